@@ -1,0 +1,66 @@
+# One command for each need. `make demo` and `make test` set up what they need by themselves.
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+READY := $(VENV)/.ready
+HOME_DIR ?= .factory
+# Where PyTorch's CPU build is looked for besides the default index, e.g. `make demo TORCH_INDEX=<address of PyTorch's CPU index>`.
+TORCH_INDEX ?=
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow check format ui serve bench lock clean
+
+help:          ## what there is
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 14
+
+setup: $(READY) ## a virtual environment with everything, pinned by constraints.txt
+
+demo: $(READY) ## run the departure_delay line on its 16 sites
+	@$(BIN)/factory demo --home $(HOME_DIR)
+
+test: $(READY) ## the fast tests
+	$(BIN)/python -m pytest
+
+test-slow: $(READY) ## the tests that take minutes
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+check: $(READY) ## lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check yaml
+
+format: $(READY) ## rewrite files in the house's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ui: $(READY) ## the orchestrator's UI
+	$(BIN)/factory ui --home $(HOME_DIR)
+
+serve: $(READY) ## the gateway
+	$(BIN)/factory serve --home $(HOME_DIR)
+
+bench: $(READY) ## every benchmark against its named peer
+	for bench in benchmarks/*.py; do $(BIN)/python $$bench || exit 1; done
+
+lock: $(READY) ## write constraints.txt anew from what is installed
+	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+
+clean: ## remove the environment; what the factory made stays
+	rm -rf $(VENV)
+
+# The first Python that fits; then PyTorch's CPU build where there is one and no GPU, for the default one brings CUDA along.
+$(READY): pyproject.toml constraints.txt
+	@python=$$(for p in python3.11 python3.12 python3; do \
+	    $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done); \
+	  test -n "$$python" || { echo "Python 3.11 or 3.12 is needed and was not found"; exit 1; }; \
+	  echo "setting up $(VENV) with $$($$python --version); this takes a few minutes the first time"; \
+	  $$python -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@if command -v nvidia-smi >/dev/null; then build=; else build=+cpu; fi; \
+	  $(BIN)/pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "torch==$(TORCH)$$build" 2>/dev/null \
+	  || $(BIN)/pip install --quiet -c constraints.txt "torch==$(TORCH)"
+	@$(BIN)/pip install --quiet -c constraints.txt --group dev -e ".[lines]"
+	@touch $@
