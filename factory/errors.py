@@ -1,0 +1,68 @@
+"""Every error a person may meet, in one tree; foreign exceptions are translated into these at the boundary.
+
+FactoryError
+├── LineError                a line's definition is wrong
+│   └── UnsupportedExpectation
+├── NameRefused              a line or site name that could not be a folder, a partition and a model
+├── SourceError              the source gave nothing usable; the lake is untouched
+│   └── SchemaMismatch
+├── LakeError
+│   ├── TableMissing
+│   ├── SiteBusy             another run wrote the same site meanwhile
+│   └── RowsUnaccounted      raw != clean + quarantine + superseded
+├── TrainingError            the data cannot train a model
+├── ReleaseRefused           no passing verdict for exactly this digest
+└── ModelRefused             a model file that must not be loaded: digest, signature or verdict do not fit
+"""
+
+
+class FactoryError(Exception):
+    """Base of all: the message names line, site, thing, value found, limit, and what to do."""
+
+
+class LineError(FactoryError):
+    """A line's definition is wrong; names the file and the place in it."""
+
+
+class UnsupportedExpectation(LineError):
+    """The contract asks for an expectation type that the compiler does not know; lists those it does."""
+
+
+class NameRefused(FactoryError):
+    """A line or site name that cannot safely be a folder, a partition key and a model name at once."""
+
+
+class SourceError(FactoryError):
+    """A source failed or died half-way; nothing was written."""
+
+
+class SchemaMismatch(SourceError):
+    """A source delivered an unknown column, lacks a column, or a value of another type."""
+
+
+class LakeError(FactoryError):
+    """The lake could not be read or written."""
+
+
+class TableMissing(LakeError):
+    """A lake table does not exist yet: the stage before it has not run."""
+
+
+class SiteBusy(LakeError):
+    """Another run wrote the same site of the same table meanwhile; this one wrote nothing."""
+
+
+class RowsUnaccounted(LakeError):
+    """Raw rows are not the sum of clean, quarantined and superseded ones; nothing was written."""
+
+
+class TrainingError(FactoryError):
+    """The data cannot train a model: too few rows, one class, no usable feature."""
+
+
+class ReleaseRefused(FactoryError):
+    """A model has no passing verdict for exactly its digest, so it may be neither promoted nor released."""
+
+
+class ModelRefused(FactoryError):
+    """A model file must not be loaded: its digest, its signature or its verdict do not fit."""

@@ -1,0 +1,53 @@
+"""Where a model came from: the commit of the code that made it and the versions of the data it saw."""
+
+import importlib.metadata
+import subprocess
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from factory.journal import fingerprint
+from factory.lake import Lake
+
+
+def provenance(lake: Lake, until: datetime, tables: Iterable[str]) -> dict[str, str]:
+    """Return what a model made now came from: the as-of date, each table's version, the code's commit and version."""
+    return {
+        "as_of": f"{until:%Y-%m-%d}",
+        "git_commit": git_commit(Path(__file__).parent),
+        "library_version": library_version(),
+        **{f"delta_version.{table}": str(lake.version(table)) for table in tables},
+    }
+
+
+def git_commit(folder: Path) -> str:
+    """Return the checked-out commit, with `-dirty` when files differ from it, or `unknown` outside a repository."""
+    head = _git(folder, "rev-parse", "HEAD")
+    if not head:
+        return "unknown"
+    return f"{head}-dirty" if _git(folder, "status", "--porcelain", "--untracked-files=no") else head
+
+
+def library_version() -> str:
+    """Return the installed version of this library."""
+    return importlib.metadata.version("ai-factory")
+
+
+def code_digest(files: Iterable[Path]) -> str:
+    """Return a fingerprint of source files' contents, in the order of their names."""
+    return fingerprint([[path.name, path.read_text(encoding="utf-8")] for path in sorted(files)])
+
+
+def _git(folder: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *words],  # noqa: S607  the user's own git, found as the user's shell would
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
