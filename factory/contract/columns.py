@@ -1,0 +1,59 @@
+"""A table's declared columns and their Polars types, and where a frame differs from them."""
+
+import re
+from collections.abc import Mapping
+
+import polars as pl
+
+SITE, LOAD, ROW = "site", "_load", "_row"
+BOOKKEEPING = frozenset({SITE, LOAD, ROW})
+"""The columns that the lake adds to what a source delivers."""
+
+_DATETIME = re.compile(r"Datetime[\[(](?:time_unit=)?'?(ms|us|ns)'?(?:, ?(?:time_zone=)?'?([\w/+-]+)'?)?[\])]")
+
+_NO_RAW_TYPES = (pl.DataType, pl.Categorical, pl.Enum, pl.Object, pl.Unknown)
+
+
+def type_named(name: str) -> pl.DataType:
+    """Return the Polars type of a name such as `Int64`, `String` or `Datetime[us, UTC]`.
+
+    Plain `Datetime` has microseconds and no zone. Raises ValueError for anything else; nested types and categories are
+    not raw types of this factory.
+    """
+    if zoned := _DATETIME.fullmatch(name):
+        unit, zone = zoned.groups()
+        return pl.Datetime(unit, None if zone in (None, "None") else zone)  # type: ignore[arg-type]  # the regex checked it
+    found = getattr(pl, name, None)
+    simple = isinstance(found, type) and issubclass(found, pl.DataType) and not found.is_nested()
+    if not simple or found in _NO_RAW_TYPES:
+        raise ValueError(
+            f"{name!r} is not a Polars type of a raw column; use Int64, Float64, String, Boolean, Datetime, …"
+        )
+    return found()  # type: ignore[misc,no-any-return]  # mypy cannot narrow by the variable `simple`
+
+
+def is_type(found: pl.DataType, name: str) -> bool:
+    """Whether a column's type is exactly the named one."""
+    return found == type_named(name)
+
+
+def type_name(found: pl.DataType) -> str:
+    """Return the name that `type_named` reads."""
+    if isinstance(found, pl.Datetime):
+        return f"Datetime[{found.time_unit}, {found.time_zone}]" if found.time_zone else f"Datetime[{found.time_unit}]"
+    return str(found)
+
+
+def schema_mismatches(frame_schema: Mapping[str, pl.DataType], columns: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each column that is unknown, missing or of another type; empty when all is well.
+
+    The lake's own columns (`site`, `_load`, `_row`) are not looked at unless they are declared.
+    """
+    unknown = [f"unknown column {name!r}" for name in frame_schema if name not in columns and name not in BOOKKEEPING]
+    missing = [f"column {name!r} is missing" for name in columns if name not in frame_schema]
+    other = [
+        f"column {name!r} is {type_name(frame_schema[name])}, the contract says {wanted}"
+        for name, wanted in columns.items()
+        if name in frame_schema and not is_type(frame_schema[name], wanted)
+    ]
+    return [*unknown, *missing, *other]

@@ -1,0 +1,15 @@
+"""One expectation, in Great Expectations' own words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """A Great Expectations type with its kwargs; `meta` travels on into the validation result."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    type: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
