@@ -1,0 +1,131 @@
+"""Point-in-time answers: what was known strictly before a moment, as part of one lazy plan.
+
+Events (`by` columns, `AT`, values) and queries (`QUERY`, `by` columns, `AT`) come in; one row a query goes out. Both
+are put on one time line, sorted, and read off by running sums: no join by range and no as-of join, so that the same
+plan runs on the CPU and on the GPU engine. At equal moments a query stands before the events: it never sees them.
+Totals tell moments apart to the second: an event in the second of the query counts as not yet known.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+
+QUERY = "query"
+"""The column that numbers the queries."""
+AT = "at"
+"""The column with the moment of an event, or the moment a query asks about; microseconds, UTC."""
+
+_GROUP = "_group"
+_POINT = "_point"
+_EVENT = "_event"
+_PLACE = "_place"
+_SEEN_AT = "_seen_at"
+_MOMENT = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Total:
+    """The sum of a column over the events in `[at - length, at)`; over all events before `at` if `length` is None."""
+
+    of: str
+    length: timedelta | None
+
+
+def totals_before(
+    queries: pl.LazyFrame, events: pl.LazyFrame, *, by: Sequence[str], totals: Mapping[str, Total]
+) -> pl.LazyFrame:
+    """Return `QUERY` and each named total as Float64, for every query whose `by` columns are known.
+
+    Nulls count as nothing; no event gives 0. Exact as long as the sums of whole numbers stay below 2^53.
+    """
+    lengths = list(dict.fromkeys(total.length for total in totals.values() if total.length is not None))
+    columns = list(dict.fromkeys(total.of for total in totals.values()))
+    levels = {total.of for total in totals.values() if total.length is None}  # a difference needs no sum by group
+    asked, seen = _in_groups(queries.select(*by, AT, QUERY), events.select(*by, AT, *columns), by)
+    line = _time_line(asked, seen, columns, lengths).with_columns(
+        pl.col(name).cum_sum().over(_GROUP) if name in levels else pl.col(name).cum_sum() for name in columns
+    )
+    answers = []
+    for name, total in totals.items():
+        answer = _at_point(total.of, 0)
+        if total.length is not None:
+            answer -= _at_point(total.of, 1 + lengths.index(total.length))
+        answers.append(answer.sum().alias(name))
+    return line.filter(pl.col(_POINT) >= 0).group_by(QUERY).agg(answers)
+
+
+def last_before(
+    queries: pl.LazyFrame, events: pl.LazyFrame, *, by: Sequence[str], values: Sequence[str], within: timedelta
+) -> pl.LazyFrame:
+    """Return `QUERY` and the values of the last event in `[at - within, at)`, null where there is none.
+
+    The whole row of that event counts: a value that is null there stays null. Of events at one moment any may be taken.
+    """
+    asked, seen = _in_groups(queries.select(*by, AT, QUERY), events.select(*by, AT, *values), by)
+    seen = seen.unique([_GROUP, AT], keep="any").with_columns(pl.col(AT).alias(_SEEN_AT))
+    line = pl.concat(
+        [
+            asked.select(_GROUP, AT, QUERY, pl.lit(None, dtype=_MOMENT).alias(_SEEN_AT), _mark(0, _EVENT)),
+            seen.select(_GROUP, AT, pl.lit(None, dtype=pl.UInt32).alias(QUERY), _SEEN_AT, _mark(1, _EVENT)),
+        ]
+    )
+    found = (
+        line.sort(_GROUP, AT, _EVENT)
+        .with_columns(pl.col(_SEEN_AT).forward_fill().over(_GROUP))
+        .filter(pl.col(_EVENT) == 0)
+        .join(seen.drop(AT), on=[_GROUP, _SEEN_AT], how="left")
+    )
+    fresh = pl.col(_SEEN_AT) >= pl.col(AT) - pl.lit(within)
+    return found.select(QUERY, *(pl.when(fresh).then(pl.col(name)).alias(name) for name in values))
+
+
+def _in_groups(queries: pl.LazyFrame, events: pl.LazyFrame, by: Sequence[str]) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    """Return both with one number in the place of their `by` columns; sorting by it is three times as fast as by text.
+
+    Rows without a moment, or with a null among their `by` columns, are left out: they belong to no group.
+    """
+    groups = queries.select(by).unique().sort(by).with_row_index(_GROUP)  # sorted: twice computed, twice the same
+    asked, seen = (
+        rows.filter(pl.col(AT).is_not_null()).join(groups, on=list(by), how="inner").drop(by)
+        for rows in (queries.with_columns(pl.col(QUERY).cast(pl.UInt32)), events)
+    )
+    return asked, seen
+
+
+def _time_line(
+    queries: pl.LazyFrame, events: pl.LazyFrame, columns: Sequence[str], lengths: Sequence[timedelta]
+) -> pl.LazyFrame:
+    """Return in order the events, and each query at its moment (point 0) and at the start of each window (1, …)."""
+    telling = events.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in columns))
+    seen = telling.select(
+        _GROUP,
+        _place(pl.col(AT), 1),
+        pl.lit(None, dtype=pl.UInt32).alias(QUERY),
+        _mark(-1, _POINT),
+        *(pl.col(name).cast(pl.Float64).fill_null(0.0) for name in columns),
+    )
+    nothing = [pl.lit(0.0).alias(name) for name in columns]
+    points = [
+        queries.select(_GROUP, _place(pl.col(AT) - pl.lit(back), 0), QUERY, _mark(point, _POINT), *nothing)
+        for point, back in enumerate([timedelta(0), *lengths])
+    ]
+    return pl.concat([seen, *points]).sort(_PLACE)
+
+
+def _place(moment: pl.Expr, event: int) -> pl.Expr:
+    """Return group, second and kind in one number: one such key sorts three times as fast as the three of them.
+
+    Room for 2^29 groups and for moments from 1970 to 2242.
+    """
+    second = moment.cast(pl.Int64) // 1_000_000
+    return (pl.col(_GROUP).cast(pl.Int64) * (1 << 34) + second * 2 + event).alias(_PLACE)
+
+
+def _mark(value: int, name: str) -> pl.Expr:
+    return pl.lit(value, dtype=pl.Int8).alias(name)
+
+
+def _at_point(name: str, point: int) -> pl.Expr:
+    return pl.when(pl.col(_POINT) == point).then(pl.col(name)).otherwise(0.0)
