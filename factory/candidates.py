@@ -1,0 +1,101 @@
+"""Candidates from rows: the base model of a line, and the site models fine-tuned from it.
+
+Divided feature rows come in; models ready to be registered go out, each with the record of its making.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from factory.candidate import Candidate
+from factory.line import Line
+from factory.names import LINE_SITE
+from factory.splitting import Parts, samples
+from factory.training.epoch import Epoch
+from factory.training.fine_tune import SiteModel, fine_tune
+from factory.training.loop import train_base
+from factory.training.onnx_export import export_onnx
+from factory.training.samples import Samples
+from factory.training.weights import Weights, from_bytes, to_bytes
+from factory.verdict import digest_of
+
+EXAMPLE_ROWS = 3
+
+
+def base_candidate(
+    line: Line,
+    parts: Parts,
+    *,
+    device: str,
+    checkpoint: Path,
+    report: Callable[[Epoch], None],
+    provenance: Mapping[str, str],
+) -> Candidate:
+    """Train the base model on the pooled rows; a training that died goes on from its checkpoint."""
+    train, validation = _windows(line, parts)
+    trained = train_base(train, validation, line.recipe, device=device, checkpoint=checkpoint, report=report)
+    content = export_onnx({LINE_SITE: trained.weights}, line.recipe, len(line.features.columns))[LINE_SITE]
+    why = f"base model of {len(set(train.site))} sites: best of {len(trained.history)} epochs was {trained.best_epoch}"
+    model = SiteModel(
+        site=LINE_SITE, weights=trained.weights, fine_tuned=False, why=why, history=tuple(trained.history)
+    )
+    return _candidate(line, model, content, train, validation, provenance)
+
+
+def site_candidates(
+    line: Line, base: bytes, parts: Parts, sites: Sequence[str], *, device: str, provenance: Mapping[str, str]
+) -> dict[str, Candidate]:
+    """Fine-tune all the sites in one training from the base model's safetensors bytes.
+
+    A site that is too small, or that fine-tuning does not improve, gets the base model and its record says so.
+    """
+    train, validation = _windows(line, parts)
+    models = fine_tune(from_bytes(base), train, validation, line.recipe, sites=sites, device=device)
+    weights: dict[str, Weights] = {site: model.weights for site, model in models.items()}
+    contents = export_onnx(weights, line.recipe, len(line.features.columns))
+    return {
+        site: _candidate(line, model, contents[site], train.of(site), validation.of(site), provenance)
+        for site, model in models.items()
+    }
+
+
+def _windows(line: Line, parts: Parts) -> tuple[Samples, Samples]:
+    return samples(parts.train, line.features.columns), samples(parts.validation, line.features.columns)
+
+
+def _candidate(
+    line: Line, model: SiteModel, content: bytes, train: Samples, validation: Samples, provenance: Mapping[str, str]
+) -> Candidate:
+    best = min(model.history, key=lambda epoch: epoch.validation_loss, default=None)
+    return Candidate(
+        line=line.name,
+        site=model.site,
+        onnx=content,
+        safetensors=to_bytes(model.weights),
+        digest=digest_of(content),
+        features=tuple(line.features.columns),
+        example=_example(validation, train, len(line.features.columns)),
+        params=asdict(line.recipe),
+        metrics={
+            "training_rows": float(len(train)),
+            "validation_rows": float(len(validation)),
+            **({"validation_loss": best.validation_loss} if best else {}),
+            **({"validation_average_precision": best.validation_average_precision} if best else {}),
+        },
+        epochs=[_figures(epoch) for epoch in model.history],
+        provenance=provenance,
+        fine_tuned=model.fine_tuned,
+        why=model.why,
+    )
+
+
+def _figures(epoch: Epoch) -> dict[str, float]:
+    return {name: float(value) for name, value in asdict(epoch).items() if name != "number"}
+
+
+def _example(validation: Samples, train: Samples, features: int) -> np.ndarray:
+    """Return a few real rows of the site, the latest it has; one of unknowns where it has none."""
+    rows = np.concatenate([train.features, validation.features])[-EXAMPLE_ROWS:]
+    return rows if len(rows) else np.full((1, features), np.nan, np.float32)

@@ -1,0 +1,91 @@
+"""Judging: one site's rows and the models in question in; a verdict, and the threshold it was judged at, out.
+
+Thresholds are chosen on the validation window. The holdout is scored once, by every model, on the same rows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.evidence import Evidence, Scored
+from factory.gates import judge
+from factory.line import Line
+from factory.training.onnx_export import latency_ms, onnx_probability, parity_error
+from factory.training.samples import Samples
+from factory.training.weights import from_bytes
+from factory.value import best_threshold
+from factory.verdict import Verdict, digest_of
+
+Probability = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Exhibits:
+    """Everything that is laid before the gates for one site."""
+
+    validation: Samples
+    holdout: Samples
+    training_rows: int
+    candidate: bytes
+    """The candidate's ONNX file."""
+    safetensors: bytes
+    """The candidate's weights, to compare the file with."""
+    fine_tuned: bool
+    base: bytes
+    champion: bytes | None
+    champion_threshold: float
+    """What the champion decides by at the site, as released; of no meaning without a champion."""
+    baseline_on_validation: NDArray[np.float32]
+    baseline_on_holdout: NDArray[np.float32]
+    contract_share: float
+    contract_failures: tuple[str, ...]
+
+
+def judged(line: Line, site: str, exhibits: Exhibits) -> Verdict:
+    """Return the verdict on the candidate, bound to its digest."""
+    weights, rows = from_bytes(exhibits.safetensors), exhibits.holdout.features
+    evidence = Evidence(
+        line=line.name,
+        site=site,
+        digest=digest_of(exhibits.candidate),
+        label=exhibits.holdout.label,
+        candidate=_scored(line, exhibits, exhibits.candidate),
+        base=_scored(line, exhibits, exhibits.base),
+        baseline=_baseline(line, exhibits),
+        champion=_champion(exhibits),
+        value=line.value,
+        contract_share=exhibits.contract_share,
+        contract_failures=exhibits.contract_failures,
+        training_rows=exhibits.training_rows,
+        fine_tuned=exhibits.fine_tuned,
+        parity_error=parity_error(exhibits.candidate, weights, line.recipe, rows),
+        latency_ms=latency_ms(exhibits.candidate, rows.shape[1]),
+        size_mb=len(exhibits.candidate) / 1e6,
+    )
+    return judge(evidence, line.gates)
+
+
+def _scored(line: Line, exhibits: Exhibits, model: bytes) -> Scored:
+    """Score the holdout with a model file, at the threshold that earns most on the validation window."""
+    before = onnx_probability(model, exhibits.validation.features)
+    threshold = best_threshold(exhibits.validation.label, before, line.value).threshold
+    probability = onnx_probability(model, exhibits.holdout.features)
+    return Scored(probability=probability, threshold=threshold, digest=digest_of(model))
+
+
+def _champion(exhibits: Exhibits) -> Scored | None:
+    """Score the holdout with what the site serves, at the threshold it serves with."""
+    if exhibits.champion is None:
+        return None
+    return Scored(
+        probability=onnx_probability(exhibits.champion, exhibits.holdout.features),
+        threshold=exhibits.champion_threshold,
+        digest=digest_of(exhibits.champion),
+    )
+
+
+def _baseline(line: Line, exhibits: Exhibits) -> Scored:
+    threshold = best_threshold(exhibits.validation.label, exhibits.baseline_on_validation, line.value).threshold
+    return Scored(probability=exhibits.baseline_on_holdout, threshold=threshold)

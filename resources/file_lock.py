@@ -1,0 +1,15 @@
+"""One writer at a time on one machine: an advisory lock on a file, released even when its holder is killed."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def held_lock(file: Path) -> Iterator[None]:
+    """Hold the file's lock for the block; waits for other threads and processes. Not reentrant."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
