@@ -1,0 +1,89 @@
+"""What the gateway serves: the model repository as it is on the disk, kept up to date without a failed request."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from factory.errors import ModelRefused
+from factory.gateway.served_model import ServedModel
+from factory.gateway.telemetry import Telemetry
+from factory.repository import ModelRepository
+
+log = logging.getLogger(__name__)
+
+
+class Catalogue:
+    """The served models by name; a request that holds one goes on with it after it was replaced.
+
+    A release that is refused leaves the one before it in service; it is looked at again only when the model's link
+    changes.
+    """
+
+    def __init__(self, repository: ModelRepository, key: Ed25519PublicKey, telemetry: Telemetry) -> None:
+        self.served: dict[str, ServedModel] = {}
+        self.refused: dict[str, str] = {}
+        self._seen: dict[str, str] = {}
+        self._repository = repository
+        self._key = key
+        self._telemetry = telemetry
+
+    async def watch(self, every_s: float) -> None:
+        """Follow the repository until cancelled; whatever goes wrong is logged, and looked at again."""
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                await self.refresh()
+            except Exception:  # the task must outlive a disk that is away for a moment
+                log.exception("the model repository could not be read; what is served stays")
+
+    async def refresh(self) -> None:
+        """Load what is new, drop what is gone. Files are read and sessions built in a thread, not on the event loop."""
+        markers = await asyncio.to_thread(self._markers)
+        if markers is None:
+            return
+        for model in {*self._seen, *self.refused} - set(markers):
+            self._drop(model)
+        for model, marker in markers.items():
+            if self._seen.get(model) != marker:
+                await self._load(model, marker)
+
+    def _markers(self) -> Mapping[str, str] | None:
+        """Return each released model's marker; None where the whole folder is away: that retires no model."""
+        if not self._repository.root.is_dir():
+            return None
+        found = {model: self._repository.marker(model) for model in self._repository.models()}
+        return {model: marker for model, marker in found.items() if marker is not None}
+
+    async def _load(self, model: str, marker: str) -> None:
+        try:
+            served = await asyncio.to_thread(self._built, model)
+        except ModelRefused as error:
+            self._seen[model] = marker
+            self._refuse(model, str(error))
+        except OSError as error:  # a disk that is away for a moment: not seen yet, so it is tried again
+            if self.refused.get(model) != str(error):
+                self._refuse(model, str(error))
+        else:
+            self.served[model] = served
+            self.refused.pop(model, None)
+            self._seen[model] = served.marker
+            self._telemetry.of(served.manifest)
+            log.info("%s serves version %d, %s", model, served.manifest.version, served.manifest.digest[:12])
+
+    def _built(self, model: str) -> ServedModel:
+        return ServedModel(self._repository.load(model, self._key))
+
+    def _refuse(self, model: str, reason: str) -> None:
+        self.refused[model] = reason
+        self._telemetry.refused_releases[model] += 1
+        old = self.served.get(model)
+        stays = f"version {old.manifest.version} goes on serving" if old else "nothing is served for it"
+        log.error("release refused, %s: %s", stays, reason)
+
+    def _drop(self, model: str) -> None:
+        self._seen.pop(model, None)
+        self.refused.pop(model, None)
+        if self.served.pop(model, None):
+            log.info("%s is released no longer and was unloaded", model)

@@ -1,0 +1,104 @@
+"""A release's manifest: what is served, why it may be, where it came from; signed as a whole."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from factory.errors import ModelRefused
+from factory.names import model_name
+from factory.signing import sign, verify
+from factory.verdict import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """One release of one site's model.
+
+    `version` is the registry's, `sequence` counts the releases of this model, `previous` is the sequence served before
+    (None for the first). `digest` is the SHA-256 of `model.onnx`. `features` are the input's columns in order, and
+    `example` is one row of them, None where unknown. `released_at` is an ISO time in UTC.
+    """
+
+    line: str
+    site: str
+    model: str
+    version: int
+    digest: str
+    verdict: Verdict
+    features: tuple[str, ...]
+    threshold: float
+    released_at: str
+    provenance: Mapping[str, str]
+    example: tuple[float | None, ...]
+    sequence: int
+    previous: int | None
+    signature: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on a manifest that contradicts itself."""
+        if self.model != model_name(self.line, self.site):
+            raise ValueError(f"model {self.model!r} is not that of line {self.line!r}, site {self.site!r}")
+        if self.version < 1 or self.sequence < 1:
+            raise ValueError(f"version {self.version} and sequence {self.sequence} must be 1 or more")
+        if self.previous is not None and not 1 <= self.previous < self.sequence:
+            raise ValueError(f"previous sequence {self.previous} must come before {self.sequence}")
+        if not self.features or len(self.example) != len(self.features):
+            raise ValueError(f"{len(self.example)} values of the example for {len(self.features)} features")
+        if not math.isfinite(self.threshold):
+            raise ValueError(f"threshold {self.threshold} is not a finite number")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+            "provenance": dict(self.provenance),
+            "verdict": self.verdict.to_dict(),
+            "features": list(self.features),
+            "example": list(self.example),
+        }
+
+    def to_json(self) -> bytes:
+        """Return the file's content; `from_json` is the inverse. Raises ValueError where JSON has no such value."""
+        return (json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n").encode("ascii")
+
+    @classmethod
+    def from_json(cls, content: bytes, what: str = "manifest") -> "Manifest":
+        """Rebuild a manifest; raises ModelRefused on an unknown field, a missing one, or one of another type."""
+        try:
+            data = msgspec.json.decode(content)
+            _require_fields(data, cls, what)
+            _require_fields(data["verdict"], Verdict, f"{what}: verdict")
+            return msgspec.convert(data, cls)
+        except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+            raise ModelRefused(f"{what} cannot be read: {error}; release the model again") from error
+
+    def signed(self, key: Ed25519PrivateKey) -> "Manifest":
+        """Return the manifest with the key's signature over everything else in it."""
+        return replace(self, signature=sign(self._signed_part(), key))
+
+    def require_signature(self, key: Ed25519PublicKey) -> None:
+        """Raise ModelRefused unless the key's owner signed exactly this."""
+        verify(self._signed_part(), self.signature, key, f"{self.model}: release {self.sequence}")
+
+    def _signed_part(self) -> dict[str, Any]:
+        return {name: value for name, value in self.to_dict().items() if name != "signature"}
+
+
+def known(row: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Return the row with None for every value that JSON cannot say: NaN and the infinities."""
+    return tuple(None if value is None or not math.isfinite(value) else float(value) for value in row)
+
+
+def _require_fields(data: object, expected: type[Manifest] | type[Verdict], what: str) -> None:
+    names = {field.name for field in fields(expected)}
+    if not isinstance(data, dict):
+        raise ModelRefused(f"{what} is not a JSON object")
+    if unknown := sorted(set(data) - names):
+        raise ModelRefused(f"{what} has unknown fields {unknown}; it is of another version of this software")
+    if missing := sorted(names - set(data)):
+        raise ModelRefused(f"{what} lacks the fields {missing}; release the model again")
