@@ -1,0 +1,49 @@
+"""The base model: one network on the pooled rows of all sites, and the baseline that it must beat."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.base_stages import BaseStages
+from assets.specs import base_spec
+from assets.stage_config import StageConfig
+from assets.stage_tools import Tools
+from assets.walk import Walk
+from factory.line import Line
+from factory.names import LINE_SITE
+from resources.compute import Compute
+from resources.lake import LakeStore
+from resources.registry import Registry
+from resources.workbench import Workbench
+
+
+def base_model_asset(line: Line, code: str) -> dg.AssetsDefinition:
+    """Return the op `<line>_base_model`."""
+
+    @dg.multi_asset(name=f"{line.name}_base_model", specs=[base_spec(line)], can_subset=True, pool="gpu")
+    def base_model(
+        context: dg.AssetExecutionContext,
+        config: StageConfig,
+        lake: LakeStore,
+        compute: Compute,
+        registry: Registry,
+        workbench: Workbench,
+    ) -> Iterator[dg.MaterializeResult]:
+        journal = lake.journal(line.name)
+        tools = Tools(
+            line=line,
+            code=code,
+            lake=lake.of(line.name),
+            journal=journal,
+            compute=compute,
+            registry=registry,
+            workbench=workbench,
+            say=context.log.info,
+            warn=context.log.warning,
+        )
+        stages = BaseStages(tools, config.moment(line))
+        walk = Walk(context, line.name, journal)
+        walk.stage(["base_model"], lambda _: stages.train(), {LINE_SITE: stages.mark()})
+        yield from walk.finish()
+
+    return base_model

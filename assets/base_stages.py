@@ -1,0 +1,85 @@
+"""What the base model's op does: pooled features in; base model, baseline scores and a registry entry out."""
+
+from datetime import datetime
+
+import polars as pl
+
+from assets.stage_tools import Tools
+from assets.walk import Figures
+from factory.errors import TrainingError
+from factory.isolation import Isolated, together
+from factory.journal import fingerprint
+from factory.lake import SITE
+from factory.names import LINE_SITE
+from factory.splitting import DECIDED_AT, Parts, divided, samples
+from factory.training.epoch import Epoch
+
+BASELINE = "baseline"
+
+
+class BaseStages:
+    """The base model's stage, bound to what it works with."""
+
+    def __init__(self, tools: Tools, until: datetime) -> None:
+        self.tools = tools
+        self.line = tools.line
+        self.until = until
+        self.windows = tools.line.split.before(until)
+
+    def mark(self) -> str:
+        """Return what the base model depends on: every site's features, the windows, the recipe and the code."""
+        features = {site: entry.fingerprint for site, entry in self.tools.journal.latest("features").items()}
+        return fingerprint(features, str(self.windows), str(self.line.recipe), self.tools.code)
+
+    def train(self) -> Isolated[Figures]:
+        """Train the base model and the baseline on the pooled sites, and register the base model."""
+        return together([LINE_SITE], lambda _: {LINE_SITE: self._train()})
+
+    def _train(self) -> Figures:
+        from factory.candidates import base_candidate
+
+        parts = divided(self.tools.feature_rows(), self.windows)
+        if parts.train.is_empty() or parts.validation.is_empty():
+            raise TrainingError(
+                f"line {self.line.name}: {len(parts.train)} training and {len(parts.validation)} validation rows with "
+                f"a known outcome before {self.until:%Y-%m-%d}; both must have some: load more, or change `split`"
+            )
+        candidate = base_candidate(
+            self.line,
+            parts,
+            device=self.tools.compute.device,
+            checkpoint=self.tools.workbench.checkpoint(self.line.name, "base_model", self.mark()),
+            report=self._report,
+            provenance=self.tools.provenance(self.until),
+        )
+        registered = self.tools.registry.register(candidate)
+        self._keep_baseline(parts)
+        return {
+            "dagster/row_count": len(parts.train),
+            "holdout_rows": len(parts.holdout),
+            "version": registered.version,
+            "digest": candidate.digest,
+            "registry": registered.url,
+            "why": candidate.why,
+            **candidate.metrics,
+        }
+
+    def _report(self, epoch: Epoch) -> None:
+        self.tools.say(
+            f"base_model: epoch {epoch.number} of {self.line.recipe.epochs}, validation average precision "
+            f"{epoch.validation_average_precision:.3f}"
+        )
+
+    def _keep_baseline(self, parts: Parts) -> None:
+        """Write what the baseline says of every row that the gates look at; the baseline itself is never saved."""
+        from factory.training.baseline import fit_baseline
+
+        columns = self.line.features.columns
+        baseline = fit_baseline(samples(parts.train, columns), self.line.recipe, self.tools.compute.resolved)
+        rows = pl.concat([parts.validation, parts.holdout])
+        scores = rows.select(SITE, *self.line.features.key, DECIDED_AT).with_columns(
+            pl.Series(BASELINE, baseline.probability(samples(rows, columns).features), dtype=pl.Float32)
+        )
+        lake = self.tools.lake
+        before = lake.scan(BASELINE).select(SITE).unique().collect()[SITE].to_list() if lake.has(BASELINE) else []
+        lake.replace(BASELINE, scores, lake.site_versions(BASELINE, {*scores[SITE], *before}))

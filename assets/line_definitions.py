@@ -1,0 +1,59 @@
+"""A `Line` in, its Dagster definitions out: assets, jobs and checks."""
+
+import dagster as dg
+
+from assets.base_model import base_model_asset
+from assets.checks import serving_check
+from assets.data import data_assets
+from assets.line_file import LineFile, SourceSection
+from assets.line_source import LineSource
+from assets.models import models_asset
+from assets.specs import asset_key
+from factory.contract.compiler import compile_contract
+from factory.contract.contract import Contract
+from factory.line import Line
+from factory.provenance import code_digest, library_version
+
+
+def sites_of(line: str) -> dg.DynamicPartitionsDefinition:
+    """Return a line's sites; adding one needs no deploy."""
+    return dg.DynamicPartitionsDefinition(name=f"{line}_sites")
+
+
+def line_definitions(line: Line, file: LineFile, source: SourceSection) -> dg.Definitions:
+    """Return everything that makes the line run."""
+    sites = sites_of(line.name)
+    opened = LineSource(line, file, source)
+    contracts = {name: _contract(line, file, name) for name in line.tables}
+    code = f"{library_version()}+{code_digest(file.sources())}"
+    assets = [
+        *data_assets(line, opened, contracts, code, sites),
+        base_model_asset(line, code),
+        models_asset(line, code, sites),
+    ]
+    jobs = [
+        dg.define_asset_job(
+            f"{definition.node_def.name}_job",
+            selection=dg.AssetSelection.assets(*definition.keys).without_checks(),
+            description=f"{line.purpose} Stage: {definition.node_def.name.removeprefix(line.name + '_')}.",
+            tags={"line": line.name},
+        )
+        for definition in assets
+    ]
+    checks = dg.define_asset_job(
+        f"{line.name}_checks_job",
+        selection=dg.AssetSelection.checks_for_assets(asset_key(line, "release")),
+        description="What is served has passed: load every served model as the gateway would.",
+        tags={"line": line.name},
+    )
+    return dg.Definitions(
+        assets=assets,
+        jobs=[*jobs, checks],
+        asset_checks=[serving_check(line, sites)],
+        resources={f"{line.name}_source": opened},
+    )
+
+
+def _contract(line: Line, file: LineFile, name: str) -> Contract:
+    table = line.tables[name]
+    return compile_contract(table.contract, columns=table.columns, place=file.place("tables", name, "contract"))

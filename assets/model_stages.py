@@ -1,0 +1,242 @@
+"""What the models op does for its sites: fine-tune and register, judge, release."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assets.base_stages import BASELINE
+from assets.stage_tools import Tools
+from assets.walk import Figures
+from factory.candidate import Candidate
+from factory.errors import ModelRefused, TableMissing
+from factory.isolation import Isolated, one_by_one, together
+from factory.journal import Entry, fingerprint
+from factory.lake import SITE
+from factory.names import LINE_SITE, model_name
+from factory.splitting import DECIDED_AT, Parts, divided, samples
+from factory.verdict import Verdict
+from resources.model_store import ModelStore
+
+if TYPE_CHECKING:
+    from factory.judging import Exhibits
+    from factory.repository import Released
+
+VERDICT = "verdict"
+
+
+class ModelStages:
+    """The stages of one run's site models, bound to what they work with."""
+
+    def __init__(self, tools: Tools, store: ModelStore, until: datetime) -> None:
+        self.tools = tools
+        self.line = tools.line
+        self.store = store
+        self.until = until
+        self.windows = tools.line.split.before(until)
+
+    def site_marks(self, sites: Sequence[str]) -> dict[str, str]:
+        """Return what each site model depends on: the base model, the site's features, the windows and the code."""
+        base, features = self._entry("base_model", LINE_SITE).fingerprint, self.tools.journal.latest("features", sites)
+        made = {site: features[site].fingerprint if site in features else None for site in sites}
+        return {site: fingerprint(base, mark, str(self.windows), self.tools.code) for site, mark in made.items()}
+
+    def fine_tune(self, sites: Sequence[str]) -> Isolated[Figures]:
+        """Fine-tune the sites together in one training, and register each one's candidate."""
+        return together(sites, self._fine_tune)
+
+    def _fine_tune(self, sites: Sequence[str]) -> Mapping[str, Figures]:
+        from factory.candidates import site_candidates
+
+        candidates = site_candidates(
+            self.line,
+            self.tools.registry.weights(*_version(self.line.name, self._entry("base_model", LINE_SITE))),
+            self._parts(sites),
+            sites,
+            device=self.tools.compute.device,
+            provenance=self.tools.provenance(self.until),
+        )
+        return {site: self._register(candidates[site]) for site in sites}
+
+    def _register(self, candidate: Candidate) -> Figures:
+        registered = self.tools.registry.register(candidate)
+        return {
+            "version": registered.version,
+            "digest": candidate.digest,
+            "fine_tuned": candidate.fine_tuned,
+            "why": candidate.why,
+            "registry": registered.url,
+            "provenance": dict(candidate.provenance),
+            "example": [None if np.isnan(value) else float(value) for value in candidate.example[-1]],
+            **candidate.metrics,
+        }
+
+    def verdict_marks(self, sites: Sequence[str]) -> dict[str, str]:
+        """Return what each verdict depends on: the candidate, its rivals, the rows, the gates and the money."""
+        models = self.tools.journal.latest("site_model", sites)
+        cleaned = self.tools.journal.latest("clean", sites)
+        rules = [asdict(self.line.gates), asdict(self.line.value)]
+        return {
+            site: fingerprint(
+                models[site].fingerprint if site in models else None,
+                self._rival_digest(site, models[site]) if site in models else None,
+                cleaned[site].fingerprint if site in cleaned else None,
+                rules,
+            )
+            for site in sites
+        }
+
+    def judge(self, sites: Sequence[str]) -> Isolated[Figures]:
+        """Judge each site's candidate on its holdout; keep the verdict in the lake and on the registered version."""
+        parts = self._parts(sites)
+        found = one_by_one(sites, lambda site: self._judge(site, parts.of(site)))
+        kept = together(list(found.done), lambda some: self._keep({site: found.done[site] for site in some}))
+        return Isolated(done=kept.done, failed={**found.failed, **kept.failed})
+
+    def _judge(self, site: str, parts: Parts) -> Verdict:
+        from factory.judging import judged
+
+        verdict = judged(self.line, site, self._exhibits(site, parts))
+        self.tools.registry.record_verdict(*_version(self.line.name, self._entry("site_model", site)), verdict)
+        return verdict
+
+    def _exhibits(self, site: str, parts: Parts) -> "Exhibits":
+        from factory.judging import Exhibits
+
+        candidate, base = self._entry("site_model", site), self._entry("base_model", LINE_SITE)
+        cleaned, champion = self._entry("clean", site).figures, self._champion(site)
+        return Exhibits(
+            validation=samples(parts.validation, self.line.features.columns),
+            holdout=samples(parts.holdout, self.line.features.columns),
+            training_rows=len(parts.train),
+            candidate=self.tools.registry.onnx(*_version(self.line.name, candidate)),
+            safetensors=self.tools.registry.weights(*_version(self.line.name, candidate)),
+            fine_tuned=bool(candidate.figures["fine_tuned"]),
+            base=self.tools.registry.onnx(*_version(self.line.name, base)),
+            champion=champion.content if champion else None,
+            champion_threshold=champion.manifest.threshold if champion else 0.0,
+            baseline_on_validation=self._baseline(parts.validation),
+            baseline_on_holdout=self._baseline(parts.holdout),
+            contract_share=float(cleaned["contract_share"]),
+            contract_failures=tuple(cleaned["table_failures"]),
+        )
+
+    def _champion(self, site: str) -> "Released | None":
+        """Return what the site serves; a release that the gateway would refuse is no champion to measure against."""
+        model = model_name(self.line.name, site)
+        if self.store.repository().marker(model) is None:
+            return None
+        try:
+            return self.store.repository().load(model, self.store.key().public_key())
+        except ModelRefused as error:
+            self.tools.warn(f"{VERDICT}: {site} is judged without its champion: {error}")
+            return None
+
+    def _baseline(self, rows: pl.DataFrame) -> NDArray[np.float32]:
+        """Return what the baseline said of these rows, in their order; NaN for a row it never saw."""
+        keys = [SITE, *self.line.features.key, DECIDED_AT]
+        scores = self.tools.lake.scan(BASELINE, rows[SITE].unique().to_list()).collect()
+        joined = rows.select(keys).join(scores, on=keys, how="left", nulls_equal=True, maintain_order="left")
+        return joined[BASELINE].fill_null(float("nan")).to_numpy()
+
+    def _keep(self, verdicts: Mapping[str, Verdict]) -> Mapping[str, Figures]:
+        """Add the verdicts to the lake, unless a run that died had added them already."""
+        lake = self.tools.lake
+        seen = lake.site_versions(VERDICT, verdicts)
+        rows = pl.DataFrame([self._row(verdict) for verdict in verdicts.values()])
+        if lake.has(VERDICT):
+            told = [SITE, "digest", "as_of", "passed", "reasons"]
+            rows = rows.join(lake.scan(VERDICT, list(verdicts)).collect(), on=told, how="anti")
+        if len(rows):
+            lake.append(VERDICT, rows, {site: seen[site] for site in rows[SITE]})
+        return {
+            site: {"passed": verdict.passed, **_numbers(verdict), "verdict": verdict.to_dict()}
+            for site, verdict in verdicts.items()
+        }
+
+    def _row(self, verdict: Verdict) -> dict[str, object]:
+        return {
+            SITE: verdict.site,
+            "digest": verdict.digest,
+            "as_of": f"{self.until:%Y-%m-%d}",
+            "passed": verdict.passed,
+            "reasons": json.dumps(verdict.reasons),
+            "figures": json.dumps(dict(verdict.figures)),
+            "at": datetime.now(UTC),
+        }
+
+    def release(self, sites: Sequence[str]) -> Isolated[Figures]:
+        """Promote and release what passed; a site whose candidate was refused goes on serving what it served."""
+        return one_by_one(sites, self._release)
+
+    def _release(self, site: str) -> Figures:
+        verdict = Verdict.from_dict(self._entry(VERDICT, site).figures["verdict"])
+        repository, model = self.store.repository(), model_name(self.line.name, site)
+        before = repository.marker(model)
+        if verdict.passed:
+            self._promote(site, verdict)
+        now = repository.current(model)
+        return {
+            "passed": verdict.passed,
+            "serving_version": now.version if now else None,
+            "serving_digest": now.digest if now else None,
+            "since": now.released_at if now else None,
+            "reasons": list(verdict.reasons),
+            "changed": repository.marker(model) != before,
+        }
+
+    def _promote(self, site: str, verdict: Verdict) -> None:
+        """Make the candidate champion in the registry, and only then what the gateway serves."""
+        candidate = self._entry("site_model", site)
+        model, version = _version(self.line.name, candidate)
+        content = self.tools.registry.onnx(model, version)
+        self.tools.registry.promote(model, version, verdict, by=f"line {self.line.name}")
+        self.store.repository().release(
+            content,
+            line=self.line.name,
+            site=site,
+            version=version,
+            verdict=verdict,
+            features=tuple(self.line.features.columns),
+            threshold=float(verdict.figures["threshold"] or 0.0),
+            provenance=candidate.figures["provenance"],
+            example=tuple(candidate.figures["example"]),
+            key=self.store.key(),
+        )
+
+    def _entry(self, stage: str, site: str) -> Entry:
+        found = self.tools.journal.latest(stage, [site])
+        if site not in found:
+            raise TableMissing(
+                f"line {self.line.name}, site {site}: stage {stage} has not been done; run it first: "
+                f"factory run {self.line.name} --sites {site}"
+            )
+        return found[site]
+
+    def _parts(self, sites: Sequence[str]) -> Parts:
+        return divided(self.tools.feature_rows(sites), self.windows)
+
+    def _rival_digest(self, site: str, candidate: Entry) -> str | None:
+        """Return the digest of what the site serves, unless it is the candidate itself."""
+        champion = self._champion(site)
+        rival = champion and champion.manifest.digest != candidate.figures["digest"]
+        return champion.manifest.digest if champion and rival else None
+
+
+def _version(line: str, entry: Entry) -> tuple[str, int]:
+    """Return the registered model and version that a stage's entry speaks of."""
+    return model_name(line, entry.site), int(entry.figures["version"])
+
+
+def _numbers(verdict: Verdict) -> dict[str, float]:
+    """Return the figures that plot over time."""
+    return {
+        name: value
+        for name, value in verdict.figures.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }

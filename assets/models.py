@@ -1,0 +1,58 @@
+"""The models of a site: site model → verdict → release, for all requested sites in one run."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.model_stages import ModelStages
+from assets.specs import model_specs
+from assets.stage_config import StageConfig
+from assets.stage_tools import Tools
+from assets.walk import Walk
+from factory.line import Line
+from resources.compute import Compute
+from resources.lake import LakeStore
+from resources.model_store import ModelStore
+from resources.registry import Registry
+from resources.workbench import Workbench
+
+
+def models_asset(line: Line, code: str, sites: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """Return the op `<line>_models`."""
+
+    @dg.multi_asset(
+        name=f"{line.name}_models",
+        specs=model_specs(line, sites),
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool="gpu",
+    )
+    def models(
+        context: dg.AssetExecutionContext,
+        config: StageConfig,
+        lake: LakeStore,
+        compute: Compute,
+        registry: Registry,
+        workbench: Workbench,
+        store: ModelStore,
+    ) -> Iterator[dg.MaterializeResult]:
+        journal = lake.journal(line.name)
+        tools = Tools(
+            line=line,
+            code=code,
+            lake=lake.of(line.name),
+            journal=journal,
+            compute=compute,
+            registry=registry,
+            workbench=workbench,
+            say=context.log.info,
+            warn=context.log.warning,
+        )
+        stages = ModelStages(tools, store, config.moment(line))
+        walk = Walk(context, line.name, journal)
+        walk.stage(["site_model"], stages.fine_tune, stages.site_marks(walk.sites))
+        walk.stage(["verdict"], stages.judge, stages.verdict_marks(walk.sites))
+        walk.stage(["release"], stages.release)
+        yield from walk.finish()
+
+    return models

@@ -1,0 +1,64 @@
+"""The component `assets.ProductionLine`: one line's file in, its assets, jobs and checks out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import dagster as dg
+
+from assets.line_file import FeaturesSection, LineFile, SourceSection, TableSection
+from factory.gates import Gates
+from factory.line import Features, Line, Split
+from factory.names import checked_name
+from factory.training.recipe import Recipe
+from factory.value import Value
+
+
+def _as_read(_context: dg.ResolutionContext, section: Any) -> Any:
+    """Return a section as it was read: pydantic has already made the dataclass and refused unknown keys."""
+    return section
+
+
+class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
+    """One business decision, its data, its model recipe, its gates and its money, at every site it runs."""
+
+    purpose: str
+    owner: str
+    as_of: str
+    source: Annotated[SourceSection, dg.Resolver(_as_read, model_field_type=SourceSection)]
+    decision_table: str
+    tables: Annotated[Mapping[str, TableSection], dg.Resolver(_as_read, model_field_type=Mapping[str, TableSection])]
+    features: Annotated[FeaturesSection, dg.Resolver(_as_read, model_field_type=FeaturesSection)]
+    split: Annotated[Split, dg.Resolver(_as_read, model_field_type=Split)]
+    recipe: Annotated[Recipe, dg.Resolver(_as_read, model_field_type=Recipe)]
+    gates: Annotated[Gates, dg.Resolver(_as_read, model_field_type=Gates)]
+    value: Annotated[Value, dg.Resolver(_as_read, model_field_type=Value)]
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Return everything the orchestrator needs to run this line."""
+        from assets.line_definitions import line_definitions
+
+        file = LineFile(Path(context.path) / "defs.yaml")
+        return line_definitions(self.line(file), file, self.source)
+
+    def line(self, file: LineFile) -> Line:
+        """Return the line the file describes; raises LineError with file and line number."""
+        checked_name(file.name, "line")
+        tables = {name: file.table(name, section) for name, section in self.tables.items()}
+        return Line(
+            name=file.name,
+            purpose=self.purpose,
+            owner=self.owner,
+            decision_table=file.decision_table(self.decision_table, tables),
+            tables=tables,
+            features=Features(
+                build=file.imported(self.features.build, "features", "build"),
+                columns=self.features.columns,
+                key=self.features.key,
+            ),
+            split=self.split,
+            recipe=self.recipe,
+            gates=self.gates,
+            value=self.value,
+            default_until=file.date(self.as_of, "as_of"),
+        )

@@ -1,0 +1,45 @@
+"""What the stages of a line work with, gathered once for each run."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from factory.journal import Journal
+from factory.lake import SITE, Lake
+from factory.line import Line
+from factory.provenance import provenance
+from factory.splitting import DECIDED_AT
+from resources.compute import Compute
+from resources.registry import Registry
+from resources.workbench import Workbench
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """One line's lake and journal, the engine, the registry, a place for checkpoints, and a voice."""
+
+    line: Line
+    code: str
+    """Stands for the line's files and the library's version: when it changes, everything is made anew."""
+    lake: Lake
+    journal: Journal
+    compute: Compute
+    registry: Registry
+    workbench: Workbench
+    say: Callable[[str], None]
+    warn: Callable[[str], None]
+
+    def feature_rows(self, sites: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return feature rows in an order that depends on nothing but themselves.
+
+        The lake's files come in any order, and the order of rows decides what a training makes of them.
+        """
+        order = [SITE, DECIDED_AT, *self.line.features.key]
+        return self.compute.collect(self.lake.scan("features", sites).sort(order))
+
+    def provenance(self, until: datetime) -> dict[str, str]:
+        """Return what a model made now came from."""
+        raw = [self.line.lake_table("raw", table) for table in self.line.tables.values()]
+        return provenance(self.lake, until, [*raw, "clean", "features"])

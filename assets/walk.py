@@ -1,0 +1,105 @@
+"""Walks the sites of one run through stages: a site that fails drops out, says why, and harms no other."""
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from factory.isolation import Isolated
+from factory.journal import Journal, fingerprint
+from factory.names import LINE_SITE
+
+Figures = Mapping[str, Any]
+Work = Callable[[Sequence[str]], Isolated[Figures]]
+
+
+class Walk:
+    """One run's sites on their way through the stages of one op."""
+
+    def __init__(self, context: dg.AssetExecutionContext, line: str, journal: Journal) -> None:
+        self.context = context
+        self.line = line
+        self.journal = journal
+        self.partitioned = context.has_partition_key or context.has_partition_key_range
+        self.sites: list[str] = list(context.partition_keys) if self.partitioned else [LINE_SITE]
+        self.failed: dict[str, tuple[str, Exception]] = {}
+
+    def wants(self, *assets: str) -> bool:
+        """Whether the run selected any of the assets."""
+        return any(self._key(asset) in self.context.selected_asset_keys for asset in assets)
+
+    def stage(self, assets: Sequence[str], work: Work, marks: Mapping[str, str] | None = None) -> None:
+        """Do one stage for the sites still on their way, unless the run did not select it.
+
+        `marks` are the fingerprints of each site's inputs: a site whose last entry has the same one is left alone and
+        reported as unchanged, so nothing reruns when nothing changed. Without `marks` the work itself is idempotent,
+        is always done, and says in its figures whether it `changed` anything.
+        """
+        if not self.wants(*assets):
+            return
+        stage = assets[0]
+        unchanged = self.journal.fresh(stage, {site: marks[site] for site in self.sites}) if marks else set()
+        todo = [site for site in self.sites if site not in unchanged]
+        self.context.log.info(f"{stage}: {len(todo)} to do, {len(unchanged)} unchanged")
+        started = time.monotonic()
+        found = work(todo) if todo else Isolated[Figures]()
+        changed = {site: figures for site, figures in found.done.items() if figures.get("changed", True)}
+        made = marks or {site: fingerprint(dict(figures)) for site, figures in changed.items()}
+        self.journal.record(stage, changed, made, run=self.context.run.run_id, seconds=time.monotonic() - started)
+        for site, figures in found.done.items():
+            self._materialized(assets, site, figures, made.get(site), changed=site in changed)
+        for site, entry in self.journal.latest(stage, sorted(unchanged)).items():
+            self._materialized(assets, site, entry.figures, entry.fingerprint, changed=False)
+        self._drop(stage, found.failed)
+
+    def finish(self) -> Iterator[dg.MaterializeResult]:
+        """Raise one Failure that names every site that failed and why; the others have been recorded.
+
+        Yields nothing: Dagster wants an op over several assets to be a generator, and the walk has logged them all.
+        """
+        yield from ()
+        if not self.failed:
+            return
+        reasons = {site: f"{stage}: {type(error).__name__}: {error}" for site, (stage, error) in self.failed.items()}
+        names = ", ".join(sorted(reasons))
+        raise dg.Failure(
+            f"line {self.line}: {len(reasons)} of {len(reasons) + len(self.sites)} failed: {names}; "
+            "the others went through; run those alone again once the cause is mended",
+            metadata={site: dg.MetadataValue.text(reason) for site, reason in reasons.items()},
+            allow_retries=False,
+        )
+
+    def _drop(self, stage: str, failed: Mapping[str, Exception]) -> None:
+        for site, error in failed.items():
+            self.failed[site] = (stage, error)
+            self.context.log.error(
+                f"{stage} of {site} failed: {type(error).__name__}: {error}\n"
+                + "".join(traceback.format_exception(error, limit=-6))
+            )
+        self.sites = [site for site in self.sites if site not in failed]
+
+    def _materialized(
+        self, assets: Sequence[str], site: str, figures: Figures, mark: str | None, *, changed: bool
+    ) -> None:
+        for asset in assets:
+            if self.wants(asset):
+                self.context.log_event(
+                    dg.AssetMaterialization(
+                        self._key(asset),
+                        partition=site if self.partitioned else None,
+                        metadata={**_metadata(figures), "changed": changed},
+                        tags={"dagster/data_version": mark} if mark else None,
+                    )
+                )
+
+    def _key(self, asset: str) -> dg.AssetKey:
+        return dg.AssetKey([self.line, *asset.split("/")])
+
+
+def _metadata(figures: Figures) -> dict[str, Any]:
+    """Return figures as metadata: numbers plot over time, the rest is text or JSON; None is left out."""
+    plain = {name: value for name, value in figures.items() if isinstance(value, int | float | str)}
+    nested = {name: dg.MetadataValue.json(value) for name, value in figures.items() if isinstance(value, dict | list)}
+    return {**plain, **nested}

@@ -1,0 +1,71 @@
+"""The composition root: loads `lines/` and binds resources to this environment, which only it reads.
+
+    FACTORY_HOME    folder of everything the factory keeps (default: .factory beside this file)
+    FACTORY_LAKE    folder or object-store URL of the lake (default: <home>/lake)
+    FACTORY_ENGINE  auto, cpu or gpu (default: auto)
+    MLFLOW_TRACKING_URI   a tracking server (default: SQLite in <home>)
+
+`python definitions.py run LINE` drives a whole line through Dagster; `factory run` calls it.
+"""
+
+import functools
+import os
+import sys
+from pathlib import Path
+
+import dagster as dg
+
+ROOT = Path(__file__).resolve().parent
+
+
+@functools.cache
+def loaded() -> dg.Definitions:
+    """Return every line's definitions; cached, for the orchestrator asks several times a run."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing calls home unless its user says so
+    return dg.Definitions.merge(
+        dg.load_from_defs_folder(path_within_project=ROOT), dg.Definitions(resources=resources())
+    )
+
+
+def home() -> Path:
+    """Return the folder of everything the factory keeps."""
+    return Path(os.environ.get("FACTORY_HOME") or ROOT / ".factory").resolve()
+
+
+def resources() -> dict[str, dg.ConfigurableResource]:
+    """Bind everything outside the process to this environment."""
+    from resources.compute import Compute
+    from resources.data_docs import DataDocs
+    from resources.lake import LakeStore
+    from resources.model_store import ModelStore
+    from resources.registry import Registry
+    from resources.workbench import Workbench
+
+    here = home()
+    return {
+        "lake": LakeStore(url=os.environ.get("FACTORY_LAKE") or str(here / "lake")),
+        "compute": Compute(engine=os.environ.get("FACTORY_ENGINE") or "auto"),
+        "registry": Registry(
+            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{here / 'mlflow.db'}",
+            locks=str(here / "locks"),
+            artifact_root=None if os.environ.get("MLFLOW_TRACKING_URI") else str(here / "artifacts"),
+        ),
+        "store": ModelStore(root=str(here / "models"), key_folder=str(here / "keys")),
+        "docs": DataDocs(root=str(here / "docs")),
+        "workbench": Workbench(root=str(here / "work")),
+    }
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the code location."""
+    return loaded()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    from assets.launch import main
+
+    sys.exit(main(sys.argv[1:], loaded, home()))

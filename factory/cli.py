@@ -1,0 +1,123 @@
+"""The command line: `factory run`, `status`, `serve`, `ui`, `site add`, `demo`, `doctor`.
+
+Commands that run stages call `definitions.py` of the project as a process of its own and show what it reports, so that
+this library needs no orchestrator to be imported and every run is in the orchestrator's UI too.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from factory.project import Project
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="A factory for models.", pretty_exceptions_enable=False
+)
+site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
+app.add_typer(site_app, name="site")
+
+Home = Annotated[Path, typer.Option("--home", help="Folder of everything the factory keeps.")]
+DEFAULT_HOME = Path(".factory")
+DEMO_LINE = "departure_delay"
+
+
+@app.command()
+def run(
+    line: str,
+    sites: Annotated[str, typer.Option(help="Comma-separated; all that the source knows when left out.")] = "",
+    until: Annotated[str, typer.Option(help="As-of date YYYY-MM-DD, exclusive; the line's own when left out.")] = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Run every stage of a line: data, base model, site models, verdicts, releases."""
+    raise typer.Exit(_run(line, sites, until, home))
+
+
+@app.command()
+def demo(home: Home = DEFAULT_HOME) -> None:
+    """Run the departure_delay line on its 16 sites and say where to look next."""
+    from factory.screen import show_next_steps
+
+    code = _run(DEMO_LINE, "", "", home)
+    if code == 0:
+        show_next_steps(home, DEMO_LINE)
+    raise typer.Exit(code)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False, home: Home = DEFAULT_HOME
+) -> None:
+    """Tell what each site serves, and why."""
+    from factory.screen import show_status
+    from factory.status import status as current
+
+    found = current(home.resolve())
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, default=str))
+    else:
+        show_status(found)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Serve every released site model over the Open Inference Protocol v2."""
+    from factory.gateway.server import serve as serve_models
+
+    serve_models(home.resolve() / "models", home.resolve() / "keys" / "release.pub", host, port)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port of the orchestrator's UI.")] = 3000, home: Home = DEFAULT_HOME
+) -> None:
+    """Open the orchestrator's UI on the whole graph, with the sites as partitions."""
+    raise typer.Exit(Project.found(home).ui(port))
+
+
+@site_app.command("add")
+def add_site(line: str, site: str, home: Home = DEFAULT_HOME) -> None:
+    """Add a site to a line; no deploy is needed."""
+    raise typer.Exit(_show(home, "add-sites", line, "--sites", site))
+
+
+@app.command()
+def doctor(home: Home = DEFAULT_HOME) -> None:
+    """Say what this machine has and lacks."""
+    from factory.doctor import findings
+    from factory.screen import show_findings
+
+    show_findings(findings(home.resolve()))
+
+
+def _run(line: str, sites: str, until: str, home: Path) -> int:
+    from factory.screen import show_status
+    from factory.status import status as current
+
+    code = _show(home, "run", line, "--sites", sites, "--until", until)
+    if code != 2:
+        show_status(current(home.resolve()), line)
+    return code
+
+
+def _show(home: Path, *words: str) -> int:
+    from factory.screen import Screen
+
+    with Screen() as screen:
+        return Project.found(home).launch(words, screen.show)
+
+
+def main() -> None:
+    """Run the command line; a FactoryError is one line for the person, and exit code 2."""
+    from factory.errors import FactoryError
+
+    try:
+        app()
+    except FactoryError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        raise SystemExit(2) from error

@@ -1,0 +1,151 @@
+"""What a person sees in a terminal: progress of a run, the table of sites, what to do next."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from factory.doctor import Finding
+
+console = Console()
+
+
+class Screen:
+    """Shows the events of a run as they come: one bar a stage, and what the run says."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<14}"),
+            BarColumn(bar_width=32),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=console,
+        )
+        self.bars: dict[str, TaskID] = {}
+        self.sites = 1
+
+    def __enter__(self) -> "Screen":
+        """Begin to draw."""
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the last picture on the screen."""
+        self.progress.stop()
+
+    def show(self, event: Mapping[str, Any]) -> None:
+        """Draw one event of `definitions.py`."""
+        kind = event.get("event")
+        if kind == "start":
+            self.sites = int(event["sites"])
+        elif kind == "site":
+            self._site(str(event["stage"]), event.get("site"), bool(event["changed"]))
+        elif kind == "say" and event.get("level", 0) >= 20:
+            self._say(str(event["text"]), warning=event["level"] >= 30)
+        elif kind == "failed":
+            console.print(f"[red]{event['text']}", markup=True, highlight=False)
+        elif kind == "end" and not event["changed"] and not event["failed"]:
+            console.print("Nothing changed: every stage is up to date for every site.")
+
+    def _bar(self, stage: str, total: int) -> TaskID:
+        if stage not in self.bars:
+            self.bars[stage] = self.progress.add_task(stage, total=total, note="")
+        return self.bars[stage]
+
+    def _site(self, stage: str, site: str | None, changed: bool) -> None:
+        bar = self._bar(stage, self.sites if site else 1)
+        self.progress.update(bar, advance=1, note="" if changed else "unchanged")
+
+    def _say(self, text: str, *, warning: bool) -> None:
+        """Show a stage's own words behind its bar, a warning on a line of its own."""
+        if warning:
+            console.print(text, style="yellow", markup=False, highlight=False)
+            return
+        stage, _, rest = text.partition(": ")
+        if rest:
+            total = self.sites if stage not in ("base_model",) and not stage.startswith("clean_") else 1
+            self.progress.update(self._bar(stage, total), note=rest)
+
+
+def show_status(found: Mapping[str, Any], line: str | None = None) -> None:
+    """Print a table of sites for each line."""
+    lines = {name: what for name, what in found["lines"].items() if line in (None, name)}
+    if not lines:
+        console.print("Nothing has run yet here: try `factory demo`.")
+    for name, what in lines.items():
+        console.print(_site_table(name, what["sites"]))
+        _print_refusals(what["sites"])
+
+
+def _site_table(line: str, sites: Mapping[str, Any]) -> Table:
+    table = Table(title=line, title_justify="left")
+    for heading in (
+        "site",
+        "rows in",
+        "clean",
+        "quarantined",
+        "model",
+        "AP site",
+        "AP base",
+        "AP baseline",
+        "value EUR",
+        "verdict",
+        "serves",
+    ):
+        table.add_column(heading, justify="left" if heading in ("site", "model", "verdict", "serves") else "right")
+    for site, state in sites.items():
+        table.add_row(site, *_cells(state))
+    return table
+
+
+def _cells(state: Mapping[str, Any]) -> list[str]:
+    rows, verdict, serving = state["rows"] or {}, state["verdict"] or {}, state["serving"]
+    figures = verdict.get("figures", {})
+    kind = {True: "fine-tuned", False: "base model"}.get(figures.get("fine_tuned"), "—")
+    passed = {True: "[green]passed", False: "[red]refused"}.get(verdict.get("passed"), "—")
+    return [
+        *(_number(rows.get(name), ",d") for name in ("raw", "clean", "quarantine")),
+        kind,
+        *(_number(figures.get(f"{who}average_precision"), ".3f") for who in ("", "base_", "baseline_")),
+        _number(figures.get("value_eur"), ",.0f"),
+        passed,
+        f"version {serving['version']}" if serving else "nothing",
+    ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "—" if value is None else format(value, form)
+
+
+def _print_refusals(sites: Mapping[str, Any]) -> None:
+    for site, state in sites.items():
+        for reason in (state["verdict"] or {}).get("reasons", []):
+            console.print(f"  {site}: {reason}", markup=False, highlight=False)
+
+
+def show_next_steps(home: Path, line: str) -> None:
+    """Say where to look after a run."""
+    where = "" if home == Path(".factory") else f" --home {home}"
+    steps = [
+        ("graph, runs, sites", f"factory ui{where}", "http://127.0.0.1:3000"),
+        ("gateway", f"factory serve{where}", f"http://127.0.0.1:8080/v2/models/{line}.UA"),
+        ("registry", f"mlflow ui --backend-store-uri sqlite:///{home}/mlflow.db --port 5000", "http://127.0.0.1:5000"),
+        ("contract results", f"open {home}/docs/site/index.html", ""),
+    ]
+    table = Table(title="Where to look next", title_justify="left", show_header=False)
+    for step in steps:
+        table.add_row(*step)
+    console.print(table)
+
+
+def show_findings(found: Iterable[Finding]) -> None:
+    """Print what the doctor found."""
+    for finding in found:
+        console.print(
+            f"{'[green]ok  ' if finding.fine else '[red]lack'}[/] {finding.thing}: {finding.found}", highlight=False
+        )

@@ -1,0 +1,58 @@
+"""What each site has, what its last verdict said and what it serves: read from the lake and the model repository alone.
+
+Neither the orchestrator nor the registry need be up.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from factory.errors import ModelRefused
+from factory.journal import Journal
+from factory.lake import Lake
+from factory.names import LINE_SITE, model_name
+from factory.repository import ModelRepository
+
+ROWS = ("raw", "clean", "quarantine", "superseded")
+
+
+def status(home: Path) -> dict[str, Any]:
+    """Return `{"lines": {line: {"sites": {site: {"rows", "verdict", "serving"}}}}}` in plain JSON types."""
+    root = home / "lake"
+    lines = sorted(folder.name for folder in root.iterdir() if folder.is_dir()) if root.is_dir() else []
+    return {"lines": {line: {"sites": line_status(home, line)} for line in lines}}
+
+
+def line_status(home: Path, line: str) -> dict[str, Any]:
+    """Return one line's sites; what a site does not have yet is null."""
+    journal = Journal(Lake(home / "lake", line))
+    repository = ModelRepository(home / "models")
+    cleaned, verdicts = journal.latest("clean"), journal.latest("verdict")
+    sites = sorted({*cleaned, *verdicts} - {LINE_SITE})
+    return {
+        site: {
+            "rows": _rows(cleaned[site].figures) if site in cleaned else None,
+            "verdict": _verdict(verdicts[site].figures) if site in verdicts else None,
+            "serving": _serving(repository, model_name(line, site)),
+        }
+        for site in sites
+    }
+
+
+def _rows(figures: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(figures[name]) for name in ROWS}
+
+
+def _verdict(figures: Mapping[str, Any]) -> dict[str, Any]:
+    verdict = figures["verdict"]
+    return {name: verdict[name] for name in ("passed", "reasons", "figures", "digest")}
+
+
+def _serving(repository: ModelRepository, model: str) -> dict[str, Any] | None:
+    try:
+        manifest = repository.current(model)
+    except ModelRefused:
+        return None  # a release that cannot be read is not served
+    if manifest is None:
+        return None
+    return {"version": manifest.version, "digest": manifest.digest, "since": manifest.released_at}

@@ -1,0 +1,79 @@
+"""Runs the toy line in a folder of its own, through Dagster, with real resources."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import yaml
+
+from assets.launch import Launch, opened_instance
+from assets.line_definitions import line_definitions
+from assets.line_file import LineFile
+from assets.production_line import ProductionLine
+from factory.journal import Journal
+from factory.lake import Lake
+from factory.line import Line
+from factory.repository import ModelRepository
+from factory.status import line_status
+from resources.compute import Compute
+from resources.data_docs import DataDocs
+from resources.lake import LakeStore
+from resources.model_store import ModelStore
+from resources.registry import Registry
+from resources.workbench import Workbench
+
+NAME = "press_faults"
+FILE = Path(__file__).parent / NAME / "defs.yaml"
+
+
+def component(file: Path = FILE) -> ProductionLine:
+    """Return the toy line's component as its file says."""
+    return ProductionLine.resolve_from_dict(yaml.safe_load(file.read_text())["attributes"])
+
+
+def toy_line() -> Line:
+    """Return the toy line."""
+    return component().line(LineFile(FILE))
+
+
+class ToyFactory:
+    """The toy line with a home; `source` and single resources can be swapped, as in another environment."""
+
+    def __init__(self, home: Path, **swapped: Any) -> None:
+        self.home = home
+        self.swapped = swapped
+        self.lake = Lake(home / "lake", NAME)
+        self.journal = Journal(self.lake)
+        self.repository = ModelRepository(home / "models")
+        self.store = ModelStore(root=str(home / "models"), key_folder=str(home / "keys"))
+        self.registry = Registry(
+            tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
+            locks=str(home / "locks"),
+            artifact_root=str(home / "artifacts"),
+        )
+
+    def definitions(self, source: dict[str, Any] | None = None) -> dg.Definitions:
+        """Return the line's definitions bound to this home; `source` gives the source other arguments."""
+        made = component()
+        section = made.source if source is None else type(made.source)(use=made.source.use, arguments=source)
+        bound = {
+            "lake": LakeStore(url=str(self.home / "lake")),
+            "compute": Compute(engine="cpu"),
+            "registry": self.registry,
+            "store": self.store,
+            "docs": DataDocs(root=str(self.home / "docs")),
+            "workbench": Workbench(root=str(self.home / "work")),
+            **self.swapped,
+        }
+        file = LineFile(FILE)
+        return dg.Definitions.merge(line_definitions(made.line(file), file, section), dg.Definitions(resources=bound))
+
+    def run(self, sites: Sequence[str] = (), until: str = "", **source: Any) -> int:
+        """Run the whole line and return its exit code."""
+        with opened_instance(self.home / "dagster") as instance:
+            return Launch(NAME, self.definitions(source or None), instance).run(sites, until)
+
+    def status(self) -> dict[str, Any]:
+        """Return what each site has and serves."""
+        return line_status(self.home, NAME)

@@ -1,0 +1,95 @@
+"""A source of parts in memory, repairs that keep every row, and features known when a part leaves the press."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from factory.errors import SourceError
+from factory.line import Table
+
+DAYS = 60
+FIRST = datetime(2024, 1, 1, tzinfo=UTC)
+PARTS = {"north": 420, "south": 360, "east": 30}
+
+
+def parts(plant: str) -> pl.DataFrame:
+    """Return a plant's parts: hot and strongly pressed ones are faulty more often."""
+    rows = PARTS[plant]
+    chance = np.random.default_rng(sum(plant.encode()))
+    force, heat = chance.uniform(100, 900, rows), chance.uniform(20, 90, rows)
+    faulty = chance.uniform(size=rows) < 1 / (1 + np.exp(-((force - 650) / 60 + (heat - 60) / 8)))
+    moments = [FIRST + timedelta(days=DAYS * number / rows) for number in range(rows)]
+    numbers = np.arange(rows) + 1000 * sorted(PARTS).index(plant)
+    return pl.DataFrame(
+        {
+            "plant": [plant] * rows,
+            "part": numbers,
+            "pressed_at": moments,
+            "force_kn": force,
+            "heat_c": heat,
+            "faulty": faulty,
+        },
+        schema_overrides={"pressed_at": pl.Datetime("us", "UTC")},
+    )
+
+
+def shifts() -> pl.DataFrame:
+    """Return one row a day."""
+    days = [date(2024, 1, 1) + timedelta(days=number) for number in range(DAYS)]
+    return pl.DataFrame({"day": days, "crew": [4 + number % 3 for number in range(DAYS)]})
+
+
+class Presses:
+    """Gives parts and shifts; `broken` plants die after their first batch, `spoiled` ones have a row of wrong force."""
+
+    def __init__(self, broken: tuple[str, ...] = (), spoiled: tuple[str, ...] = ()) -> None:
+        self.broken, self.spoiled = broken, spoiled
+
+    def sites(self, _table: Table, _until: datetime) -> list[str]:
+        """Return the plants."""
+        return sorted(PARTS)
+
+    def read(self, table: Table, *, site: str | None, after: Any, until: datetime) -> Iterator[pl.DataFrame]:
+        """Yield the rows in two batches."""
+        if table.name == "shifts":
+            yield shifts()
+            return
+        if site not in PARTS:
+            return
+        rows = parts(site).filter(pl.col("pressed_at") < until.replace(tzinfo=UTC))
+        if site in self.spoiled:
+            rows = rows.with_columns(force_kn=pl.when(pl.col("part") % 100 == 7).then(-1.0).otherwise("force_kn"))
+        rows = rows if after is None else rows.filter(pl.col("pressed_at") >= after)
+        yield rows.head(len(rows) // 2)
+        if site in self.broken:
+            raise SourceError(f"site {site}: the line to the plant was cut; try again later")
+        yield rows.tail(len(rows) - len(rows) // 2)
+
+
+def repair_parts(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Name the day, for the join with shifts."""
+    return rows.with_columns(day=pl.col("pressed_at").dt.date())
+
+
+def repair_shifts(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Leave shifts as they are."""
+    return rows
+
+
+def build(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+    """Return what is known when a part leaves the press."""
+    crews = tables["shifts"].select("day", "crew")
+    return (
+        tables["parts"]
+        .join(crews, on="day", how="left")
+        .select(
+            "site",
+            "part",
+            pl.col("pressed_at").alias("decided_at"),
+            pl.col("faulty").cast(pl.Float32).alias("label"),
+            *(pl.col(name).cast(pl.Float32) for name in ("force_kn", "heat_c", "crew")),
+        )
+    )
