@@ -28,7 +28,7 @@ def base_model_asset(line: Line, code: str) -> dg.AssetsDefinition:
         compute: Compute,
         registry: Registry,
         workbench: Workbench,
-    ) -> Iterator[dg.MaterializeResult]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         journal = lake.journal(line.name)
         tools = Tools(
             line=line,

@@ -7,6 +7,7 @@ sites of a run in one plan, and so do the features: what a site's neighbours did
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -42,7 +43,7 @@ class DataStages:
         self.contracts = contracts
         self.code = code
 
-    def load(self, source: Source, table: Table, sites: Sequence[str], until: datetime) -> Isolated[Figures]:
+    def load(self, source: Source, table: Table, until: datetime, sites: Sequence[str]) -> Isolated[Figures]:
         """Bring new rows into the lake."""
         found = ingest(self.lake, source, table, sites, until)
         done = {
@@ -56,7 +57,7 @@ class DataStages:
         versions = self.lake.site_versions(f"raw/{table.name}", sites)
         return {site: fingerprint(table.name, version, self.code) for site, version in versions.items()}
 
-    def clean(self, table: Table, sites: Sequence[str], docs: DataDocs) -> Isolated[Figures]:
+    def clean(self, table: Table, docs: DataDocs, sites: Sequence[str]) -> Isolated[Figures]:
         """Judge, dedupe and repair the sites' raw rows; write clean and quarantine, and the Data Docs."""
         return together(sites, lambda some: self._clean(table, some, docs))
 
@@ -131,15 +132,15 @@ def data_assets(
     @dg.multi_asset(name=f"{line.name}_references", specs=reference_specs(line), can_subset=True)
     def references(
         context: dg.AssetExecutionContext, config: StageConfig, lake: LakeStore, compute: Compute, docs: DataDocs
-    ) -> Iterator[dg.MaterializeResult]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         walk = Walk(context, line.name, lake.journal(line.name))
         work = stages(lake, compute)
         until = config.moment(line)
         for table in line.shared_tables:
-            walk.stage([f"raw/{table.name}"], lambda some, table=table: work.load(source, table, some, until))
+            walk.stage([f"raw/{table.name}"], partial(work.load, source, table, until))
             marks = work.clean_marks(table, [LINE_SITE])
             asset = line.lake_table("clean", table)
-            walk.stage([asset], lambda some, table=table: work.clean(table, some, docs), marks)
+            walk.stage([asset], partial(work.clean, table, docs), marks)
         yield from walk.finish()
 
     @dg.multi_asset(
@@ -150,15 +151,13 @@ def data_assets(
     )
     def data(
         context: dg.AssetExecutionContext, config: StageConfig, lake: LakeStore, compute: Compute, docs: DataDocs
-    ) -> Iterator[dg.MaterializeResult]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         walk = Walk(context, line.name, lake.journal(line.name))
         work = stages(lake, compute)
         table = line.decisions
         until = config.moment(line)
-        walk.stage([f"raw/{table.name}"], lambda some: work.load(source, table, some, until))
-        walk.stage(
-            ["clean", "quarantine"], lambda some: work.clean(table, some, docs), work.clean_marks(table, walk.sites)
-        )
+        walk.stage([f"raw/{table.name}"], partial(work.load, source, table, until))
+        walk.stage(["clean", "quarantine"], partial(work.clean, table, docs), work.clean_marks(table, walk.sites))
         walk.stage(["features"], work.features, work.feature_marks(walk.sites))
         yield from walk.finish()
 

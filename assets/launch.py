@@ -11,6 +11,7 @@ What happens is written to standard output as JSON, one event a line, for whoeve
 
 import argparse
 import json
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -91,7 +92,7 @@ class Launch:
 
     def run(self, sites: Sequence[str], until: str) -> int:
         """Run every stage for the sites, or for all that the source knows; a failed site is left out from there on."""
-        chosen = list(sites) or self.source.sites(moment(until, self.source.line))
+        chosen = list(sites) or self.source.sites(self.source.line.decisions, moment(until, self.source.line))
         self.add(chosen)
         emit("start", sites=len(chosen))
         if self.source.line.shared_tables:
@@ -191,7 +192,7 @@ class Tail:
     def _pass_on(self, entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
         if event is None:
-            if entry.level >= 20:
+            if int(entry.level) >= logging.INFO:
                 emit("say", text=entry.user_message.splitlines()[0], level=entry.level)
             return
         if event.is_step_materialization:

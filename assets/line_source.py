@@ -25,9 +25,9 @@ class LineSource:
         made: Source = self._file.imported(self._section.use, "source", "use")(**self._section.arguments)
         return made
 
-    def sites(self, until: datetime) -> list[str]:
-        """Return the sites that have rows of the decision table before `until`."""
-        return self._source.sites(self.line.decisions, until)
+    def sites(self, table: Table, until: datetime) -> list[str]:
+        """Return the sites that have rows before `until`."""
+        return self._source.sites(table, until)
 
     def read(self, table: Table, *, site: str | None, after: Any, until: datetime) -> Iterator[pl.DataFrame]:
         """Yield the source's batches."""

@@ -35,7 +35,7 @@ def models_asset(line: Line, code: str, sites: dg.PartitionsDefinition[str]) -> 
         registry: Registry,
         workbench: Workbench,
         store: ModelStore,
-    ) -> Iterator[dg.MaterializeResult]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         journal = lake.journal(line.name)
         tools = Tools(
             line=line,

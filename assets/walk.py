@@ -54,7 +54,7 @@ class Walk:
             self._materialized(assets, site, entry.figures, entry.fingerprint, changed=False)
         self._drop(stage, found.failed)
 
-    def finish(self) -> Iterator[dg.MaterializeResult]:
+    def finish(self) -> Iterator[dg.MaterializeResult[None]]:
         """Raise one Failure that names every site that failed and why; the others have been recorded.
 
         Yields nothing: Dagster wants an op over several assets to be a generator, and the walk has logged them all.

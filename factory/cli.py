@@ -21,6 +21,7 @@ app.add_typer(site_app, name="site")
 Home = Annotated[Path, typer.Option("--home", help="Folder of everything the factory keeps.")]
 DEFAULT_HOME = Path(".factory")
 DEMO_LINE = "departure_delay"
+DEMO_SITE = "UA"
 
 
 @app.command()
@@ -37,11 +38,14 @@ def run(
 @app.command()
 def demo(home: Home = DEFAULT_HOME) -> None:
     """Run the departure_delay line on its 16 sites and say where to look next."""
+    from factory.example import write_example
+    from factory.names import model_name
     from factory.screen import show_next_steps
 
     code = _run(DEMO_LINE, "", "", home)
     if code == 0:
-        show_next_steps(home, DEMO_LINE)
+        model = model_name(DEMO_LINE, DEMO_SITE)
+        show_next_steps(home, model if write_example(home, model) else None)
     raise typer.Exit(code)
 
 
@@ -78,6 +82,14 @@ def ui(
 ) -> None:
     """Open the orchestrator's UI on the whole graph, with the sites as partitions."""
     raise typer.Exit(Project.found(home).ui(port))
+
+
+@app.command()
+def registry(
+    port: Annotated[int, typer.Option(help="Port of the registry's UI.")] = 5000, home: Home = DEFAULT_HOME
+) -> None:
+    """Open the registry's UI: models, versions, figures, verdicts."""
+    raise typer.Exit(Project.found(home).registry(port))
 
 
 @site_app.command("add")

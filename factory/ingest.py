@@ -42,7 +42,8 @@ class _Known:
 def ingest(lake: Lake, source: Source, table: Table, sites: Sequence[str], until: datetime) -> Isolated[Ingested]:
     """Bring the sites' new rows before `until` into `raw/<table>` in one commit.
 
-    A site whose source fails is left as it was. Shared tables have the one site LINE_SITE. Raises nothing for a site's fault: it is in the answer.
+    A site whose source fails is left as it was. Shared tables have the one site LINE_SITE. Raises nothing for a site's
+    fault: it is in the answer.
     """
     name = f"raw/{table.name}"
     known = _known(lake, table, name, sites)

@@ -14,7 +14,7 @@ def checked_name(name: str, what: str = "site") -> str:
     """Return the name unchanged, or raise NameRefused: 1 to 63 letters, digits, `_` and `-`, the first no sign."""
     if not _NAME.fullmatch(name):
         raise NameRefused(
-            f"{what} name {name!r} is refused: use 1 to 63 letters, digits, '_' or '-', beginning with a letter or digit"
+            f"{what} name {name!r} is refused: use 1 to 63 letters, digits, '_' or '-', the first a letter or digit"
         )
     return name
 

@@ -55,6 +55,13 @@ class Project:
         command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
         return subprocess.run(command, cwd=self.root, check=False).returncode
 
+    def registry(self, port: int) -> int:
+        """Run the registry's UI on this home until it is stopped, in its smallest form: no job workers."""
+        database = f"sqlite:///{self.home / 'mlflow.db'}"
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port)]
+        os.environ.update(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
+        return subprocess.run([*command, "--workers", "1"], cwd=self.home, check=False).returncode
+
     def _tell_children_home(self) -> None:
         dagster = self.home / "dagster"
         dagster.mkdir(parents=True, exist_ok=True)

@@ -82,22 +82,26 @@ def show_status(found: Mapping[str, Any], line: str | None = None) -> None:
         _print_refusals(what["sites"])
 
 
+COLUMNS = (
+    ("site", "left"),
+    ("rows\nin", "right"),
+    ("\nclean", "right"),
+    ("quar-\nantine", "right"),
+    ("\nmodel", "left"),
+    ("AP\nsite", "right"),
+    ("AP\nbase", "right"),
+    ("AP base-\nline", "right"),
+    ("value\nEUR", "right"),
+    ("\nverdict", "left"),
+    ("\nserves", "left"),
+)
+
+
 def _site_table(line: str, sites: Mapping[str, Any]) -> Table:
-    table = Table(title=line, title_justify="left")
-    for heading in (
-        "site",
-        "rows in",
-        "clean",
-        "quarantined",
-        "model",
-        "AP site",
-        "AP base",
-        "AP baseline",
-        "value EUR",
-        "verdict",
-        "serves",
-    ):
-        table.add_column(heading, justify="left" if heading in ("site", "model", "verdict", "serves") else "right")
+    """Return the table of a line, narrow enough for a terminal of 80 columns."""
+    table = Table(title=line, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for heading, side in COLUMNS:
+        table.add_column(heading, justify="left" if side == "left" else "right", no_wrap=True)
     for site, state in sites.items():
         table.add_row(site, *_cells(state))
     return table
@@ -106,16 +110,20 @@ def _site_table(line: str, sites: Mapping[str, Any]) -> Table:
 def _cells(state: Mapping[str, Any]) -> list[str]:
     rows, verdict, serving = state["rows"] or {}, state["verdict"] or {}, state["serving"]
     figures = verdict.get("figures", {})
-    kind = {True: "fine-tuned", False: "base model"}.get(figures.get("fine_tuned"), "—")
-    passed = {True: "[green]passed", False: "[red]refused"}.get(verdict.get("passed"), "—")
+    kind = _word(figures.get("fine_tuned"), "tuned", "base")
+    passed = _word(verdict.get("passed"), "[green]passed", "[red]refused")
     return [
         *(_number(rows.get(name), ",d") for name in ("raw", "clean", "quarantine")),
         kind,
         *(_number(figures.get(f"{who}average_precision"), ".3f") for who in ("", "base_", "baseline_")),
         _number(figures.get("value_eur"), ",.0f"),
         passed,
-        f"version {serving['version']}" if serving else "nothing",
+        f"v{serving['version']}" if serving else "nothing",
     ]
+
+
+def _word(answer: bool | None, yes: str, no: str) -> str:
+    return "—" if answer is None else yes if answer else no
 
 
 def _number(value: float | None, form: str) -> str:
@@ -123,24 +131,30 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _print_refusals(sites: Mapping[str, Any]) -> None:
-    for site, state in sites.items():
-        for reason in (state["verdict"] or {}).get("reasons", []):
-            console.print(f"  {site}: {reason}", markup=False, highlight=False)
+    told = {site: (state["verdict"] or {}).get("reasons", []) for site, state in sites.items()}
+    refused = {site: reasons for site, reasons in told.items() if reasons}
+    if refused:
+        console.print("Why sites were refused (all figures: `factory status --json`)")
+    for site, reasons in refused.items():
+        for reason in reasons:
+            console.print(f"  {site}  {reason}", markup=False, highlight=False, soft_wrap=True)
 
 
-def show_next_steps(home: Path, line: str) -> None:
+def show_next_steps(home: Path, model: str | None) -> None:
     """Say where to look after a run."""
     where = "" if home == Path(".factory") else f" --home {home}"
-    steps = [
-        ("graph, runs, sites", f"factory ui{where}", "http://127.0.0.1:3000"),
-        ("gateway", f"factory serve{where}", f"http://127.0.0.1:8080/v2/models/{line}.UA"),
-        ("registry", f"mlflow ui --backend-store-uri sqlite:///{home}/mlflow.db --port 5000", "http://127.0.0.1:5000"),
-        ("contract results", f"open {home}/docs/site/index.html", ""),
-    ]
-    table = Table(title="Where to look next", title_justify="left", show_header=False)
-    for step in steps:
-        table.add_row(*step)
-    console.print(table)
+    steps = {
+        "graph, runs and sites, in Dagster": (f"factory ui{where}", "http://127.0.0.1:3000"),
+        "models and figures, in MLflow": (f"factory registry{where}", "http://127.0.0.1:5000"),
+        "predictions, from the gateway": (f"factory serve{where}", "http://127.0.0.1:8080"),
+        "what the contract found": ("a page for a browser", str(home / "docs" / "site" / "index.html")),
+    }
+    console.print("Where to look next (`.venv/bin/factory …`)")
+    for what, (how, place) in steps.items():
+        console.print(f"  {what:<34} {how}  →  {place}", markup=False, highlight=False, soft_wrap=True)
+    if model:
+        ask = f"curl -s http://127.0.0.1:8080/v2/models/{model}/infer -d @{home / 'example.json'}"
+        console.print(f"  {'a first prediction':<34} {ask}", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_findings(found: Iterable[Finding]) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from factory.engine import Engine, FrameEngine, probed_engine
 
 
-class Compute(dg.ConfigurableResource):
+class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
     """One switch for the engine of frames and the device of tensors; the code that uses it never knows which it is."""
 
     engine: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="auto probes the device once")

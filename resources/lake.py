@@ -7,7 +7,7 @@ from factory.journal import Journal
 from factory.lake import Lake
 
 
-class LakeStore(dg.ConfigurableResource):
+class LakeStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
     """Delta tables under one URL; a local folder by default, any object store that delta-rs knows."""
 
     url: str = Field(description="folder or object-store URL under which each line has a folder of its own")

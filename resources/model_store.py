@@ -10,7 +10,7 @@ from factory.repository import ModelRepository
 from factory.signing import signing_key
 
 
-class ModelStore(dg.ConfigurableResource):
+class ModelStore(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
     """A Triton model repository in a folder; releases are signed with a key that never leaves its folder."""
 
     root: str = Field(description="folder of the model repository")

@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 
-class Workbench(dg.ConfigurableResource):
+class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
     """Scratch space; losing it costs time and nothing else."""
 
     root: str = Field(description="folder on a local disk")

@@ -1,0 +1,22 @@
+"""A first request for the gateway, from the row that a release carries as its example."""
+
+import json
+from pathlib import Path
+
+from factory.repository import Manifest, ModelRepository
+
+
+def example_request(manifest: Manifest) -> dict[str, object]:
+    """Return an Open Inference Protocol v2 request of one row; null is unknown."""
+    row = list(manifest.example)
+    return {"inputs": [{"name": "features", "shape": [1, len(row)], "datatype": "FP32", "data": row}]}
+
+
+def write_example(home: Path, model: str) -> Path | None:
+    """Write `<home>/example.json` for a released model and return its place; None where nothing is released."""
+    manifest = ModelRepository(home / "models").current(model)
+    if manifest is None:
+        return None
+    place = home / "example.json"
+    place.write_text(json.dumps(example_request(manifest)), encoding="utf-8")
+    return place
