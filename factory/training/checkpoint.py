@@ -1,0 +1,94 @@
+"""What a training has reached, and its one checkpoint file: safetensors, with JSON in its header, and no pickle."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from factory.training.epoch import Epoch
+from factory.training.network import Network
+from factory.training.recipe import Recipe
+from factory.training.samples import Samples
+from factory.training.weights import weights_of
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """A training under way: network and optimizer as they are, the best weights so far, and every epoch's figures."""
+
+    network: Network
+    optimizer: torch.optim.Optimizer
+    best: dict[str, Tensor] = field(default_factory=dict)
+    history: list[Epoch] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> int:
+        """Return the number of the first epoch with the least validation loss; 0 before the first."""
+        return min(self.history, key=lambda epoch: epoch.validation_loss).number if self.history else 0
+
+    def add(self, epoch: Epoch) -> None:
+        """Note an epoch, and keep the network's weights if it is the best."""
+        self.history.append(epoch)
+        if self.best_epoch == epoch.number:
+            self.best = weights_of(self.network)
+
+
+def fingerprint(recipe: Recipe, device: str, *samples: Samples) -> str:
+    """Return a digest of all that decides how a training goes, so that no checkpoint is taken for another's."""
+    digest = hashlib.sha256(f"{recipe} {torch.device(device).type} {torch.__version__}".encode())
+    for rows in samples:
+        digest.update(f"{rows.features.shape}".encode())
+        digest.update(np.ascontiguousarray(rows.features).data)
+        digest.update(np.ascontiguousarray(rows.label).data)
+    return digest.hexdigest()
+
+
+def save(progress: Progress, path: Path, key: str) -> None:
+    """Write the checkpoint beside its place and move it there at once: it is old or new, never half."""
+    tensors = {f"network.{name}": tensor for name, tensor in weights_of(progress.network).items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in progress.best.items()}
+    for index, state in progress.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": tensor.cpu().contiguous() for name, tensor in state.items()}
+    notes = {"fingerprint": key, "history": [asdict(epoch) for epoch in progress.history]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    save_file(tensors, new, metadata={"notes": json.dumps(notes)})
+    new.replace(path)
+
+
+def resume(progress: Progress, path: Path, key: str) -> None:
+    """Bring the progress to where the checkpoint left it; without a whole one of this very training, do nothing."""
+    if not path.is_file():
+        return
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = json.loads((file.metadata() or {}).get("notes", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except SafetensorError:
+        return
+    if notes.get("fingerprint") != key:
+        return
+    progress.history = [Epoch(**figures) for figures in notes["history"]]
+    progress.best = _part(tensors, "best.")
+    progress.network.load_state_dict(_part(tensors, "network."))
+    _restore_optimizer(progress.optimizer, _part(tensors, "optimizer."))
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put each parameter's moments back; rates are set anew at every step."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,139 @@
+"""Training the base model on the pooled rows of all sites, from a checkpoint if there is one."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from factory.errors import TrainingError
+from factory.training.calibration import calibrated, fit_platt
+from factory.training.checkpoint import Progress, fingerprint, resume, save
+from factory.training.epoch import Epoch
+from factory.training.network import Network, new_network, rebuilt
+from factory.training.predict import average_precision, log_loss, raw_logit
+from factory.training.recipe import Recipe
+from factory.training.reproducible import on_cuda, reproducible, seed_torch
+from factory.training.samples import Samples, trainable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """The best epoch's weights, calibrated on the validation window, and how training went."""
+
+    weights: dict[str, Tensor]
+    history: tuple[Epoch, ...]
+    best_epoch: int
+
+
+def train_base(
+    train: Samples,
+    validation: Samples,
+    recipe: Recipe,
+    *,
+    device: str,
+    checkpoint: Path | None,
+    report: Callable[[Epoch], None],
+) -> Trained:
+    """Train TabM until its validation loss stops falling; the same rows and recipe give the same bytes on one machine.
+
+    `report` is called after every epoch, when its checkpoint is already on disk. A training that died goes on from its
+    checkpoint and ends with the bytes it would have had; a checkpoint of other rows, another recipe or device is
+    overwritten. Rows without a label are left out. Raises TrainingError if a window has no rows or one class.
+    """
+    train, validation = trainable(train, "training"), trainable(validation, "validation")
+    with reproducible(device):
+        seed_torch(recipe.seed, device)
+        network = new_network(recipe, train.features).to(device)
+        progress = Progress(network=network, optimizer=_optimizer(network, recipe))
+        key = fingerprint(recipe, device, train, validation)
+        if checkpoint:
+            resume(progress, checkpoint, key)
+        run = _Run(train, validation, recipe, device, network)
+        while not _finished(progress, recipe):
+            epoch = _one_epoch(progress, run)
+            if checkpoint:
+                save(progress, checkpoint, key)
+            report(epoch)
+        return _result(progress, validation, recipe)
+
+
+class _Run:
+    """What stays the same from epoch to epoch; the training rows lie on the device."""
+
+    def __init__(self, train: Samples, validation: Samples, recipe: Recipe, device: str, network: Network) -> None:
+        self.features = torch.from_numpy(np.ascontiguousarray(train.features)).to(device)
+        self.label = torch.from_numpy(np.ascontiguousarray(train.label)).to(device)
+        self.validation, self.recipe, self.device = validation, recipe, device
+        self.members = torch.compile(network.members) if on_cuda(device) else network.members
+
+    def loss(self, batch: Tensor) -> Tensor:
+        """Return the mean of the members' own log losses on these rows: each member learns as if it were alone."""
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=on_cuda(self.device)):
+            logits = self.members(self.features[batch])
+        target = self.label[batch].unsqueeze(1).expand_as(logits)
+        return binary_cross_entropy_with_logits(logits.float(), target)
+
+
+def _optimizer(network: Network, recipe: Recipe) -> torch.optim.AdamW:
+    return torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+
+def _finished(progress: Progress, recipe: Recipe) -> bool:
+    """Tell whether all epochs are done or none of the last `patience` was the best."""
+    done = len(progress.history)
+    return done >= recipe.epochs or done - progress.best_epoch >= recipe.patience
+
+
+def _one_epoch(progress: Progress, run: _Run) -> Epoch:
+    """Pass once over the rows, judge the network, and keep its weights if they are the best so far."""
+    number = len(progress.history) + 1
+    # Each epoch draws its chances from (seed, number) alone, so a checkpoint need not hold a random state.
+    seed_torch(run.recipe.seed * 100_003 + number, run.device)
+    training_loss = _pass(progress, run)
+    logit = raw_logit(progress.network, run.validation.features, run.device)
+    loss = log_loss(logit, run.validation.label)
+    if not math.isfinite(loss):
+        raise TrainingError(f"epoch {number}: validation loss is {loss}; lower the recipe's learning_rate")
+    precision = average_precision(logit, run.validation.label)
+    epoch = Epoch(
+        number=number, training_loss=training_loss, validation_loss=loss, validation_average_precision=precision
+    )
+    progress.add(epoch)
+    return epoch
+
+
+def _pass(progress: Progress, run: _Run) -> float:
+    """Take one epoch's optimizer steps and return the mean loss; rows that fill no last batch are left out."""
+    progress.network.train()
+    order = torch.randperm(len(run.label)).to(run.device)
+    batch_rows = min(run.recipe.batch_rows, len(order))
+    batches = torch.split(order, batch_rows)[: len(order) // batch_rows]
+    total = torch.zeros((), device=run.device)
+    for step, batch in enumerate(batches, start=len(progress.history) * len(batches)):
+        _set_rate(progress.optimizer, run.recipe, step, run.recipe.epochs * len(batches))
+        progress.optimizer.zero_grad()
+        loss = run.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(progress.network.parameters(), run.recipe.max_gradient_norm)
+        progress.optimizer.step()
+        total += loss.detach()
+    return float(total) / len(batches)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
+    """Let the learning rate rise for the warm-up and fall along a cosine."""
+    rise = min(1.0, (step + 1) / max(1.0, recipe.warmup * steps))
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+
+
+def _result(progress: Progress, validation: Samples, recipe: Recipe) -> Trained:
+    """Calibrate the best weights on the pooled validation rows."""
+    logit = raw_logit(rebuilt(recipe, progress.best), validation.features)
+    weights = calibrated(progress.best, fit_platt(logit, validation.label))
+    return Trained(weights=weights, history=tuple(progress.history), best_epoch=progress.best_epoch)

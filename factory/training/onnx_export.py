@@ -1,0 +1,150 @@
+"""A model as ONNX: one graph exported once, each site's weights put in, equal weights giving equal bytes.
+
+The graph takes `features`, FP32 `[batch, features]` with NaN where unknown, and gives `probability`, FP32 `[batch, 1]`.
+"""
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from factory.errors import ModelRefused
+from factory.training.network import Network, rebuilt
+from factory.training.predict import probability
+from factory.training.recipe import Recipe
+from factory.training.weights import Weights
+
+INPUT, OUTPUT = "features", "probability"
+_WARM_UP_CALLS, _TIMED_CALLS = 50, 500
+
+
+def export_onnx(models: Mapping[str, Weights], recipe: Recipe, n_features: int) -> dict[str, bytes]:
+    """Return each site's model as ONNX bytes; all must be of one recipe.
+
+    The graph is exported once, which takes seconds, from the first model; a model costs milliseconds then. Raises
+    ModelRefused if a model's weights are not all in the graph, with the same shapes.
+    """
+    if not models:
+        return {}
+    for site, weights in models.items():
+        _check_fit(site, weights, next(iter(models.values())))
+    graph = _graph(rebuilt(recipe, next(iter(models.values()))), n_features)
+    return {site: _filled(graph, site, weights) for site, weights in models.items()}
+
+
+def onnx_probability(content: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probability of each row, float32 `[rows]`, as ONNX Runtime on one thread computes it."""
+    rows = np.ascontiguousarray(features, np.float32)
+    parts = np.array_split(rows, max(1, len(rows) // 8192))
+    session = _session(content)
+    return np.concatenate([session.run([OUTPUT], {INPUT: part})[0][:, 0] for part in parts])
+
+
+def parity_error(content: bytes, weights: Weights, recipe: Recipe, features: NDArray[np.float32]) -> float:
+    """Return the greatest absolute difference between ONNX Runtime's and torch's probabilities; NaN counts as 1."""
+    difference = np.abs(onnx_probability(content, features) - probability(weights, recipe, features))
+    return float(np.nan_to_num(difference, nan=1.0).max(initial=0.0))
+
+
+def latency_ms(content: bytes, n_features: int) -> float:
+    """Return the 99th percentile of 500 calls with one row, in milliseconds, on one thread and warmed up."""
+    session = _session(content)
+    row = np.random.default_rng(0).normal(size=(1, n_features)).astype(np.float32)
+    seconds = []
+    for _ in range(_WARM_UP_CALLS + _TIMED_CALLS):
+        start = time.perf_counter()
+        session.run([OUTPUT], {INPUT: row})
+        seconds.append(time.perf_counter() - start)
+    return float(np.percentile(seconds[_WARM_UP_CALLS:], 99) * 1000)
+
+
+def _session(content: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _graph(network: Network, n_features: int) -> onnx.ModelProto:
+    """Export the network and strip what tells of the machine, the source and the exporter's mood."""
+    # Two rows: an example of one would be taken for a batch that is always one.
+    example = (torch.zeros(2, n_features),)
+    shapes = ({0: torch.export.Dim("batch", min=1)},)
+    with _quiet_exporter():
+        # Unoptimized: the optimizer folds weights into constants and merges those that happen to be equal, and then
+        # another site's weights have no place. ONNX Runtime optimizes when it loads.
+        program = torch.onnx.export(
+            network,
+            example,
+            dynamo=True,
+            dynamic_shapes=shapes,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            optimize=False,
+            verbose=False,
+        )
+    if program is None:
+        raise ModelRefused("torch.onnx.export gave no program; the network cannot be served")
+    model = program.model_proto
+    _strip(model)
+    return model
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove notes, shapes of inner values, and names of nodes: none changes an answer, some name files."""
+    model.producer_name, model.producer_version, model.doc_string = "ai-factory", "", ""
+    model.graph.name, model.graph.doc_string = "network", ""
+    del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
+    named = [*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output]
+    for item in named:
+        item.doc_string = ""
+        del item.metadata_props[:]
+    for number, node in enumerate(model.graph.node):
+        node.name = f"n{number}"
+
+
+def _check_fit(site: str, weights: Weights, first: Weights) -> None:
+    """Raise ModelRefused unless the weights have the names and shapes of the first model's."""
+    shapes, expected = ({name: tuple(tensor.shape) for name, tensor in each.items()} for each in (weights, first))
+    if odd := sorted(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name)):
+        raise ModelRefused(
+            f"site {site!r}: weight {odd[0]} has shape {shapes.get(odd[0])}, the other models' {expected.get(odd[0])}; "
+            "export models of one recipe together"
+        )
+
+
+def _filled(graph: onnx.ModelProto, site: str, weights: Weights) -> bytes:
+    """Return the graph with these weights as its initializers."""
+    model = onnx.ModelProto()
+    model.CopyFrom(graph)
+    places = {initializer.name: initializer for initializer in model.graph.initializer}
+    for name, tensor in weights.items():
+        if name not in places:
+            raise ModelRefused(
+                f"site {site!r}: weight {name} has no place in the exported graph; export it unoptimized"
+            )
+        places[name].CopyFrom(onnx.numpy_helper.from_array(tensor.numpy(), name))
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Silence exactly two remarks of torch's exporter that say nothing about our graph."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)  # "torchvision is not installed"
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            yield
+    finally:
+        registration.setLevel(level)

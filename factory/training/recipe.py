@@ -1,0 +1,53 @@
+"""The recipe of the table network: every number that decides what a training run produces."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Architecture and schedule of base training and fine-tuning.
+
+    The learning rate of base training rises for the first `warmup` share of all steps and then falls along a cosine.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    seed: int = 7
+
+    members: int = 16
+    """Ensemble members that share their weight matrices."""
+    width: int = 96
+    depth: int = 2
+    bins: int = 24
+    """At most so many pieces in a feature's piecewise-linear encoding."""
+    embedding: int = 8
+    """Numbers a feature is embedded in."""
+
+    dropout: float = 0.0
+    epochs: int = 8
+    patience: int = 3
+    """Epochs without a better validation loss after which training, or a site's fine-tuning, stops."""
+    batch_rows: int = 256
+    learning_rate: float = 6e-3
+    weight_decay: float = 3e-4
+    warmup: float = 0.05
+    max_gradient_norm: float = 1.0
+
+    fine_tune_epochs: int = 4
+    fine_tune_steps: int = 15
+    """Steps of one fine-tuning epoch, the same for every site, so that no site's result depends on another's size."""
+    fine_tune_batch_rows: int = 128
+    """Rows of each site in one fine-tuning step."""
+    fine_tune_learning_rate: float = 1e-3
+    fine_tune_pull: float = 20.0
+    """How strongly fine-tuned weights are pulled back to the base model's: the share of their distance, times the
+    learning rate, that each step takes away (L2-SP, Li, Grandvalet & Davoine, 2018, decoupled as in AdamW)."""
+    fine_tune_min_rows: int = 500
+    """Training rows below which a site keeps the base model."""
+    fine_tune_min_gain: float = 0.002
+    """Share of the base model's validation loss that fine-tuning must take away, or the site keeps the base model."""
+
+    calibration_prior_rows: int = 5000
+    """Rows that the pooled calibration counts for when a site's own is fitted."""
+
+    baseline_iterations: int = 100
