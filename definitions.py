@@ -24,6 +24,8 @@ def loaded() -> dg.Definitions:
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing calls home unless its user says so
+    # Torch's threads wait for each other by spinning: on a busy machine an epoch then takes eight times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return dg.Definitions.merge(
         dg.load_from_defs_folder(path_within_project=ROOT), dg.Definitions(resources=resources())
     )

@@ -23,6 +23,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.utils import make_new_run_id  # the one way to know a run's id before it starts
 
+from assets.line_mistakes import line_mistake
 from assets.line_source import LineSource
 from assets.stage_config import moment
 from factory.errors import FactoryError, LineError
@@ -44,11 +45,18 @@ def main(words: Sequence[str], definitions: Callable[[], dg.Definitions], home: 
     named = [name for name in asked.sites.split(",") if name]
     with opened_instance(home / "dagster") as instance:
         try:
-            launch = Launch(asked.line, definitions(), instance)
+            launch = Launch(asked.line, _loaded(definitions), instance)
             return launch.run(named, asked.until) if asked.what == "run" else launch.add(named)
         except (FactoryError, dg.DagsterError) as error:
             emit("failed", text=f"{type(error).__name__}: {error}")
             return 2
+
+
+def _loaded(definitions: Callable[[], dg.Definitions]) -> dg.Definitions:
+    try:
+        return definitions()
+    except Exception as error:  # whatever a line's file made the loader stumble over, a person gets one message
+        raise line_mistake(error) from error
 
 
 @contextmanager

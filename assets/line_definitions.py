@@ -1,5 +1,7 @@
 """A `Line` in, its Dagster definitions out: assets, jobs and checks."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from assets.base_model import base_model_asset
@@ -10,7 +12,6 @@ from assets.line_source import LineSource
 from assets.models import models_asset
 from assets.specs import asset_key
 from factory.contract.compiler import compile_contract
-from factory.contract.contract import Contract
 from factory.line import Line
 from factory.provenance import code_digest, library_version
 
@@ -20,11 +21,14 @@ def sites_of(line: str) -> dg.DynamicPartitionsDefinition:
     return dg.DynamicPartitionsDefinition(name=f"{line}_sites")
 
 
-def line_definitions(line: Line, file: LineFile, source: SourceSection) -> dg.Definitions:
-    """Return everything that makes the line run."""
+def line_definitions(line: Line, file: LineFile, source: SourceSection, places: Mapping[str, str]) -> dg.Definitions:
+    """Return everything that makes the line run; `places` says where each table's contract stands."""
     sites = sites_of(line.name)
     opened = LineSource(line, file, source)
-    contracts = {name: _contract(line, file, name) for name in line.tables}
+    contracts = {
+        name: compile_contract(table.contract, columns=table.columns, place=places[name])
+        for name, table in line.tables.items()
+    }
     code = f"{library_version()}+{code_digest(file.sources())}"
     assets = [
         *data_assets(line, opened, contracts, code, sites),
@@ -52,8 +56,3 @@ def line_definitions(line: Line, file: LineFile, source: SourceSection) -> dg.De
         asset_checks=[serving_check(line, sites)],
         resources={f"{line.name}_source": opened},
     )
-
-
-def _contract(line: Line, file: LineFile, name: str) -> Contract:
-    table = line.tables[name]
-    return compile_contract(table.contract, columns=table.columns, place=file.place("tables", name, "contract"))

@@ -4,14 +4,21 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
+from pydantic import TypeAdapter
 
 from factory.contract.expectation import Expectation
 from factory.errors import LineError
 from factory.line import Table
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times as fast, where it was built
+_SUITE = TypeAdapter(list[Expectation])
+_GX_ADDS = {"id", "rendered_content", "severity", "description", "notes"}
+"""What Great Expectations writes beside type, kwargs and meta when it exports a suite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +40,8 @@ class TableSection:
     cursor: str = ""
     site: str | None = None
     repair: str
-    contract: tuple[Expectation, ...] = ()
+    contract: tuple[Expectation, ...] | str = ()
+    """Expectations, or the file that has them, relative to the line's folder: a Great Expectations suite, YAML or JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +67,17 @@ class LineFile:
 
     def place(self, *keys: str | int) -> str:
         """Return `<file>:<line number>` of a thing under `attributes`, or of the nearest thing above it."""
-        node = yaml.compose(self.path.read_text(encoding="utf-8"))
+        written, node = None, self._tree
         for key in ("attributes", *keys):
-            child = _child(node, key)
-            if child is None:
+            found = _child(node, key)
+            if found is None:
                 break
-            node = child
-        return f"{self.path}:{node.start_mark.line + 1}" if node is not None else str(self.path)
+            written, node = found
+        return f"{self.path}:{written.start_mark.line + 1}" if written is not None else str(self.path)
+
+    @cached_property
+    def _tree(self) -> Any:
+        return yaml.compose(self.path.read_text(encoding="utf-8"), Loader=_LOADER)
 
     def imported(self, dotted: str, *keys: str | int) -> Any:
         """Return what `package.module:name` names; raises LineError at the place in the file that says so."""
@@ -92,9 +104,36 @@ class LineFile:
             key=section.key,
             cursor=section.cursor,
             site_column=section.site,
-            contract=section.contract,
+            contract=self.contract(name, section.contract),
             repair=self.imported(section.repair, "tables", name, "repair"),
         )
+
+    def contract(self, table: str, section: tuple[Expectation, ...] | str) -> tuple[Expectation, ...]:
+        """Return a table's expectations, from this file or from the suite's own; raises LineError."""
+        if not isinstance(section, str):
+            return section
+        try:
+            suite = yaml.load(self.suite(section).read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506  a safe one
+            return tuple(_SUITE.validate_python([_own(entry) for entry in suite["expectations"]]))
+        except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+            raise LineError(
+                f"{self.place('tables', table, 'contract')}: the suite {section!r} cannot be read: {error}; it must be a "
+                "file in the line's folder with a list `expectations` of type and kwargs"
+            ) from error
+
+    def contract_place(self, table: str, section: tuple[Expectation, ...] | str) -> str:
+        """Return where a table's expectations stand, for whoever finds one of them wrong."""
+        if isinstance(section, str):
+            return str(self.suite(section))
+        return self.place("tables", table, "contract")
+
+    def suite(self, name: str) -> Path:
+        """Return a suite's file; raises LineError where it would lie outside the line's folder."""
+        folder = self.path.parent.resolve()
+        place = (folder / name).resolve()
+        if not place.is_relative_to(folder):
+            raise LineError(f"{self.path}: the suite {name!r} lies outside the line's folder; put it beside defs.yaml")
+        return place
 
     def decision_table(self, name: str, tables: Mapping[str, Table]) -> str:
         """Return the name of the table with one row a decision; raises LineError unless it is a site's."""
@@ -113,13 +152,19 @@ class LineFile:
             raise LineError(f"{self.place(*keys)}: {text!r} is not a date; write it as YYYY-MM-DD") from error
 
     def sources(self) -> Sequence[Path]:
-        """Return every file that decides what the line makes: this one and the folder's Python."""
-        return [self.path, *self.path.parent.glob("*.py")]
+        """Return every file that decides what the line makes: all YAML, JSON and Python in its folder."""
+        found = (place for pattern in ("*.py", "*.yaml", "*.json") for place in self.path.parent.rglob(pattern))
+        return sorted(found)
 
 
-def _child(node: Any, key: str | int) -> Any:
-    if isinstance(key, int):
-        return node.value[key] if isinstance(node, yaml.SequenceNode) and key < len(node.value) else None
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    return next((value for name, value in node.value if name.value == key), None)
+def _own(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name not in _GX_ADDS}
+
+
+def _child(node: Any, key: str | int) -> tuple[Any, Any] | None:
+    """Return where the file writes a key or an item, and what it holds; None if it has none such."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((name, value) for name, value in node.value if name.value == key), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        return node.value[key], node.value[key]
+    return None

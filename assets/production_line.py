@@ -39,7 +39,8 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
         from assets.line_definitions import line_definitions
 
         file = LineFile(Path(context.path) / "defs.yaml")
-        return line_definitions(self.line(file), file, self.source)
+        places = {name: file.contract_place(name, section.contract) for name, section in self.tables.items()}
+        return line_definitions(self.line(file), file, self.source, places)
 
     def line(self, file: LineFile) -> Line:
         """Return the line the file describes; raises LineError with file and line number."""

@@ -95,7 +95,9 @@ def registry(
 @site_app.command("add")
 def add_site(line: str, site: str, home: Home = DEFAULT_HOME) -> None:
     """Add a site to a line; no deploy is needed."""
-    raise typer.Exit(_show(home, "add-sites", line, "--sites", site))
+    from factory.names import checked_name
+
+    raise typer.Exit(_show(home, "add-sites", line, f"--sites={checked_name(site)}"))
 
 
 @app.command()
@@ -111,7 +113,7 @@ def _run(line: str, sites: str, until: str, home: Path) -> int:
     from factory.screen import show_status
     from factory.status import status as current
 
-    code = _show(home, "run", line, "--sites", sites, "--until", until)
+    code = _show(home, "run", line, f"--sites={sites}", f"--until={until}")
     if code != 2:
         show_status(current(home.resolve()), line)
     return code

@@ -3,7 +3,6 @@
 Thresholds are chosen on the validation window. The holdout is scored once, by every model, on the same rows.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,8 @@ from factory.training.weights import from_bytes
 from factory.value import best_threshold
 from factory.verdict import Verdict, digest_of
 
-Probability = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+PARITY_ROWS = 1000
+"""Rows on which the served file is compared with the trained network; the graph is the same for all of them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,13 +46,15 @@ class Exhibits:
 def judged(line: Line, site: str, exhibits: Exhibits) -> Verdict:
     """Return the verdict on the candidate, bound to its digest."""
     weights, rows = from_bytes(exhibits.safetensors), exhibits.holdout.features
+    candidate = _scored(line, exhibits, exhibits.candidate)
+    keeps_base = exhibits.base == exhibits.candidate
     evidence = Evidence(
         line=line.name,
         site=site,
         digest=digest_of(exhibits.candidate),
         label=exhibits.holdout.label,
-        candidate=_scored(line, exhibits, exhibits.candidate),
-        base=_scored(line, exhibits, exhibits.base),
+        candidate=candidate,
+        base=candidate if keeps_base else _scored(line, exhibits, exhibits.base),
         baseline=_baseline(line, exhibits),
         champion=_champion(exhibits),
         value=line.value,
@@ -60,7 +62,7 @@ def judged(line: Line, site: str, exhibits: Exhibits) -> Verdict:
         contract_failures=exhibits.contract_failures,
         training_rows=exhibits.training_rows,
         fine_tuned=exhibits.fine_tuned,
-        parity_error=parity_error(exhibits.candidate, weights, line.recipe, rows),
+        parity_error=parity_error(exhibits.candidate, weights, line.recipe, rows[:PARITY_ROWS]),
         latency_ms=latency_ms(exhibits.candidate, rows.shape[1]),
         size_mb=len(exhibits.candidate) / 1e6,
     )

@@ -27,7 +27,7 @@ class Screen:
             console=console,
         )
         self.bars: dict[str, TaskID] = {}
-        self.sites = 1
+        self.sites = self.total = 1
 
     def __enter__(self) -> "Screen":
         """Begin to draw."""
@@ -43,23 +43,24 @@ class Screen:
         kind = event.get("event")
         if kind == "start":
             self.sites = int(event["sites"])
+        elif kind == "run":
+            self.total = self.sites if event["sites"] else 1  # a run without sites is about the whole line
         elif kind == "site":
-            self._site(str(event["stage"]), event.get("site"), bool(event["changed"]))
+            self._site(str(event["stage"]), changed=bool(event["changed"]))
         elif kind == "say" and event.get("level", 0) >= 20:
             self._say(str(event["text"]), warning=event["level"] >= 30)
         elif kind == "failed":
-            console.print(f"[red]{event['text']}", markup=True, highlight=False)
+            console.print(str(event["text"]), style="red", markup=False, highlight=False, soft_wrap=True)
         elif kind == "end" and not event["changed"] and not event["failed"]:
             console.print("Nothing changed: every stage is up to date for every site.")
 
-    def _bar(self, stage: str, total: int) -> TaskID:
+    def _bar(self, stage: str) -> TaskID:
         if stage not in self.bars:
-            self.bars[stage] = self.progress.add_task(stage, total=total, note="")
+            self.bars[stage] = self.progress.add_task(stage, total=self.total, note="")
         return self.bars[stage]
 
-    def _site(self, stage: str, site: str | None, changed: bool) -> None:
-        bar = self._bar(stage, self.sites if site else 1)
-        self.progress.update(bar, advance=1, note="" if changed else "unchanged")
+    def _site(self, stage: str, *, changed: bool) -> None:
+        self.progress.update(self._bar(stage), advance=1, note="" if changed else "unchanged")
 
     def _say(self, text: str, *, warning: bool) -> None:
         """Show a stage's own words behind its bar, a warning on a line of its own."""
@@ -68,8 +69,7 @@ class Screen:
             return
         stage, _, rest = text.partition(": ")
         if rest:
-            total = self.sites if stage not in ("base_model",) and not stage.startswith("clean_") else 1
-            self.progress.update(self._bar(stage, total), note=rest)
+            self.progress.update(self._bar(stage), note=rest)
 
 
 def show_status(found: Mapping[str, Any], line: str | None = None) -> None:

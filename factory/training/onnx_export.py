@@ -3,6 +3,7 @@
 The graph takes `features`, FP32 `[batch, features]` with NaN where unknown, and gives `probability`, FP32 `[batch, 1]`.
 """
 
+import functools
 import logging
 import time
 import warnings
@@ -16,26 +17,30 @@ import torch
 from numpy.typing import NDArray
 
 from factory.errors import ModelRefused
-from factory.training.network import Network, rebuilt
+from factory.training.network import rebuilt
 from factory.training.predict import probability
 from factory.training.recipe import Recipe
 from factory.training.weights import Weights
 
 INPUT, OUTPUT = "features", "probability"
+Shapes = tuple[tuple[str, tuple[int, ...], torch.dtype], ...]
 _WARM_UP_CALLS, _TIMED_CALLS = 50, 500
 
 
 def export_onnx(models: Mapping[str, Weights], recipe: Recipe, n_features: int) -> dict[str, bytes]:
     """Return each site's model as ONNX bytes; all must be of one recipe.
 
-    The graph is exported once, which takes seconds, from the first model; a model costs milliseconds then. Raises
-    ModelRefused if a model's weights are not all in the graph, with the same shapes.
+    The graph depends on the recipe and the weights' shapes alone: it is exported once a process, which takes seconds;
+    a model costs milliseconds then. Raises ModelRefused if a model's weights are not all in the graph, with the same
+    shapes.
     """
     if not models:
         return {}
+    first = next(iter(models.values()))
     for site, weights in models.items():
-        _check_fit(site, weights, next(iter(models.values())))
-    graph = _graph(rebuilt(recipe, next(iter(models.values()))), n_features)
+        _check_fit(site, weights, first)
+    shapes = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in first.items())
+    graph = _graph(recipe, shapes, n_features)
     return {site: _filled(graph, site, weights) for site, weights in models.items()}
 
 
@@ -73,11 +78,13 @@ def _session(content: bytes) -> Any:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _graph(network: Network, n_features: int) -> onnx.ModelProto:
-    """Export the network and strip what tells of the machine, the source and the exporter's mood."""
+@functools.lru_cache(maxsize=8)
+def _graph(recipe: Recipe, shapes: Shapes, n_features: int) -> onnx.ModelProto:
+    """Export an empty network of these shapes; strip what tells of the machine, the source and the exporter's mood."""
+    network = rebuilt(recipe, {name: torch.zeros(shape, dtype=dtype) for name, shape, dtype in shapes})
     # Two rows: an example of one would be taken for a batch that is always one.
     example = (torch.zeros(2, n_features),)
-    shapes = ({0: torch.export.Dim("batch", min=1)},)
+    batches = ({0: torch.export.Dim("batch", min=1)},)
     with _quiet_exporter():
         # Unoptimized: the optimizer folds weights into constants and merges those that happen to be equal, and then
         # another site's weights have no place. ONNX Runtime optimizes when it loads.
@@ -85,7 +92,7 @@ def _graph(network: Network, n_features: int) -> onnx.ModelProto:
             network,
             example,
             dynamo=True,
-            dynamic_shapes=shapes,
+            dynamic_shapes=batches,
             input_names=[INPUT],
             output_names=[OUTPUT],
             optimize=False,

@@ -1,6 +1,10 @@
 """Runs the toy line in a folder of its own, through Dagster, with real resources."""
 
+import functools
+import sqlite3
+import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +41,26 @@ def toy_line() -> Line:
     return component().line(LineFile(FILE))
 
 
+def registry_at(home: Path) -> Registry:
+    """Return the registry of a home."""
+    return Registry(
+        tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
+        locks=str(home / "locks"),
+        artifact_root=str(home / "artifacts"),
+    )
+
+
+@functools.cache
+def empty_database() -> bytes:
+    """Return a registry's database before its first model, as the registry itself makes it: that takes MLflow seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        registry_at(Path(folder)).champion(f"{NAME}.nobody")
+        whole = Path(folder) / "whole.db"  # the write-ahead log's pages are in it too
+        with closing(sqlite3.connect(Path(folder) / "mlflow.db")) as made, closing(sqlite3.connect(whole)) as copy:
+            made.backup(copy)
+        return whole.read_bytes()
+
+
 class ToyFactory:
     """The toy line with a home; `source` and single resources can be swapped, as in another environment."""
 
@@ -47,11 +71,10 @@ class ToyFactory:
         self.journal = Journal(self.lake)
         self.repository = ModelRepository(home / "models")
         self.store = ModelStore(root=str(home / "models"), key_folder=str(home / "keys"))
-        self.registry = Registry(
-            tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
-            locks=str(home / "locks"),
-            artifact_root=str(home / "artifacts"),
-        )
+        self.registry = registry_at(home)
+        if not (home / "mlflow.db").exists():
+            home.mkdir(parents=True, exist_ok=True)
+            (home / "mlflow.db").write_bytes(empty_database())
 
     def definitions(self, source: dict[str, Any] | None = None) -> dg.Definitions:
         """Return the line's definitions bound to this home; `source` gives the source other arguments."""
@@ -67,7 +90,8 @@ class ToyFactory:
             **self.swapped,
         }
         file = LineFile(FILE)
-        return dg.Definitions.merge(line_definitions(made.line(file), file, section), dg.Definitions(resources=bound))
+        places = {name: file.contract_place(name, table.contract) for name, table in made.tables.items()}
+        return dg.Definitions.merge(line_definitions(made.line(file), file, section, places), dg.Definitions(resources=bound))
 
     def run(self, sites: Sequence[str] = (), until: str = "", **source: Any) -> int:
         """Run the whole line and return its exit code."""

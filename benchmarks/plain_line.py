@@ -1,0 +1,64 @@
+"""The work of `departure_delay` as one plain script: no lake, no contract, no Dagster, no MLflow, no gates, no release.
+
+    python benchmarks/plain_line.py FOLDER
+
+Reads the source, dedupes, repairs, builds features, trains base model, site models and baseline, writes one ONNX file
+a site and prints the mean average precision. It is the peer of `factory run` in benchmarks/whole_line.py.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.the_line import departure_delay  # noqa: E402  found through the line above
+from factory.line import Line  # noqa: E402
+from factory.sources import Source  # noqa: E402
+from factory.splitting import divided, samples  # noqa: E402
+from factory.training.baseline import fit_baseline  # noqa: E402
+from factory.training.fine_tune import fine_tune  # noqa: E402
+from factory.training.loop import train_base  # noqa: E402
+from factory.training.onnx_export import export_onnx, onnx_probability  # noqa: E402
+from factory.training.predict import average_precision  # noqa: E402
+
+
+def features(line: Line, source: Source) -> pl.DataFrame:
+    """Return the feature rows of all sites."""
+    tables = {}
+    for name, table in line.tables.items():
+        rows = pl.concat(list(source.read(table, site=None, after=None, until=line.default_until)))
+        if table.site_column:
+            rows = rows.with_columns(pl.col(table.site_column).alias("site"))
+        tables[name] = table.repair(rows.lazy().unique(table.key, keep="last", maintain_order=True))
+    return line.features.build(tables).collect().sort("site", "decided_at", *line.features.key)
+
+
+def main(folder: Path) -> None:
+    """Do the work."""
+    line, source = departure_delay()
+    parts = divided(features(line, source), line.split.before(line.default_until))
+    train, validation, holdout = (
+        samples(part, line.features.columns) for part in (parts.train, parts.validation, parts.holdout)
+    )
+    base = train_base(train, validation, line.recipe, device="cpu", checkpoint=None, report=lambda _: None)
+    sites = sorted(set(holdout.site.tolist()))
+    models = fine_tune(base.weights, train, validation, line.recipe, sites=sites, device="cpu")
+    baseline = fit_baseline(train, line.recipe, "cpu").probability(holdout.features)
+    folder.mkdir(parents=True, exist_ok=True)
+    ours, theirs = [], []
+    weights = {site: model.weights for site, model in models.items()}
+    for site, content in export_onnx(weights, line.recipe, len(line.features.columns)).items():
+        (folder / f"{site}.onnx").write_bytes(content)
+        mine = holdout.of(site)
+        if 0 < mine.label.sum() < len(mine):
+            ours.append(average_precision(onnx_probability(content, mine.features), mine.label))
+            theirs.append(average_precision(baseline[holdout.site == site], mine.label))
+    print(f"mean AP of {len(ours)} sites: site model {np.mean(ours):.4f}, baseline {np.mean(theirs):.4f}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
