@@ -28,6 +28,7 @@ from assets.line_source import LineSource
 from assets.stage_config import moment
 from factory.errors import FactoryError, LineError
 from factory.names import checked_name
+from resources.file_lock import held_lock
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 POLL_S = 0.25
@@ -64,9 +65,11 @@ def opened_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
     """Open the Dagster instance in a folder, made on first use; runs launched here are in the UI too."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "dagster.yaml"
-    if not settings.exists():
-        settings.write_text(INSTANCE_SETTINGS, encoding="utf-8")
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
+    with held_lock(folder / "opening.lock"):  # two that make its databases at once spoil them for good
+        if not settings.exists():
+            settings.write_text(INSTANCE_SETTINGS, encoding="utf-8")
+        opened = dg.DagsterInstance.from_config(str(folder))
+    with opened as instance:
         yield instance
 
 
@@ -95,7 +98,8 @@ class Launch:
         """Add sites to the line; one that is there already stays."""
         for site in sites:
             checked_name(site)
-        self.instance.add_dynamic_partitions(f"{self.line}_sites", list(sites))
+        with held_lock(Path(self.instance.root_directory) / "sites.lock"):  # looking and adding are two steps
+            self.instance.add_dynamic_partitions(f"{self.line}_sites", list(sites))
         return 0
 
     def run(self, sites: Sequence[str], until: str) -> int:

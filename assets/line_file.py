@@ -41,7 +41,7 @@ class TableSection:
     site: str | None = None
     repair: str
     contract: tuple[Expectation, ...] | str = ()
-    """Expectations, or the file that has them, relative to the line's folder: a Great Expectations suite, YAML or JSON."""
+    """Expectations, or the file in the line's folder that has them: a Great Expectations suite, YAML or JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +117,8 @@ class LineFile:
             return tuple(_SUITE.validate_python([_own(entry) for entry in suite["expectations"]]))
         except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
             raise LineError(
-                f"{self.place('tables', table, 'contract')}: the suite {section!r} cannot be read: {error}; it must be a "
-                "file in the line's folder with a list `expectations` of type and kwargs"
+                f"{self.place('tables', table, 'contract')}: the suite {section!r} cannot be read: {error}; it must be "
+                "a file in the line's folder with a list `expectations` of type and kwargs"
             ) from error
 
     def contract_place(self, table: str, section: tuple[Expectation, ...] | str) -> str:

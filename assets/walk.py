@@ -22,7 +22,7 @@ class Walk:
         self.context = context
         self.line = line
         self.journal = journal
-        # By what the op is, not by how the run was launched: a run for one site may take the line's shared tables along.
+        # By what the op is, not by how the run was launched: a site's run may take the line's shared tables along.
         self.partitioned = context.assets_def.partitions_def is not None
         self.sites: list[str] = list(context.partition_keys) if self.partitioned else [LINE_SITE]
         self.failed: dict[str, tuple[str, Exception]] = {}

@@ -24,7 +24,8 @@ BAD_SITES = ["", "..", "a/b", "a b", "a,b", "-x"]
 def typed(*words, folder=ROOT):
     """What a person sees who types this: exit code, output, errors."""
     wide = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
-    done = subprocess.run([FACTORY, *words], cwd=folder, env=wide, capture_output=True, text=True, timeout=60)
+    command = [FACTORY, *words]
+    done = subprocess.run(command, cwd=folder, env=wide, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -57,7 +58,7 @@ def home(tmp_path_factory):
 def verdict(site, *reasons):
     """A verdict with the figures that `status` is asked for."""
     wanted = ("average_precision", "base_average_precision", "baseline_average_precision", "value_eur")
-    figures = {name: 0.5 for name in wanted} | {"champion_average_precision": None, "fine_tuned": True}
+    figures = dict.fromkeys(wanted, 0.5) | {"champion_average_precision": None, "fine_tuned": True}
     digest = digest_of(f"model of {site}".encode())
     return Verdict(line="presses", site=site, digest=digest, passed=not reasons, reasons=reasons, figures=figures)
 

@@ -1,10 +1,20 @@
 """The shipped plans translate to the GPU engine whole; no device is needed to know it."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import polars as pl
 import pytest
+import yaml
 
-from lines.departure_delay.features import build
-from tests.lines.departures import REPAIRS, january, raw
+from factory.cleaning import judging_plan
+from factory.contract.compiler import compile_contract
+from factory.contract.expectation import Expectation
+from lines.departure_delay.features import KEY, build
+from tests.lines.departures import COLUMNS, REPAIRS, january, raw, table
+
+SUITES = Path(__file__).parents[2] / "lines" / "departure_delay" / "contracts"
+KEYS = {"flights": KEY, "weather": ("origin", "time_hour"), "planes": ("tailnum",)}
 
 cudf_polars = pytest.importorskip("cudf_polars", reason="the GPU frame engine is in the extras gpu-cu12 and gpu-cu13")
 
@@ -23,6 +33,16 @@ def test_each_repair_runs_on_the_gpu_engine(name: str) -> None:
 
 def test_the_features_run_on_the_gpu_engine() -> None:
     assert gpu_plan_errors(build({name: rows.lazy() for name, rows in january().items()})) == []
+
+
+@pytest.mark.parametrize("name", ["flights", "weather", "planes"])
+def test_each_contract_runs_on_the_gpu_engine(name: str) -> None:
+    suite = yaml.safe_load((SUITES / f"{name}.yaml").read_text())["expectations"]
+    contract = compile_contract([Expectation(**entry) for entry in suite], columns=COLUMNS[name], place=name)
+    rows = raw(name).head(10).lazy().with_columns(site=pl.lit("UA"), _load=pl.lit(1, pl.Int64), _row=pl.lit(1, pl.Int64))
+    judged = judging_plan(rows, replace(table(name), key=KEYS[name]), contract)
+    assert gpu_plan_errors(judged) == []
+    assert gpu_plan_errors(contract.measure(judged)) == []
 
 
 def test_what_cannot_run_there_is_reported() -> None:

@@ -52,7 +52,7 @@ def registry_at(home: Path) -> Registry:
 
 @functools.cache
 def empty_database() -> bytes:
-    """Return a registry's database before its first model, as the registry itself makes it: that takes MLflow seconds."""
+    """Return a registry's database before its first model, made by the registry itself, which takes it seconds."""
     with tempfile.TemporaryDirectory() as folder:
         registry_at(Path(folder)).champion(f"{NAME}.nobody")
         whole = Path(folder) / "whole.db"  # the write-ahead log's pages are in it too
@@ -91,7 +91,9 @@ class ToyFactory:
         }
         file = LineFile(FILE)
         places = {name: file.contract_place(name, table.contract) for name, table in made.tables.items()}
-        return dg.Definitions.merge(line_definitions(made.line(file), file, section, places), dg.Definitions(resources=bound))
+        return dg.Definitions.merge(
+            line_definitions(made.line(file), file, section, places), dg.Definitions(resources=bound)
+        )
 
     def run(self, sites: Sequence[str] = (), until: str = "", **source: Any) -> int:
         """Run the whole line and return its exit code."""

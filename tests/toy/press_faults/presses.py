@@ -1,7 +1,11 @@
 """A source of parts in memory, repairs that keep every row, and features known when a part leaves the press."""
 
-from collections.abc import Iterator, Mapping
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +17,18 @@ from factory.line import Table
 DAYS = 60
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 PARTS = {"north": 420, "south": 360, "east": 30}
+GUESTS = {"west": 60}
+"""Plants that the source has rows of and does not tell of."""
 
 
 def parts(plant: str) -> pl.DataFrame:
     """Return a plant's parts: hot and strongly pressed ones are faulty more often."""
-    rows = PARTS[plant]
+    rows = (PARTS | GUESTS)[plant]
     chance = np.random.default_rng(sum(plant.encode()))
     force, heat = chance.uniform(100, 900, rows), chance.uniform(20, 90, rows)
     faulty = chance.uniform(size=rows) < 1 / (1 + np.exp(-((force - 650) / 60 + (heat - 60) / 8)))
     moments = [FIRST + timedelta(days=DAYS * number / rows) for number in range(rows)]
-    numbers = np.arange(rows) + 1000 * sorted(PARTS).index(plant)
+    numbers = np.arange(rows) + 1000 * sorted(PARTS | GUESTS).index(plant)
     return pl.DataFrame(
         {
             "plant": [plant] * rows,
@@ -43,10 +49,16 @@ def shifts() -> pl.DataFrame:
 
 
 class Presses:
-    """Gives parts and shifts; `broken` plants die after their first batch, `spoiled` ones have a row of wrong force."""
+    """Gives parts and shifts, whole or in one of the ways that sources fail.
 
-    def __init__(self, broken: tuple[str, ...] = (), spoiled: tuple[str, ...] = ()) -> None:
-        self.broken, self.spoiled = broken, spoiled
+    `broken` plants die after their first batch; `deadly` ones kill the whole process there; `spoiled` ones have a row
+    of wrong force; `strange` ones a column nobody declared; `flawless` ones no faulty part. `meet` is a folder in which
+    two processes wait for each other, before either gives a part.
+    """
+
+    def __init__(self, meet: str = "", **plants: Sequence[str]) -> None:
+        self.meet = Path(meet) if meet else None
+        self.plants = plants
 
     def sites(self, _table: Table, _until: datetime) -> list[str]:
         """Return the plants."""
@@ -57,16 +69,41 @@ class Presses:
         if table.name == "shifts":
             yield shifts()
             return
-        if site not in PARTS:
+        if site not in PARTS | GUESTS:
             return
+        if self.meet:
+            wait_for_another(self.meet)
         rows = parts(site).filter(pl.col("pressed_at") < until.replace(tzinfo=UTC))
-        if site in self.spoiled:
-            rows = rows.with_columns(force_kn=pl.when(pl.col("part") % 100 == 7).then(-1.0).otherwise("force_kn"))
+        rows = self._changed(rows, site)
         rows = rows if after is None else rows.filter(pl.col("pressed_at") >= after)
         yield rows.head(len(rows) // 2)
-        if site in self.broken:
+        if self._is("deadly", site):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._is("broken", site):
             raise SourceError(f"site {site}: the line to the plant was cut; try again later")
         yield rows.tail(len(rows) - len(rows) // 2)
+
+    def _changed(self, rows: pl.DataFrame, site: str) -> pl.DataFrame:
+        if self._is("spoiled", site):
+            rows = rows.with_columns(force_kn=pl.when(pl.col("part") % 100 == 7).then(-1.0).otherwise("force_kn"))
+        if self._is("strange", site):
+            rows = rows.with_columns(smell=pl.lit("burnt"))
+        if self._is("flawless", site):
+            rows = rows.with_columns(faulty=pl.lit(False))
+        return rows
+
+    def _is(self, kind: str, site: str) -> bool:
+        return site in self.plants.get(kind, ())
+
+
+def wait_for_another(folder: Path, timeout_s: float = 60) -> None:
+    """Go on once two processes are here."""
+    (folder / str(os.getpid())).touch()
+    given_up = time.monotonic() + timeout_s
+    while len(list(folder.iterdir())) < 2:
+        if time.monotonic() > given_up:
+            raise SourceError(f"no other process came to {folder}")
+        time.sleep(0.01)
 
 
 def repair_parts(rows: pl.LazyFrame) -> pl.LazyFrame:

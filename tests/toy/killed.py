@@ -1,0 +1,113 @@
+"""Runs the toy line in a process that may kill itself: `python -m tests.toy.killed HOME WHAT [POINT] [SOURCE]`.
+
+WHAT is `line` or `data` (its references and data stages alone). POINT names where the process dies, with SIGKILL:
+`collected` before a frame is collected, `registered` after a site's candidate was registered, `judged` before its
+verdict is kept, `promoted` after it was promoted and before it is released; any other POINT is a stage whose work is
+done and not yet in the journal. SOURCE is the source's arguments as JSON.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from assets.launch import RANGE_END, RANGE_START, opened_instance
+from factory.journal import Journal
+from factory.lake import Lake
+from resources.compute import Compute
+from resources.lake import LakeStore
+from resources.registry import Registry
+from tests.toy.line import NAME, ToyFactory, registry_at
+
+
+def die() -> None:
+    """End this process as the kernel does when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DeadlyCompute(Compute):
+    """Dies when a frame is to be collected."""
+
+    def collect(self, plan: Any) -> Any:
+        die()
+
+
+class DeadlyRegistry(Registry):
+    """Dies at one point of a site's way through the registry."""
+
+    point: str
+
+    def register(self, candidate: Any) -> Any:
+        done = super().register(candidate)
+        if self.point == "registered" and not candidate.name.endswith("._base"):
+            die()
+        return done
+
+    def record_verdict(self, model: str, version: int, verdict: Any) -> None:
+        if self.point == "judged":
+            die()
+        super().record_verdict(model, version, verdict)
+
+    def promote(self, model: str, version: int, verdict: Any, *, by: str) -> None:
+        super().promote(model, version, verdict, by=by)
+        if self.point == "promoted":
+            die()
+
+
+class DeadlyJournal(Journal):
+    """Dies when one stage's work is to be noted."""
+
+    def __init__(self, lake: Lake, stage: str) -> None:
+        super().__init__(lake)
+        self.stage = stage
+
+    def record(self, stage: str, *args: Any, **how: Any) -> None:
+        if stage == self.stage:
+            die()
+        super().record(stage, *args, **how)
+
+
+class DeadlyLake(LakeStore):
+    """Dies between a stage's data and its entry in the journal."""
+
+    stage: str
+
+    def journal(self, line: str) -> Journal:
+        return DeadlyJournal(self.of(line), self.stage)
+
+
+def swapped(home: Path, point: str) -> dict[str, Any]:
+    """Return the resources that die at the point."""
+    if point == "collected":
+        return {"compute": DeadlyCompute(engine="cpu")}
+    if point in ("registered", "judged", "promoted"):
+        return {"registry": DeadlyRegistry(point=point, **registry_at(home).model_dump())}
+    return {"lake": DeadlyLake(url=str(home / "lake"), stage=point)} if point else {}
+
+
+def data(toy: ToyFactory, source: dict[str, Any]) -> int:
+    """Run the toy line's data alone; 0 if every plant went through, 1 if one failed."""
+    sites = ["east", "north", "south"]
+    definitions = toy.definitions(source or None)
+    with opened_instance(toy.home / "dagster") as instance:
+        instance.add_dynamic_partitions(f"{NAME}_sites", sites)
+        stages = {"references": {}, "data": {RANGE_START: sites[0], RANGE_END: sites[-1]}}
+        jobs = {stage: definitions.resolve_job_def(f"{NAME}_{stage}_job") for stage in stages}
+        done = [
+            jobs[stage].execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+            for stage, tags in stages.items()
+        ]
+    return 0 if all(run.success for run in done) else 1
+
+
+def main(home: str, what: str, point: str = "", source: str = "{}") -> int:
+    """Run what is asked for, and die on the way if so asked."""
+    toy = ToyFactory(Path(home), **swapped(Path(home), point))
+    arguments = json.loads(source)
+    return data(toy, arguments) if what == "data" else toy.run(**arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
