@@ -6,12 +6,13 @@ second one to commit gets SiteBusy and has written nothing, on a local disk and 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from factory.contract.columns import SITE
 from factory.errors import SiteBusy, TableMissing
@@ -65,8 +66,6 @@ class Lake:
 
     def replace(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int]) -> int:
         """Put rows in the place of all rows of the sites in `seen`, in one commit; return the table's version."""
-        if not self.has(table):
-            return self.append(table, rows, seen)
         places = ", ".join(f"'{site}'" for site in seen)  # names were checked: no quote can be in them
         return self._write(table, rows, seen, mode="overwrite", predicate=f"{SITE} IN ({places})")
 
@@ -77,23 +76,37 @@ class Lake:
             return None
 
     def _write(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int], **how: Any) -> int:
-        delta = self._open(table)
-        now = {site: 0 if delta is None else delta.transaction_version(site) or 0 for site in seen}
+        delta = self._open(table) or self._created(table, rows)
+        now = {site: delta.transaction_version(site) or 0 for site in seen}
         if now != dict(seen):
             raise self._busy(table, [site for site in seen if now[site] != seen[site]])
         commits = [Transaction(app_id=site, version=version + 1) for site, version in seen.items()]
         try:
             write_deltalake(
-                self.uri(table) if delta is None else delta,  # the very snapshot that was compared with `seen`
+                delta,  # the very snapshot that was compared with `seen`: what came after it conflicts
                 rows,
                 partition_by=[SITE],
-                storage_options=self.storage_options,
                 commit_properties=CommitProperties(app_transactions=commits),
                 **how,
             )
         except CommitFailedError as error:
             raise self._busy(table, seen) from error
         return DeltaTable(self.uri(table), storage_options=self.storage_options).version()
+
+    def _created(self, table: str, rows: pl.DataFrame) -> DeltaTable:
+        """Return the table, made empty: of two runs that bring its first rows at once, both then write to one snapshot.
+
+        A table made together with its first rows would not notice the other run's.
+        """
+        with suppress(DeltaError):  # the other run has made it meanwhile
+            write_deltalake(
+                self.uri(table),
+                rows.clear(),
+                partition_by=[SITE],
+                mode="ignore",
+                storage_options=self.storage_options,
+            )
+        return DeltaTable(self.uri(table), storage_options=self.storage_options)
 
     def _busy(self, table: str, sites: Iterable[str]) -> SiteBusy:
         return SiteBusy(

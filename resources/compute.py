@@ -24,6 +24,10 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resourc
         """The PyTorch device in use."""
         return "cuda" if self.resolved == "gpu" else "cpu"
 
+    def reading(self, scan: pl.LazyFrame) -> pl.LazyFrame:
+        """Return a scan of the lake as the engine can take it: the GPU engine knows frames and Parquet, not Delta."""
+        return scan if self.resolved == "cpu" else scan.collect(engine="streaming").lazy()
+
     def collect(self, plan: pl.LazyFrame) -> pl.DataFrame:
         """Run a lazy plan once. On `gpu`, fail rather than fall back to the CPU unseen."""
         return FrameEngine(self.resolved).collect(plan)

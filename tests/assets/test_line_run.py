@@ -61,7 +61,7 @@ def test_a_plant_too_small_to_fine_tune_keeps_the_base_model_and_the_record_says
 def test_a_released_model_says_what_data_and_code_it_came_from(done):
     manifest = next(filter(None, (done.repository.current(model_name(NAME, site)) for site in SITES)))
     assert manifest.provenance["as_of"] == "2024-03-01"
-    assert manifest.provenance["delta_version.features"] == "0"
+    assert manifest.provenance["delta_version.features"] == "1"
     assert {"git_commit", "library_version", "delta_version.raw/parts"} <= set(manifest.provenance)
 
 

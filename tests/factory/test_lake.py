@@ -1,5 +1,8 @@
 """The lake: one commit a write, and no two runs write the same site at once."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import polars as pl
 import pytest
 
@@ -23,8 +26,8 @@ def test_a_table_that_no_stage_has_written_says_so(lake):
 
 def test_a_write_is_one_version(lake):
     assert lake.version("clean") is None
-    assert lake.append("clean", rows("UA", "DL"), {"UA": 0, "DL": 0}) == 0
-    assert lake.append("clean", rows("UA"), lake.site_versions("clean", ["UA"])) == 1
+    assert lake.append("clean", rows("UA", "DL"), {"UA": 0, "DL": 0}) == 1  # version 0 is the empty table
+    assert lake.append("clean", rows("UA"), lake.site_versions("clean", ["UA"])) == 2
     assert lake.site_versions("clean", ["UA", "DL", "AA"]) == {"UA": 2, "DL": 1, "AA": 0}
 
 
@@ -63,4 +66,23 @@ def test_two_runs_that_write_different_sites_both_succeed(lake):
 def test_an_older_version_can_be_read_again(lake):
     lake.append("clean", rows("UA"), {"UA": 0})
     lake.replace("clean", rows("UA", x=2), {"UA": 1})
-    assert lake.scan("clean", version=0).collect()["x"].to_list() == [1]
+    assert lake.scan("clean", version=1).collect()["x"].to_list() == [1]
+
+
+def test_of_two_runs_that_bring_a_tables_first_rows_at_once_only_one_writes(tmp_path):
+    """Real threads, many times: the moment in which neither sees the table is short."""
+    for attempt in range(20):
+        lakes = [Lake(tmp_path / str(attempt), "line") for _ in range(2)]
+        ready = Barrier(2)
+
+        def first_rows(lake, ready=ready):
+            ready.wait()
+            try:
+                return lake.append("clean", rows("UA"), {"UA": 0})
+            except SiteBusy:
+                return None
+
+        with ThreadPoolExecutor(2) as pool:
+            written = list(pool.map(first_rows, lakes))
+        assert sum(version is not None for version in written) == 1
+        assert len(lakes[0].scan("clean").collect()) == 1

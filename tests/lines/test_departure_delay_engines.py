@@ -1,4 +1,4 @@
-"""Invariant 10: the engine changes speed, not answers. Needs a device; its plans are translated without one elsewhere."""
+"""Invariant 10: the engine changes speed, not answers. Needs a device; the plans are translated without one."""
 
 import polars as pl
 import pytest

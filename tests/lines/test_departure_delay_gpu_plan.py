@@ -39,7 +39,8 @@ def test_the_features_run_on_the_gpu_engine() -> None:
 def test_each_contract_runs_on_the_gpu_engine(name: str) -> None:
     suite = yaml.safe_load((SUITES / f"{name}.yaml").read_text())["expectations"]
     contract = compile_contract([Expectation(**entry) for entry in suite], columns=COLUMNS[name], place=name)
-    rows = raw(name).head(10).lazy().with_columns(site=pl.lit("UA"), _load=pl.lit(1, pl.Int64), _row=pl.lit(1, pl.Int64))
+    one = pl.lit(1, pl.Int64)
+    rows = raw(name).head(10).lazy().with_columns(site=pl.lit("UA"), _load=one, _row=one)
     judged = judging_plan(rows, replace(table(name), key=KEYS[name]), contract)
     assert gpu_plan_errors(judged) == []
     assert gpu_plan_errors(contract.measure(judged)) == []

@@ -172,7 +172,7 @@ def test_the_record_says_how_the_model_came_to_be(registry, client, site):
         assert tags["digest"] == candidate(site).digest
     assert version.description == "4000 rows, validation loss fell"
     assert kept.url == registry.link(kept.run_id)
-    assert kept.url.endswith(f"/#/experiments/{run.info.experiment_id}/runs/{kept.run_id}")
+    assert kept.url.endswith(f"/#/experiments/{run.info.experiment_id}/runs/{kept.run_id}?workflowType=machine_learning")
 
 
 def test_requirements_are_said_and_not_guessed(registry, client, site):
@@ -432,4 +432,4 @@ def test_importing_the_resource_does_not_import_mlflow():
 
 def test_a_tracking_server_is_linked_at_its_own_address():
     remote = Registry(tracking_uri="https://mlflow.example/", artifact_root="s3://bucket/models")
-    assert remote._url("3", "abc") == "https://mlflow.example/#/experiments/3/runs/abc"
+    assert remote._url("3", "abc") == "https://mlflow.example/#/experiments/3/runs/abc?workflowType=machine_learning"
