@@ -55,7 +55,6 @@ class BaseStages:
         registered = self.tools.registry.register(candidate)
         self._keep_baseline(parts)
         return {
-            "dagster/row_count": len(parts.train),
             "holdout_rows": len(parts.holdout),
             "version": registered.version,
             "digest": candidate.digest,

@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from assets.specs import reference_specs, site_specs
 from assets.stage_config import StageConfig
-from assets.walk import Figures, Walk
-from factory.cleaning import clean
+from assets.walk import ROW_COUNT, Figures, Walk
+from factory.cleaning import RowCounts, clean
 from factory.contract.contract import Contract
+from factory.contract.result import ContractResult
 from factory.ingest import ingest
 from factory.isolation import Isolated, together
 from factory.journal import Journal, fingerprint
@@ -47,7 +47,7 @@ class DataStages:
         """Bring new rows into the lake."""
         found = ingest(self.lake, source, table, sites, until)
         done = {
-            site: {"dagster/row_count": rows.rows, "new_rows": rows.new_rows, "changed": rows.new_rows > 0}
+            site: {ROW_COUNT: rows.rows, "new_rows": rows.new_rows, "changed": rows.new_rows > 0}
             for site, rows in found.done.items()
         }
         return Isolated(done=done, failed=found.failed)
@@ -64,12 +64,12 @@ class DataStages:
     def _clean(self, table: Table, sites: Sequence[str], docs: DataDocs) -> Mapping[str, Figures]:
         names = [self.line.lake_table(stage, table) for stage in ("clean", "quarantine")]
         seen = [self.lake.site_versions(name, sites) for name in names]
-        raw = self.lake.scan(f"raw/{table.name}", sites)
+        raw = self.compute.reading(self.lake.scan(f"raw/{table.name}", sites))
         cleaned = clean(raw, table, self.contracts[table.name], self.compute)
         for name, rows, versions in zip(names, (cleaned.accepted, cleaned.quarantine), seen, strict=True):
             self.lake.replace(name, rows, versions)
         docs.publish(self.line.name, table.name, cleaned.contract)
-        return {site: _clean_figures(cleaned.counts[site], cleaned.contract[site]) for site in sites}
+        return {site: _clean_figures(names, cleaned.counts[site], cleaned.contract[site]) for site in sites}
 
     def feature_marks(self, sites: Sequence[str]) -> dict[str, str]:
         """Return what the sites' features depend on: every site's clean rows, for what neighbours did is known too."""
@@ -84,7 +84,9 @@ class DataStages:
     def _features(self, sites: Sequence[str]) -> Mapping[str, Figures]:
         seen = self.lake.site_versions("features", sites)
         tables = {
-            name: self.lake.scan(self.line.lake_table("clean", table)).drop([] if table.site_column else [SITE])
+            name: self.compute.reading(self.lake.scan(self.line.lake_table("clean", table))).drop(
+                [] if table.site_column else [SITE]
+            )
             for name, table in self.line.tables.items()
         }
         wanted = pl.col(SITE).is_in(list(sites))
@@ -94,20 +96,20 @@ class DataStages:
         by_site = {row[SITE]: row for row in counted.iter_rows(named=True)}
         return {
             site: {
-                "dagster/row_count": by_site.get(site, {}).get("rows", 0),
+                ROW_COUNT: by_site.get(site, {}).get("rows", 0),
                 "labelled": by_site.get(site, {}).get("labelled", 0),
-                "version": version,
+                "lake_version": version,
             }
             for site in sites
         }
 
 
-def _clean_figures(counts: Any, contract: Any) -> Figures:
-    """Return one site's account of its rows and what its contract found."""
+def _clean_figures(names: Sequence[str], counts: RowCounts, contract: ContractResult) -> Figures:
+    """Return one site's account of its rows and what its contract found; `names` are where both kinds are."""
     broken = {check.name: check.unexpected_count for check in contract.checks if check.unexpected_count}
     return {
         **asdict(counts),
-        "dagster/row_count": counts.clean,
+        ROW_COUNT: dict(zip(names, (counts.clean, counts.quarantine), strict=True)),
         "contract_passed": contract.success,
         "contract_share": contract.share,
         "broken": broken,

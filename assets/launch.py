@@ -28,11 +28,11 @@ from assets.line_source import LineSource
 from assets.stage_config import moment
 from factory.errors import FactoryError, LineError
 from factory.names import checked_name
+from factory.project import prepare_orchestrator
 from resources.file_lock import held_lock
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 POLL_S = 0.25
-INSTANCE_SETTINGS = "telemetry:\n  enabled: false\nconcurrency:\n  pools:\n    granularity: run\n"
 
 
 def main(words: Sequence[str], definitions: Callable[[], dg.Definitions], home: Path) -> int:
@@ -63,11 +63,8 @@ def _loaded(definitions: Callable[[], dg.Definitions]) -> dg.Definitions:
 @contextmanager
 def opened_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
     """Open the Dagster instance in a folder, made on first use; runs launched here are in the UI too."""
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = folder / "dagster.yaml"
+    prepare_orchestrator(folder)
     with held_lock(folder / "opening.lock"):  # two that make its databases at once spoil them for good
-        if not settings.exists():
-            settings.write_text(INSTANCE_SETTINGS, encoding="utf-8")
         opened = dg.DagsterInstance.from_config(str(folder))
     with opened as instance:
         yield instance

@@ -154,10 +154,8 @@ class ModelStages:
             rows = rows.join(lake.scan(VERDICT, list(verdicts)).collect(), on=told, how="anti")
         if len(rows):
             lake.append(VERDICT, rows, {site: seen[site] for site in rows[SITE]})
-        return {
-            site: {"passed": verdict.passed, **_numbers(verdict), "verdict": verdict.to_dict()}
-            for site, verdict in verdicts.items()
-        }
+        candidates = self.tools.journal.latest("site_model", list(verdicts))
+        return {site: _told(verdict, candidates[site]) for site, verdict in verdicts.items()}
 
     def _row(self, verdict: Verdict) -> dict[str, object]:
         return {
@@ -183,10 +181,10 @@ class ModelStages:
         now = repository.current(model)
         return {
             "passed": verdict.passed,
+            "reasons": list(verdict.reasons),
             "serving_version": now.version if now else None,
             "serving_digest": now.digest if now else None,
             "since": now.released_at if now else None,
-            "reasons": list(verdict.reasons),
             "changed": repository.marker(model) != before,
         }
 
@@ -233,10 +231,12 @@ def _version(line: str, entry: Entry) -> tuple[str, int]:
     return model_name(line, entry.site), int(entry.figures["version"])
 
 
-def _numbers(verdict: Verdict) -> dict[str, float]:
-    """Return the figures that plot over time."""
+def _told(verdict: Verdict, candidate: Entry) -> Figures:
+    """Return a verdict for people, reasons first and figures that plot over time, and whole for the release."""
     return {
-        name: value
-        for name, value in verdict.figures.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        "passed": verdict.passed,
+        "reasons": list(verdict.reasons),
+        "registry": candidate.figures["registry"],
+        **verdict.figures,
+        "verdict": verdict.to_dict(),
     }

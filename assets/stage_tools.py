@@ -37,7 +37,7 @@ class Tools:
         The lake's files come in any order, and the order of rows decides what a training makes of them.
         """
         order = [SITE, DECIDED_AT, *self.line.features.key]
-        return self.compute.collect(self.lake.scan("features", sites).sort(order))
+        return self.compute.collect(self.compute.reading(self.lake.scan("features", sites)).sort(order))
 
     def provenance(self, until: datetime) -> dict[str, str]:
         """Return what a model made now came from."""

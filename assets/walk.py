@@ -12,6 +12,7 @@ from factory.journal import Journal, fingerprint
 from factory.names import LINE_SITE
 
 Figures = Mapping[str, Any]
+ROW_COUNT = "dagster/row_count"
 Work = Callable[[Sequence[str]], Isolated[Figures]]
 
 
@@ -90,7 +91,7 @@ class Walk:
                     dg.AssetMaterialization(
                         self._key(asset),
                         partition=site if self.partitioned else None,
-                        metadata={**_metadata(figures), "changed": changed},
+                        metadata={**_metadata(asset, figures), "changed": changed},
                         tags={"dagster/data_version": mark} if mark else None,
                     )
                 )
@@ -99,8 +100,29 @@ class Walk:
         return dg.AssetKey([self.line, *asset.split("/")])
 
 
-def _metadata(figures: Figures) -> dict[str, Any]:
-    """Return figures as metadata: numbers plot over time, the rest is text or JSON; None is left out."""
-    plain = {name: value for name, value in figures.items() if isinstance(value, int | float | str)}
-    nested = {name: dg.MetadataValue.json(value) for name, value in figures.items() if isinstance(value, dict | list)}
-    return {**plain, **nested}
+def _metadata(asset: str, figures: Figures) -> dict[str, Any]:
+    """Return figures as a person reads them: numbers plot over time, lists and tables are Markdown, addresses links.
+
+    What is known of nothing (None) is left out, and so is what only programs read: numbers in a row, nested tables.
+    A stage that makes several assets counts the rows of each.
+    """
+    rows = figures.get(ROW_COUNT)
+    shown = {**figures, ROW_COUNT: rows.get(asset)} if isinstance(rows, Mapping) else figures
+    values = {name: _value(value) for name, value in shown.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _value(value: Any) -> Any:
+    match value:
+        case float():
+            return float(f"{value:.6g}")
+        case str() if value.startswith(("http://", "https://")):
+            return dg.MetadataValue.url(value)
+        case list() if all(isinstance(item, str) for item in value):
+            return dg.MetadataValue.md("\n".join(f"- {item}" for item in value) or "none")
+        case dict() if not any(isinstance(item, list | dict) for item in value.values()):
+            rows = "".join(f"\n| {name} | {item} |" for name, item in value.items())
+            return dg.MetadataValue.md(f"| | |\n|---|---|{rows}" if rows else "none")
+        case int() | str():
+            return value
+    return None

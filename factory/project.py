@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from factory.durable import temporary_name
 from factory.errors import LineError
+
+# Nothing calls home and nobody is asked for an address, unless the file is changed to say so.
+ORCHESTRATOR_SETTINGS = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+concurrency:
+  pools:
+    granularity: run
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,22 +62,42 @@ class Project:
         return code if code in (0, 1, 2) else 1
 
     def ui(self, port: int) -> int:
-        """Run the orchestrator's UI on this project and home until it is stopped."""
+        """Run the orchestrator's UI on this project and home until it is stopped; Ctrl-C ends it in its own way."""
         self._tell_children_home()
         command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
-        return subprocess.run(command, cwd=self.root, check=False).returncode
+        return _until_stopped(command, self.root)
 
     def registry(self, port: int) -> int:
         """Run the registry's UI on this home until it is stopped, in its smallest form: no job workers."""
         database = f"sqlite:///{self.home / 'mlflow.db'}"
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port)]
         os.environ.update(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
-        return subprocess.run([*command, "--workers", "1"], cwd=self.home, check=False).returncode
+        return _until_stopped([*command, "--workers", "1"], self.home)
 
     def _tell_children_home(self) -> None:
         dagster = self.home / "dagster"
-        dagster.mkdir(parents=True, exist_ok=True)
+        prepare_orchestrator(dagster)
         os.environ.update(FACTORY_HOME=str(self.home), DAGSTER_HOME=str(dagster))
+
+
+def prepare_orchestrator(folder: Path) -> None:
+    """Make the orchestrator's folder with its settings; those that are there already stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "dagster.yaml"
+    if not settings.exists():
+        fresh = folder / temporary_name(settings.name)
+        fresh.write_text(ORCHESTRATOR_SETTINGS, encoding="utf-8")
+        fresh.replace(settings)
+
+
+def _until_stopped(command: Sequence[str], folder: Path) -> int:
+    """Run a server in the foreground. Ctrl-C reaches it as well as us: we wait for it, for as long as its end takes."""
+    with subprocess.Popen(command, cwd=folder) as child:
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:
+                continue
 
 
 def _event(line: str) -> Mapping[str, Any]:

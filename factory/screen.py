@@ -1,5 +1,6 @@
 """What a person sees in a terminal: progress of a run, the table of sites, what to do next."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Screen:
         )
         self.bars: dict[str, TaskID] = {}
         self.sites = self.total = 1
+        self.unchanged: Counter[str] = Counter()
 
     def __enter__(self) -> "Screen":
         """Begin to draw."""
@@ -60,7 +62,9 @@ class Screen:
         return self.bars[stage]
 
     def _site(self, stage: str, *, changed: bool) -> None:
-        self.progress.update(self._bar(stage), advance=1, note="" if changed else "unchanged")
+        self.unchanged[stage] += not changed
+        note = f"{self.unchanged[stage]} unchanged" if self.unchanged[stage] else ""
+        self.progress.update(self._bar(stage), advance=1, note=note)
 
     def _say(self, text: str, *, warning: bool) -> None:
         """Show a stage's own words behind its bar, a warning on a line of its own."""

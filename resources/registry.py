@@ -131,7 +131,8 @@ class Registry(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resour
 
     def _url(self, experiment: str, run_id: str) -> str:
         served = self.tracking_uri if self._has_server else self.ui_url
-        return f"{served.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+        # Without the last word the UI shows its menus for language models.
+        return f"{served.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
     def _client(self) -> MlflowClient:
         return _client(self.tracking_uri, self._locks)

@@ -37,8 +37,11 @@ def log_candidate(client: MlflowClient, experiment: str, candidate: Candidate) -
     status = "FAILED"
     try:
         _log_params(client, run_id, {**candidate.params, "fine_tuned": candidate.fine_tuned, "why": candidate.why})
-        _log_metrics(client, run_id, [candidate.metrics])
-        _log_metrics(client, run_id, candidate.epochs)
+        by_epoch = {name for epoch in candidate.epochs for name in epoch}
+        kept = {name: value for name, value in candidate.metrics.items() if name in by_epoch}
+        _log_metrics(client, run_id, [{name: value for name, value in candidate.metrics.items() if name not in kept}])
+        # After the epochs comes what was kept, the best of them: a metric's last value is the one that lists show.
+        _log_metrics(client, run_id, [*candidate.epochs, kept])
         yield run_id
         status = "FINISHED"
     finally:

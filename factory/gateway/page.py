@@ -11,7 +11,8 @@ from factory.repository.triton import INPUT
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
-<title>Gateway</title>
+<meta name="viewport" content="width=device-width">
+<title>Gateway: what each site serves</title>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }}
 table {{ border-collapse: collapse; width: 100% }}
@@ -33,7 +34,7 @@ def status_page(served: Mapping[str, ServedModel], refused: Mapping[str, str], a
     """Return the page as HTML; `address` is the gateway's own, `http://host:port`."""
     rows = [_served_row(served[name], address) for name in sorted(served)]
     rows += [_refused_row(name, refused[name], name in served) for name in sorted(refused)]
-    summary = f"{len(served)} models are served, {len(refused)} releases were refused."
+    summary = f"Models served: {len(served)}. Releases refused: {len(refused)}."
     return _PAGE.format(summary=summary, rows="\n".join(rows))
 
 

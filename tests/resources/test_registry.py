@@ -172,7 +172,16 @@ def test_the_record_says_how_the_model_came_to_be(registry, client, site):
         assert tags["digest"] == candidate(site).digest
     assert version.description == "4000 rows, validation loss fell"
     assert kept.url == registry.link(kept.run_id)
-    assert kept.url.endswith(f"/#/experiments/{run.info.experiment_id}/runs/{kept.run_id}?workflowType=machine_learning")
+    assert kept.url.endswith(
+        f"/#/experiments/{run.info.experiment_id}/runs/{kept.run_id}?workflowType=machine_learning"
+    )
+
+
+def test_a_metric_of_epochs_ends_with_the_kept_network_and_shows_it(registry, client, site):
+    kept = registry.register(candidate(site, metrics={"loss": 0.4, "rows": 9}, epochs=[{"loss": 0.7}, {"loss": 0.5}]))
+    told = client.get_metric_history(kept.run_id, "loss")
+    assert [(point.step, point.value) for point in told] == [(0, 0.7), (1, 0.5), (2, 0.4)]
+    assert client.get_run(kept.run_id).data.metrics == {"loss": 0.4, "rows": 9.0}
 
 
 def test_requirements_are_said_and_not_guessed(registry, client, site):
