@@ -29,20 +29,9 @@ def base_model_asset(line: Line, code: str) -> dg.AssetsDefinition:
         registry: Registry,
         workbench: Workbench,
     ) -> Iterator[dg.MaterializeResult[None]]:
-        journal = lake.journal(line.name)
-        tools = Tools(
-            line=line,
-            code=code,
-            lake=lake.of(line.name),
-            journal=journal,
-            compute=compute,
-            registry=registry,
-            workbench=workbench,
-            say=context.log.info,
-            warn=context.log.warning,
-        )
+        tools = Tools.of(line, code, lake, compute, registry, workbench, context.log)
         stages = BaseStages(tools, config.moment(line))
-        walk = Walk(context, line.name, journal)
+        walk = Walk(context, line.name, tools.journal)
         walk.stage(["base_model"], lambda _: stages.train(), {LINE_SITE: stages.mark()})
         yield from walk.finish()
 

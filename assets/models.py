@@ -36,20 +36,9 @@ def models_asset(line: Line, code: str, sites: dg.PartitionsDefinition[str]) -> 
         workbench: Workbench,
         store: ModelStore,
     ) -> Iterator[dg.MaterializeResult[None]]:
-        journal = lake.journal(line.name)
-        tools = Tools(
-            line=line,
-            code=code,
-            lake=lake.of(line.name),
-            journal=journal,
-            compute=compute,
-            registry=registry,
-            workbench=workbench,
-            say=context.log.info,
-            warn=context.log.warning,
-        )
+        tools = Tools.of(line, code, lake, compute, registry, workbench, context.log)
         stages = ModelStages(tools, store, config.moment(line))
-        walk = Walk(context, line.name, journal)
+        walk = Walk(context, line.name, tools.journal)
         walk.stage(["site_model"], stages.fine_tune, stages.site_marks(walk.sites))
         walk.stage(["verdict"], stages.judge, stages.verdict_marks(walk.sites))
         walk.stage(["release"], stages.release)

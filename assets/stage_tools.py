@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from logging import Logger
 
 import polars as pl
 
@@ -12,6 +13,7 @@ from factory.line import Line
 from factory.provenance import provenance
 from factory.splitting import DECIDED_AT
 from resources.compute import Compute
+from resources.lake import LakeStore
 from resources.registry import Registry
 from resources.workbench import Workbench
 
@@ -30,6 +32,30 @@ class Tools:
     workbench: Workbench
     say: Callable[[str], None]
     warn: Callable[[str], None]
+
+    @classmethod
+    def of(
+        cls,
+        line: Line,
+        code: str,
+        store: LakeStore,
+        compute: Compute,
+        registry: Registry,
+        workbench: Workbench,
+        log: Logger,
+    ) -> "Tools":
+        """Gather what a run's resources have for one line."""
+        return cls(
+            line=line,
+            code=code,
+            lake=store.of(line.name),
+            journal=store.journal(line.name),
+            compute=compute,
+            registry=registry,
+            workbench=workbench,
+            say=log.info,
+            warn=log.warning,
+        )
 
     def feature_rows(self, sites: Sequence[str] | None = None) -> pl.DataFrame:
         """Return feature rows in an order that depends on nothing but themselves.
