@@ -52,7 +52,7 @@ def resources() -> dict[str, dg.ConfigurableResource]:
         "registry": Registry(
             tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{here / 'mlflow.db'}",
             locks=str(here / "locks"),
-            artifact_root=None if os.environ.get("MLFLOW_TRACKING_URI") else str(here / "artifacts"),
+            artifact_root=str(here / "artifacts"),  # a tracking server keeps its own
         ),
         "store": ModelStore(root=str(here / "models"), key_folder=str(here / "keys")),
         "docs": DataDocs(root=str(here / "docs")),

@@ -22,7 +22,7 @@ def serving_check(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.Asset
             try:
                 if repository.current(model) is not None:
                     served[site] = repository.load(model, public_key).manifest.digest
-            except FactoryError as error:
+            except (FactoryError, OSError) as error:
                 refused[site] = str(error)
         return dg.AssetCheckResult(passed=not refused, metadata={"served": served, "refused": refused})
 

@@ -26,7 +26,7 @@ from dagster._core.utils import make_new_run_id  # the one way to know a run's i
 from assets.line_mistakes import line_mistake
 from assets.line_source import LineSource
 from assets.stage_config import moment
-from factory.errors import FactoryError, LineError
+from factory.errors import FactoryError, LineError, NameRefused
 from factory.names import checked_name
 from factory.project import prepare_orchestrator
 from resources.file_lock import held_lock
@@ -101,7 +101,7 @@ class Launch:
 
     def run(self, sites: Sequence[str], until: str) -> int:
         """Run every stage for the sites, or for all that the source knows; a failed site is left out from there on."""
-        chosen = list(sites) or self.source.sites(self.source.line.decisions, moment(until, self.source.line))
+        chosen = list(sites) or self._known_to_the_source(until)
         self.add(chosen)
         emit("start", sites=len(chosen))
         if self.source.line.shared_tables:
@@ -114,10 +114,23 @@ class Launch:
         emit("end", changed=self.changed, failed=sorted(self.failed))
         return 1 if self.failed else 0
 
+    def _known_to_the_source(self, until: str) -> list[str]:
+        """Return the sites that the source has; one whose name is refused fails by itself, and the others go on."""
+        sound = []
+        for site in self.source.sites(self.source.line.decisions, moment(until, self.source.line)):
+            try:
+                sound.append(checked_name(site))
+            except NameRefused as error:
+                emit("failed", text=str(error))
+                self.failed.add(site)
+        return sound
+
     def _check(self) -> None:
         """Load every served model as the gateway would; what it must refuse is told, and its site has failed."""
         job = self.definitions.resolve_job_def(f"{self.line}_checks_job")
         done = job.execute_in_process(instance=self.instance, raise_on_error=False)
+        if not done.success:
+            raise FactoryError(f"line {self.line}: what is served could not be checked; see the run in the UI")
         for check in done.get_asset_check_evaluations():
             refused = check.metadata["refused"].value
             for site, why in refused.items() if isinstance(refused, dict) else ():
@@ -129,11 +142,28 @@ class Launch:
         if sites is None:
             self._run(name, until, {}, [])
             return
-        known = self.instance.get_dynamic_partitions(f"{self.line}_sites")
-        for group in neighbours(sites, known):
-            self._run(name, until, {RANGE_START: group[0], RANGE_END: group[-1]}, group)
+        groups = neighbours(sites, self.instance.get_dynamic_partitions(f"{self.line}_sites"))
+        # Features know what neighbours did: with several groups, all of them are clean before the first has features.
+        parts = self._data_then_features(name) if stage == "data" and len(groups) > 1 else [None]
+        for part in parts:
+            for group in groups:
+                going = [site for site in group if site not in self.failed]
+                if going:
+                    self._run(name, until, {RANGE_START: group[0], RANGE_END: group[-1]}, group, part)
 
-    def _run(self, name: str, until: str, tags: dict[str, str], sites: Sequence[str]) -> None:
+    def _data_then_features(self, name: str) -> list[Sequence[dg.AssetKey]]:
+        keys = self.definitions.resolve_job_def(f"{name}_job").asset_layer.executable_asset_keys
+        features = [key for key in keys if key.path[-1] == "features"]
+        return [[key for key in keys if key not in features], features]
+
+    def _run(
+        self,
+        name: str,
+        until: str,
+        tags: dict[str, str],
+        sites: Sequence[str],
+        part: Sequence[dg.AssetKey] | None = None,
+    ) -> None:
         run_id = make_new_run_id()
         emit("run", name=name, run=run_id, sites=len(sites))
         job = self.definitions.resolve_job_def(f"{name}_job")
@@ -142,6 +172,7 @@ class Launch:
                 run_config={"ops": {name: {"config": {"until": until}}}},
                 instance=self.instance,
                 tags=tags,
+                asset_selection=part,
                 run_id=run_id,
                 raise_on_error=False,
             )

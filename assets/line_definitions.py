@@ -13,7 +13,7 @@ from assets.models import models_asset
 from assets.specs import asset_key
 from factory.contract.compiler import compile_contract
 from factory.line import Line
-from factory.provenance import code_digest, library_version
+from factory.provenance import code_digest, deciding_sources, library_version
 
 
 def sites_of(line: str) -> dg.DynamicPartitionsDefinition:
@@ -29,7 +29,7 @@ def line_definitions(line: Line, file: LineFile, source: SourceSection, places: 
         name: compile_contract(table.contract, columns=table.columns, place=places[name])
         for name, table in line.tables.items()
     }
-    code = f"{library_version()}+{code_digest(file.sources())}"
+    code = f"{library_version()}+{code_digest([*file.sources(), *deciding_sources()])}"
     assets = [
         *data_assets(line, opened, contracts, code, sites),
         base_model_asset(line, code),

@@ -87,6 +87,7 @@ class ModelStages:
                 self._rival_digest(site, models[site]) if site in models else None,
                 cleaned[site].fingerprint if site in cleaned else None,
                 rules,
+                self.tools.code,
             )
             for site in sites
         }
@@ -133,7 +134,7 @@ class ModelStages:
             return None
         try:
             return self.store.repository().load(model, self.store.key().public_key())
-        except ModelRefused as error:
+        except (ModelRefused, OSError) as error:
             self.tools.warn(f"{VERDICT}: {site} is judged without its champion: {error}")
             return None
 
@@ -146,20 +147,24 @@ class ModelStages:
 
     def _keep(self, verdicts: Mapping[str, Verdict]) -> Mapping[str, Figures]:
         """Add the verdicts to the lake, unless a run that died had added them already."""
-        lake = self.tools.lake
+        lake, marks = self.tools.lake, self.verdict_marks(list(verdicts))
         seen = lake.site_versions(VERDICT, verdicts)
-        rows = pl.DataFrame([self._row(verdict) for verdict in verdicts.values()])
+        rows = pl.DataFrame([self._row(verdict, marks[verdict.site]) for verdict in verdicts.values()])
         if lake.has(VERDICT):
-            told = [SITE, "digest", "as_of", "passed", "reasons"]
-            rows = rows.join(lake.scan(VERDICT, list(verdicts)).collect(), on=told, how="anti")
+            newest = lake.scan(VERDICT, list(verdicts)).sort("at").unique(SITE, keep="last").collect()
+            rows = rows.join(newest, on=[SITE, "mark"], how="anti")
         if len(rows):
             lake.append(VERDICT, rows, {site: seen[site] for site in rows[SITE]})
         candidates = self.tools.journal.latest("site_model", list(verdicts))
-        return {site: _told(verdict, candidates[site]) for site, verdict in verdicts.items()}
+        return {
+            site: {**_told(verdict, candidates[site]), "rival": self._rival_digest(site, candidates[site])}
+            for site, verdict in verdicts.items()
+        }
 
-    def _row(self, verdict: Verdict) -> dict[str, object]:
+    def _row(self, verdict: Verdict, mark: str) -> dict[str, object]:
         return {
             SITE: verdict.site,
+            "mark": mark,
             "digest": verdict.digest,
             "as_of": f"{self.until:%Y-%m-%d}",
             "passed": verdict.passed,
@@ -220,10 +225,15 @@ class ModelStages:
         return divided(self.tools.feature_rows(sites), self.windows)
 
     def _rival_digest(self, site: str, candidate: Entry) -> str | None:
-        """Return the digest of what the site serves, unless it is the candidate itself."""
-        champion = self._champion(site)
-        rival = champion and champion.manifest.digest != candidate.figures["digest"]
-        return champion.manifest.digest if champion and rival else None
+        """Return the digest of what the candidate is measured against; None where there is nothing.
+
+        A candidate that has become champion was measured against the one before it, and need not be judged anew.
+        """
+        champion, mine = self._champion(site), candidate.figures["digest"]
+        if champion and champion.manifest.digest != mine:
+            return champion.manifest.digest
+        told = self.tools.journal.latest(VERDICT, [site]).get(site)
+        return told.figures["rival"] if told and told.figures["verdict"]["digest"] == mine else None
 
 
 def _version(line: str, entry: Entry) -> tuple[str, int]:

@@ -45,6 +45,8 @@ class Walk:
         unchanged = self.journal.fresh(stage, {site: marks[site] for site in self.sites}) if marks else set()
         todo = [site for site in self.sites if site not in unchanged]
         self.context.log.info(f"{stage}: {len(todo)} to do, {len(unchanged)} unchanged")
+        if marks and todo:
+            self.journal.begin(stage, todo, run=self.context.run.run_id)
         started = time.monotonic()
         found = work(todo) if todo else Isolated[Figures]()
         changed = {site: figures for site, figures in found.done.items() if figures.get("changed", True)}

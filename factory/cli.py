@@ -18,7 +18,7 @@ app = typer.Typer(
 site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
 app.add_typer(site_app, name="site")
 
-Home = Annotated[Path, typer.Option("--home", help="Folder of everything the factory keeps.")]
+Home = Annotated[Path, typer.Option("--home", envvar="FACTORY_HOME", help="Folder of everything the factory keeps.")]
 DEFAULT_HOME = Path(".factory")
 DEMO_LINE = "departure_delay"
 DEMO_SITE = "UA"

@@ -12,6 +12,7 @@ FactoryError
 │   └── RowsUnaccounted      raw != clean + quarantine + superseded
 ├── TrainingError            the data cannot train a model
 ├── ReleaseRefused           no passing verdict for exactly this digest
+├── RequestRefused           a request the gateway cannot serve (factory/gateway/protocol.py)
 └── ModelRefused             a model file that must not be loaded: digest, signature or verdict do not fit
 """
 

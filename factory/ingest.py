@@ -90,19 +90,33 @@ def _new_rows(
             f"site {site}, table {table.name}: the source has no rows before {until:%Y-%m-%d}; "
             "check the site's name and the as-of date"
         )
-    rows = pl.concat(batches) if batches else None
-    if rows is not None and known.rows:
+    if not batches:
+        return pl.DataFrame()
+    rows = pl.concat(batches)
+    if known.rows:
         old = lake.scan(name, [site])
         if table.cursor:
             old = old.filter(pl.col(table.cursor) >= _just_before(known.cursor))
-        rows = rows.join(old.collect(), on=list(table.columns), how="anti", nulls_equal=True, maintain_order="left")
-    if rows is None:
-        return pl.DataFrame()
+        rows = _unknown(rows, old.sort(LOAD, ROW).collect(), table)
     return rows.with_columns(
         pl.lit(site).alias(SITE),
         pl.lit(known.load + 1, dtype=pl.Int64).alias(LOAD),
         pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW),
     )
+
+
+def _unknown(rows: pl.DataFrame, old: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Return the rows the lake does not have, and those that went back to what they had been before a correction.
+
+    Such a row is in the lake, but is no longer the newest of its key there.
+    """
+    whole, key, place = list(table.columns), list(table.key), "_place"
+    numbered = rows.with_row_index(place)
+    newest = old.unique(key, keep="last", maintain_order=True)
+    never = numbered.join(old, on=whole, how="anti", nulls_equal=True)
+    last = numbered.unique(key, keep="last", maintain_order=True)
+    changed = last.join(newest, on=whole, how="anti", nulls_equal=True).join(newest, on=key, how="semi")
+    return pl.concat([never, changed]).unique(place).sort(place).drop(place)
 
 
 def _just_before(cursor: Any) -> Any:

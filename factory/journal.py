@@ -17,6 +17,7 @@ import polars as pl
 from factory.lake import SITE, Lake
 
 TABLE = "journal"
+BEGUN = "begun "
 
 
 def fingerprint(*parts: Any) -> str:
@@ -53,8 +54,13 @@ class Journal:
 
     def fresh(self, stage: str, wanted: Mapping[str, str]) -> set[str]:
         """Return the sites whose newest entry of the stage has the wanted fingerprint: nothing to do there."""
-        latest = self.latest(stage, list(wanted))
-        return {site for site, mark in wanted.items() if site in latest and latest[site].fingerprint == mark}
+        latest, begun = self.latest(stage, list(wanted)), self.latest(BEGUN + stage, list(wanted))
+        ended = {site: entry for site, entry in latest.items() if site not in begun or begun[site].at <= entry.at}
+        return {site for site, mark in wanted.items() if site in ended and ended[site].fingerprint == mark}
+
+    def begin(self, stage: str, sites: Sequence[str], *, run: str) -> None:
+        """Note that a stage begins: what a run that dies leaves half done is then taken for fresh by nobody."""
+        self.record(BEGUN + stage, {site: {} for site in sites}, dict.fromkeys(sites, ""), run=run, seconds=0.0)
 
     def record(
         self,

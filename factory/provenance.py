@@ -33,9 +33,28 @@ def library_version() -> str:
     return importlib.metadata.version("ai-factory")
 
 
+def deciding_sources() -> list[Path]:
+    """Return the library's files that decide what a stage makes of its inputs; screens and servers do not."""
+    here = Path(__file__).parent
+    deciding = (
+        "ingest",
+        "cleaning",
+        "windows",
+        "splitting",
+        "candidates",
+        "judging",
+        "gates",
+        "evidence",
+        "metrics",
+        "value",
+    )
+    rooms = [path for room in ("contract", "training") for path in (here / room).glob("*.py")]
+    return [*rooms, *(here / f"{name}.py" for name in deciding)]
+
+
 def code_digest(files: Iterable[Path]) -> str:
     """Return a fingerprint of source files' contents, in the order of their names."""
-    return fingerprint([[path.name, path.read_text(encoding="utf-8")] for path in sorted(files)])
+    return fingerprint([[path.parent.name, path.name, path.read_text(encoding="utf-8")] for path in sorted(files)])
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -12,6 +12,7 @@ from factory.journal import Journal
 from factory.lake import Lake
 from factory.names import LINE_SITE, model_name
 from factory.repository import ModelRepository
+from factory.signing import public_key
 
 ROWS = ("raw", "clean", "quarantine", "superseded")
 
@@ -33,7 +34,7 @@ def line_status(home: Path, line: str) -> dict[str, Any]:
         site: {
             "rows": _rows(cleaned[site].figures) if site in cleaned else None,
             "verdict": _verdict(verdicts[site].figures) if site in verdicts else None,
-            "serving": _serving(repository, model_name(line, site)),
+            "serving": _serving(home, repository, model_name(line, site)),
         }
         for site in sites
     }
@@ -48,11 +49,9 @@ def _verdict(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {name: verdict[name] for name in ("passed", "reasons", "figures", "digest")}
 
 
-def _serving(repository: ModelRepository, model: str) -> dict[str, Any] | None:
+def _serving(home: Path, repository: ModelRepository, model: str) -> dict[str, Any] | None:
     try:
-        manifest = repository.current(model)
-    except ModelRefused:
-        return None  # a release that cannot be read is not served
-    if manifest is None:
-        return None
+        manifest = repository.load(model, public_key(home / "keys" / "release.pub")).manifest
+    except (ModelRefused, OSError):
+        return None  # nothing released, or a release that the gateway would refuse
     return {"version": manifest.version, "digest": manifest.digest, "since": manifest.released_at}

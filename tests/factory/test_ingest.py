@@ -79,6 +79,19 @@ def test_a_corrected_row_comes_in_as_a_new_version_of_its_key(lake):
     assert raw(lake).filter(pl.col("order") == 2)["amount"].to_list() == [None, 9.0]
 
 
+def test_a_correction_that_is_taken_back_is_the_newest_version_again(lake):
+    right, wrong = (2, 2, 2.0, "A"), (2, 2, 9.0, "A")
+    for row in (right, wrong, right, right):
+        ingest(lake, Orders([THREE[0], row]), TABLE, ["A"], UNTIL)
+    assert raw(lake).filter(pl.col("order") == 2)["amount"].to_list() == [2.0, 9.0, 2.0]
+
+
+def test_a_source_that_tells_a_row_and_its_correction_each_time_adds_nothing(lake):
+    both = [THREE[0], (2, 2, 2.0, "A"), (2, 2, 9.0, "A")]
+    ingest(lake, Orders(both), TABLE, ["A"], UNTIL)
+    assert ingest(lake, Orders(both), TABLE, ["A"], UNTIL).done["A"].new_rows == 0
+
+
 def test_rows_that_the_source_repeats_are_all_kept(lake):
     twice = [THREE[0], THREE[0]]
     ingest(lake, Orders(twice), TABLE, ["A"], UNTIL)

@@ -42,3 +42,11 @@ def test_a_fingerprint_tells_any_two_inputs_apart_and_equal_ones_not():
 def test_the_time_of_a_stage_is_shared_among_its_sites(journal):
     journal.record("clean", {"UA": {}, "DL": {}}, {"UA": "a", "DL": "a"}, run="r", seconds=3.0)
     assert [entry.seconds for entry in journal.latest("clean").values()] == [1.5, 1.5]
+
+
+def test_what_a_run_began_and_never_ended_is_fresh_for_nobody(journal):
+    record(journal, "UA", "a")
+    journal.begin("clean", ["UA"], run="r2")
+    assert journal.fresh("clean", {"UA": "a"}) == set()
+    record(journal, "UA", "a")
+    assert journal.fresh("clean", {"UA": "a"}) == {"UA"}
