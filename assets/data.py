@@ -113,9 +113,7 @@ def _clean_figures(names: Sequence[str], counts: RowCounts, contract: ContractRe
         "contract_passed": contract.success,
         "contract_share": contract.share,
         "broken": broken,
-        "table_failures": [
-            str(check) for check in contract.checks if not check.success and check.unexpected_count is None
-        ],
+        "table_failures": list(contract.table_failures),
     }
 
 

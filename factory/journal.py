@@ -7,7 +7,7 @@ the data: a run that dies between the two does its last stage again, with the sa
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -93,8 +93,3 @@ class Journal:
 def _entry(row: Mapping[str, Any]) -> Entry:
     fields = ("stage", "fingerprint", "at", "run", "seconds")
     return Entry(site=row[SITE], figures=json.loads(row["figures"]), **{name: row[name] for name in fields})
-
-
-def total_seconds(entries: Iterable[Entry]) -> float:
-    """Return how long the stages of these entries took together."""
-    return sum(entry.seconds for entry in entries)

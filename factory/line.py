@@ -4,7 +4,7 @@ Read from `lines/<line>/defs.yaml` by the orchestrator's component; nothing here
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -91,7 +91,6 @@ class Line:
     gates: Gates
     value: Value
     default_until: datetime
-    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def decisions(self) -> Table:

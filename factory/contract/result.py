@@ -66,3 +66,8 @@ class ContractResult:
     def failures(self) -> tuple[str, ...]:
         """A sentence for each expectation that was not met."""
         return tuple(str(check) for check in self.checks if not check.success)
+
+    @property
+    def table_failures(self) -> tuple[str, ...]:
+        """Of the failures, those about the whole table, for which no row can be blamed."""
+        return tuple(str(check) for check in self.checks if not check.success and check.unexpected_count is None)
