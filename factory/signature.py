@@ -1,0 +1,40 @@
+"""What a model takes and gives: the names and shapes of its one input and its one output."""
+
+import math
+from dataclasses import dataclass
+
+INPUT = "features"
+"""The name of every model's input tensor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """One model's input, float32 `[batch, *input_shape]` with NaN where unknown, and output, float32 `[batch, answers]`."""
+
+    task: str
+    """What kind of answer it gives: `binary`, `multiclass` or `regression`."""
+    features: tuple[str, ...]
+    """The input's columns, in order."""
+    steps: int | None = None
+    """How many moments, oldest first, a sequence model sees; None for a model of single rows."""
+    output: str
+    """The name of the output tensor."""
+    answers: tuple[str, ...]
+    """The output's columns, in order."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on a signature that no model can have."""
+        if not self.features or not self.answers:
+            raise ValueError(f"{len(self.features)} features and {len(self.answers)} answers; a model has some of both")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"{self.steps} steps; a sequence has one or more")
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one row of input: `[features]`, or `[steps, features]` of a sequence model."""
+        return (len(self.features),) if self.steps is None else (self.steps, len(self.features))
+
+    @property
+    def input_size(self) -> int:
+        """How many numbers one row of input has."""
+        return math.prod(self.input_shape)
