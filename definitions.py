@@ -78,6 +78,6 @@ def defs() -> dg.Definitions:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    from assets.launch import main
+    from assets.command import main
 
     sys.exit(main(sys.argv[1:], loaded, home()))
