@@ -5,6 +5,7 @@ this library needs no orchestrator to be imported and every run is in the orches
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -118,12 +119,20 @@ def fetch(line: str, home: Home = DEFAULT_HOME) -> None:
 
 
 @app.command()
-def doctor(home: Home = DEFAULT_HOME) -> None:
-    """Say what this machine has and lacks."""
-    from factory.doctor import findings
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False, home: Home = DEFAULT_HOME
+) -> None:
+    """Say what this machine has and lacks; exit code 1 if it lacks something that is needed."""
+    from factory.doctor import findings, lacks
     from factory.screen import show_findings
 
-    show_findings(findings(home.resolve()))
+    found = findings(home.resolve())
+    if as_json:
+        told = {"fine": not lacks(found), "findings": [asdict(finding) for finding in found]}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        show_findings(found)
+    raise typer.Exit(int(lacks(found)))
 
 
 def _run(line: str, home: Path, *, sites: str = "", until: str = "", redo_from: str = "") -> int:

@@ -73,6 +73,26 @@ class Project:
             show({"event": "failed", "text": f"the run stopped with exit code {code}; its log is {log}"})
         return code if code in EXIT_CODES else 1
 
+    def inspecting(self) -> Callable[[], list[Mapping[str, Any]]]:
+        """Begin to load the lines in a process of its own; return what waits for its events. Makes nothing in home."""
+        command = [sys.executable, str(self.root / "definitions.py"), "inspect"]
+        child = subprocess.Popen(
+            command,
+            cwd=self.root,
+            env={**os.environ, "FACTORY_HOME": str(self.home)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+        def events() -> list[Mapping[str, Any]]:
+            told, log = child.communicate()
+            failed = {"event": "failed", "text": f"definitions.py cannot be loaded: {log.strip()[-2000:]}"}
+            found = [_event(line) for line in told.splitlines()]
+            return found if child.returncode in (0, 2) else [*found, failed]
+
+        return events
+
     def ui(self, port: int) -> int:
         """Run the orchestrator's UI on this project and home until it is stopped; Ctrl-C ends it in its own way."""
         self._tell_children_home()

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from factory.doctor import Finding
 
@@ -98,8 +99,7 @@ def show_next_steps(home: Path, model: str | None) -> None:
 
 
 def show_findings(found: Iterable[Finding]) -> None:
-    """Print what the doctor found."""
+    """Print what the doctor found: `ok`, `note` for what nothing depends on, `lack` for what is needed."""
     for finding in found:
-        console.print(
-            f"{'[green]ok  ' if finding.fine else '[red]lack'}[/] {finding.thing}: {finding.found}", highlight=False
-        )
+        mark, style = ("ok", "green") if finding.fine else ("lack", "red") if finding.needed else ("note", "yellow")
+        console.print(Text(f"{mark:<4} ", style), Text(f"{finding.thing}: {finding.found}"), sep="", soft_wrap=True)
