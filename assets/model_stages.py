@@ -19,6 +19,7 @@ from factory.isolation import Isolated, one_by_one, together
 from factory.journal import Entry, fingerprint
 from factory.lake import SITE
 from factory.names import LINE_SITE, model_name
+from factory.signature import Signature
 from factory.splitting import DECIDED_AT, Parts, divided, samples
 from factory.verdict import Verdict
 from resources.model_store import ModelStore
@@ -205,7 +206,12 @@ class ModelStages:
             site=site,
             version=version,
             verdict=verdict,
-            features=tuple(self.line.features.columns),
+            signature=Signature(
+                task="binary",
+                features=tuple(self.line.features.columns),
+                output="probability",
+                answers=("probability",),
+            ),
             threshold=float(verdict.figures["threshold"] or 0.0),
             provenance=candidate.figures["provenance"],
             example=tuple(candidate.figures["example"]),

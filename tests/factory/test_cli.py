@@ -12,6 +12,7 @@ from factory.journal import Journal
 from factory.lake import Lake
 from factory.names import LINE_SITE
 from factory.repository import ModelRepository
+from factory.signature import Signature
 from factory.signing import signing_key
 from factory.verdict import Verdict, digest_of
 
@@ -46,7 +47,7 @@ def home(tmp_path_factory):
         site="big",
         version=3,
         verdict=verdicts["big"],
-        features=("force",),
+        signature=Signature(task="binary", features=("force",), output="probability", answers=("probability",)),
         threshold=0.5,
         provenance={},
         example=(1.0,),
