@@ -6,7 +6,7 @@ Unknown values are NaN; so are whole moments before the entity began.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from factory.training.conditions import Conditions, fit_conditions
-from factory.training.sequence_recipe import SequenceRecipe
+from factory.training.recipe import SequenceRecipe
 
 _CLIP = 5.0
 """Standard deviations beyond which a value counts as this far: one broken sensor must not drown the others."""
@@ -149,13 +149,9 @@ class Members(nn.Module):
         return patches
 
 
-def new_members(
-    recipe: SequenceRecipe, outputs: int, features: NDArray[np.float32], conditions: tuple[int, ...] = ()
-) -> Members:
-    """Return untrained members whose normalisation is fitted on these training rows, `[rows, steps, columns]`.
-
-    `conditions` are the numbers of the columns that tell the operating condition; none: there is but one.
-    """
+def new_members(recipe: SequenceRecipe, outputs: int, features: NDArray[np.float32], columns: Sequence[str]) -> Members:
+    """Return untrained members whose normalisation is fitted on these training rows, `[rows, steps, columns]`."""
+    conditions = tuple(columns.index(name) for name in recipe.condition_columns)
     return Members(recipe, outputs, fit_conditions(features, conditions, recipe.max_conditions))
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import os
 from pathlib import Path
@@ -10,11 +11,12 @@ import torch
 from torch.func import functional_call
 
 from factory.training.conditions import fit_conditions
+from factory.training.recipe import SequenceRecipe
 from factory.training.sequence_network import Members, Normalisation, empty_members, new_members
-from factory.training.sequence_recipe import SequenceRecipe
 from factory.training.weights import from_bytes, to_bytes, weights_of
 
-SMALL = SequenceRecipe(window=20, channels=8, blocks=2, members=3, head_width=8)
+COLUMNS = ("altitude", "mach", "throttle", "heat", "flow")
+SMALL = SequenceRecipe(window=20, condition_columns=COLUMNS[:3], channels=8, blocks=2, members=3, head_width=8)
 SETTINGS = (0, 1, 2)
 REGIMES = np.array(
     [[0, 0, 100], [10, 0.25, 100], [20, 0.7, 100], [25, 0.62, 60], [35, 0.84, 100], [42, 0.84, 100]], np.float32
@@ -43,7 +45,8 @@ def windows(rows=64, *, seed=0, steps=20):
 
 def members(outputs=3, seed=0, recipe=SMALL, settings=SETTINGS):
     torch.manual_seed(seed)
-    return new_members(recipe, outputs, windows(), settings).eval()
+    named = dataclasses.replace(recipe, condition_columns=tuple(COLUMNS[number] for number in settings))
+    return new_members(named, outputs, windows(), COLUMNS).eval()
 
 
 def answers(network, features):
@@ -125,8 +128,8 @@ def test_too_little_to_find_conditions_in_is_one_condition_that_says_nothing(awk
 
 def test_normalisation_is_fitted_on_the_rows_given_and_no_others():
     train, other = windows(seed=1), windows(seed=2) * 1.5
-    alone = weights_of(new_members(SMALL, 3, train, SETTINGS))
-    both = weights_of(new_members(SMALL, 3, np.concatenate([train, other]), SETTINGS))
+    alone = weights_of(new_members(SMALL, 3, train, COLUMNS))
+    both = weights_of(new_members(SMALL, 3, np.concatenate([train, other]), COLUMNS))
     rows = train.reshape(-1, 5)
     centre = alone["normalisation.setting_mean"][:3].numpy()
     np.testing.assert_allclose(centre, np.nanmean(rows[:, :3], 0), rtol=1e-4)
