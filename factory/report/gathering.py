@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from factory.evidence import Figures, Scored
@@ -16,6 +15,7 @@ from factory.report.holdout import Holdout
 from factory.report.importance import Rows, importances
 from factory.report.limits import limits
 from factory.report.slices import slices
+from factory.tasks.task import Floats
 from factory.training.samples import Samples
 from factory.verdict import Verdict
 
@@ -31,9 +31,7 @@ def broken_rules(quarantine: pl.DataFrame) -> list[tuple[str, int]]:
     return sorted(counted.items(), key=lambda rule: (-rule[1], rule[0]))
 
 
-def holdout(
-    line: Line, samples: Samples, train: Sequence[float], answers: Mapping[str, Rows], figures: Figures
-) -> Holdout:
+def holdout(line: Line, samples: Samples, train: Floats, answers: Mapping[str, Rows], figures: Figures) -> Holdout:
     """Return the judged rows with the models' answers, each model deciding by the threshold its verdict had.
 
     `answers` are by role; a role whose threshold the verdict does not tell is left out.
@@ -44,7 +42,7 @@ def holdout(
         for role, answer in answers.items()
         if isinstance(threshold := thresholds[role], int | float)
     }
-    idle = line.task.without_model(np.asarray(train, np.float32), line.value)
+    idle = line.task.without_model(train, line.value)
     return Holdout(task=line.task, label=samples.label, models=models, value=line.value, idle=idle)
 
 
@@ -136,14 +134,14 @@ def site_line(
     )
 
 
-def line_facts(line: Line, sites: Sequence[SiteLine], base: Entry | None) -> LineFacts:
+def line_facts(line: Line, sites: Sequence[SiteLine], base: Entry) -> LineFacts:
     """Return the line's facts."""
-    told = base.figures if base else {}
+    told = base.figures
     return LineFacts(
         line=line,
         sites=sites,
         base_why=told.get("why", ""),
         base_epochs=told.get("epochs", []),
-        versions=_versions(told) if told else {},
+        versions=_versions(told),
         as_of=str(told.get("as_of", "")),
     )

@@ -126,6 +126,16 @@ class ModelRepository:
             raise ModelRefused(f"{model} is not released in {self.root}; run its line first")
         return self._checked_release(model, self._sequence(model, marker), key)
 
+    def found(self, model: str, digest: str, key: Ed25519PublicKey) -> Released | None:
+        """Return the newest release of a file with this digest, checked as one that is served; None without one.
+
+        Raises ModelRefused where it may not be loaded.
+        """
+        for sequence in reversed(self._sequences(model)):
+            if self._manifest(model, sequence).digest == digest:
+                return self._checked_release(model, sequence, key)
+        return None
+
     def _checked_release(self, model: str, sequence: int, key: Ed25519PublicKey) -> Released:
         manifest = self._manifest(model, sequence)
         manifest.require_signature(key)
