@@ -66,7 +66,8 @@ def _axes(picture: Plane, across: svg.Scale, up: svg.Scale) -> list[Markup]:
     bottom = HEIGHT - BOTTOM
     rules = [svg.line(LEFT, up(y), WIDTH - RIGHT, up(y), "grid") for y in up.ticks()]
     y_numbers = [svg.text(LEFT - 6, up(y) + 4, y_form(y), "tick", "end") for y in up.ticks()]
-    x_numbers = [svg.text(across(x), bottom + 15, x_form(x), "tick", "middle") for x in across.ticks(5)]
+    places = [x for x in across.ticks(5) if picture.x_form != "whole" or float(x).is_integer()]
+    x_numbers = [svg.text(across(x), bottom + 15, x_form(x), "tick", "middle") for x in places]
     return [
         *rules,
         svg.line(LEFT, bottom, WIDTH - RIGHT, bottom, "axis"),
@@ -81,7 +82,7 @@ def _mark(mark: Mark, across: svg.Scale, up: svg.Scale) -> Markup:
     if mark.axis == "y":
         height = up(mark.at)
         rule = svg.line(LEFT, height, WIDTH - RIGHT, height, "mark")
-        return Markup().join([rule, svg.text(WIDTH - RIGHT, height - 5, mark.text, "note", "end")])
+        return Markup().join([rule, svg.text(LEFT + 4, height - 5, mark.text, "note")])
     place = across(mark.at)
     right = place < WIDTH - RIGHT - len(mark.text) * LETTER
     label = svg.text(place + (5 if right else -5), TOP + 9, mark.text, "note", "start" if right else "end")
@@ -119,22 +120,36 @@ def _dot(
 
 
 def _names(picture: Plane, across: svg.Scale, up: svg.Scale) -> list[Markup]:
-    """Write each series' name where its line ends, one below the other where they would touch."""
-    ends = []
-    for series in picture.series:
-        sound = np.isfinite(series.x) & np.isfinite(series.y)
-        if series.name and sound.any():
-            last = int(np.flatnonzero(sound)[-1])
-            ends.append((up(series.y[last]), across(series.x[last]), series))
-    ends.sort(key=lambda end: end[0])
-    written, lowest = [], TOP - 4.0
-    for height, place, series in ends:
-        y = min(max(height - 7, lowest + 13), HEIGHT - BOTTOM - 4)
-        lowest = y
-        tone = "name accent" if series.accent else "name"
-        start = place + len(series.name) * LETTER < WIDTH
-        written.append(svg.text(place if start else WIDTH - 2, y, series.name, tone, "start" if start else "end"))
-    return written
+    """Write the two series' names where they are farthest apart: the upper one's above, the lower one's below."""
+    named = [series for series in picture.series if series.name and len(series.x) > 1]
+    if len(named) != 2:
+        return []
+    first, last = (float(end(series.x)) for end in (np.nanmin, np.nanmax) for series in named[:1])
+    first = max(first, float(np.nanmin(named[1].x)))
+    last = min(last, float(np.nanmax(named[1].x)))
+    places = np.linspace(first + 0.2 * (last - first), last - 0.2 * (last - first), 41)
+    heights = [_height(series, places, up) for series in named]
+    place = int(np.nanargmax(np.abs(heights[0] - heights[1])))
+    upper = 0 if heights[0][place] <= heights[1][place] else 1
+    return [
+        _name(series, across(float(places[place])), float(heights[which][place]), above=which == upper)
+        for which, series in enumerate(named)
+    ]
+
+
+def _height(series: Series, places: Floats, up: svg.Scale) -> Floats:
+    """Return how low on the page the series is at each place."""
+    sound = np.isfinite(series.x) & np.isfinite(series.y)
+    order = np.argsort(series.x[sound], kind="stable")
+    values = np.interp(places, series.x[sound][order], series.y[sound][order])
+    return np.array([up(float(value)) for value in values])
+
+
+def _name(series: Series, x: float, y: float, *, above: bool) -> Markup:
+    half = len(series.name) * LETTER / 2
+    place = min(max(x, LEFT + half), WIDTH - RIGHT - half)
+    height = max(TOP + 4, y - 8) if above else min(HEIGHT - BOTTOM - 5, y + 16)
+    return svg.text(place, height, series.name, "name accent" if series.accent else "name", "middle")
 
 
 @drawn.register

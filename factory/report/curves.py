@@ -20,10 +20,15 @@ def tenths(hit: npt.NDArray[np.bool_], chance: Floats) -> tuple[npt.NDArray[np.f
     promised = np.array([chance[part].mean() for part in parts], np.float64)
     seen = np.array([hit[part].mean() for part in parts], np.float64)
     rows = np.array([len(part) for part in parts], np.float64)
+    return promised, *wilson(seen, rows)
+
+
+def wilson(share: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+    """Return shares and where they lie in 95 % of such samples: low and high (Wilson, 1927)."""
     z = 1.96
-    centre = (seen + z * z / (2 * rows)) / (1 + z * z / rows)
-    half = z / (1 + z * z / rows) * np.sqrt(seen * (1 - seen) / rows + z * z / (4 * rows * rows))
-    return promised, seen, np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
+    half = z / (1 + z * z / rows) * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
+    return share, np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
 def worth_curve(holdout: Holdout, role: str, thresholds: Floats) -> Series:

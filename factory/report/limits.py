@@ -78,7 +78,10 @@ def _least(what: str, found: Figure, limit: float, form: str = "figure") -> Limi
     number = _number(found)
     write = FORMS[form]
     return Limit(
-        what=what, found=write(number), asked=f"at least {write(limit)}", kept=number is not None and number >= limit
+        what=what,
+        found=write(number),
+        asked=f"at least {_limit(limit, form)}",
+        kept=number is not None and number >= limit,
     )
 
 
@@ -86,9 +89,17 @@ def _most(what: str, found: Figure, limit: float, form: str = "figure") -> Limit
     number = _number(found)
     write = FORMS[form]
     return Limit(
-        what=what, found=write(number), asked=f"at most {write(limit)}", kept=number is not None and number <= limit
+        what=what,
+        found=write(number),
+        asked=f"at most {_limit(limit, form)}",
+        kept=number is not None and number <= limit,
     )
 
 
 def _number(found: Figure) -> float | None:
     return float(found) if isinstance(found, int | float) else None
+
+
+def _limit(limit: float, form: str) -> str:
+    """Return a limit as the line's file has it: 5 and not 5.000."""
+    return FORMS[form if form in ("percent", "eur") else "brief"](limit)

@@ -22,7 +22,9 @@ def figure(value: Number) -> str:
     if value is None or not math.isfinite(value):
         return UNKNOWN
     size = abs(value)
-    if size and size < 0.001:
+    if value == 0:
+        return "0"
+    if size < 0.001:
         return f"{value:.1e}".replace("-", MINUS)
     return f"{value:,.{3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0}f}".replace("-", MINUS)
 

@@ -145,7 +145,7 @@ def _best(facts: SiteFacts, name: str, keys: list[str]) -> str:
 
 def form(name: str) -> str:
     """Return how a figure is written."""
-    if name in COUNTED or name.endswith("_eur"):
+    if name in COUNTED or name == "value_eur":
         return "whole"
     return "percent" if name in SHARES else "figure"
 

@@ -20,8 +20,37 @@ def gallery(holdout: Holdout) -> Gallery:
     right = f"; {percent(precision)} of its alarms are right" if math.isfinite(precision) else ""
     return Gallery(
         says=f"it catches {percent(recall)} of the cases{right}",
-        pictures=(reliability(holdout), precision_recall(holdout), value_by_threshold(holdout)),
+        pictures=(apart(holdout), reliability(holdout), precision_recall(holdout), value_by_threshold(holdout)),
     )
+
+
+def apart(holdout: Holdout) -> Plane:
+    """Return how the probabilities of rows where it happened and where it did not are spread."""
+    chance, case = holdout.candidate.answer[:, 0], holdout.label > 0
+    area = holdout.task.figures(holdout.label, holdout.candidate.answer)["roc_auc"]
+    edges = np.linspace(0.0, min(1.0, float(np.nanmax(chance)) * 1.02), 21)
+    kinds = (("it happened", case, True), ("it did not", ~case, False))
+    series = [
+        Series(name=name, x=(edges[:-1] + edges[1:]) / 2, y=_shares(chance[rows], edges), accent=accent)
+        for name, rows, accent in kinds
+    ]
+    return Plane(
+        title="Does it tell the two apart?",
+        says=f"Of a row where it happened and one where it did not, the right one got the higher probability in "
+        f"{percent(area)} of all pairs.",
+        x_label="probability",
+        y_label="share of rows",
+        series=series,
+        x_form="percent",
+        y_form="percent",
+        x_range=(0.0, float(edges[-1])),
+    )
+
+
+def _shares(chance: Floats, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    counts = np.histogram(chance, bins=edges)[0].astype(np.float64)
+    shares: npt.NDArray[np.float64] = counts / max(1.0, counts.sum())
+    return shares
 
 
 def reliability(holdout: Holdout) -> Plane:

@@ -1,13 +1,16 @@
 """What a report shows of a multiclass line: what is taken for what, how sure it is, what certainty is worth."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
-from factory.report.curves import ACROSS, tenths, with_hindsight, worth_curve
+from factory.report.curves import ACROSS, tenths, wilson, with_hindsight, worth_curve
 from factory.report.holdout import Holdout
 from factory.report.numbers import percent, whole
-from factory.report.pictures import Gallery, Mark, Matrix, Plane, Series
+from factory.report.pictures import Dots, Gallery, Mark, Matrix, Plane, Row, Series
 
+LISTED = 12
 CLASSES = 8
 """So many classes fit a picture: the most frequent ones, and the others together."""
 OTHERS = "others"
@@ -20,7 +23,33 @@ def gallery(holdout: Holdout) -> Gallery:
     return Gallery(
         says=f"its likeliest class is right in {percent(found['accuracy'])} of the rows, and it decides "
         f"{percent(decided)} of them by itself",
-        pictures=(confusion(holdout), reliability(holdout), value_by_certainty(holdout)),
+        pictures=(confusion(holdout), found_by_class(holdout), reliability(holdout), value_by_certainty(holdout)),
+    )
+
+
+def found_by_class(holdout: Holdout) -> Dots:
+    """Return of each class the share of its rows that were given it, the hardest first."""
+    said, names = holdout.candidate.answer.argmax(axis=1), holdout.task.answers
+    rows = [_found(names[place], said[holdout.label == place] == place) for place in range(len(names))]
+    there = sorted((row for row in rows if row.value is not None), key=lambda row: row.value or 0.0)[:LISTED]
+    return Dots(
+        title="How well is each class found?",
+        says=f"Hardest is {there[0].name}. Share of a class's rows that were given it, with the number of its rows.",
+        rows=[replace(row, accent=place == 0) for place, row in enumerate(there)],
+        form="percent",
+    )
+
+
+def _found(name: str, hit: npt.NDArray[np.bool_]) -> Row:
+    if not len(hit):
+        return Row(name=name, value=None)
+    share, low, high = wilson(np.array([hit.mean()]), np.array([len(hit)], np.float64))
+    return Row(
+        name=name,
+        value=float(share[0]),
+        low=float(low[0]),
+        high=float(high[0]),
+        note=f"{percent(float(share[0]))} of {whole(len(hit))}",
     )
 
 
