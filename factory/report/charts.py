@@ -35,7 +35,7 @@ def _(picture: Plane) -> Markup:
     if picture.diagonal:
         low, high = max(across.low, up.low), min(across.high, up.high)
         parts.append(svg.line(across(low), up(low), across(high), up(high), "faint"))
-    parts += [_mark(mark, across, up) for mark in picture.marks]
+    parts += [_mark(picture, mark, across, up) for mark in picture.marks]
     for series in sorted(picture.series, key=lambda one: one.accent):
         parts += _series(picture, series, across, up)
     parts += _names(picture, across, up)
@@ -78,11 +78,26 @@ def _axes(picture: Plane, across: svg.Scale, up: svg.Scale) -> list[Markup]:
     ]
 
 
-def _mark(mark: Mark, across: svg.Scale, up: svg.Scale) -> Markup:
+def _free_at_left(picture: Plane, across: svg.Scale, up: svg.Scale, height: float) -> bool:
+    """Whether words at this height touch less at the left end of the plane than at the right end."""
+    points = [
+        (across(x), abs(up(y) - height))
+        for series in picture.series
+        for x, y in zip(series.x, series.y, strict=True)
+        if np.isfinite(x) and np.isfinite(y)
+    ]
+    third = (WIDTH - LEFT - RIGHT) / 3
+    left = min((away for x, away in points if x < LEFT + third), default=HEIGHT)
+    return left >= min((away for x, away in points if x > WIDTH - RIGHT - third), default=HEIGHT)
+
+
+def _mark(picture: Plane, mark: Mark, across: svg.Scale, up: svg.Scale) -> Markup:
     if mark.axis == "y":
         height = up(mark.at)
         rule = svg.line(LEFT, height, WIDTH - RIGHT, height, "mark")
-        return Markup().join([rule, svg.text(LEFT + 4, height - 5, mark.text, "note")])
+        left = _free_at_left(picture, across, up, height)
+        place, anchor = (LEFT + 4, "start") if left else (WIDTH - RIGHT, "end")
+        return Markup().join([rule, svg.text(place, height - 5, mark.text, "note", anchor)])
     place = across(mark.at)
     right = place < WIDTH - RIGHT - len(mark.text) * LETTER
     label = svg.text(place + (5 if right else -5), TOP + 9, mark.text, "note", "start" if right else "end")
@@ -162,7 +177,8 @@ def _(picture: Dots) -> Markup:
     height = top + LINE * len(picture.rows) + 24
     form = FORMS[picture.form]
     parts = [svg.line(across(x), top, across(x), height - 20, "grid") for x in across.ticks(3)]
-    parts += [svg.text(across(x), height - 6, form(x), "tick", "middle") for x in across.ticks(3)]
+    short = FORMS[picture.form if picture.form == "percent" else "brief"]
+    parts += [svg.text(across(x), height - 6, short(x), "tick", "middle") for x in across.ticks(3)]
     if picture.reference:
         place = across(picture.reference.at)
         parts.append(svg.line(place, top, place, height - 20, "mark"))
@@ -180,7 +196,9 @@ def _held(place: float, words: str) -> str:
 
 def _dotted(row: Row, y: float, across: svg.Scale, names: float, told: str) -> list[Markup]:
     tone = "accent" if row.accent else "plain"
-    parts = [svg.text(names, y + 4, _cut(row.name, names), f"row {tone}", "end")]
+    told_of = svg.tag("title", row.hint or row.name)
+    name = svg.tag("text", told_of, _cut(row.name, names), x=names, y=y + 4, class_=f"row {tone}", text_anchor="end")
+    parts = [name]
     parts.append(svg.text(WIDTH, y + 4, row.note or told, f"value {tone}", "end"))
     if row.low is not None and row.high is not None and known(row.low) and known(row.high):
         parts.append(svg.line(across(row.low), y, across(row.high), y, f"whisker {tone}"))

@@ -130,20 +130,31 @@ def _model_rows(
 
 def importance(facts: SiteFacts) -> Dots | None:
     """Return the most important columns; None where nothing could be measured."""
-    found = facts.shown.importances[:MOST_IMPORTANT]
+    found, described = facts.shown.importances[:MOST_IMPORTANT], facts.line.features.columns
     if not found:
         return None
     rows = [
-        Row(name=one.column, value=one.worsens, low=one.least, high=one.most, accent=place < 3)
+        Row(
+            name=one.column,
+            value=one.worsens,
+            low=one.least,
+            high=one.most,
+            accent=place < 3,
+            hint=described.get(one.column, ""),
+        )
         for place, one in enumerate(found)
     ]
     says = (
         f"By how much {words(facts.line.task.headline)} worsens when a column is shuffled, the served file answering. "
-        f"{found[0].column} matters most."
+        f"{found[0].column} matters most{_as_described(described.get(found[0].column, ''))}."
     )
     return Dots(
         title="What does it look at?", says=says, rows=rows, form="signed", reference=Mark(at=0.0, text="no matter")
     )
+
+
+def _as_described(words_: str) -> str:
+    return f": {words_.rstrip('.')}" if words_ else ""
 
 
 def slice_pictures(facts: SiteFacts) -> list[Dots]:

@@ -62,6 +62,8 @@ class Row:
     high: float | None = None
     note: str = ""
     accent: bool = False
+    hint: str = ""
+    """What the name stands for, told when pointed at."""
 
 
 @dataclass(frozen=True, kw_only=True)

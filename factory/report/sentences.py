@@ -19,15 +19,7 @@ def of_site(facts: SiteFacts) -> str:
             f"{facts.site} goes on serving version {serving.version} of {serving.since[:10]}. "
             f"The new candidate was refused: {against}."
         )
-    return (
-        f"{facts.site} serves nothing: its candidate was refused because it is {against}."
-        if _is(against)
-        else (f"{facts.site} serves nothing. Its candidate was refused: {against}.")
-    )
-
-
-def _is(against: str) -> bool:
-    return against.startswith(("scored on", "better than"))
+    return f"{facts.site} serves nothing. Its candidate was refused: {against}."
 
 
 def _against(reasons: tuple[str, ...]) -> str:
