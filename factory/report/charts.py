@@ -14,6 +14,8 @@ from factory.report.numbers import FORMS, known, percent, whole
 from factory.report.pictures import Bars, Dots, Matrix, Picture, Row
 from factory.report.planes import LETTER, WIDTH, draw_plane
 
+BOLD = LETTER * 1.08
+"""Width of a letter in bold."""
 LINE = 26.0
 """Height of one row of dots or bars."""
 
@@ -71,12 +73,12 @@ def _dotted(row: Row, y: float, across: svg.Scale, names: float, told: str) -> l
 
 def _columns(rows: Sequence[Row]) -> tuple[float, float]:
     """Return how wide the names at the left and the values at the right are."""
-    names = min(160.0, max((len(row.name) for row in rows), default=0) * LETTER + 4)
-    return names, min(140.0, max((len(row.note) for row in rows), default=0) * LETTER or 52.0)
+    names = min(160.0, max((len(row.name) for row in rows), default=0) * BOLD + 2)
+    return names, min(140.0, max((len(row.note) for row in rows), default=0) * BOLD or 52.0)
 
 
 def _cut(name: str, width: float) -> str:
-    room = int(width / LETTER)
+    room = int(width / LETTER + 0.5)
     return name if len(name) <= room else f"{name[: room - 1]}…"
 
 

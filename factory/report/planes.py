@@ -79,6 +79,13 @@ def _free_at_left(picture: Plane, across: svg.Scale, up: svg.Scale, height: floa
     return left >= min((away for x, away in points if x > WIDTH - RIGHT - third), default=HEIGHT)
 
 
+def _free_level(picture: Plane, at: float, up: svg.Scale) -> float:
+    """Return the height for words beside a vertical line: at the end of it that the series are farther from."""
+    heights = [float(_height(series, np.array([at]), up)[0]) for series in picture.series if len(series.x) > 1]
+    low, high = HEIGHT - BOTTOM - 7, TOP + 9
+    return low if sum(height < (low + high) / 2 for height in heights) * 2 >= len(heights) else high
+
+
 def _mark(picture: Plane, mark: Mark, across: svg.Scale, up: svg.Scale) -> Markup:
     if mark.axis == "y":
         height = up(mark.at)
@@ -88,7 +95,8 @@ def _mark(picture: Plane, mark: Mark, across: svg.Scale, up: svg.Scale) -> Marku
         return Markup().join([rule, svg.text(place, height - 5, mark.text, "note", anchor)])
     place = across(mark.at)
     right = place < WIDTH - RIGHT - len(mark.text) * LETTER
-    label = svg.text(place + (5 if right else -5), TOP + 9, mark.text, "note", "start" if right else "end")
+    level = _free_level(picture, mark.at, up)
+    label = svg.text(place + (5 if right else -5), level, mark.text, "note", "start" if right else "end")
     return Markup().join([svg.line(place, TOP, place, HEIGHT - BOTTOM, "mark"), label])
 
 
