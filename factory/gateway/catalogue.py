@@ -7,11 +7,22 @@ from collections.abc import Mapping
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import ModelRefused
+from factory.gateway.batching import Batches, Predictions
 from factory.gateway.served_model import ServedModel
-from factory.gateway.telemetry import Telemetry
+from factory.gateway.telemetry import Series, Telemetry
 from factory.repository import ModelRepository
 
 log = logging.getLogger(__name__)
+
+
+class Entry:
+    """One version of one model in service: the model, the questions to it, and what is counted of them."""
+
+    def __init__(self, model: ServedModel, series: Series, predictions: Predictions) -> None:
+        self.model = model
+        self.series = series
+        self.batches = Batches(model, series, predictions)
+        series.waiting_rows = lambda: self.batches.waiting_rows
 
 
 class Catalogue:
@@ -21,13 +32,16 @@ class Catalogue:
     changes.
     """
 
-    def __init__(self, repository: ModelRepository, key: Ed25519PublicKey, telemetry: Telemetry) -> None:
-        self.served: dict[str, ServedModel] = {}
+    def __init__(
+        self, repository: ModelRepository, key: Ed25519PublicKey, telemetry: Telemetry, predictions: Predictions
+    ) -> None:
+        self.served: dict[str, Entry] = {}
         self.refused: dict[str, str] = {}
         self._seen: dict[str, str] = {}
         self._repository = repository
         self._key = key
         self._telemetry = telemetry
+        self._predictions = predictions
 
     async def watch(self, every_s: float) -> None:
         """Follow the repository until cancelled; whatever goes wrong is logged, and looked at again."""
@@ -66,10 +80,9 @@ class Catalogue:
             if self.refused.get(model) != str(error):
                 self._refuse(model, str(error))
         else:
-            self.served[model] = served
+            self.served[model] = Entry(served, self._telemetry.of(served.manifest), self._predictions)
             self.refused.pop(model, None)
             self._seen[model] = served.marker
-            self._telemetry.of(served.manifest)
             log.info("%s serves version %d, %s", model, served.manifest.version, served.manifest.digest[:12])
 
     def _built(self, model: str) -> ServedModel:
@@ -79,7 +92,7 @@ class Catalogue:
         self.refused[model] = reason
         self._telemetry.refused_releases[model] += 1
         old = self.served.get(model)
-        stays = f"version {old.manifest.version} goes on serving" if old else "nothing is served for it"
+        stays = f"version {old.model.manifest.version} goes on serving" if old else "nothing is served for it"
         log.error("release refused, %s: %s", stays, reason)
 
     def _drop(self, model: str) -> None:

@@ -1,15 +1,42 @@
 """Runs the gateway: one process, one event loop, one folder of released models and one public key."""
 
+import asyncio
+import contextlib
 import logging
+import signal
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
 from pathlib import Path
+from typing import Any
 
-import uvicorn
+import uvloop
 
 from factory.gateway.app import Gateway
+from factory.gateway.batching import Predictions
 from factory.gateway.catalogue import Catalogue
+from factory.gateway.connection import Connections
+from factory.gateway.limits import DEFAULT_LIMITS, Limits
 from factory.gateway.telemetry import Telemetry
 from factory.repository import ModelRepository
 from factory.signing import public_key as loaded_public_key
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where the gateway listens, and what it takes."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 takes a free one."""
+    refresh_every_s: float = 0.5
+    limits: Limits = DEFAULT_LIMITS
 
 
 def serve(models: Path, public_key: Path, host: str = "127.0.0.1", port: int = 8080) -> None:
@@ -18,30 +45,66 @@ def serve(models: Path, public_key: Path, host: str = "127.0.0.1", port: int = 8
     Raises ModelRefused where there is no public key to check releases with.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    server(models, public_key, host, port).run()
+    Server(models, public_key, Settings(host=host, port=port)).run()
 
 
-def server(
-    models: Path, public_key: Path, host: str = "127.0.0.1", port: int = 8080, *, refresh_every_s: float = 0.5
-) -> uvicorn.Server:
-    """Return the server, not started yet; port 0 takes a free one."""
-    telemetry = Telemetry()
-    catalogue = Catalogue(ModelRepository(models), loaded_public_key(public_key), telemetry)
-    config = uvicorn.Config(
-        Gateway(catalogue, telemetry, refresh_every_s=refresh_every_s),
-        host=host,
-        port=port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-        # Given here, or uvicorn would look for them in environment variables.
-        workers=1,
-        proxy_headers=False,
-        forwarded_allow_ips="",
-    )
-    return uvicorn.Server(config)
+class Server:
+    """One gateway process. `run` blocks; `stop` may be called from any thread."""
+
+    def __init__(self, models: Path, public_key: Path, settings: Settings) -> None:
+        """Raises ModelRefused where there is no public key to check releases with."""
+        self._settings = settings
+        self._telemetry = Telemetry()
+        self._workers = ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="model")
+        self._catalogue = Catalogue(
+            ModelRepository(models), loaded_public_key(public_key), self._telemetry, Predictions(self._workers)
+        )
+        self._connections = Connections(Gateway(self._catalogue, self._telemetry), settings.limits)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = asyncio.Event()
+        self.started = threading.Event()
+        self.port = 0
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._live())
+        self._workers.shutdown(wait=False)
+
+    def stop(self) -> None:
+        """Take no more requests, answer those that are under way, and end."""
+        if self._loop and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopped.set)
+
+    async def _live(self) -> None:
+        """Load what is released before the first request, and follow the repository until the end."""
+        self._loop = asyncio.get_running_loop()
+        self._heed_signals()
+        await self._catalogue.refresh()
+        listener = await self._loop.create_server(
+            self._connections.new, self._settings.host, self._settings.port, backlog=2048
+        )
+        self.port = listener.sockets[0].getsockname()[1]
+        async with _running(self._catalogue.watch(self._settings.refresh_every_s), self._connections.watch()):
+            log.info("listening on http://%s:%d", self._settings.host, self.port)
+            self.started.set()
+            await self._stopped.wait()
+            listener.close()
+            await self._connections.drain(DRAIN_S)
+
+    def _heed_signals(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, self._stopped.set)
+
+
+@contextlib.asynccontextmanager
+async def _running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run these beside the body, and cancel them after it."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from factory.gateway.server import server
+from factory.gateway.server import Server, Settings
 from factory.repository import Manifest, ModelRepository
 from factory.signature import Signature
 from factory.signing import signing_key
@@ -123,19 +123,17 @@ class Shop:
 
 
 @contextmanager
-def gateway(shop: Shop, *, refresh_every_s: float = 0.05) -> Iterator[httpx.Client]:
+def gateway(shop: Shop, **settings: Any) -> Iterator[httpx.Client]:
     """Run a real server on a free port of the loopback, and give a client for it."""
-    running = server(shop.home / "models", shop.public, port=0, refresh_every_s=refresh_every_s)
+    running = Server(shop.home / "models", shop.public, Settings(**{"port": 0, "refresh_every_s": 0.05, **settings}))
     thread = threading.Thread(target=running.run)
     thread.start()
     try:
-        eventually(lambda: running.started or not thread.is_alive())
-        assert running.started
-        port = running.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        assert running.started.wait(20)
+        with httpx.Client(base_url=f"http://127.0.0.1:{running.port}", timeout=10) as client:
             yield client
     finally:
-        running.should_exit = True
+        running.stop()
         thread.join(15)
         assert not thread.is_alive()
 

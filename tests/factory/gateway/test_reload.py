@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from factory.errors import ModelRefused
-from factory.gateway.server import server
+from factory.gateway.server import Server, Settings
 from factory.signing import signing_key
 from tests.factory.gateway.builders import Shop, eventually, gateway, onnx_model, question, verdict
 
@@ -176,7 +176,7 @@ def test_the_gateway_needs_the_public_key_alone(shop):
         assert version(client) == 1
     shutil.rmtree(shop.home / "keys")
     with pytest.raises(ModelRefused, match=r"release\.pub"):
-        server(shop.home / "models", shop.public)
+        Server(shop.home / "models", shop.public, Settings())
 
 
 def test_the_command_serves_on_the_loopback_and_ends_when_told_to(shop):
