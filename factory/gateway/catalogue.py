@@ -37,11 +37,14 @@ class Catalogue:
     ) -> None:
         self.served: dict[str, Entry] = {}
         self.refused: dict[str, str] = {}
+        self.unloaded: set[str] = set()
+        """Models that somebody took out of service by hand."""
         self._seen: dict[str, str] = {}
         self._repository = repository
         self._key = key
         self._telemetry = telemetry
         self._predictions = predictions
+        self._one_at_a_time = asyncio.Lock()
 
     async def watch(self, every_s: float) -> None:
         """Follow the repository until cancelled; whatever goes wrong is logged, and looked at again."""
@@ -54,14 +57,35 @@ class Catalogue:
 
     async def refresh(self) -> None:
         """Load what is new, drop what is gone. Files are read and sessions built in a thread, not on the event loop."""
-        markers = await asyncio.to_thread(self._markers)
+        async with self._one_at_a_time:
+            await self._follow(await asyncio.to_thread(self._markers))
+
+    async def _follow(self, markers: Mapping[str, str] | None) -> None:
         if markers is None:
             return
         for model in {*self._seen, *self.refused} - set(markers):
             self._drop(model)
         for model, marker in markers.items():
-            if self._seen.get(model) != marker:
+            if self._seen.get(model) != marker and model not in self.unloaded:
                 await self._load(model, marker)
+
+    def knows(self, model: str) -> bool:
+        """Whether the model is released, as far as was seen."""
+        return model in self.served or model in self.refused or model in self.unloaded
+
+    async def load(self, model: str) -> str | None:
+        """Serve the model's newest release, and return why not if it was refused."""
+        async with self._one_at_a_time:
+            self.unloaded.discard(model)
+            self._seen.pop(model, None)
+            await self._follow(await asyncio.to_thread(self._markers))
+            return self.refused.get(model)
+
+    async def unload(self, model: str) -> None:
+        """Serve the model no longer until it is loaded by hand; requests that hold it go on with it."""
+        async with self._one_at_a_time:
+            self._drop(model)
+            self.unloaded.add(model)
 
     def _markers(self) -> Mapping[str, str] | None:
         """Return each released model's marker; None where the whole folder is away: that retires no model."""
@@ -99,4 +123,4 @@ class Catalogue:
         self._seen.pop(model, None)
         self.refused.pop(model, None)
         if self.served.pop(model, None):
-            log.info("%s is released no longer and was unloaded", model)
+            log.info("%s is served no longer", model)

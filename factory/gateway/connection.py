@@ -8,6 +8,8 @@ import asyncio
 import time
 from collections import deque
 from email.utils import formatdate
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -15,6 +17,8 @@ import httptools
 
 from factory.gateway.http import Answer, Request
 from factory.gateway.limits import Limits
+
+_RESET = pack("ii", 1, 0)
 
 
 class Door(Protocol):
@@ -64,7 +68,7 @@ class Connection(asyncio.Protocol):
     """One client's connection. The methods named `on_…` are the parser's.
 
     `deaf`: what still comes in is thrown away. `ending`: it closes after the answers that are due. `refused`: it ends
-    with a refusal, in the middle of a request.
+    with a refusal, in the middle of a request. `blocked`: the client does not take what it is sent.
     """
 
     def __init__(self, connections: Connections) -> None:
@@ -74,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Request] = deque()
         self._transport: asyncio.Transport
-        self._ending = self._deaf = self._refused = False
+        self._ending = self._deaf = self._refused = self._blocked = False
         self._deadline = time.monotonic() + self._limits.request_s
         self._begin()
 
@@ -106,8 +110,8 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(400, "this server upgrades no connection; send HTTP/1.1 requests without Upgrade")
+        except httptools.HttpParserUpgrade:  # answered as if it had not asked for that, and then closed
+            self._deaf = True
         except httptools.HttpParserError:
             self._refuse(400, "that is no HTTP/1.1 request")
         if self._in_request and not self._in_body:
@@ -121,11 +125,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Read no more from a client that does not take its answers."""
+        self._blocked = True
         self._transport.pause_reading()
         self._deadline = time.monotonic() + self._limits.write_s
 
     def resume_writing(self) -> None:
         """Read on."""
+        self._blocked = False
         self._transport.resume_reading()
         self._deadline = time.monotonic() + self._limits.idle_s
 
@@ -135,7 +141,8 @@ class Connection(asyncio.Protocol):
         """A request's first byte came."""
         self._begin()
         self._in_request = True
-        self._deadline = time.monotonic() + self._limits.request_s
+        if not self._blocked:
+            self._deadline = time.monotonic() + self._limits.request_s
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request's target."""
@@ -180,11 +187,12 @@ class Connection(asyncio.Protocol):
             path=_path(self._url),
             headers=self._headers,
             body=self._body[0] if len(self._body) == 1 else b"".join(self._body),
-            keep_alive=self._parser.should_keep_alive() and not self._ending,
+            keep_alive=self._parser.should_keep_alive() and not self._parser.should_upgrade() and not self._ending,
             send=self._send,
         )
         self._begin()
-        self._deadline = time.monotonic() + self._limits.idle_s
+        if not self._blocked:
+            self._deadline = time.monotonic() + self._limits.idle_s
         self._waiting.append(request)
         if len(self._waiting) == self._limits.max_pipelined:
             self._transport.pause_reading()
@@ -198,7 +206,7 @@ class Connection(asyncio.Protocol):
         """Send every answer whose turn it is."""
         waiting, transport = self._waiting, self._transport
         while waiting and (answer := waiting[0].answer) is not None:
-            if len(waiting) == self._limits.max_pipelined:
+            if len(waiting) == self._limits.max_pipelined and not self._blocked:
                 transport.resume_reading()
             request = waiting.popleft()
             closing = self._ending and not waiting
@@ -237,8 +245,10 @@ class Connection(asyncio.Protocol):
             return
         if self._in_request and not self._deaf:
             self._refuse(408, f"the request was not whole after {self._limits.request_s:g} s")
+        elif self._refused or self._blocked:
+            self.abort()
         else:
-            self.abort() if self._transport.get_write_buffer_size() else self._transport.close()
+            self._transport.close()
 
     def finish(self) -> None:
         """Answer what is under way, take nothing new, and close."""
@@ -247,7 +257,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Drop the connection as it is."""
+        """Drop the connection as it is; what the client did not take stays in no buffer of the system's either."""
+        socket = self._transport.get_extra_info("socket")
+        if socket is not None:
+            socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
         self._transport.abort()
 
 

@@ -8,7 +8,6 @@ header `Inference-Header-Content-Length` says, and the tensors follow as little-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -21,6 +20,7 @@ from factory.gateway.served_model import DATATYPE, Rows
 from factory.repository.triton import MAX_BATCH
 from factory.signature import INPUT, Signature
 
+_NO_NUMBERS = f"input {INPUT!r} has data that are neither numbers nor null"
 HEADER_LENGTH = b"inference-header-content-length"
 _VALUE_BYTES = 4
 
@@ -248,21 +248,29 @@ def _shape(tensor: InputTensor, signature: Signature) -> tuple[int, ...]:
     return require_shape(tensor.shape, signature)
 
 
-def _values(tensor: InputTensor, shape: tuple[int, ...]) -> list[float | None]:
+def _values(tensor: InputTensor, shape: tuple[int, ...]) -> Rows | list[float | None]:
     """Return the tensor's values, row after row."""
     content = bytes(tensor.data)
-    what = f"input {INPUT!r} has data that are neither numbers nor null"
-    if not content.startswith(b"[") or not content[1:64].lstrip().startswith(b"["):
-        flat: list[float | None] = _decoded(_flat, content, what)
-        if len(flat) != math.prod(shape):
-            raise RequestRefused(400, f"{len(flat)} values; the shape {list(shape)} needs {math.prod(shape)}")
-        return flat
-    level: list[Any] = [_decoded(_nested[len(shape)], content, what)]
-    for size in shape:
-        if any(len(part) != size for part in level):
-            raise RequestRefused(400, f"data are not nested as the shape {list(shape)} says, which has {_said(shape)}")
-        level = list(chain.from_iterable(level))
-    return level
+    if content.startswith(b"[") and content[1:64].lstrip().startswith(b"["):
+        return _nested_values(_decoded(_nested[len(shape)], content, _NO_NUMBERS), shape)
+    flat: list[float | None] = _decoded(_flat, content, _NO_NUMBERS)
+    if len(flat) != math.prod(shape):
+        raise RequestRefused(400, f"{len(flat)} values; the shape {list(shape)} needs {math.prod(shape)}")
+    return flat
+
+
+def _nested_values(nested: list[Any], shape: tuple[int, ...]) -> Rows | list[float | None]:
+    if len(nested) == 1 and len(shape) == 2 and shape == (1, len(nested[0])):
+        row: list[float | None] = nested[0]
+        return row
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(nested, dtype=np.float32)
+    except ValueError:  # not all of one length
+        array = np.empty(0, dtype=np.float32)
+    if array.shape != shape:
+        raise RequestRefused(400, f"data are not nested as the shape {list(shape)} says, which has {_said(shape)}")
+    return array
 
 
 def _said(shape: tuple[int, ...]) -> str:

@@ -1,12 +1,12 @@
 """Runs the gateway: one process, one event loop, one folder of released models and one public key."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
@@ -14,11 +14,13 @@ from typing import Any
 
 import uvloop
 
+from factory.gateway.access import Access
 from factory.gateway.app import Gateway
 from factory.gateway.batching import Predictions
 from factory.gateway.catalogue import Catalogue
 from factory.gateway.connection import Connections
 from factory.gateway.limits import DEFAULT_LIMITS, Limits
+from factory.gateway.service import Service
 from factory.gateway.telemetry import Telemetry
 from factory.repository import ModelRepository
 from factory.signing import public_key as loaded_public_key
@@ -35,7 +37,11 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     """0 takes a free one."""
+    grpc_port: int | None = None
+    """None for no gRPC, 0 takes a free port."""
     refresh_every_s: float = 0.5
+    keys: Path | None = None
+    """The file of API keys; where there is none, everybody may ask everything."""
     limits: Limits = DEFAULT_LIMITS
 
 
@@ -52,18 +58,21 @@ class Server:
     """One gateway process. `run` blocks; `stop` may be called from any thread."""
 
     def __init__(self, models: Path, public_key: Path, settings: Settings) -> None:
-        """Raises ModelRefused where there is no public key to check releases with."""
+        """Raises ModelRefused where there is no public key to check releases with, KeyRefused on a bad key file."""
         self._settings = settings
         self._telemetry = Telemetry()
         self._workers = ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="model")
+        self._access = Access(settings.keys)
         self._catalogue = Catalogue(
             ModelRepository(models), loaded_public_key(public_key), self._telemetry, Predictions(self._workers)
         )
-        self._connections = Connections(Gateway(self._catalogue, self._telemetry), settings.limits)
+        self._service = Service(self._catalogue)
+        gateway = Gateway(self._service, self._access, self._telemetry)
+        self._connections = Connections(gateway, settings.limits)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
         self.started = threading.Event()
-        self.port = 0
+        self.port = self.grpc_port = 0
 
     def run(self) -> None:
         """Serve until stopped."""
@@ -85,12 +94,28 @@ class Server:
             self._connections.new, self._settings.host, self._settings.port, backlog=2048
         )
         self.port = listener.sockets[0].getsockname()[1]
-        async with _running(self._catalogue.watch(self._settings.refresh_every_s), self._connections.watch()):
+        every_s = self._settings.refresh_every_s
+        watching = _running(self._catalogue.watch(every_s), self._access.watch(every_s), self._connections.watch())
+        async with watching, self._grpc() as self.grpc_port:
             log.info("listening on http://%s:%d", self._settings.host, self.port)
             self.started.set()
             await self._stopped.wait()
             listener.close()
             await self._connections.drain(DRAIN_S)
+
+    @asynccontextmanager
+    async def _grpc(self) -> AsyncIterator[int]:
+        """Open the gRPC door, if it is wanted, and yield its port."""
+        if self._settings.grpc_port is None:
+            yield 0
+            return
+        from factory.gateway.grpc.door import GrpcDoor
+        from factory.gateway.grpc.listener import listening
+
+        door = GrpcDoor(self._service, self._access, self._telemetry)
+        address = f"{self._settings.host}:{self._settings.grpc_port}"
+        async with listening(door, address, max_bytes=self._settings.limits.max_body_bytes, drain_s=DRAIN_S) as port:
+            yield port
 
     def _heed_signals(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -98,7 +123,7 @@ class Server:
                 asyncio.get_running_loop().add_signal_handler(number, self._stopped.set)
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def _running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run these beside the body, and cancel them after it."""
     tasks = [asyncio.ensure_future(one) for one in work]
