@@ -20,8 +20,10 @@ from factory.gateway.batching import Predictions
 from factory.gateway.catalogue import Catalogue
 from factory.gateway.connection import Connections
 from factory.gateway.limits import DEFAULT_LIMITS, Limits
+from factory.gateway.records import DEFAULT_RECORD_LIMITS, RecordLimits, RecordWriter
 from factory.gateway.service import Service
 from factory.gateway.telemetry import Telemetry
+from factory.gateway.tls import Tls
 from factory.repository import ModelRepository
 from factory.signing import public_key as loaded_public_key
 
@@ -42,30 +44,39 @@ class Settings:
     refresh_every_s: float = 0.5
     keys: Path | None = None
     """The file of API keys; where there is none, everybody may ask everything."""
+    tls: Tls | None = None
+    """None speaks in the clear: on the loopback, or behind a proxy that has the certificate."""
+    records: Path | None = None
+    """The folder that predictions are recorded in; None to record none."""
     limits: Limits = DEFAULT_LIMITS
+    record_limits: RecordLimits = DEFAULT_RECORD_LIMITS
 
 
-def serve(models: Path, public_key: Path, host: str = "127.0.0.1", port: int = 8080) -> None:
+def serve(models: Path, public_key: Path, settings: Settings) -> None:
     """Serve every released model until SIGINT or SIGTERM; requests that are under way are answered before it ends.
 
-    Raises ModelRefused where there is no public key to check releases with.
+    Raises ModelRefused where there is no public key to check releases with, KeyRefused on a damaged key file, and
+    TlsRefused on a certificate or key that cannot be used.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    Server(models, public_key, Settings(host=host, port=port)).run()
+    Server(models, public_key, settings).run()
 
 
 class Server:
     """One gateway process. `run` blocks; `stop` may be called from any thread."""
 
     def __init__(self, models: Path, public_key: Path, settings: Settings) -> None:
-        """Raises ModelRefused where there is no public key to check releases with, KeyRefused on a bad key file."""
+        """Raises what `serve` raises."""
+        self._tls = settings.tls.context() if settings.tls else None
         self._settings = settings
         self._telemetry = Telemetry()
         self._workers = ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="model")
         self._access = Access(settings.keys)
-        self._catalogue = Catalogue(
-            ModelRepository(models), loaded_public_key(public_key), self._telemetry, Predictions(self._workers)
-        )
+        key = loaded_public_key(public_key)
+        self._records = RecordWriter(settings.records, settings.record_limits) if settings.records else None
+        self._telemetry.records = self._records
+        predictions = Predictions(self._workers, self._records)
+        self._catalogue = Catalogue(ModelRepository(models), key, self._telemetry, predictions)
         self._service = Service(self._catalogue)
         gateway = Gateway(self._service, self._access, self._telemetry)
         self._connections = Connections(gateway, settings.limits)
@@ -79,6 +90,8 @@ class Server:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._live())
         self._workers.shutdown(wait=False)
+        if self._records:
+            self._records.close()
 
     def stop(self) -> None:
         """Take no more requests, answer those that are under way, and end."""
@@ -91,13 +104,13 @@ class Server:
         self._heed_signals()
         await self._catalogue.refresh()
         listener = await self._loop.create_server(
-            self._connections.new, self._settings.host, self._settings.port, backlog=2048
+            self._connections.new, self._settings.host, self._settings.port, ssl=self._tls, backlog=2048
         )
         self.port = listener.sockets[0].getsockname()[1]
         every_s = self._settings.refresh_every_s
         watching = _running(self._catalogue.watch(every_s), self._access.watch(every_s), self._connections.watch())
         async with watching, self._grpc() as self.grpc_port:
-            log.info("listening on http://%s:%d", self._settings.host, self.port)
+            self._tell()
             self.started.set()
             await self._stopped.wait()
             listener.close()
@@ -113,9 +126,20 @@ class Server:
         from factory.gateway.grpc.listener import listening
 
         door = GrpcDoor(self._service, self._access, self._telemetry)
+        tls = self._settings.tls.pair() if self._settings.tls else None
         address = f"{self._settings.host}:{self._settings.grpc_port}"
-        async with listening(door, address, max_bytes=self._settings.limits.max_body_bytes, drain_s=DRAIN_S) as port:
+        async with listening(
+            door, address, tls, max_bytes=self._settings.limits.max_body_bytes, drain_s=DRAIN_S
+        ) as port:
             yield port
+
+    def _tell(self) -> None:
+        host = self._settings.host
+        log.info("listening on %s://%s:%d", "https" if self._tls else "http", host, self.port)
+        if self._access.is_open and host not in ("127.0.0.1", "::1", "localhost"):
+            log.warning(
+                "there are no API keys: whoever reaches %s may ask everything; `factory key add` makes one", host
+            )
 
     def _heed_signals(self) -> None:
         if threading.current_thread() is threading.main_thread():

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from factory.gateway.served_model import ServedModel
 from factory.repository import Manifest
@@ -18,6 +19,14 @@ _COUNTERS = {
     "factory_rows_outside_total": "Rows answered though they lie outside the training ranges",
     "factory_rows_abstained_total": "Rows not answered, for they lie outside the training ranges",
 }
+
+
+class RecordCounts(Protocol):
+    """What became of the predictions that were to be recorded."""
+
+    written: int
+    dropped: int
+    failing: bool
 
 
 class Histogram:
@@ -93,6 +102,7 @@ class Telemetry:
     def __init__(self) -> None:
         self.refused_releases: Counter[str] = Counter()
         self.errors: Counter[int] = Counter()
+        self.records: RecordCounts | None = None
         self._series: dict[tuple[str, int], Series] = {}
 
     def of(self, manifest: Manifest) -> Series:
@@ -104,7 +114,7 @@ class Telemetry:
 
     def text(self, served: list[ServedModel]) -> str:
         """Return everything in Prometheus' text format 0.0.4."""
-        return "\n".join([*self._requests(), *self._releases(served)]) + "\n"
+        return "\n".join([*self._requests(), *self._recorded(), *self._releases(served)]) + "\n"
 
     def _requests(self) -> Iterator[str]:
         for name, meaning in _COUNTERS.items():
@@ -125,6 +135,16 @@ class Telemetry:
         yield from _head("factory_waiting_rows", "gauge", "Rows that no call of the model has taken yet")
         for series in self._series.values():
             yield f"factory_waiting_rows{{{series.labels}}} {series.waiting_rows()}"
+
+    def _recorded(self) -> Iterator[str]:
+        if self.records is None:
+            return
+        yield from _head("factory_records_written_total", "counter", "Predictions recorded on the disk")
+        yield f"factory_records_written_total {self.records.written}"
+        yield from _head("factory_records_dropped_total", "counter", "Predictions that are in no record")
+        yield f"factory_records_dropped_total {self.records.dropped}"
+        yield from _head("factory_records_failing", "gauge", "1 while the disk takes no records")
+        yield f"factory_records_failing {int(self.records.failing)}"
 
     def _releases(self, served: list[ServedModel]) -> Iterator[str]:
         name = "factory_release_refused_total"

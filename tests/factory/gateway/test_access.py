@@ -2,6 +2,9 @@
 
 import json
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -122,3 +125,18 @@ def test_no_key_and_no_value_is_in_the_log(shop, keys, caplog):
         status(client, secret + "x")
     assert secret not in caplog.text
     assert "4242" not in caplog.text
+
+
+def test_keys_are_made_listed_and_removed_on_the_command_line(shop, keys, tmp_path):
+    words = ["--home", str(tmp_path)]
+    secret = typed("key", "add", "erp", "--sites", "UA", "--rows-per-s", "9", *words).strip()
+    with gateway(shop, keys=keys) as client:
+        assert [status(client, secret), status(client, secret, path="/v2/models/toy.DL/infer")] == [200, 403]
+    assert typed("key", "list", *words).split("\t")[:3] == ["erp", "all lines: UA", "9 rows/s"]
+    typed("key", "remove", "erp", *words)
+    assert typed("key", "list", *words) == ""
+
+
+def typed(*words):
+    command = [Path(sys.executable).with_name("factory"), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -20,6 +20,7 @@ from factory.signature import Signature
 from tests.factory.gateway.builders import WEIGHTS, Shop, expected, gateway, onnx_model, question, sums_model
 
 ROOT = Path(__file__).parents[3]
+LIFE = Signature(task="regression", features=("f0", "f1"), steps=3, output="life", answers=("estimate", "low", "high"))
 MAX_BODY_BYTES = DEFAULT_LIMITS.max_body_bytes
 HEAVY = {"torch", "mlflow", "dagster", "pandas", "polars", "deltalake", "sklearn", "great_expectations"}
 
@@ -303,10 +304,7 @@ def test_a_model_of_another_width_is_asked_for_its_own_width(tmp_path):
 
 def test_a_sequence_model_is_asked_for_its_steps_and_answers_with_all_its_columns(tmp_path):
     shop = Shop(tmp_path)
-    life = Signature(
-        task="regression", features=("f0", "f1"), steps=3, output="life", answers=("estimate", "low", "high")
-    )
-    shop.release(sums_model(3, 2, 3, "life"), signature=life)
+    shop.release(sums_model(3, 2, 3, "life"), signature=LIFE)
     rows = [[[1, 2], [3, None], [5, 6]], [[0, 0], [0, 0], [1, 1]]]
     with gateway(shop) as client:
         metadata = client.get("/v2/models/toy.UA").json()
