@@ -128,18 +128,15 @@ class Server:
         door = GrpcDoor(self._service, self._access, self._telemetry)
         tls = self._settings.tls.pair() if self._settings.tls else None
         address = f"{self._settings.host}:{self._settings.grpc_port}"
-        async with listening(
-            door, address, tls, max_bytes=self._settings.limits.max_body_bytes, drain_s=DRAIN_S
-        ) as port:
+        max_bytes = self._settings.limits.max_body_bytes
+        async with listening(door, address, tls, max_bytes=max_bytes, drain_s=DRAIN_S) as port:
             yield port
 
     def _tell(self) -> None:
         host = self._settings.host
         log.info("listening on %s://%s:%d", "https" if self._tls else "http", host, self.port)
         if self._access.is_open and host not in ("127.0.0.1", "::1", "localhost"):
-            log.warning(
-                "there are no API keys: whoever reaches %s may ask everything; `factory key add` makes one", host
-            )
+            log.warning("no API keys: whoever reaches %s may ask everything; `factory key add` makes one", host)
 
     def _heed_signals(self) -> None:
         if threading.current_thread() is threading.main_thread():

@@ -86,9 +86,11 @@ def test_what_was_outside_is_counted(client):
 def test_grpc_says_the_same(shop):
     rows = np.array([[-0.25, 1, 1]], np.float32)
     tensor = tritonclient.grpc.InferInput("features", [1, 3], "FP32").set_data_from_numpy(rows)
-    with running(shop, grpc_port=0) as server:
-        with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client:
-            answer = client.infer("toy.DL", [tensor])
+    with (
+        running(shop, grpc_port=0) as server,
+        tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client,
+    ):
+        answer = client.infer("toy.DL", [tensor])
     assert np.isnan(answer.as_numpy("probability")).all()
     parameters = answer.get_response().parameters
     assert parameters["abstained"].string_param == "0"

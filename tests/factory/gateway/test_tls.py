@@ -59,10 +59,12 @@ def test_over_tls_rows_are_answered_and_plain_text_is_not(shop, tls):
 def test_grpc_speaks_tls_with_the_same_certificate(shop, tls):
     credentials = grpc.ssl_channel_credentials(tls.certificate.read_bytes())
     asks, answers = CLASSES["ServerLiveRequest"], CLASSES["ServerLiveResponse"]
-    with running(shop, tls=tls, grpc_port=0) as server:
-        with grpc.secure_channel(f"127.0.0.1:{server.grpc_port}", credentials) as channel:
-            call = channel.unary_unary(f"/{SERVICE}/ServerLive", asks.SerializeToString, answers.FromString)
-            assert call(asks(), timeout=5).live
+    with (
+        running(shop, tls=tls, grpc_port=0) as server,
+        grpc.secure_channel(f"127.0.0.1:{server.grpc_port}", credentials) as channel,
+    ):
+        call = channel.unary_unary(f"/{SERVICE}/ServerLive", asks.SerializeToString, answers.FromString)
+        assert call(asks(), timeout=5).live
 
 
 def test_a_certificate_that_cannot_be_used_is_told_before_anything_listens(shop, tls):
