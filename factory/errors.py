@@ -13,7 +13,9 @@ FactoryError
 │   └── RowsUnaccounted      raw != clean + quarantine + superseded
 ├── TrainingError            the data cannot train a model
 ├── ReleaseRefused           no passing verdict for exactly this digest
-├── RequestRefused           a request the gateway cannot serve (factory/gateway/protocol.py)
+├── RequestRefused           a request the gateway cannot serve (factory/gateway/refusal.py)
+├── TlsRefused               a certificate or its key that the gateway cannot use
+├── KeyRefused               a file of API keys that is none, or a key that is not in it
 └── ModelRefused             a model file that must not be loaded: digest, signature or verdict do not fit
 """
 
@@ -72,3 +74,11 @@ class ReleaseRefused(FactoryError):
 
 class ModelRefused(FactoryError):
     """A model file must not be loaded: its digest, its signature or its verdict do not fit."""
+
+
+class KeyRefused(FactoryError):
+    """A file is no file of API keys, or a key that should be in it is not."""
+
+
+class TlsRefused(FactoryError):
+    """A certificate and its private key cannot be used: missing, no PEM, or not of one another."""
