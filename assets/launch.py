@@ -27,9 +27,9 @@ from assets.line_mistakes import line_mistake
 from assets.line_source import LineSource
 from assets.stage_config import moment
 from factory.errors import FactoryError, LineError, NameRefused
+from factory.file_lock import held_lock
 from factory.names import checked_name
 from factory.project import prepare_orchestrator
-from resources.file_lock import held_lock
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 POLL_S = 0.25

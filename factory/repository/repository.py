@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from factory.durable import TEMPORARY, read_file, sync_folder, temporary_name
 from factory.errors import ModelRefused, NameRefused, ReleaseRefused
-from factory.names import checked_name
+from factory.history import Event, History, Standing, standing, verdict_digest
+from factory.names import line_and_site
 from factory.repository.draft import MANIFEST_FILE, Draft
 from factory.repository.guard import Guard
 from factory.repository.manifest import Manifest
@@ -50,8 +51,9 @@ class Released:
 class ModelRepository:
     """Every site's releases under one folder, in the layout of a Triton model repository."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, history: Path | None = None) -> None:
         self.root = root
+        self.site_history = History(history or root.parent / "history")
 
     def release(  # noqa: PLR0913  what a manifest says, each by its name
         self,
@@ -67,12 +69,15 @@ class ModelRepository:
         example: Sequence[float | None],
         key: Ed25519PrivateKey,
         guard: Guard = NO_GUARD,
+        by: str = "factory",
+        approval_required: bool = False,
     ) -> Manifest:
         """Make this ONNX file what the site serves, and return its manifest.
 
         `example` is one row of input, flattened to `signature.input_size` numbers. Raises ReleaseRefused, with nothing
-        written, unless the verdict passed exactly these bytes for this site. What is served already, unharmed, with
-        the same version, signature, threshold and guard, stays as it is.
+        written, unless the verdict passed exactly these bytes for this site and the site's history permits them; `by`
+        goes on record there. What is served already, unharmed, with the same version, signature, threshold and guard,
+        stays as it is.
         """
         draft = Draft(
             content=content,
@@ -89,7 +94,35 @@ class ModelRepository:
         # Before anything is written: is it permitted, and could it be read back?
         draft.manifest(key, sequence=1, previous=None)
         with self._only_writer(draft.model):
-            return self._released(draft, key)
+            return self._released(draft, key, by, approval_required=approval_required)
+
+    def return_to(self, model: str, sequence: int, *, by: str, reason: str, key: Ed25519PrivateKey) -> Manifest:
+        """Make an earlier release what the site serves, and hold it there: nothing replaces it until somebody allows.
+
+        Raises ModelRefused unless all of that release fits together, as in `load`.
+        """
+        self._folder(model, sequence)  # before anything is written: a name that is none is refused
+        with self._only_writer(model):
+            manifest = self._checked_release(model, sequence, key.public_key()).manifest
+            event = Event(
+                kind="rollback",
+                actor=by,
+                reason=reason,
+                version=manifest.version,
+                release=sequence,
+                digest=manifest.digest,
+                verdict=verdict_digest(manifest.verdict),
+                withdrawn=self._replaced(model, manifest),
+            )
+            self.site_history.append(model, event, key)
+            self._switch(model, sequence)
+        return manifest
+
+    def standing(self, model: str, key: Ed25519PublicKey) -> Standing:
+        """Return what the model's history permits; what is served and not on record there breaks it."""
+        served = self._readable(model)
+        releases = {served.sequence: served.digest} if served else {}
+        return standing(self.site_history.read(model), key, releases=releases)
 
     def current(self, model: str) -> Manifest | None:
         """Return what the link points to, unchecked, or None; raises ModelRefused where it cannot be read."""
@@ -183,12 +216,15 @@ class ModelRepository:
                 leftover.unlink() if leftover.is_symlink() else shutil.rmtree(leftover)
             yield
 
-    def _released(self, draft: Draft, key: Ed25519PrivateKey) -> Manifest:
+    def _released(self, draft: Draft, key: Ed25519PrivateKey, by: str, *, approval_required: bool) -> Manifest:
         served = self._unharmed(draft.model, key)
         if served and draft.is_in(served):
             return served
+        permitted = self.standing(draft.model, key.public_key())
+        permitted.require(digest_of(draft.content), approval_required=approval_required)
         sequence = max(self._sequences(draft.model), default=0) + 1
         manifest = draft.manifest(key, sequence=sequence, previous=served.sequence if served else None)
+        self._record(manifest, key, by)  # first: no release lies here that is not on record
         self._put(draft, manifest)
         self._switch(draft.model, sequence)
         return manifest
@@ -199,6 +235,29 @@ class ModelRepository:
             return self.load(model, key.public_key()).manifest
         except ModelRefused:
             return None
+
+    def _record(self, manifest: Manifest, key: Ed25519PrivateKey, by: str) -> None:
+        event = Event(
+            kind="release",
+            actor=by,
+            reason=f"release {manifest.sequence} after {manifest.previous or 'none'}",
+            version=manifest.version,
+            release=manifest.sequence,
+            digest=manifest.digest,
+            verdict=verdict_digest(manifest.verdict),
+        )
+        self.site_history.append(manifest.model, event, key, once=True)
+
+    def _readable(self, model: str) -> Manifest | None:
+        try:
+            return self.current(model)
+        except ModelRefused:
+            return None
+
+    def _replaced(self, model: str, manifest: Manifest) -> str | None:
+        """Return the digest of what a rollback takes out of service; None where it stays the same file."""
+        served = self._readable(model)
+        return served.digest if served and served.digest != manifest.digest else None
 
     def _put(self, draft: Draft, manifest: Manifest) -> None:
         """Write the release whole and give it its sequence, which nothing can have taken: the rename would fail."""
@@ -229,10 +288,8 @@ def _is_model(name: str) -> bool:
 
 def _checked(model: str) -> str:
     """Return the name unchanged, or raise ModelRefused: `<line>.<site>`, each a checked name."""
-    line, _, site = model.partition(".")
     try:
-        checked_name(line, "line")
-        checked_name(site)
+        line_and_site(model)
     except NameRefused as error:
         raise ModelRefused(f"model name {model[:80]!r} is not <line>.<site>: {error}") from error
     return model
