@@ -22,17 +22,16 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from factory.durable import TEMPORARY, read_file, sync_folder, temporary_name
-from factory.errors import ModelRefused, NameRefused, ReleaseRefused
+from factory.errors import ModelRefused, ReleaseRefused
 from factory.history import Event, History, Standing, standing, verdict_digest
-from factory.names import line_and_site
 from factory.repository.draft import MANIFEST_FILE, Draft
 from factory.repository.guard import Guard
 from factory.repository.manifest import Manifest
+from factory.repository.places import RELEASES, checked, is_model, target
 from factory.repository.triton import MODEL_FILE
 from factory.signature import Signature
 from factory.verdict import Verdict, digest_of, require_permission
 
-RELEASES = ".releases"
 NO_GUARD = Guard()
 MAX_MANIFEST_BYTES = 4 * 1024**2
 MAX_MODEL_BYTES = 2 * 1024**3
@@ -103,7 +102,7 @@ class ModelRepository:
         """
         self._folder(model, sequence)  # before anything is written: a name that is none is refused
         with self._only_writer(model):
-            manifest = self._checked_release(model, sequence, key.public_key()).manifest
+            manifest = self.released(model, sequence, key.public_key()).manifest
             event = Event(
                 kind="rollback",
                 actor=by,
@@ -127,22 +126,20 @@ class ModelRepository:
     def current(self, model: str) -> Manifest | None:
         """Return what the link points to, unchecked, or None; raises ModelRefused where it cannot be read."""
         marker = self.marker(model)
-        return None if marker is None else self._manifest(model, self._sequence(model, marker))
+        return None if marker is None else self.manifest(model, self._sequence(model, marker))
 
     def models(self) -> list[str]:
         """Return the names of all released models, sorted; those that must not be loaded too."""
-        return (
-            sorted(place.name for place in self.root.iterdir() if _is_model(place.name)) if self.root.is_dir() else []
-        )
+        return sorted(place.name for place in self.root.iterdir() if is_model(place.name)) if self.root.is_dir() else []
 
     def history(self, model: str) -> list[Manifest]:
         """Return every release of the model, oldest first: what it served, since when, and after which one."""
-        return [self._manifest(model, sequence) for sequence in self._sequences(model)]
+        return [self.manifest(model, sequence) for sequence in self.sequences(model)]
 
     def marker(self, model: str) -> str | None:
         """Return a token that changes with every release and costs one system call; None where nothing is released."""
         try:
-            return str((self.root / _checked(model)).readlink())
+            return str((self.root / checked(model)).readlink())
         except FileNotFoundError:
             return None
         except OSError:
@@ -157,10 +154,11 @@ class ModelRepository:
         marker = self.marker(model)
         if marker is None:
             raise ModelRefused(f"{model} is not released in {self.root}; run its line first")
-        return self._checked_release(model, self._sequence(model, marker), key)
+        return self.released(model, self._sequence(model, marker), key)
 
-    def _checked_release(self, model: str, sequence: int, key: Ed25519PublicKey) -> Released:
-        manifest = self._manifest(model, sequence)
+    def released(self, model: str, sequence: int, key: Ed25519PublicKey) -> Released:
+        """Return one release's bytes and manifest, served or not; raises ModelRefused as `load` does."""
+        manifest = self.manifest(model, sequence)
         manifest.require_signature(key)
         folder = self._folder(model, sequence)
         content = read_file(folder / str(manifest.version) / MODEL_FILE, at_most=MAX_MODEL_BYTES)
@@ -174,10 +172,10 @@ class ModelRepository:
             require_permission(manifest.verdict, line=manifest.line, site=manifest.site, digest=digest)
         except ReleaseRefused as error:
             raise ModelRefused(str(error)) from error
-        return Released(manifest=manifest, content=content, marker=_target(model, sequence))
+        return Released(manifest=manifest, content=content, marker=target(model, sequence))
 
-    def _manifest(self, model: str, sequence: int) -> Manifest:
-        """Return a release's manifest, which must be of this model and this sequence."""
+    def manifest(self, model: str, sequence: int) -> Manifest:
+        """Return a release's manifest, which must be of this model and this sequence; its signature is not checked."""
         place = self._folder(model, sequence) / MANIFEST_FILE
         manifest = Manifest.from_json(read_file(place, at_most=MAX_MANIFEST_BYTES), str(place))
         if (manifest.model, manifest.sequence) != (model, sequence):
@@ -186,8 +184,8 @@ class ModelRepository:
 
     def _folder(self, model: str, sequence: int) -> Path:
         """Return a release's folder, which must be a real one: no link on the way leads elsewhere."""
-        folder = self.root / _target(model, sequence)
-        if folder.resolve() != self.root.resolve() / _target(model, sequence):
+        folder = self.root / target(model, sequence)
+        if folder.resolve() != self.root.resolve() / target(model, sequence):
             raise ModelRefused(f"{model}: release {sequence} lies outside the repository, at {folder.resolve()}")
         return folder
 
@@ -200,8 +198,9 @@ class ModelRepository:
             )
         return int(found[1])
 
-    def _sequences(self, model: str) -> list[int]:
-        folder = self.root / RELEASES / _checked(model)
+    def sequences(self, model: str) -> list[int]:
+        """Return the numbers of the model's releases, oldest first."""
+        folder = self.root / RELEASES / checked(model)
         places = folder.iterdir() if folder.is_dir() else ()
         return sorted(int(place.name) for place in places if re.fullmatch(r"[1-9][0-9]{0,8}", place.name, re.ASCII))
 
@@ -222,7 +221,7 @@ class ModelRepository:
             return served
         permitted = self.standing(draft.model, key.public_key())
         permitted.require(digest_of(draft.content), approval_required=approval_required)
-        sequence = max(self._sequences(draft.model), default=0) + 1
+        sequence = max(self.sequences(draft.model), default=0) + 1
         manifest = draft.manifest(key, sequence=sequence, previous=served.sequence if served else None)
         self._record(manifest, key, by)  # first: no release lies here that is not on record
         self._put(draft, manifest)
@@ -270,26 +269,6 @@ class ModelRepository:
     def _switch(self, model: str, sequence: int) -> None:
         """Point the model's link to a release in one rename; never is there none."""
         link = self.root / RELEASES / model / temporary_name("link")
-        link.symlink_to(_target(model, sequence))
+        link.symlink_to(target(model, sequence))
         link.replace(self.root / model)
         sync_folder(self.root)
-
-
-def _target(model: str, sequence: int) -> str:
-    return f"{RELEASES}/{model}/{sequence}"
-
-
-def _is_model(name: str) -> bool:
-    try:
-        return bool(_checked(name))
-    except ModelRefused:
-        return False
-
-
-def _checked(model: str) -> str:
-    """Return the name unchanged, or raise ModelRefused: `<line>.<site>`, each a checked name."""
-    try:
-        line_and_site(model)
-    except NameRefused as error:
-        raise ModelRefused(f"model name {model[:80]!r} is not <line>.<site>: {error}") from error
-    return model
