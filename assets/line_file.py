@@ -51,6 +51,7 @@ class FeaturesSection:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     build: str
     key: tuple[str, ...]
+    entity: tuple[str, ...] = ()
     columns: Mapping[str, str]
 
 

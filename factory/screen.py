@@ -86,15 +86,18 @@ def show_status(found: Mapping[str, Any], line: str | None = None) -> None:
         _print_refusals(what["sites"])
 
 
+SHORT = {"average_precision": "AP", "rmse": "RMSE", "log_loss": "loss"}
+"""Headline figures as a narrow table has them."""
+
 COLUMNS = (
     ("site", "left"),
     ("rows\nin", "right"),
     ("\nclean", "right"),
     ("quar-\nantine", "right"),
     ("\nmodel", "left"),
-    ("AP\nsite", "right"),
-    ("AP\nbase", "right"),
-    ("AP base-\nline", "right"),
+    ("{headline}\nsite", "right"),
+    ("{headline}\nbase", "right"),
+    ("{headline} base-\nline", "right"),
     ("value\nEUR", "right"),
     ("\nverdict", "left"),
     ("\nserves", "left"),
@@ -104,8 +107,10 @@ COLUMNS = (
 def _site_table(line: str, sites: Mapping[str, Any]) -> Table:
     """Return the table of a line, narrow enough for a terminal of 80 columns."""
     table = Table(title=line, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    headline = _headline(sites)
+    short = SHORT.get(headline, headline.replace("_", " "))
     for heading, side in COLUMNS:
-        table.add_column(heading, justify="left" if side == "left" else "right", no_wrap=True)
+        table.add_column(heading.format(headline=short), justify="left" if side == "left" else "right", no_wrap=True)
     for site, state in sites.items():
         table.add_row(site, *_cells(state))
     return table
@@ -119,11 +124,22 @@ def _cells(state: Mapping[str, Any]) -> list[str]:
     return [
         *(_number(rows.get(name), ",d") for name in ("raw", "clean", "quarantine")),
         kind,
-        *(_number(figures.get(f"{who}average_precision"), ".3f") for who in ("", "base_", "baseline_")),
+        *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
         _number(figures.get("value_eur"), ",.0f"),
         passed,
         f"v{serving['version']}" if serving else "nothing",
     ]
+
+
+def _headline(sites: Mapping[str, Any]) -> str:
+    """Return the figure by which the line's models are compared, as its verdicts say."""
+    told = (state["verdict"]["figures"].get("headline") for state in sites.values() if state["verdict"])
+    return next(filter(None, told), "headline")
+
+
+def _measure(value: float | None) -> str:
+    """Return a figure in as many digits as tell models apart."""
+    return _number(value, ".3f" if value is None or abs(value) < 10 else ",.2f")
 
 
 def _word(answer: bool | None, yes: str, no: str) -> str:

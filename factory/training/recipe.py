@@ -1,27 +1,18 @@
-"""The recipe of the table network: every number that decides what a training run produces."""
+"""The recipes: every number that decides what a training run produces. One for tables, one for sequences."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Architecture and schedule of base training and fine-tuning.
+    """Schedule of base training and fine-tuning, the same for every architecture.
 
     The learning rate of base training rises for the first `warmup` share of all steps and then falls along a cosine.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     seed: int = 7
-
-    members: int = 16
-    """Ensemble members that share their weight matrices."""
-    width: int = 96
-    depth: int = 2
-    bins: int = 24
-    """At most so many pieces in a feature's piecewise-linear encoding."""
-    embedding: int = 8
-    """Numbers a feature is embedded in."""
 
     dropout: float = 0.0
     epochs: int = 8
@@ -51,3 +42,37 @@ class Recipe:
     """Rows that the pooled calibration counts for when a site's own is fitted."""
 
     baseline_iterations: int = 100
+
+    @property
+    def steps(self) -> int | None:
+        """How many moments a model of this recipe sees; None for single rows."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRecipe(Recipe):
+    """TabM with piecewise-linear embeddings: one row in, one answer out (factory/training/table_network.py)."""
+
+    kind: Literal["table"] = "table"
+    members: int = 16
+    """Ensemble members that share their weight matrices."""
+    width: int = 96
+    depth: int = 2
+    bins: int = 24
+    """At most so many pieces in a feature's piecewise-linear encoding."""
+    embedding: int = 8
+    """Numbers a feature is embedded in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceRecipe(Recipe):
+    """A temporal network over the last moments of one thing's life (factory/training/sequence_network.py)."""
+
+    kind: Literal["sequence"] = "sequence"
+    window: int = 30
+    """Moments the network looks back on, the decision's own included."""
+
+    @property
+    def steps(self) -> int | None:
+        """The window."""
+        return self.window
