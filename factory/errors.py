@@ -12,7 +12,8 @@ FactoryError
 │   ├── SiteBusy             another run wrote the same site meanwhile
 │   └── RowsUnaccounted      raw != clean + quarantine + superseded
 ├── TrainingError            the data cannot train a model
-├── ReleaseRefused           no passing verdict for exactly this digest
+├── ReleaseRefused           no passing verdict for exactly this digest, a rollback holds, or an approval is missing
+├── HistoryError             a site's history could not be read or written
 ├── RequestRefused           a request the gateway cannot serve (factory/gateway/refusal.py)
 ├── TlsRefused               a certificate or its key that the gateway cannot use
 ├── KeyRefused               a file of API keys that is none, or a key that is not in it
@@ -69,7 +70,11 @@ class TrainingError(FactoryError):
 
 
 class ReleaseRefused(FactoryError):
-    """A model has no passing verdict for exactly its digest, so it may be neither promoted nor released."""
+    """A model may be neither promoted nor released: no passing verdict for exactly its digest, or people said no."""
+
+
+class HistoryError(FactoryError):
+    """A site's history could not be read or written; what was to be put on record was not done."""
 
 
 class ModelRefused(FactoryError):
