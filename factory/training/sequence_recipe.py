@@ -31,7 +31,9 @@ class SequenceRecipe:
     head_width: int = 32
 
     dropout: float = 0.1
-    epochs: int = 6
+    shift: float = 0.25
+    """Standard deviations of the chance offset that each column of a window gets in training."""
+    epochs: int = 5
     patience: int = 3
     """Epochs without a better validation loss after which training, or a site's fine-tuning, stops."""
     batch_rows: int = 256
@@ -41,17 +43,17 @@ class SequenceRecipe:
     max_gradient_norm: float = 1.0
 
     fine_tune_epochs: int = 4
-    fine_tune_steps: int = 30
+    fine_tune_steps: int = 20
     """Steps of one fine-tuning epoch, the same for every site, so that no site's result depends on another's size."""
     fine_tune_batch_rows: int = 128
     """Rows of each site in one fine-tuning step."""
-    fine_tune_learning_rate: float = 2e-4
+    fine_tune_learning_rate: float = 1e-4
     fine_tune_pull: float = 20.0
     """How strongly fine-tuned weights are pulled back to the base model's: the share of their distance, times the
     learning rate, that each step takes away (L2-SP, Li, Grandvalet & Davoine, 2018, decoupled as in AdamW)."""
     fine_tune_min_rows: int = 500
     """Training rows below which a site keeps the base model."""
-    fine_tune_min_gain: float = 0.002
+    fine_tune_min_gain: float = 0.02
     """Share of the base model's validation loss that fine-tuning must take away, or the site keeps the base model."""
 
     calibration_prior_rows: int = 5000
