@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ concurrency:
 
 
 EXIT_CODES = (0, 1, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+PATIENCE_S = 1.0
+"""A second Ctrl-C later than this is meant."""
 STOPPING = b"\nstopping where it is; press Ctrl-C again to kill it\n"
 
 
@@ -116,15 +119,20 @@ class Project:
 def passing_on(child: "subprocess.Popen[str]") -> Iterator[list[int]]:
     """For the block, pass on to the child what asks this process to stop; gives the signals so far.
 
-    The first one asks the child to stop, so that it records that; another one kills it.
+    The first one asks the child to stop, so that it records that. Another Ctrl-C kills it, unless it comes at once:
+    `timeout` sends its signal twice, and a person's finger does too.
     """
     received: list[int] = []
+    first_at = 0.0
 
     def pass_on(number: int, _: object) -> None:
+        nonlocal first_at
         received.append(number)
         if len(received) > 1:
-            child.kill()
+            if number == signal.SIGINT and time.monotonic() - first_at > PATIENCE_S:
+                child.kill()
             return
+        first_at = time.monotonic()
         os.write(2, STOPPING)  # printing is not safe in a signal's handler
         child.send_signal(signal.SIGTERM if number == signal.SIGTERM else signal.SIGINT)
 
