@@ -21,7 +21,7 @@ class TableAt:
     formats: Mapping[str, str] = field(default_factory=dict)
     """How a date is written: `%d.%m.%Y` and the like, `epoch_s`, `epoch_ms`, `epoch_us`, `year`."""
     missing: tuple[str, ...] = ()
-    """Texts that stand for a missing value, beside the empty one; CSV only."""
+    """Texts that stand for a missing value; an empty field of a CSV file always does."""
     leave_out: tuple[str, ...] = ()
     """Columns of the table, by its own names, that never enter the factory."""
     separator: str = ","

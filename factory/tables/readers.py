@@ -73,9 +73,7 @@ class FileReader:
             return pl.scan_parquet(self.place.at)
         if self.place.kind == "delta":
             return pl.scan_delta(self.place.at)
-        return pl.scan_csv(
-            self.place.at, separator=self.at.separator, infer_schema=False, null_values=["", *self.at.missing]
-        )
+        return pl.scan_csv(self.place.at, separator=self.at.separator, infer_schema=False)
 
     def _unreadable(self, error: Exception) -> SourceError:
         why = str(error).splitlines()[0][:300] if str(error) else type(error).__name__

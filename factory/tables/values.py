@@ -25,6 +25,9 @@ class Wanted:
 
 def typed(raw: pl.DataFrame, wanted: Mapping[str, Wanted], at: TableAt, table: str) -> pl.DataFrame:
     """Return the wanted columns under the line's names, in its types. Raises SchemaMismatch."""
+    if at.missing:
+        stands_for_none = cs.string().is_in(list(at.missing))
+        raw = raw.with_columns(pl.when(stands_for_none).then(None).otherwise(cs.string()).name.keep())
     made = raw.select(
         pl.lit(None, type_named(column.kind)).alias(name)
         if raw.schema[column.source_name] == pl.Null
