@@ -16,21 +16,28 @@ ALONE = 0.95
 STRONG = 0.80
 _MISSING = 0.90
 _LATE_AND_TELLING = 0.30
-_LATE_WORDS = frozenset(
-    ["outcome", "result", "results", "resolved", "resolution", "closed", "closing", "final", "finished", "actual", "after", "ended", "settled", "completed", "discharged", "discharge", "death", "deceased", "refund", "refunded", "chargeback", "cancelled", "canceled", "decision", "verdict"]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LATE_WORDS = _words(
+    "outcome result results resolved resolution closed closing final finished actual after ended settled completed "
+    "discharged discharge death deceased refund refunded chargeback cancelled canceled decision verdict"
 )
 _PERSONAL_WORDS: Mapping[str, frozenset[str]] = {
-    "a name of a person": frozenset(["surname", "firstname", "lastname", "fullname", "forename", "maiden", "nachname", "vorname"]),
-    "an e-mail address": frozenset(["email", "mail"]),
-    "a telephone number": frozenset(["phone", "telephone", "mobile", "fax", "handy", "telefon"]),
-    "an address": frozenset(["address", "street", "adresse", "strasse", "postcode", "zipcode", "zip", "plz"]),
-    "a bank account": frozenset(["iban", "bic"]),
-    "a birth date": frozenset(["birth", "birthday", "birthdate", "dob", "geburtstag", "geburtsdatum"]),
-    "an official number of a person": frozenset(["ssn", "passport", "nino", "svnr"]),
-    "a network address": frozenset(["ip", "ipaddress"]),
+    "a name of a person": _words("surname firstname lastname fullname forename maiden nachname vorname"),
+    "an e-mail address": _words("email mail"),
+    "a telephone number": _words("phone telephone mobile fax handy telefon"),
+    "an address": _words("address street adresse strasse postcode zipcode zip plz"),
+    "a bank account": _words("iban bic"),
+    "a birth date": _words("birth birthday birthdate dob geburtstag geburtsdatum"),
+    "an official number of a person": _words("ssn passport nino svnr"),
+    "a network address": _words("ip ipaddress"),
 }
-_PERSONS = frozenset(
-    ["first", "last", "sur", "full", "middle", "given", "family", "customer", "client", "patient", "user", "employee", "person", "contact", "author", "owner"]
+_PERSONS = _words(
+    "first last sur full middle given family customer client patient user employee person contact author owner"
 )
 _PERSONAL_PATTERNS = {
     "an e-mail address": r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$",

@@ -10,23 +10,8 @@ Kind = Literal["binary", "multiclass", "regression"]
 MOST_CLASSES = 50
 _WHOLE_CLASSES = 10
 """A column of whole numbers with more different ones is a quantity."""
-_YES = (
-    "true",
-    "yes",
-    "y",
-    "t",
-    "1",
-    "1.0",
-    "positive",
-    "pos",
-    "bad",
-    "fail",
-    "failed",
-    "fraud",
-    "spam",
-    "churn",
-    "ja",
-    "oui",
+_YES = frozenset(
+    {"true", "yes", "y", "t", "1", "positive", "pos", "bad", "fail", "failed", "fraud", "spam", "churn", "ja", "oui"}
 )
 
 
