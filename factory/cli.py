@@ -1,4 +1,4 @@
-"""The command line: `factory run`, `status`, `serve`, `ui`, `site add`, `demo`, `doctor`.
+"""The command line: `factory run`, `new line`, `status`, `serve`, `ui`, `site add`, `demo`, `doctor`.
 
 Commands that run stages call `definitions.py` of the project as a process of its own and show what it reports, so that
 this library needs no orchestrator to be imported and every run is in the orchestrator's UI too.
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from factory.new import app as new_app
 from factory.project import Project
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
 app.add_typer(site_app, name="site")
+app.add_typer(new_app, name="new")
 
 Home = Annotated[Path, typer.Option("--home", envvar="FACTORY_HOME", help="Folder of everything the factory keeps.")]
 DEFAULT_HOME = Path(".factory")
