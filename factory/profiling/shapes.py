@@ -77,14 +77,15 @@ class _Text:
             self.kinds = [kind for kind in self.kinds if kind == "Boolean"]
         at = TableAt(at="", decimal=self.decimal)
         self.kinds = [kind for kind in self.kinds if _reads(texts, Wanted(source_name="", kind=kind), at)]
+        if "Int64" in self.kinds or "Float64" in self.kinds:  # 20240131 is a number until someone says it is a date
+            self.formats = []
         self.formats = [name for name in self.formats if not texts.to_frame("").select(_unread(name)).item()]
 
     def shape(self) -> Shape:
         """Return what is left: a date before a number, a number before a text."""
-        formats = [name for name in self.formats if name != "%Y%m%d" or "Int64" not in self.kinds] if self.met else []
-        if formats:
-            also = next((name for name in formats if name == swapped(formats[0])), "")
-            return Shape(kind=_moment_kind(formats[0]), format=formats[0], also=also)
+        if self.met and self.formats:
+            also = next((name for name in self.formats if name == swapped(self.formats[0])), "")
+            return Shape(kind=_moment_kind(self.formats[0]), format=self.formats[0], also=also)
         return Shape(kind=self.kinds[0] if self.kinds and self.met else "String")
 
 

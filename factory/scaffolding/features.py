@@ -20,11 +20,16 @@ MOST = 600
 _WIDTH = 120
 _VALUES = 30
 _LONGEST_VALUE = 24
-_WORDS = 12
+_WORDS = 20
+_STOP_TEXT = (
+    "the and for with this that from are was were not but you your have has had will can its their they our out "
+    "all und der die das mit für von ist ein eine nicht auf den dem des les une pour que dans"
+)
+_STOP_WORDS = frozenset(_STOP_TEXT.split())
 _WORD = r"[\p{L}]{3,18}"
 _WORD_SHARES = (0.02, 0.6)
 _GAP_SHARES = (0.01, 0.99)
-_GAP_SKILL = 0.005
+_GAP_SKILL, _GAP_SKILL_ROWS = 0.005, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +175,7 @@ def common_words(texts: pl.Series) -> list[str]:
         found.update(words)
     least, most = (share * len(known) for share in _WORD_SHARES)
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    return [word for word, count in ranked if max(least, 3) <= count <= most][:_WORDS]
+    return [word for word, count in ranked if max(least, 3) <= count <= most and word not in _STOP_WORDS][:_WORDS]
 
 
 def _of_gaps(profile: Profile) -> Iterator[Feature]:
@@ -178,8 +183,9 @@ def _of_gaps(profile: Profile) -> Iterator[Feature]:
     classes = dict(zip(profile.task.values, profile.task.classes, strict=True))
     target = rows[profile.target].replace_strict(classes, return_dtype=pl.String) if classes else rows[profile.target]
     targets = targets_of(target, profile.task.classes)
+    least = max(_GAP_SKILL, _GAP_SKILL_ROWS / max(len(rows), 1))  # what chance alone reaches
     for column in usable(profile):
-        telling = column.holds == "constant" or missing_skill(rows[column.name], targets) > _GAP_SKILL
+        telling = column.holds == "constant" or missing_skill(rows[column.name], targets) > least
         if _GAP_SHARES[0] <= column.null_share <= _GAP_SHARES[1] and telling:
             name = f"{column.name}_missing"
             code = _alias(f"{_col(column)}.is_null()", name)

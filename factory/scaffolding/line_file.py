@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from factory.scaffolding.plan import ONLY_SITE, ROW_NUMBER, Plan, gates_of, task_of, value_of
+from factory.scaffolding.plan import ONLY_SITE, ROW_NUMBER, Plan, gates_of, recipe_of, task_of, value_of
 from factory.scaffolding.texts import said, yaml_value
 
 _FIGURES = {
@@ -77,7 +77,7 @@ def _split(plan: Plan) -> str:
             f"  split: {yaml_value(dict(plan.split))}",
             "",
             "  # The network: TabM with piecewise-linear embeddings; what is not said here is the recipe's default.",
-            "  recipe: {kind: table, seed: 7}",
+            f"  recipe: {yaml_value(recipe_of(plan))}",
         ]
     )
 

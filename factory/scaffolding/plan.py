@@ -19,6 +19,8 @@ ROW_NUMBER = "row_number"
 HOLDOUT_SHARE, VALIDATION_SHARE = 0.2, 0.2
 _LEAST_DAYS = 5
 _MIN_ROWS = 50
+_STEPS = 600
+_MOST_EPOCHS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +185,17 @@ def gates_of(plan: Plan) -> dict[str, Any]:
         gates["at_most"] = {"rmse": _rounded(_spread(profile))}
         gates["max_parity_error"] = max(1e-4, _rounded(_spread(profile) * 1e-3))
     return gates
+
+
+def recipe_of(plan: Plan) -> dict[str, Any]:
+    """Return the network's schedule: a small table is passed more often, in smaller batches, for as many steps."""
+    target = plan.profile.columns[plan.profile.target].counts
+    rows = (1 - HOLDOUT_SHARE) * (1 - VALIDATION_SHARE) * (target.rows - target.nulls)
+    batch = next((size for size in (16, 32, 64, 128) if rows < 32 * size), None)
+    if batch is None:
+        return {"kind": "table", "seed": 7}
+    epochs = max(8, min(_MOST_EPOCHS, math.ceil(_STEPS * batch / rows)))
+    return {"kind": "table", "seed": 7, "batch_rows": batch, "epochs": epochs, "patience": max(3, epochs // 6)}
 
 
 def _spread(profile: Profile) -> float:

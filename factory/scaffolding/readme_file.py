@@ -97,7 +97,7 @@ def _about_time(plan: Plan) -> Iterator[str]:
         what = f", {profile.order.entity_backwards:,} of them within an entity" if profile.entity else ""
         yield (
             f"Time goes backwards at {profile.order.backwards:,} rows{what}; features are sorted by time. Loading goes "
-            "on from the newest time it has seen: if rows may come late, set `cursor: ''` and the table is loaded whole."
+            "on from the newest time seen: if rows may come late, set `cursor: ''` and the table is loaded whole."
         )
     if in_the_future(profile, plan.made):
         yield (

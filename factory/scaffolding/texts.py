@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-_PLAIN = re.compile(r"[ -~¡-ÿ]*")  # what a reader of Western script sees as it is; the rest is escaped
+_PLAIN = re.compile(r"[ -~À-ÖØ-öø-ÿ]*")  # what a reader of Western script sees as it is; the rest is escaped
 
 
 def python_text(text: str) -> str:
