@@ -19,7 +19,8 @@ from factory.isolation import Isolated, one_by_one, together
 from factory.journal import Entry, fingerprint
 from factory.lake import SITE
 from factory.names import LINE_SITE, model_name
-from factory.splitting import DECIDED_AT, Parts, divided, samples
+from factory.sampling import samples
+from factory.splitting import DECIDED_AT, LABEL, Parts
 from factory.verdict import Verdict
 from resources.model_store import ModelStore
 
@@ -38,13 +39,13 @@ class ModelStages:
         self.line = tools.line
         self.store = store
         self.until = until
-        self.windows = tools.line.split.before(until)
 
     def site_marks(self, sites: Sequence[str]) -> dict[str, str]:
-        """Return what each site model depends on: the base model, the site's features, the windows and the code."""
+        """Return what each site model depends on: the base model, the site's features, the split and the code."""
         base, features = self._entry("base_model", LINE_SITE).fingerprint, self.tools.journal.latest("features", sites)
+        split = self.line.split.mark(self.until)
         made = {site: features[site].fingerprint if site in features else None for site in sites}
-        return {site: fingerprint(base, mark, str(self.windows), self.tools.code) for site, mark in made.items()}
+        return {site: fingerprint(base, mark, split, self.tools.code) for site, mark in made.items()}
 
     def fine_tune(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Fine-tune the sites together in one training, and register each one's candidate."""
@@ -72,7 +73,7 @@ class ModelStages:
             "why": candidate.why,
             "registry": registered.url,
             "provenance": dict(candidate.provenance),
-            "example": [None if np.isnan(value) else float(value) for value in candidate.example[-1]],
+            "example": [None if np.isnan(value) else float(value) for value in candidate.example[-1].ravel()],
             **candidate.metrics,
         }
 
@@ -112,9 +113,9 @@ class ModelStages:
         candidate, base = self._entry("site_model", site), self._entry("base_model", LINE_SITE)
         cleaned, champion = self._entry("clean", site).figures, self._champion(site)
         return Exhibits(
-            validation=samples(parts.validation, self.line.features.columns),
-            holdout=samples(parts.holdout, self.line.features.columns),
-            training_rows=len(parts.train),
+            train=self.line.task.codes(parts.train[LABEL]),
+            validation=samples(self.line, parts.validation, parts.rows),
+            holdout=samples(self.line, parts.holdout, parts.rows),
             candidate=self.tools.registry.onnx(*_version(self.line.name, candidate)),
             safetensors=self.tools.registry.weights(*_version(self.line.name, candidate)),
             fine_tuned=bool(candidate.figures["fine_tuned"]),
@@ -139,11 +140,12 @@ class ModelStages:
             return None
 
     def _baseline(self, rows: pl.DataFrame) -> NDArray[np.float32]:
-        """Return what the baseline said of these rows, in their order; NaN for a row it never saw."""
+        """Return what the baseline answered to these rows, in their order; NaN for a row it never saw."""
         keys = [SITE, *self.line.features.key, DECIDED_AT]
         scores = self.tools.lake.scan(BASELINE, rows[SITE].unique().to_list()).collect()
         joined = rows.select(keys).join(scores, on=keys, how="left", nulls_equal=True, maintain_order="left")
-        return joined[BASELINE].fill_null(float("nan")).to_numpy()
+        answers = [f"{BASELINE}_{column}" for column in range(len(self.line.task.answers))]
+        return joined.select(pl.col(answers).fill_null(float("nan"))).to_numpy()
 
     def _keep(self, verdicts: Mapping[str, Verdict]) -> Mapping[str, Figures]:
         """Add the verdicts to the lake, unless a run that died had added them already."""
@@ -205,7 +207,7 @@ class ModelStages:
             site=site,
             version=version,
             verdict=verdict,
-            features=tuple(self.line.features.columns),
+            signature=self.line.signature,
             threshold=float(verdict.figures["threshold"] or 0.0),
             provenance=candidate.figures["provenance"],
             example=tuple(candidate.figures["example"]),
@@ -222,7 +224,7 @@ class ModelStages:
         return found[site]
 
     def _parts(self, sites: Sequence[str]) -> Parts:
-        return divided(self.tools.feature_rows(sites), self.windows)
+        return self.line.parts(self.tools.feature_rows(sites), self.until)
 
     def _rival_digest(self, site: str, candidate: Entry) -> str | None:
         """Return the digest of what the candidate is measured against; None where there is nothing.

@@ -5,7 +5,8 @@ FactoryError
 │   └── UnsupportedExpectation
 ├── NameRefused              a line or site name that could not be a folder, a partition and a model
 ├── SourceError              the source gave nothing usable; the lake is untouched
-│   └── SchemaMismatch
+│   ├── SchemaMismatch
+│   └── FetchError           a file could not be had from its public address, or is not the one published
 ├── LakeError
 │   ├── TableMissing
 │   ├── SiteBusy             another run wrote the same site meanwhile
@@ -39,6 +40,10 @@ class SourceError(FactoryError):
 
 class SchemaMismatch(SourceError):
     """A source delivered an unknown column, lacks a column, or a value of another type."""
+
+
+class FetchError(SourceError):
+    """A file could not be had from its public address, or is another than was published; nothing of it was kept."""
 
 
 class LakeError(FactoryError):

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 from factory.repository import Manifest, ModelRepository
+from factory.signature import INPUT
 
 
 def example_request(manifest: Manifest) -> dict[str, object]:
     """Return an Open Inference Protocol v2 request of one row; null is unknown."""
-    row = list(manifest.example)
-    return {"inputs": [{"name": "features", "shape": [1, len(row)], "datatype": "FP32", "data": row}]}
+    shape = [1, *manifest.model_signature.input_shape]
+    return {"inputs": [{"name": INPUT, "shape": shape, "datatype": "FP32", "data": list(manifest.example)}]}
 
 
 def write_example(home: Path, model: str) -> Path | None:

@@ -41,14 +41,14 @@ def deciding_sources() -> list[Path]:
         "cleaning",
         "windows",
         "splitting",
+        "sampling",
         "candidates",
         "judging",
         "gates",
         "evidence",
-        "metrics",
-        "value",
+        "resampling",
     )
-    rooms = [path for room in ("contract", "training") for path in (here / room).glob("*.py")]
+    rooms = [path for room in ("contract", "training", "tasks") for path in (here / room).rglob("*.py")]
     return [*rooms, *(here / f"{name}.py" for name in deciding)]
 
 

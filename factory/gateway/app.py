@@ -134,10 +134,8 @@ class Gateway:
             body = await read_body(scope, receive)
             start = perf_counter()
             request = infer_request(body)
-            rows = rows_of(request, model.columns)
-            probability = await _probability(model, rows)
-            manifest = model.manifest
-            answer = as_json(infer_response(request, manifest.model, manifest.version, probability))
+            rows = rows_of(request, model.signature)
+            answer = as_json(infer_response(request, model.manifest, await _answers(model, rows)))
         except ClientGone:
             raise
         except Exception:
@@ -181,10 +179,10 @@ class Gateway:
         return as_json(index)
 
 
-async def _probability(model: ServedModel, rows: Rows) -> Rows:
+async def _answers(model: ServedModel, rows: Rows) -> Rows:
     if len(rows) <= INLINE_ROWS:
-        return model.probability(rows)
-    return await asyncio.to_thread(model.probability, rows)
+        return model.answers(rows)
+    return await asyncio.to_thread(model.answers, rows)
 
 
 def _require_method(scope: Scope, allowed: str) -> None:

@@ -4,9 +4,8 @@ import json
 from collections.abc import Mapping
 from html import escape
 
-from factory.gateway.protocol import DATATYPE
+from factory.example import example_request
 from factory.gateway.served_model import ServedModel
-from factory.repository.triton import INPUT
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -23,7 +22,7 @@ pre {{ white-space: pre-wrap; background: #f5f5f5; padding: .6rem; max-width: 40
 <h1>Gateway</h1>
 <p>{summary} <a href="/metrics">Metrics</a>, <a href="/v2">server</a>.</p>
 <table>
-<tr><th>line</th><th>site</th><th>version</th><th>digest</th><th>since</th><th>try it</th></tr>
+<tr><th>line</th><th>site</th><th>answers</th><th>version</th><th>digest</th><th>since</th><th>try it</th></tr>
 {rows}
 </table>
 </html>
@@ -40,9 +39,8 @@ def status_page(served: Mapping[str, ServedModel], refused: Mapping[str, str], a
 
 def curl(model: ServedModel, address: str) -> str:
     """Return a shell command that asks the model about its own example."""
-    values = list(model.manifest.example)
-    tensor = {"name": INPUT, "shape": [1, len(values)], "datatype": DATATYPE, "data": values}
-    return f"curl -s {address}/v2/models/{model.manifest.model}/infer -d '{json.dumps({'inputs': [tensor]})}'"
+    body = json.dumps(example_request(model.manifest))
+    return f"curl -s {address}/v2/models/{model.manifest.model}/infer -d '{body}'"
 
 
 def _served_row(model: ServedModel, address: str) -> str:
@@ -52,6 +50,7 @@ def _served_row(model: ServedModel, address: str) -> str:
     cells = (
         escape(manifest.line),
         link,
+        escape(f"{model.signature.task}: {', '.join(model.signature.answers)}"),
         str(manifest.version),
         f'<code title="{escape(manifest.digest)}">{escape(manifest.digest[:12])}</code>',
         f"{model.since:%Y-%m-%d %H:%M} UTC",
@@ -62,4 +61,4 @@ def _served_row(model: ServedModel, address: str) -> str:
 
 def _refused_row(name: str, reason: str, old_serves: bool) -> str:
     what = "a newer release was refused, the old one serves" if old_serves else "nothing is served"
-    return f'<tr class="refused"><td colspan="6">{escape(name)}: {what}: {escape(reason)}</td></tr>'
+    return f'<tr class="refused"><td colspan="7">{escape(name)}: {what}: {escape(reason)}</td></tr>'

@@ -1,9 +1,12 @@
-"""The Open Inference Protocol v2 in JSON: requests into arrays, probabilities into answers.
+"""The Open Inference Protocol v2 in JSON: requests into arrays, a model's numbers into answers.
 
-An unknown value is `null`, for JSON has no NaN. Data may be flat, row after row, or nested, one list a row.
+An unknown value is `null`, for JSON has no NaN. Data may be flat, row after row, or nested, one list a row (and in a
+sequence model's row, one list a step).
 """
 
+import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -11,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.errors import FactoryError
-from factory.repository.triton import INPUT, MAX_BATCH, OUTPUT
+from factory.repository import Manifest
+from factory.repository.triton import MAX_BATCH
+from factory.signature import INPUT, Signature
 
 DATATYPE = "FP32"
 Rows = NDArray[np.float32]
@@ -75,7 +80,11 @@ class IndexRequest(msgspec.Struct):
 _requests = msgspec.json.Decoder(InferRequest)
 _index_requests = msgspec.json.Decoder(IndexRequest)
 _flat = msgspec.json.Decoder(list[float | None])
-_nested = msgspec.json.Decoder(list[list[float | None]])
+_nested: dict[int, "msgspec.json.Decoder[Any]"] = {
+    2: msgspec.json.Decoder(list[list[float | None]]),
+    3: msgspec.json.Decoder(list[list[list[float | None]]]),
+}
+"""By the number of dimensions that the data are nested in."""
 _encoder = msgspec.json.Encoder()
 
 
@@ -94,27 +103,28 @@ def index_request(body: bytes) -> IndexRequest:
     return _decoded(_index_requests, body or b"{}", "the body is no index request")  # type: ignore[no-any-return]
 
 
-def rows_of(request: InferRequest, columns: int) -> Rows:
-    """Return the request's rows, float32 `[batch, columns]` with NaN where unknown.
+def rows_of(request: InferRequest, signature: Signature) -> Rows:
+    """Return the request's rows, float32 `[batch, *input_shape]` with NaN where unknown.
 
     Raises RequestRefused (400) unless there is exactly the one input, of the right type, shape and size, and no other
     output than the one there is.
     """
     tensor = _only_input(request)
-    batch = _batch(tensor, columns)
+    shape = _shape(tensor, signature)
     for output in request.outputs or ():
-        if output.name != OUTPUT:
-            raise RequestRefused(400, f"no output {shown(output.name)}; there is {OUTPUT!r}")
-    return _array(_values(tensor, batch, columns)).reshape(batch, columns)
+        if output.name != signature.output:
+            raise RequestRefused(400, f"no output {shown(output.name)}; there is {signature.output!r}")
+    return _array(_values(tensor, shape)).reshape(shape)
 
 
-def infer_response(request: InferRequest, model: str, version: int, probability: Rows) -> InferResponse:
-    """Return the answer with probabilities `[batch, 1]`; raises RequestRefused (400) where the model gave no number."""
-    if not np.isfinite(probability).all():
-        row = int(np.flatnonzero(~np.isfinite(probability[:, 0]))[0])
-        raise RequestRefused(400, f"row {row}: the model has no probability for these values; check their units")
-    output = OutputTensor(OUTPUT, DATATYPE, list(probability.shape), probability[:, 0].tolist())
-    return InferResponse(model, str(version), [output], request.id)
+def infer_response(request: InferRequest, manifest: Manifest, answers: Rows) -> InferResponse:
+    """Return the response with the numbers `[batch, answers]`; raises RequestRefused (400) if one is missing."""
+    output = manifest.model_signature.output
+    if not np.isfinite(answers).all():
+        row = int(np.flatnonzero(~np.isfinite(answers).all(axis=1))[0])
+        raise RequestRefused(400, f"row {row}: the model has no {output} for these values; check their units")
+    tensor = OutputTensor(output, DATATYPE, list(answers.shape), answers.ravel().tolist())
+    return InferResponse(manifest.model, str(manifest.version), [tensor], request.id)
 
 
 def shown(text: str) -> str:
@@ -142,29 +152,40 @@ def _only_input(request: InferRequest) -> InputTensor:
     return tensor
 
 
-def _batch(tensor: InputTensor, columns: int) -> int:
-    shape = tensor.shape
-    if len(shape) != 2 or shape[1] != columns or shape[0] < 1:
+def _shape(tensor: InputTensor, signature: Signature) -> tuple[int, ...]:
+    """Return the tensor's shape, which must be one row or more of what the model takes."""
+    shape, takes = tensor.shape, list(signature.input_shape)
+    if shape[1:] != takes or shape[0] < 1:
         found = f"{len(shape)} dimensions" if len(shape) > 8 else shown(str(shape))
-        raise RequestRefused(400, f"input {INPUT!r} has shape {found}; expected [rows, {columns}] with one row or more")
+        expected = ", ".join(map(str, takes))
+        raise RequestRefused(
+            400, f"input {INPUT!r} has shape {found}; expected [rows, {expected}] with one row or more"
+        )
     if shape[0] > MAX_BATCH:
         raise RequestRefused(400, f"{shape[0]} rows in one request; the limit is {MAX_BATCH}: send several requests")
-    return shape[0]
+    return tuple(shape)
 
 
-def _values(tensor: InputTensor, batch: int, columns: int) -> Sequence[float | None]:
+def _values(tensor: InputTensor, shape: tuple[int, ...]) -> Sequence[float | None]:
     """Return the tensor's values, row after row."""
     content = bytes(tensor.data)
     what = f"input {INPUT!r} has data that are neither numbers nor null"
     if not content.startswith(b"[") or not content[1:64].lstrip().startswith(b"["):
         flat: list[float | None] = _decoded(_flat, content, what)
-        if len(flat) != batch * columns:
-            raise RequestRefused(400, f"{len(flat)} values; the shape [{batch}, {columns}] needs {batch * columns}")
+        if len(flat) != math.prod(shape):
+            raise RequestRefused(400, f"{len(flat)} values; the shape {list(shape)} needs {math.prod(shape)}")
         return flat
-    rows: list[list[float | None]] = _decoded(_nested, content, what)
-    if len(rows) != batch or any(len(row) != columns for row in rows):
-        raise RequestRefused(400, f"{len(rows)} nested rows; the shape needs {batch} rows of {columns} values each")
-    return [value for row in rows for value in row]
+    level: list[Any] = [_decoded(_nested[len(shape)], content, what)]
+    for size in shape:
+        if any(len(part) != size for part in level):
+            raise RequestRefused(400, f"data are not nested as the shape {list(shape)} says, which has {_said(shape)}")
+        level = list(chain.from_iterable(level))
+    return level
+
+
+def _said(shape: tuple[int, ...]) -> str:
+    rows, *steps, columns = shape
+    return f"{rows} rows of {''.join(f'{count} steps of ' for count in steps)}{columns} values each"
 
 
 def _array(values: Sequence[float | None]) -> Rows:

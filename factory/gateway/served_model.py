@@ -1,5 +1,6 @@
 """A released model in memory, ready to answer; built only from what the model repository let through."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import onnxruntime
 from factory.errors import ModelRefused
 from factory.gateway.protocol import DATATYPE, Rows
 from factory.repository import Manifest, Released
-from factory.repository.triton import INPUT, OUTPUT
+from factory.signature import INPUT, Signature
 
 
 class ServedModel:
@@ -19,25 +20,26 @@ class ServedModel:
         """Build the session and try the release's example; raises ModelRefused if the file cannot do what it must."""
         self.manifest: Manifest = released.manifest
         self.marker = released.marker
-        self.columns = len(released.manifest.features)
+        self.signature: Signature = released.manifest.model_signature
         try:
             self._session = _session(released.content)
-            _require_signature(self._session, self.columns)
-            example = np.array([self.manifest.example], dtype=np.float32)
-            probability = self.probability(example)
+            _require_signature(self._session, self.signature)
+            example = np.array(self.manifest.example, dtype=np.float32)
+            answers = self.answers(example.reshape(1, *self.signature.input_shape))
         except ModelRefused:
             raise
         except Exception as error:  # ONNX Runtime's errors have no common base but this
             raise ModelRefused(f"{self._name}: ONNX Runtime cannot run it: {str(error)[:300]}") from error
-        if probability.shape != (1, 1) or not np.isfinite(probability).all():
+        expected = (1, len(self.signature.answers))
+        if answers.shape != expected or not np.isfinite(answers).all():
             raise ModelRefused(
-                f"{self._name}: its own example gives {probability.tolist()}; expected one number [1, 1]"
+                f"{self._name}: its own example gives {answers.tolist()}; expected numbers {list(expected)}"
             )
 
-    def probability(self, rows: Rows) -> Rows:
-        """Return float32 `[batch, 1]` for float32 `[batch, features]`, NaN where unknown."""
-        answer: Rows = self._session.run([OUTPUT], {INPUT: rows})[0]
-        return answer
+    def answers(self, rows: Rows) -> Rows:
+        """Return float32 `[batch, answers]` for float32 `[batch, *input_shape]`, NaN where unknown."""
+        answers: Rows = self._session.run([self.signature.output], {INPUT: rows})[0]
+        return answers
 
     @property
     def since(self) -> datetime:
@@ -46,20 +48,21 @@ class ServedModel:
 
     def metadata(self) -> dict[str, Any]:
         """Return the protocol's model metadata, and beside it what a person needs for a first request."""
-        manifest = self.manifest
+        manifest, signature = self.manifest, self.signature
+        gives = [-1, len(signature.answers)]
         return {
             "name": manifest.model,
             "versions": [str(manifest.version)],
             "platform": "onnxruntime_onnx",
-            "inputs": [{"name": INPUT, "datatype": DATATYPE, "shape": [-1, self.columns]}],
-            "outputs": [{"name": OUTPUT, "datatype": DATATYPE, "shape": [-1, 1]}],
+            "inputs": [{"name": INPUT, "datatype": DATATYPE, "shape": [-1, *signature.input_shape]}],
+            "outputs": [{"name": signature.output, "datatype": DATATYPE, "shape": gives}],
             "parameters": {
                 "line": manifest.line,
                 "site": manifest.site,
                 "digest": manifest.digest,
                 "released_at": manifest.released_at,
                 "threshold": manifest.threshold,
-                "features": list(manifest.features),
+                **asdict(signature),
                 "example": list(manifest.example),
             },
         }
@@ -76,13 +79,14 @@ def _session(content: bytes) -> Any:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _require_signature(session: Any, columns: int) -> None:
-    """Raise ModelRefused unless the graph has the one input and the one output of every model of ours."""
+def _require_signature(session: Any, signature: Signature) -> None:
+    """Raise ModelRefused unless the graph has the one input and the one output that the release says."""
     inputs = [(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs()]
     outputs = [tensor.name for tensor in session.get_outputs()]
     name, kind, shape = inputs[0] if len(inputs) == 1 else ("", "", [])
     any_batch = bool(shape) and not isinstance(shape[0], int)
-    if (name, kind, shape[1:]) != (INPUT, "tensor(float)", [columns]) or not any_batch:
-        raise ModelRefused(f"the graph has inputs {inputs}; expected {INPUT!r} of floats, [any, {columns}]")
-    if OUTPUT not in outputs:
-        raise ModelRefused(f"the graph has outputs {outputs}; expected {OUTPUT!r}")
+    if (name, kind, shape[1:]) != (INPUT, "tensor(float)", [*signature.input_shape]) or not any_batch:
+        expected = ", ".join(map(str, signature.input_shape))
+        raise ModelRefused(f"the graph has inputs {inputs}; expected {INPUT!r} of floats, [any, {expected}]")
+    if signature.output not in outputs:
+        raise ModelRefused(f"the graph has outputs {outputs}; expected {signature.output!r}")

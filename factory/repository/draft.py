@@ -10,8 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from factory.durable import create_file, sync_folder
 from factory.errors import ModelRefused, ReleaseRefused
 from factory.names import model_name
+from factory.repository.guard import Guard
 from factory.repository.manifest import Manifest, known
 from factory.repository.triton import MODEL_FILE, triton_config
+from factory.signature import Signature
 from factory.verdict import Verdict, digest_of, require_permission
 
 MANIFEST_FILE, CONFIG_FILE = "manifest.json", "config.pbtxt"
@@ -26,10 +28,11 @@ class Draft:
     site: str
     version: int
     verdict: Verdict
-    features: Sequence[str]
+    signature: Signature
     threshold: float
     provenance: Mapping[str, str]
     example: Sequence[float | None]
+    guard: Guard
 
     @property
     def model(self) -> str:
@@ -44,12 +47,9 @@ class Draft:
 
     def is_in(self, manifest: Manifest) -> bool:
         """Whether a release serves the same file in the same way; when it was judged does not matter."""
-        return (manifest.digest, manifest.version, manifest.features, manifest.threshold) == (
-            digest_of(self.content),
-            self.version,
-            tuple(self.features),
-            float(self.threshold),
-        )
+        theirs = (manifest.digest, manifest.version, manifest.model_signature, manifest.threshold, manifest.guard)
+        mine = (digest_of(self.content), self.version, self.signature, float(self.threshold), self.guard)
+        return theirs == mine
 
     def manifest(self, key: Ed25519PrivateKey, *, sequence: int, previous: int | None) -> Manifest:
         """Return the signed manifest, released now.
@@ -64,13 +64,14 @@ class Draft:
                 version=self.version,
                 digest=self.require_permission(),
                 verdict=self.verdict,
-                features=tuple(self.features),
+                model_signature=self.signature,
                 threshold=float(self.threshold),
                 released_at=datetime.now(UTC).isoformat(timespec="microseconds"),
                 provenance=dict(self.provenance),
                 example=known(self.example),
                 sequence=sequence,
                 previous=previous,
+                guard=self.guard,
             ).signed(key)
             Manifest.from_json(signed.to_json()).require_signature(key.public_key())
         except (ValueError, TypeError, ModelRefused) as error:
@@ -81,7 +82,7 @@ class Draft:
         """Write the release into a new folder and return once it is on the disk; the files cannot be written again."""
         inner = folder / str(manifest.version)
         inner.mkdir(parents=True)
-        config = triton_config(manifest.model, manifest.version, len(manifest.features))
+        config = triton_config(manifest.model, manifest.version, manifest.model_signature)
         create_file(inner / MODEL_FILE, self.content, mode=0o444)
         create_file(folder / CONFIG_FILE, config.encode(), mode=0o444)
         create_file(folder / MANIFEST_FILE, manifest.to_json(), mode=0o444)

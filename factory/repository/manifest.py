@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import msgspec
@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from factory.errors import ModelRefused
 from factory.names import model_name
+from factory.repository.guard import Guard
+from factory.signature import Signature
 from factory.signing import sign, verify
 from factory.verdict import Verdict
 
@@ -20,8 +22,9 @@ class Manifest:
     """One release of one site's model.
 
     `version` is the registry's, `sequence` counts the releases of this model, `previous` is the sequence served before
-    (None for the first). `digest` is the SHA-256 of `model.onnx`. `features` are the input's columns in order, and
-    `example` is one row of them, None where unknown. `released_at` is an ISO time in UTC.
+    (None for the first). `digest` is the SHA-256 of `model.onnx`. `model_signature` says what the model takes and gives
+    (`signature` is the key's, over the manifest). `example` is one row of input, flat, None where
+    unknown. `released_at` is an ISO time in UTC. `guard` holds what training saw of each feature.
     """
 
     line: str
@@ -30,13 +33,14 @@ class Manifest:
     version: int
     digest: str
     verdict: Verdict
-    features: tuple[str, ...]
+    model_signature: Signature
     threshold: float
     released_at: str
     provenance: Mapping[str, str]
     example: tuple[float | None, ...]
     sequence: int
     previous: int | None
+    guard: Guard
     signature: str = ""
 
     def __post_init__(self) -> None:
@@ -47,10 +51,21 @@ class Manifest:
             raise ValueError(f"version {self.version} and sequence {self.sequence} must be 1 or more")
         if self.previous is not None and not 1 <= self.previous < self.sequence:
             raise ValueError(f"previous sequence {self.previous} must come before {self.sequence}")
-        if not self.features or len(self.example) != len(self.features):
-            raise ValueError(f"{len(self.example)} values of the example for {len(self.features)} features")
+        if len(self.example) != self.model_signature.input_size:
+            raise ValueError(f"{len(self.example)} values of the example; its model takes {self._takes}")
+        if unknown := sorted(set(self.guard.ranges) - set(self.features)):
+            raise ValueError(f"ranges of {unknown}, which are no features; there are {list(self.features)}")
         if not math.isfinite(self.threshold):
             raise ValueError(f"threshold {self.threshold} is not a finite number")
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The input's columns, in order."""
+        return self.model_signature.features
+
+    @property
+    def _takes(self) -> str:
+        return f"{self.model_signature.input_size} numbers, {list(self.model_signature.input_shape)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -58,7 +73,8 @@ class Manifest:
             **{field.name: getattr(self, field.name) for field in fields(self)},
             "provenance": dict(self.provenance),
             "verdict": self.verdict.to_dict(),
-            "features": list(self.features),
+            "model_signature": asdict(self.model_signature),
+            "guard": self.guard.to_dict(),
             "example": list(self.example),
         }
 
@@ -72,7 +88,8 @@ class Manifest:
         try:
             data = msgspec.json.decode(content)
             _require_fields(data, cls, what)
-            _require_fields(data["verdict"], Verdict, f"{what}: verdict")
+            for name, nested in (("verdict", Verdict), ("model_signature", Signature), ("guard", Guard)):
+                _require_fields(data[name], nested, f"{what}: {name}")
             return msgspec.convert(data, cls)
         except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
             raise ModelRefused(f"{what} cannot be read: {error}; release the model again") from error
@@ -94,11 +111,11 @@ def known(row: Sequence[float | None]) -> tuple[float | None, ...]:
     return tuple(None if value is None or not math.isfinite(value) else float(value) for value in row)
 
 
-def _require_fields(data: object, expected: type[Manifest] | type[Verdict], what: str) -> None:
+def _require_fields(data: object, expected: type[Any], what: str) -> None:
     names = {field.name for field in fields(expected)}
     if not isinstance(data, dict):
         raise ModelRefused(f"{what} is not a JSON object")
     if unknown := sorted(set(data) - names):
-        raise ModelRefused(f"{what} has unknown fields {unknown}; it is of another version of this software")
+        raise ModelRefused(f"{what} has unknown fields {unknown}: another version wrote it; release the model again")
     if missing := sorted(names - set(data)):
         raise ModelRefused(f"{what} lacks the fields {missing}; release the model again")

@@ -25,11 +25,14 @@ from factory.durable import TEMPORARY, read_file, sync_folder, temporary_name
 from factory.errors import ModelRefused, NameRefused, ReleaseRefused
 from factory.names import checked_name
 from factory.repository.draft import MANIFEST_FILE, Draft
+from factory.repository.guard import Guard
 from factory.repository.manifest import Manifest
 from factory.repository.triton import MODEL_FILE
+from factory.signature import Signature
 from factory.verdict import Verdict, digest_of, require_permission
 
 RELEASES = ".releases"
+NO_GUARD = Guard()
 MAX_MANIFEST_BYTES = 4 * 1024**2
 MAX_MODEL_BYTES = 2 * 1024**3
 """ONNX's own limit for a model in one file."""
@@ -58,16 +61,18 @@ class ModelRepository:
         site: str,
         version: int,
         verdict: Verdict,
-        features: Sequence[str],
+        signature: Signature,
         threshold: float,
         provenance: Mapping[str, str],
         example: Sequence[float | None],
         key: Ed25519PrivateKey,
+        guard: Guard = NO_GUARD,
     ) -> Manifest:
         """Make this ONNX file what the site serves, and return its manifest.
 
-        Raises ReleaseRefused, with nothing written, unless the verdict passed exactly these bytes for this site. What
-        is served already, unharmed, with the same version, features and threshold, stays as it is.
+        `example` is one row of input, flattened to `signature.input_size` numbers. Raises ReleaseRefused, with nothing
+        written, unless the verdict passed exactly these bytes for this site. What is served already, unharmed, with
+        the same version, signature, threshold and guard, stays as it is.
         """
         draft = Draft(
             content=content,
@@ -75,10 +80,11 @@ class ModelRepository:
             site=site,
             version=version,
             verdict=verdict,
-            features=features,
+            signature=signature,
             threshold=threshold,
             provenance=provenance,
             example=example,
+            guard=guard,
         )
         # Before anything is written: is it permitted, and could it be read back?
         draft.manifest(key, sequence=1, previous=None)

@@ -12,6 +12,7 @@ from factory.journal import Journal
 from factory.lake import Lake
 from factory.names import LINE_SITE
 from factory.repository import ModelRepository
+from factory.signature import Signature
 from factory.signing import signing_key
 from factory.verdict import Verdict, digest_of
 
@@ -46,7 +47,7 @@ def home(tmp_path_factory):
         site="big",
         version=3,
         verdict=verdicts["big"],
-        features=("force",),
+        signature=Signature(task="binary", features=("force",), output="probability", answers=("probability",)),
         threshold=0.5,
         provenance={},
         example=(1.0,),
@@ -58,7 +59,11 @@ def home(tmp_path_factory):
 def verdict(site, *reasons):
     """A verdict with the figures that `status` is asked for."""
     wanted = ("average_precision", "base_average_precision", "baseline_average_precision", "value_eur")
-    figures = dict.fromkeys(wanted, 0.5) | {"champion_average_precision": None, "fine_tuned": True}
+    figures = dict.fromkeys(wanted, 0.5) | {
+        "champion_average_precision": None,
+        "fine_tuned": True,
+        "headline": "average_precision",
+    }
     digest = digest_of(f"model of {site}".encode())
     return Verdict(line="presses", site=site, digest=digest, passed=not reasons, reasons=reasons, figures=figures)
 
@@ -86,6 +91,8 @@ def test_status_tells_a_person_what_serves_and_why_not(home):
     code, out, _ = typed("status", "--home", str(home))
     assert code == 0
     by_site = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert "AP" in out
+    assert by_site["big"].split()[5:8] == ["0.500"] * 3
     assert "passed" in by_site["big"]
     assert "v3" in by_site["big"]
     assert "refused" in by_site["small"] + out

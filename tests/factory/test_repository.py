@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.errors import ModelRefused, NameRefused, ReleaseRefused
-from factory.repository import Manifest, ModelRepository
+from factory.repository import Guard, Manifest, ModelRepository
+from factory.signature import Signature
 from factory.signing import public_key, signing_key
 from factory.verdict import Verdict, digest_of
-from tests.factory.gateway.builders import Shop, verdict
+from tests.factory.gateway.builders import Shop, binary, verdict
 
 A, B = b"model a", b"model b"
 
@@ -91,7 +93,7 @@ def test_without_a_passing_verdict_for_exactly_this_file_nothing_is_released(sho
         {"threshold": float("nan")},
         {"version": 0},
         {"example": (1.0,)},
-        {"features": ()},
+        {"guard": Guard(ranges={"f9": (0.0, 1.0)})},
         {"provenance": {"commit": 7}},
     ],
     ids=str,
@@ -115,6 +117,35 @@ def test_releasing_again_what_is_served_changes_nothing(shop):
     files, marker = tree(shop.home), shop.repository.marker("toy.UA")
     assert shop.release(A) == first
     assert (tree(shop.home), shop.repository.marker("toy.UA")) == (files, marker)
+
+
+def test_another_signature_or_guard_is_another_release(shop):
+    shop.release(A)
+    assert shop.release(A, guard=Guard(ranges={"f0": (0.0, 1.0)})).sequence == 2
+    assert shop.release(A, signature=replace(binary(), task="other")).sequence == 3
+    assert load(shop).manifest.model_signature.task == "other"
+
+
+def test_triton_is_told_every_dimension_of_a_sequence_model(shop):
+    features = ("f0", "f1")
+    signature = Signature(task="regression", features=features, steps=30, output="life", answers=("low", "high"))
+    shop.release(A, signature=signature)
+    config = (shop.home / "models" / "toy.UA" / "config.pbtxt").read_text()
+    assert 'name: "life", data_type: TYPE_FP32, dims: [ 2 ]' in config
+    assert "dims: [ 30, 2 ]" in config
+
+
+def test_a_manifest_of_an_older_factory_says_to_release_the_model_again(shop):
+    data = json.loads(shop.release(A).to_json())
+    old = {"features": data.pop("model_signature")["features"], **data}
+    with pytest.raises(ModelRefused, match="release the model again"):
+        Manifest.from_json(json.dumps(old).encode())
+
+
+@pytest.mark.parametrize("ends", [(1.0, 0.0), (float("nan"), 1.0), (0.0, float("inf"))])
+def test_a_range_that_holds_nothing_is_refused(ends):
+    with pytest.raises(ValueError, match="the lower first"):
+        Guard(ranges={"f0": ends})
 
 
 def test_another_threshold_is_another_release(shop):
@@ -171,7 +202,13 @@ def rewritten(shop, **changed):
         {"version": True},
         {"line": "other"},
         {"sequence": 2},
-        {"features": ["f0", "f1", 2]},
+        {"model_signature": {**asdict(binary()), "features": ["f0", "f1", 2]}},
+        {"model_signature": {**asdict(binary()), "features": ["f1", "f0", "f2"]}},
+        {"model_signature": {**asdict(binary()), "steps": 0}},
+        {"model_signature": {**asdict(binary()), "surprise": 1}},
+        {"model_signature": "binary"},
+        {"guard": {"ranges": {"f0": [0, 1]}, "outside": "tell"}},
+        {"guard": {"ranges": {}, "outside": "ignore"}},
     ],
     ids=str,
 )
@@ -417,15 +454,17 @@ figures = (
 
 @settings(max_examples=50, deadline=None)
 @given(
-    features=st.lists(names, min_size=1, max_size=5),
+    features=st.lists(names, min_size=1, max_size=5, unique=True),
+    steps=st.none() | st.integers(1, 3),
     figures=st.dictionaries(names, figures, max_size=5),
     threshold=st.floats(allow_nan=False, allow_infinity=False),
     value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
 )
 def test_a_manifest_comes_back_from_json_as_it_was_with_a_signature_that_holds(
-    tmp_path_factory, features, figures, threshold, value
+    tmp_path_factory, features, steps, figures, threshold, value
 ):
     key = signing_key(tmp_path_factory.getbasetemp() / "one-key")
+    signature = Signature(task="t", features=tuple(features), steps=steps, output="o", answers=("a", "b"))
     manifest = Manifest(
         line="toy",
         site="UA",
@@ -433,13 +472,14 @@ def test_a_manifest_comes_back_from_json_as_it_was_with_a_signature_that_holds(
         version=1,
         digest=digest_of(A),
         verdict=Verdict(line="toy", site="UA", digest=digest_of(A), passed=True, reasons=(), figures=figures),
-        features=tuple(features),
+        model_signature=signature,
         threshold=threshold,
         released_at="2026-01-01T00:00:00+00:00",
         provenance={},
-        example=(value,) * len(features),
+        example=(value,) * signature.input_size,
         sequence=1,
         previous=None,
+        guard=Guard(ranges={features[0]: (-1.0, 1.5)}, outside="abstain"),
     ).signed(key)
     back = Manifest.from_json(manifest.to_json())
     assert back == manifest

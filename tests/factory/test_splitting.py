@@ -2,16 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.line import Split
-from factory.splitting import divided, samples
+from factory.splitting import TimeSplit
 
 UNTIL = datetime(2013, 5, 1)
-SPLIT = Split(holdout_days=30, validation_days=14, train_days=76)
+SPLIT = TimeSplit(holdout_days=30, validation_days=14, train_days=76)
 
 
 def rows(days, labels=None):
@@ -29,7 +27,7 @@ def rows(days, labels=None):
 
 @given(st.lists(st.floats(-200, 10), min_size=1, max_size=50))
 def test_nothing_in_training_is_later_than_anything_judged(days):
-    parts = divided(rows(days), SPLIT.before(UNTIL))
+    parts = SPLIT.divided(rows(days), UNTIL, ["x"])
     ordered = [part["decided_at"] for part in (parts.train, parts.validation, parts.holdout)]
     for earlier, later in [(0, 1), (1, 2), (0, 2)]:
         if len(ordered[earlier]) and len(ordered[later]):
@@ -38,11 +36,5 @@ def test_nothing_in_training_is_later_than_anything_judged(days):
 
 
 def test_a_row_without_an_outcome_is_in_no_window():
-    parts = divided(rows([-1, -2], [None, 0.0]), SPLIT.before(UNTIL))
+    parts = SPLIT.divided(rows([-1, -2], [None, 0.0]), UNTIL, ["x"])
     assert len(parts.holdout) == 1
-
-
-def test_an_unknown_feature_is_nan():
-    found = samples(rows([-1]).with_columns(x=pl.lit(None, pl.Float32)), ["x"])
-    assert found.features.dtype == np.float32
-    assert np.isnan(found.features[0, 0])

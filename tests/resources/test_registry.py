@@ -1,5 +1,6 @@
 """The registry against a real MLflow on SQLite: registering is not promoting, and nothing is promoted unproven."""
 
+import dataclasses
 import json
 import os
 import sqlite3
@@ -17,10 +18,11 @@ from safetensors.numpy import load, save
 from factory.candidate import Candidate
 from factory.errors import ModelRefused, ReleaseRefused
 from factory.names import LINE_SITE
+from factory.signature import Signature
 from factory.verdict import Verdict, digest_of
 from resources.registry import Registry
 
-FEATURES = ("hops", "malt", "hour")
+SIGNATURE = Signature(task="binary", features=("hops", "malt", "hour"), output="probability", answers=("probability",))
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +71,7 @@ def candidate(site, weight=1.0, **changes):
         "onnx": file,
         "safetensors": save({"weight": np.full(3, weight, np.float32)}),
         "digest": digest_of(file),
-        "features": FEATURES,
+        "signature": SIGNATURE,
         "example": np.array([[1.0, np.nan, 3.0], [4.0, 5.0, 6.0]], np.float32),
         "params": {"width": 128, "seed": 7},
         "metrics": {"validation_average_precision": 0.6},
@@ -134,7 +136,8 @@ def test_mlflow_can_load_and_run_what_was_registered(registry, client, site):
     assert model.metadata.signature.inputs.input_names() == ["features"]
     assert model.metadata.signature.outputs.input_names() == ["probability"]
     np.testing.assert_array_equal(model.input_example["features"], candidate(site).example)
-    assert model.metadata.metadata == {"features": list(FEATURES), "digest": kept_digest(client, kept)}
+    signature = json.loads(json.dumps(dataclasses.asdict(SIGNATURE)))
+    assert model.metadata.metadata == {**signature, "digest": kept_digest(client, kept)}
 
 
 def kept_digest(client, kept):
@@ -230,7 +233,7 @@ def test_a_candidate_that_claims_another_digest_cannot_be_made(site):
 
 
 def test_an_example_of_other_features_is_refused(site):
-    with pytest.raises(ModelRefused, match=r"example has shape \(1, 2\), the model 3 features"):
+    with pytest.raises(ModelRefused, match=r"example has shape \(1, 2\), the model takes \(3,\)"):
         candidate(site, example=np.zeros((1, 2), np.float32))
 
 

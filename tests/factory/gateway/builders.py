@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from factory.gateway.server import server
 from factory.repository import Manifest, ModelRepository
+from factory.signature import Signature
 from factory.signing import signing_key
 from factory.verdict import Verdict, digest_of
 
@@ -31,11 +32,15 @@ def onnx_model(weights: Sequence[float] = WEIGHTS, bias: float = 0.0, *, batch: 
         helper.make_node("Add", ["product", "b"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["probability"]),
     ]
+    return _onnx(nodes, constants, [batch, len(weights)], "probability", 1)
+
+
+def _onnx(nodes: Any, constants: dict[str, Any], takes: list[Any], output: str, answers: int) -> bytes:
     graph = helper.make_graph(
         nodes,
-        "logistic",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [batch, len(weights)])],
-        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, [batch, 1])],
+        "model",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, takes)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [takes[0], answers])],
         [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -46,6 +51,26 @@ def expected(rows: Any, weights: Sequence[float] = WEIGHTS, bias: float = 0.0) -
     """What `onnx_model` must answer, in double precision."""
     filled = np.nan_to_num(np.array(rows, np.float64))
     return 1 / (1 + np.exp(-(filled @ np.array(weights) + bias)))
+
+
+def binary(columns: int = len(WEIGHTS)) -> Signature:
+    """The signature of a probability of so many features."""
+    features = tuple(f"f{i}" for i in range(columns))
+    return Signature(task="binary", features=features, output="probability", answers=("probability",))
+
+
+def sums_model(steps: int, features: int, answers: int, output: str) -> bytes:
+    """A sequence model whose answer k is k + 1 times the sum of all values of the row, NaN taken for 0."""
+    factors = np.arange(1, answers + 1, dtype=np.float32).reshape(1, answers)
+    constants = {"factors": factors, "zero": np.array(0, np.float32), "flat": np.array([0, -1]), "axis": np.array([1])}
+    nodes = [
+        helper.make_node("IsNaN", ["features"], ["unknown"]),
+        helper.make_node("Where", ["unknown", "zero", "features"], ["filled"]),
+        helper.make_node("Reshape", ["filled", "flat"], ["row"]),
+        helper.make_node("ReduceSum", ["row", "axis"], ["sum"], keepdims=1),
+        helper.make_node("Mul", ["sum", "factors"], [output]),
+    ]
+    return _onnx(nodes, constants, ["batch", steps, features], output, answers)
 
 
 def verdict(content: bytes, site: str = "UA", *reasons: str, line: str = "toy") -> Verdict:
@@ -71,16 +96,16 @@ class Shop:
 
     def release(self, content: bytes, version: int = 1, site: str = "UA", **changed: Any) -> Manifest:
         """Release the file with a passing verdict, or with what is given."""
-        features = tuple(f"f{i}" for i in range(changed.pop("columns", len(WEIGHTS))))
+        signature = changed.pop("signature", None) or binary(changed.pop("columns", len(WEIGHTS)))
         parts = {
             "line": "toy",
             "site": site,
             "version": version,
             "verdict": verdict(content, site),
-            "features": features,
+            "signature": signature,
             "threshold": 0.25,
             "provenance": {"clean": "7", "commit": "abc"},
-            "example": (1.0, float("nan"), *[2.0] * (len(features) - 2)),
+            "example": (1.0, float("nan"), *[2.0] * (signature.input_size - 2)),
             "key": self.key,
         }
         return self.repository.release(content, **{**parts, **changed})

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.gateway.http import MAX_BODY_BYTES
-from tests.factory.gateway.builders import WEIGHTS, Shop, expected, gateway, onnx_model, question
+from factory.signature import Signature
+from tests.factory.gateway.builders import WEIGHTS, Shop, expected, gateway, onnx_model, question, sums_model
 
 ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "mlflow", "dagster", "pandas", "polars", "deltalake", "sklearn", "great_expectations"}
@@ -144,7 +145,8 @@ def test_a_path_or_method_that_is_not_there_is_an_error_in_the_protocols_form(cl
         (question([[1, 2, 3]], shape=[5000, 3]), "limit is 4096"),
         (question([[1, 2, 3]], shape=[2, 3]), "2 rows of 3"),
         (question([[1, 2, 3]], shape=[2, 3], data=[1, 2, 3]), "3 values; the shape .* needs 6"),
-        (question([[1, 2, 3]], data=[[1, 2], [3]]), "1 rows of 3"),
+        (question([[1, 2, 3]], data=[[1, 2, 3], [4]]), "1 rows of 3"),
+        (question([[1, 2, 3]], data=[[1, 2]]), "1 rows of 3"),
         (question([[1, 2, 3]], data=[1, "2", 3]), "str"),
         (question([[1, 2, 3]], data=[1, True, 3]), "bool"),
         (question([[1, 2, 3]], data="AAAA"), "neither numbers nor null"),
@@ -297,6 +299,28 @@ def test_a_model_of_another_width_is_asked_for_its_own_width(tmp_path):
     with gateway(shop) as client:
         assert ask(client, question([[1, 2, 3, 4]])).status_code == 200
         assert "[rows, 4]" in error(ask(client, question([[1, 2, 3]])))
+
+
+def test_a_sequence_model_is_asked_for_its_steps_and_answers_with_all_its_columns(tmp_path):
+    shop = Shop(tmp_path)
+    life = Signature(
+        task="regression", features=("f0", "f1"), steps=3, output="life", answers=("estimate", "low", "high")
+    )
+    shop.release(sums_model(3, 2, 3, "life"), signature=life)
+    rows = [[[1, 2], [3, None], [5, 6]], [[0, 0], [0, 0], [1, 1]]]
+    with gateway(shop) as client:
+        metadata = client.get("/v2/models/toy.UA").json()
+        assert metadata["inputs"][0]["shape"] == [-1, 3, 2]
+        assert metadata["outputs"] == [{"name": "life", "datatype": "FP32", "shape": [-1, 3]}]
+        assert metadata["parameters"]["answers"] == ["estimate", "low", "high"]
+        nested = ask(client, question(rows, shape=[2, 3, 2]))
+        flat = ask(client, question(rows, shape=[2, 3, 2], data=[1, 2, 3, None, 5, 6, 0, 0, 0, 0, 1, 1]))
+        assert nested.json() == flat.json()
+        assert nested.json()["outputs"][0]["shape"] == [2, 3]
+        assert nested.json()["outputs"][0]["data"] == [17, 34, 51, 2, 4, 6]
+        assert "[rows, 3, 2]" in error(ask(client, question([[1, 2]])))
+        assert "3 steps of 2 values" in error(ask(client, question(rows, shape=[2, 3, 2], data=[[[1, 2]], [[3, 4]]])))
+        assert "regression: estimate, low, high" in client.get("/").text
 
 
 def test_a_row_for_which_the_model_has_no_number_is_named(tmp_path):

@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from factory.errors import LineError
+from factory.tasks.task import Value
 
 Floats = npt.NDArray[np.floating[Any]]
 Alarms = npt.NDArray[np.bool_]
@@ -21,7 +22,7 @@ NEVER = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value:
+class BinaryValue(Value):
     """What one decision is worth, in EUR, from the line's definition."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
@@ -49,15 +50,7 @@ class Value:
         return self.caught_eur - self.missed_eur
 
 
-@dataclass(frozen=True, kw_only=True)
-class Threshold:
-    """The probability from which a decision is an alarm, and what it was derived from."""
-
-    threshold: float
-    origin: Literal["validation", "break-even"]
-
-
-def row_values_eur(label: Floats, alarm: Alarms, value: Value) -> npt.NDArray[np.float64]:
+def row_values_eur(label: Floats, alarm: Alarms, value: BinaryValue) -> npt.NDArray[np.float64]:
     """Return what each decision is worth above deciding nothing, in EUR; float64 [rows].
 
     Deciding nothing misses every positive, so an alarm gains `caught - missed` on a positive and `false_alarm` on a
@@ -66,12 +59,12 @@ def row_values_eur(label: Floats, alarm: Alarms, value: Value) -> npt.NDArray[np
     return np.where(alarm, np.where(label > 0, value.gain_eur, value.false_alarm_eur), 0.0)
 
 
-def value_eur(label: Floats, alarm: Alarms, value: Value) -> float:
+def value_eur(label: Floats, alarm: Alarms, value: BinaryValue) -> float:
     """Return what the decisions are worth together above deciding nothing, in EUR."""
     return float(row_values_eur(label, alarm, value).sum())
 
 
-def break_even(value: Value) -> float:
+def break_even(value: BinaryValue) -> float:
     """Return the probability from which an alarm pays, from the money alone.
 
     An alarm at probability p is worth p · (caught - missed) + (1 - p) · false_alarm, which is zero at
@@ -80,7 +73,7 @@ def break_even(value: Value) -> float:
     return max(0.0, -value.false_alarm_eur) / (value.gain_eur - value.false_alarm_eur)
 
 
-def best_threshold(label: Floats, probability: Floats, value: Value) -> Threshold:
+def best_threshold(label: Floats, probability: Floats, value: BinaryValue) -> float:
     """Return the threshold that is worth most on a validation window; decisions are `probability >= threshold`.
 
     Windows under 200 rows or 20 positives, or with a probability that is not a number, are answered by `break_even`.
@@ -88,11 +81,11 @@ def best_threshold(label: Floats, probability: Floats, value: Value) -> Threshol
     """
     enough = len(label) >= MIN_ROWS and int((label > 0).sum()) >= MIN_POSITIVES
     if not enough or not np.isfinite(probability).all():
-        return Threshold(threshold=break_even(value), origin="break-even")
-    return Threshold(threshold=_optimum(label, probability.astype(np.float64), value), origin="validation")
+        return break_even(value)
+    return _optimum(label, probability.astype(np.float64), value)
 
 
-def _optimum(label: Floats, probability: npt.NDArray[np.float64], value: Value) -> float:
+def _optimum(label: Floats, probability: npt.NDArray[np.float64], value: BinaryValue) -> float:
     """Return the threshold that is worth most: halfway to the next lower probability, so that rounding moves no row."""
     distinct, place = np.unique(-probability, return_inverse=True)
     gains = row_values_eur(label, np.ones(len(label), dtype=np.bool_), value)

@@ -7,12 +7,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from factory.errors import LineError
-from factory.value import MIN_POSITIVES, MIN_ROWS, NEVER, Value, best_threshold, break_even, value_eur
+from factory.tasks.binary.value import (
+    MIN_POSITIVES,
+    MIN_ROWS,
+    NEVER,
+    BinaryValue,
+    best_threshold,
+    break_even,
+    value_eur,
+)
 
-MONEY = Value(caught_eur=-40.0, missed_eur=-200.0, false_alarm_eur=-30.0)
+MONEY = BinaryValue(caught_eur=-40.0, missed_eur=-200.0, false_alarm_eur=-30.0)
 
 VALUES = st.builds(
-    lambda missed, gain, false: Value(caught_eur=missed + gain, missed_eur=missed, false_alarm_eur=false),
+    lambda missed, gain, false: BinaryValue(caught_eur=missed + gain, missed_eur=missed, false_alarm_eur=false),
     st.integers(-500, 100),
     st.integers(1, 500),
     st.integers(-500, 0),
@@ -54,8 +62,7 @@ def test_value_is_what_an_accountant_finds_row_by_row(value, rows):
 def test_no_threshold_earns_more_on_the_window_than_the_chosen_one(window, value):
     label, probability = window
     chosen = best_threshold(label, probability, value)
-    assert chosen.origin == "validation"
-    earned = value_eur(label, probability >= chosen.threshold, value)
+    earned = value_eur(label, probability >= chosen, value)
     tried = [*np.unique(probability), NEVER]
     assert earned == pytest.approx(max(value_eur(label, probability >= one, value) for one in tried))
 
@@ -63,20 +70,20 @@ def test_no_threshold_earns_more_on_the_window_than_the_chosen_one(window, value
 @given(windows(), VALUES)
 def test_the_threshold_decides_alike_in_single_and_double_precision(window, value):
     label, probability = window
-    threshold = best_threshold(label, probability, value).threshold
+    threshold = best_threshold(label, probability, value)
     np.testing.assert_array_equal(probability.astype(np.float64) >= threshold, probability >= np.float32(threshold))
 
 
 def test_where_no_alarm_pays_none_is_raised():
     label = np.r_[np.ones(20), np.zeros(980)]
-    dear = Value(caught_eur=1.0, missed_eur=0.0, false_alarm_eur=-1000.0)
-    assert best_threshold(label, np.full(1000, 1.0), dear).threshold == NEVER
+    dear = BinaryValue(caught_eur=1.0, missed_eur=0.0, false_alarm_eur=-1000.0)
+    assert best_threshold(label, np.full(1000, 1.0), dear) == NEVER
 
 
 def test_the_threshold_lies_halfway_so_that_rounding_moves_no_row():
     label = np.r_[np.ones(100), np.zeros(100)]
     probability = np.r_[np.full(100, 0.8), np.full(100, 0.2)]
-    assert best_threshold(label, probability, MONEY).threshold == pytest.approx(0.5)
+    assert best_threshold(label, probability, MONEY) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -85,7 +92,7 @@ def test_adjacent_probabilities_are_still_told_apart(kind, below):
     below = kind(below)
     label = np.r_[np.ones(100), np.zeros(100)]
     probability = np.repeat([np.nextafter(below, kind(1.0)), below], 100)
-    threshold = best_threshold(label, probability, MONEY).threshold
+    threshold = best_threshold(label, probability, MONEY)
     np.testing.assert_array_equal(probability >= threshold, label > 0)
     np.testing.assert_array_equal(probability.astype(np.float64) >= threshold, label > 0)
 
@@ -93,13 +100,12 @@ def test_adjacent_probabilities_are_still_told_apart(kind, below):
 @pytest.mark.parametrize(("rows", "positives"), [(0, 0), (MIN_ROWS - 1, 100), (5000, MIN_POSITIVES - 1), (32, 32)])
 def test_a_small_window_leaves_the_threshold_to_the_money(rows, positives):
     label = np.r_[np.ones(positives), np.zeros(rows - positives)]
-    chosen = best_threshold(label, np.full(rows, 0.5), MONEY)
-    assert (chosen.origin, chosen.threshold) == ("break-even", break_even(MONEY))
+    assert best_threshold(label, np.full(rows, 0.5), MONEY) == break_even(MONEY)
 
 
 def test_probabilities_that_are_no_numbers_leave_the_threshold_to_the_money():
     label = np.r_[np.ones(200), np.zeros(200)]
-    assert best_threshold(label, np.full(400, np.nan), MONEY).origin == "break-even"
+    assert best_threshold(label, np.full(400, np.nan), MONEY) == break_even(MONEY)
 
 
 @given(VALUES)
@@ -113,7 +119,7 @@ def test_a_calibrated_model_is_best_cut_near_break_even():
     random = np.random.default_rng(0)
     probability = random.random(200_000)
     label = (random.random(200_000) < probability).astype(float)
-    assert best_threshold(label, probability, MONEY).threshold == pytest.approx(break_even(MONEY), abs=0.02)
+    assert best_threshold(label, probability, MONEY) == pytest.approx(break_even(MONEY), abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -127,4 +133,4 @@ def test_a_calibrated_model_is_best_cut_near_break_even():
 )
 def test_money_that_makes_no_sense_is_a_line_error(money, named):
     with pytest.raises(LineError, match=named):
-        Value(**money)
+        BinaryValue(**money)

@@ -10,16 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as oracle
 
-from factory.metrics import (
-    Interval,
+from factory.resampling import Interval, bootstrap_sum, share_above
+from factory.tasks.binary.figures import (
     average_precision,
     bootstrap_average_precision,
-    bootstrap_sum,
     expected_calibration_error,
     log_loss,
-    paired_bootstrap,
     roc_auc,
-    share_above,
 )
 
 SCORES = st.one_of(
@@ -35,6 +32,11 @@ def scored(draw, both_classes=True):
     if both_classes:
         label[0], label[1] = 0.0, 1.0
     return label, draw(hnp.arrays(np.float32, rows, elements=SCORES))
+
+
+def paired_bootstrap(label, ours, theirs, **how):
+    """By how much our precision exceeds theirs in each of the same resamples."""
+    return bootstrap_average_precision(label, ours, **how) - bootstrap_average_precision(label, theirs, **how)
 
 
 def sample(rows, seed=0, signal=0.2):

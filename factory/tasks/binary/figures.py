@@ -5,38 +5,15 @@ one class only. Nothing here raises for poor data; a gate turns NaN into a reaso
 one-dimensional arrays of the same length.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from factory.resampling import ROUNDS, SEED, resampled
+
 Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
-
-ROUNDS = 1000
-SEED = 7
-_DRAWS_AT_ONCE = 250_000
-"""Rows drawn per chunk of resamples: a few megabytes, which stay in the processor's cache."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """Where a resampled figure lies: the central share of its resamples and their mean."""
-
-    low: float
-    high: float
-    mean: float
-
-    @classmethod
-    def of(cls, samples: Floats, share: float = 0.95) -> "Interval":
-        """Return the percentile interval of the samples that are numbers; NaN throughout where none is."""
-        known = samples[np.isfinite(samples)]
-        if not known.size:
-            return cls(low=float("nan"), high=float("nan"), mean=float("nan"))
-        low, high = np.quantile(known, [(1 - share) / 2, (1 + share) / 2])
-        return cls(low=float(low), high=float(high), mean=float(known.mean()))
 
 
 def average_precision(label: Floats, probability: Floats) -> float:
@@ -93,37 +70,13 @@ def bootstrap_average_precision(
     if not _can_rank(label, probability):
         return np.full(rounds, np.nan)
     cell, distinct = _cells(label, probability)
-    parts = []
-    for rows in _resamples(len(label), rounds, seed):
+
+    def figure(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
         offsets = 2 * distinct * np.arange(len(rows))[:, None]
         counts = np.bincount((cell[rows] + offsets).ravel(), minlength=2 * distinct * len(rows))
-        parts.append(_average_precisions(counts.reshape(len(rows), 2, distinct)))
-    return np.concatenate(parts)
+        return _average_precisions(counts.reshape(len(rows), 2, distinct))
 
-
-def bootstrap_sum(amount: Floats, *, rounds: int = ROUNDS, seed: int = SEED) -> npt.NDArray[np.float64]:
-    """Return the sum of a per-row amount in the same resamples as `bootstrap_average_precision`; float64 [rounds]."""
-    if not len(amount):
-        return np.full(rounds, np.nan)
-    exact = amount.astype(np.float64)
-    return np.concatenate([exact[rows].sum(axis=1) for rows in _resamples(len(amount), rounds, seed)])
-
-
-def paired_bootstrap(
-    label: Floats, ours: Floats, theirs: Floats, *, rounds: int = ROUNDS, seed: int = SEED
-) -> npt.NDArray[np.float64]:
-    """Return by how much our average precision exceeds theirs in each resample of the same rows; float64 [rounds].
-
-    Pairing cancels what both owe to easy or hard rows, so far smaller differences show than in two intervals.
-    """
-    our_figures = bootstrap_average_precision(label, ours, rounds=rounds, seed=seed)
-    return our_figures - bootstrap_average_precision(label, theirs, rounds=rounds, seed=seed)
-
-
-def share_above(samples: Floats, limit: float) -> float:
-    """Return the share of the samples that exceed the limit, of those that are numbers; NaN where none is."""
-    known = samples[np.isfinite(samples)]
-    return float((known > limit).mean()) if known.size else float("nan")
+    return resampled(len(label), figure, rounds=rounds, seed=seed)
 
 
 def _is_known(probability: Floats) -> bool:
@@ -141,14 +94,6 @@ def _cells(label: Floats, probability: Floats) -> tuple[npt.NDArray[np.int64], i
     """
     distinct, place = np.unique(-probability, return_inverse=True)
     return place.astype(np.int64) + len(distinct) * (label > 0), len(distinct)
-
-
-def _resamples(rows: int, rounds: int, seed: int) -> Iterator[npt.NDArray[np.int32]]:
-    """Yield the row numbers of all resamples, [some, rows] at a time."""
-    random = np.random.default_rng(seed)
-    at_once = max(1, _DRAWS_AT_ONCE // rows)
-    for start in range(0, rounds, at_once):
-        yield random.integers(0, rows, size=(min(at_once, rounds - start), rows), dtype=np.int32)
 
 
 def _average_precisions(counts: Integers) -> npt.NDArray[np.float64]:

@@ -7,10 +7,7 @@ pooled calibration as if that were the evidence of `prior_rows` rows of their ow
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-
-from factory.training.weights import Weights
 
 Floats = NDArray[np.float64]
 
@@ -52,16 +49,6 @@ def fit_platt(
         return Platt(float(point[0]), float(point[1]))
     shift = _minimum_shift(_LEAST_SCALE * z, target)
     return Platt(_LEAST_SCALE, shift)
-
-
-def calibrated(weights: Weights, platt: Platt) -> dict[str, torch.Tensor]:
-    """Return the weights with this calibration put in."""
-    return {**weights, "scale": torch.tensor(platt.scale), "shift": torch.tensor(platt.shift)}
-
-
-def calibration_of(weights: Weights) -> Platt:
-    """Return the calibration that these weights carry."""
-    return Platt(float(weights["scale"]), float(weights["shift"]))
 
 
 def _minimum(z: Floats, target: Floats, point: Floats) -> Floats:

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.training.calibration import Platt, fit_platt
-from factory.training.predict import log_loss
+from factory.tasks.binary.platt import Platt, fit_platt
+from tests.factory.training.builders import log_loss
 
 
 def overconfident(count, seed=0):

@@ -1,0 +1,26 @@
+"""What a model's training saw of each feature, and what the gateway does with a row that lies beyond it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """The ranges that a release carries; without one a feature may have any value; unknown is never outside."""
+
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By feature: the lowest and the highest value of the training rows, both still inside."""
+    outside: Literal["tell", "abstain"] = "tell"
+    """A row outside is answered and told of, or not answered: `abstain`."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on a range that holds nothing, or is not finite."""
+        for feature, (low, high) in self.ranges.items():
+            if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+                raise ValueError(f"range [{low}, {high}] of {feature!r}: expected two finite numbers, the lower first")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {"ranges": {name: list(ends) for name, ends in self.ranges.items()}, "outside": self.outside}
