@@ -66,7 +66,7 @@ def _gates(plan: Plan) -> str:
 
 def _split(plan: Plan) -> str:
     if plan.by_time:
-        why = "The newest fifth of the rows is the holdout, those before it choose threshold and calibration."
+        why = "The newest rows are the holdout; those before them choose threshold, calibration, when to stop."
     elif plan.profile.entity:
         why = "By a hash of the entity: no entity is both learnt from and judged on."
     else:

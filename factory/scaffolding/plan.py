@@ -17,6 +17,8 @@ ONLY_SITE = "all"
 ONLY_SITE_COLUMN = "only_site"
 ROW_NUMBER = "row_number"
 HOLDOUT_SHARE, VALIDATION_SHARE = 0.2, 0.2
+SMALL_ROWS, SMALL_HOLDOUT_SHARE, SMALL_VALIDATION_SHARE = 1_000, 0.25, 0.33
+"""A small table gives a larger share of itself: a task needs some thirty rows to fit an interval or a threshold."""
 _LEAST_DAYS = 5
 _MIN_ROWS = 50
 _STEPS = 600
@@ -121,16 +123,23 @@ def _as_of(profile: Profile, today: date) -> date:
 
 def _split(profile: Profile, as_of: date) -> dict[str, Any]:
     """Return a split by time where the table's span allows one, by a hash of key or entity elsewhere."""
+    held, validates = _shares(profile)
     if profile.order and profile.order.days:
         first = min(profile.order.days)
-        validation, holdout = profile.order.day_at(0.65), profile.order.day_at(0.8)
+        validation, holdout = profile.order.day_at((1 - held) * (1 - validates)), profile.order.day_at(1 - held)
         if (as_of - first).days >= _LEAST_DAYS and first < validation < holdout < as_of:
             return {
                 "holdout_days": (as_of - holdout).days,
                 "validation_days": (holdout - validation).days,
                 "train_days": (validation - first).days + 1,
             }
-    return {"holdout_share": HOLDOUT_SHARE, "validation_share": VALIDATION_SHARE}
+    return {"holdout_share": held, "validation_share": validates}
+
+
+def _shares(profile: Profile) -> tuple[float, float]:
+    """Return the share held out of all rows, and of the rest the share that validates."""
+    small = profile.columns[profile.target].known < SMALL_ROWS
+    return (SMALL_HOLDOUT_SHARE, SMALL_VALIDATION_SHARE) if small else (HOLDOUT_SHARE, VALIDATION_SHARE)
 
 
 def task_of(plan: Plan) -> dict[str, Any]:
@@ -172,7 +181,7 @@ def gates_of(plan: Plan) -> dict[str, Any]:
     target = profile.columns[profile.target].counts
     known = target.rows - target.nulls
     sites = max(1, len(profile.labelled)) if profile.site else 1
-    held_out = HOLDOUT_SHARE * known / sites
+    held_out = _shares(profile)[0] * known / sites
     gates: dict[str, Any] = {"min_rows": max(5, min(_MIN_ROWS, int(held_out * 0.5))), "min_contract_share": 0.95}
     values = target.values or {}
     if profile.task.kind == "binary":
@@ -190,7 +199,8 @@ def gates_of(plan: Plan) -> dict[str, Any]:
 def recipe_of(plan: Plan) -> dict[str, Any]:
     """Return the network's schedule: a small table is passed more often, in smaller batches, for as many steps."""
     target = plan.profile.columns[plan.profile.target].counts
-    rows = (1 - HOLDOUT_SHARE) * (1 - VALIDATION_SHARE) * (target.rows - target.nulls)
+    held, validates = _shares(plan.profile)
+    rows = (1 - held) * (1 - validates) * (target.rows - target.nulls)
     batch = next((size for size in (16, 32, 64, 128) if rows < 32 * size), None)
     if batch is None:
         return {"kind": "table", "seed": 7}

@@ -55,6 +55,17 @@ class TableSource:
             if len(rows):
                 yield rows.select(list(table.columns))
 
+    def lacking(self) -> list[str]:
+        """Return a sentence on each table that is not where it should be."""
+        return [lack for lack in map(self._lack, self.tables.values()) if lack]
+
+    def _lack(self, at: TableAt) -> str:
+        try:
+            reader_of(place_of(at.at, self.root), at).schema()
+        except SourceError as error:
+            return str(error)
+        return ""
+
     def _at(self, table: Table) -> TableAt:
         if table.name not in self.tables:
             raise SourceError(f"table {table.name}: the source has no such table; it has {', '.join(self.tables)}")
