@@ -9,8 +9,10 @@ import unicodedata
 from collections.abc import Iterable
 
 LONGEST = 30
-RESERVED = frozenset({"site", "label", "decided_at", "rule", "query", "at", "row_number", "only_site", "name"})
-"""What the lake, the features and the quarantine call their own, and what generated code does."""
+_OURS = "site label decided_at rule query at row_number only_site name"
+_YAML = "yes no on off true false null"
+RESERVED = frozenset(f"{_OURS} {_YAML}".split())
+"""What the lake, the features and the quarantine call their own, and what YAML reads as no text."""
 
 
 def identifier(text: str) -> str:

@@ -59,7 +59,9 @@ def profiled(asked: Asked, root: Path) -> Profile:
     """Return what a table holds. Raises SourceError naming what is wrong, with near names where a name is."""
     read = _shaped(asked, root)
     line = {column.source_name: name for name, column in read.wanted.items()}
-    target, site, time, entity = (line.get(name, "") for name in (asked.target, asked.site, asked.time, asked.entity))
+    target, site, time, entity = (
+        line[name] if name else "" for name in (asked.target, asked.site, asked.time, asked.entity)
+    )
     order = TimeOrder(time=time, entity=entity) if time else None
     counting = Counting(list(read.wanted), site=site, target=target, order=order, keys=_keys(site, time, entity))
     for batch in read.batches():
@@ -165,9 +167,9 @@ def _decimal(reader: Reader, schema: Mapping[str, pl.DataType]) -> str:
 
 def _as_asked(name: str, shape: Shape, asked: Asked, reader: Reader, at: TableAt) -> Shape:
     """Return a column's shape as its role wants it: sites are texts, the time is moments."""
-    if name == asked.site:
+    if name and name == asked.site:
         return Shape(kind="String")
-    if name != asked.time:
+    if not name or name != asked.time:
         return shape
     if not shape.kind.startswith("Date"):
         raise SourceError(

@@ -13,11 +13,12 @@ import polars as pl
 from factory.profiling.association import missing_skill, targets_of
 from factory.profiling.naming import identifier
 from factory.profiling.profile import Column, Profile
-from factory.scaffolding.texts import python_text, python_value, said
+from factory.scaffolding.texts import python_text, python_value, said, width
 
 GROUPS = ("numbers", "flags", "categories", "moments", "texts", "gaps")
 MOST = 600
-_WIDTH = 120
+_WIDTH = 120 - len("        ,")
+"""A feature is one line."""
 _VALUES = 30
 _LONGEST_VALUE = 24
 _WORDS = 20
@@ -26,7 +27,7 @@ _STOP_TEXT = (
     "all und der die das mit für von ist ein eine nicht auf den dem des les une pour que dans"
 )
 _STOP_WORDS = frozenset(_STOP_TEXT.split())
-_WORD = r"[\p{L}]{3,18}"
+_WORD = r"[\p{L}]{3,14}"
 _WORD_SHARES = (0.02, 0.6)
 _GAP_SHARES = (0.01, 0.99)
 _GAP_SKILL, _GAP_SKILL_ROWS = 0.005, 5
@@ -47,7 +48,7 @@ def features_of(profile: Profile) -> tuple[Feature, ...]:
     taken = {"site", "label", "decided_at", *profile.key, profile.entity, profile.target}
     found: list[Feature] = []
     for feature in (*_of_columns(profile), *_of_gaps(profile)):
-        if feature.name not in taken:
+        if feature.name not in taken and width(feature.code) <= _WIDTH:
             taken.add(feature.name)
             found.append(feature)
     order = {group: place for place, group in enumerate(GROUPS)}
@@ -114,7 +115,7 @@ def _category(column: Column, profile: Profile) -> Iterator[Feature]:
         if value and len(python_text(value)) <= _LONGEST_VALUE + 2 and counted[raw] > 1:
             name = _short(f"{column.name}_is_{identifier(str(value)).lower() or f'value_{place}'}", 44)
             code = _alias(f"({_col(column)} == {python_value(value)})", name)
-            if len(code) > _WIDTH - 12:
+            if width(code) > _WIDTH:
                 name = f"{column.name}_is_value_{place}"
                 code = _alias(f"({_col(column)} == {python_value(value)})", name)
             yield Feature(
@@ -159,12 +160,11 @@ def _text(column: Column, profile: Profile) -> Iterator[Feature]:
     )
     for place, word in enumerate(common_words(profile.sample[name]), 1):
         feature = f"{name}_has_{identifier(word).lower() or f'word_{place}'}"
-        yield Feature(
-            group="texts",
-            name=feature,
-            code=f"has_word({python_text(name)}, {python_text(word)}).alias({python_text(feature)})",
-            sentence=f"{_said(column)}: 1 where it has the word {said(word)}.",
-        )
+        code = f"has_word({python_text(name)}, {python_text(word)})"
+        if width(_alias(code, feature)) > _WIDTH:
+            feature = f"{name}_word_{place}"
+        sentence = f"{_said(column)}: 1 where it has the word {said(word)}."
+        yield Feature(group="texts", name=feature, code=_alias(code, feature), sentence=sentence)
 
 
 def common_words(texts: pl.Series) -> list[str]:

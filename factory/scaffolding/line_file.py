@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import yaml
-
 from factory.scaffolding.plan import ONLY_SITE, ROW_NUMBER, Plan, gates_of, recipe_of, task_of, value_of
 from factory.scaffolding.texts import said, yaml_value
 
@@ -119,13 +117,13 @@ def source_arguments(plan: Plan) -> dict[str, Any]:
 
 
 def _tables(plan: Plan) -> str:
-    columns = yaml.safe_dump(plan.columns, default_flow_style=True, width=100, sort_keys=False).splitlines()
+    columns = [f"{name}: {yaml_value(kind)}" for name, kind in plan.columns.items()]
     return "\n".join(
         [
             "  tables:",
             f"    {plan.table}:",
             "      columns:",
-            *(f"        {line}" for line in columns),
+            *(f"        {line}" for line in _wrapped(columns)),
             f"      key: {yaml_value(list(plan.key))}",
             f"      cursor: {yaml_value(plan.cursor)}",
             f"      site: {plan.site_column}",
@@ -148,3 +146,14 @@ def _features(plan: Plan) -> str:
             *(f"      {feature.name}: {yaml_value(feature.sentence)}" for feature in plan.features),
         ]
     )
+
+
+def _wrapped(entries: list[str], longest: int = 108) -> list[str]:
+    """Return a YAML mapping in braces, broken between entries into lines of bounded length."""
+    lines = [""]
+    for entry in entries:
+        if len(lines[-1]) + len(entry) > longest and lines[-1]:
+            lines.append("")
+        lines[-1] += f"{entry}, "
+    inner = "\n ".join(line.rstrip() for line in lines).removesuffix(",")
+    return f"{{{inner}}}".splitlines()

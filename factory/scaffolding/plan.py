@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from factory.errors import SourceError
-from factory.profiling.naming import identifier
+from factory.profiling.naming import RESERVED, identifier
 from factory.profiling.profile import Profile
 from factory.scaffolding.features import Feature, features_of
 from factory.tables.place import Place
@@ -99,7 +99,7 @@ def planned(name: str, place: Place, profile: Profile, today: date) -> Plan:
     table = identifier(place.name).lower().strip("_") or "rows"
     return Plan(
         name=name,
-        table=table if table[0].isalpha() else f"table_{table}",
+        table=table if table[0].isalpha() and table not in RESERVED else f"table_{table}",
         profile=profile,
         features=features,
         as_of=as_of,

@@ -28,10 +28,11 @@ def typed(raw: pl.DataFrame, wanted: Mapping[str, Wanted], at: TableAt, table: s
     if at.missing:
         stands_for_none = cs.string().is_in(list(at.missing))
         raw = raw.with_columns(pl.when(stands_for_none).then(None).otherwise(cs.string()).name.keep())
+    schema = raw.schema
     made = raw.select(
         pl.lit(None, type_named(column.kind)).alias(name)
-        if raw.schema[column.source_name] == pl.Null
-        else value_of(raw.schema[column.source_name], column, at).alias(name)
+        if schema[column.source_name] == pl.Null
+        else value_of(schema[column.source_name], column, at).alias(name)
         for name, column in wanted.items()
     )
     for name, column in wanted.items():
