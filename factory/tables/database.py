@@ -54,14 +54,12 @@ class DatabaseReader:
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
         url = self._url()
-        engine = sa.create_engine(url, hide_parameters=True)
         try:
+            engine = sa.create_engine(url, hide_parameters=True, poolclass=sa.NullPool)
             with engine.connect() as connection:
                 yield connection
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise SourceError(f"table {self.place.table}: {_without_password(error, url)}") from None
-        finally:
-            engine.dispose()
 
     def _url(self) -> sa.URL:
         text = self.place.at

@@ -18,6 +18,7 @@ from factory.errors import SourceError
 
 Kind = Literal["csv", "parquet", "delta", "sql"]
 ENVIRONMENT = "env:"
+_SECRETS = frozenset({"password", "passwd", "pwd", "token", "access_token", "secret", "sslpassword"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ def _database(at: str, table: str, root: Path) -> Place:
         url = make_url(at)
     except ArgumentError as error:
         raise SourceError(f"the database of table {table!r} is no SQLAlchemy URL; write it as dialect://…") from error
-    if url.password:
+    if url.password or _SECRETS & {name.lower() for name in url.query}:
         raise SourceError(
             f"the URL of table {table!r} has a password in it, which must not be written into a line's file: put the "
             f"whole URL into an environment variable, such as TABLE_URL, and say env:TABLE_URL::{table}"
