@@ -52,7 +52,7 @@ def features_of(profile: Profile) -> tuple[Feature, ...]:
             taken.add(feature.name)
             found.append(feature)
     order = {group: place for place, group in enumerate(GROUPS)}
-    return tuple(sorted(found[:MOST], key=lambda feature: order[feature.group]))
+    return tuple(sorted(found, key=lambda feature: order[feature.group])[:MOST])
 
 
 def usable(profile: Profile) -> list[Column]:
