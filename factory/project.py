@@ -43,11 +43,7 @@ class Project:
     @classmethod
     def found(cls, home: Path) -> "Project":
         """Return the project around the working folder, or around this library's checkout; raises LineError."""
-        here = Path.cwd()
-        for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
-            if (folder / "definitions.py").is_file() and (folder / "lines").is_dir():
-                return cls(root=folder, home=home.resolve())
-        raise LineError(f"no project at {here} or above it: a project has definitions.py and lines/; change into one")
+        return cls(root=project_root(), home=home.resolve())
 
     def launch(self, words: Sequence[str], show: Callable[[Mapping[str, Any]], None]) -> int:
         """Run `definitions.py` with the words, hand each event it reports to `show`, and return its exit code.
@@ -113,6 +109,15 @@ class Project:
         dagster = self.home / "dagster"
         prepare_orchestrator(dagster)
         os.environ.update(FACTORY_HOME=str(self.home), DAGSTER_HOME=str(dagster))
+
+
+def project_root() -> Path:
+    """Return the project's folder around the working folder, or around this library's checkout; raises LineError."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
+        if (folder / "definitions.py").is_file() and (folder / "lines").is_dir():
+            return folder
+    raise LineError(f"no project at {here} or above it: a project has definitions.py and lines/; change into one")
 
 
 @contextmanager
