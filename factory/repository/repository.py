@@ -161,7 +161,7 @@ class ModelRepository:
 
         Raises ModelRefused where it may not be loaded.
         """
-        for sequence in reversed(self._sequences(model)):
+        for sequence in reversed(self.sequences(model)):
             if self.manifest(model, sequence).digest == digest:
                 return self.released(model, sequence, key)
         return None
