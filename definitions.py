@@ -64,6 +64,8 @@ def resources() -> dict[str, dg.ConfigurableResource]:
             tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{here / 'mlflow.db'}",
             locks=str(here / "locks"),
             artifact_root=str(here / "artifacts"),  # a tracking server keeps its own
+            history=str(here / "history"),
+            key_folder=str(here / "keys"),
         ),
         "store": ModelStore(root=str(here / "models"), key_folder=str(here / "keys")),
         "docs": DataDocs(root=str(here / "docs")),

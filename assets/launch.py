@@ -16,11 +16,11 @@ from assets.stage_config import moment
 from assets.stopping import LAUNCH, bury_dead_runs, living, record_canceled, undisturbed
 from assets.tail import Tail, Tally, emit
 from factory.errors import FactoryError, LineError, NameRefused
+from factory.file_lock import held_lock
 from factory.journal import Journal
 from factory.names import LINE_SITE, checked_name
 from factory.project import prepare_orchestrator
 from factory.stages import checked_stage, comes_before
-from resources.file_lock import held_lock
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 LAST_ASSET = {"references": "clean", "data": "features", "base_model": "base_model", "models": "report"}

@@ -14,7 +14,7 @@ from assets.base_stages import BASELINE
 from assets.stage_tools import Tools
 from assets.walk import Figures
 from factory.candidate import Candidate
-from factory.errors import ModelRefused, TableMissing
+from factory.errors import ModelRefused, ReleaseRefused, TableMissing
 from factory.isolation import Isolated, one_by_one, together
 from factory.journal import Entry, fingerprint
 from factory.lake import SITE
@@ -25,10 +25,11 @@ from factory.verdict import Verdict
 from resources.model_store import ModelStore
 
 if TYPE_CHECKING:
+    from factory.history import Record
     from factory.judging import Exhibits
     from factory.repository import Released
 
-VERDICT = "verdict"
+VERDICT, RELEASE = "verdict", "release"
 
 
 class ModelStages:
@@ -183,18 +184,33 @@ class ModelStages:
     def _release(self, site: str) -> Figures:
         verdict = Verdict.from_dict(self.entry(VERDICT, site).figures["verdict"])
         repository, model = self.store.repository(), model_name(self.line.name, site)
-        before = repository.marker(model)
-        if verdict.passed:
+        before, standing = repository.marker(model), repository.standing(model, self.store.key().public_key())
+        obstacle = standing.obstacle(verdict.digest)
+        if standing.hold:
+            self._settle(site, standing.hold)
+        if verdict.passed and not obstacle:
             self._promote(site, verdict)
         now = repository.current(model)
         return {
             "passed": verdict.passed,
             "reasons": list(verdict.reasons),
+            "held_back": obstacle if verdict.passed else None,
             "serving_version": now.version if now else None,
             "serving_digest": now.digest if now else None,
             "since": now.released_at if now else None,
             "changed": repository.marker(model) != before,
         }
+
+    def _settle(self, site: str, hold: "Record") -> None:
+        """Make what a rollback went back to the registry's champion too: it may have been down at the time."""
+        repository, model = self.store.repository(), model_name(self.line.name, site)
+        try:
+            back = repository.manifest(model, int(hold.release or 0))
+            self.tools.registry.promote(model, back.version, back.verdict, by=f"rollback by {hold.actor}")
+        except (ModelRefused, ReleaseRefused) as error:
+            self.tools.warn(
+                f"{RELEASE}: {site} serves release {hold.release}, but not as the registry's champion: {error}"
+            )
 
     def _promote(self, site: str, verdict: Verdict) -> None:
         """Make the candidate champion in the registry, and only then what the gateway serves."""

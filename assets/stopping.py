@@ -6,6 +6,7 @@ Everything the stages write is whole or absent, so nothing is undone here: the s
 import fcntl
 import signal
 import socket
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -66,12 +67,23 @@ class StopRequests:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let SIGINT and SIGTERM wait for the end of the block: it makes what must not be left half made."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    """Let SIGINT and SIGTERM wait for the end of the block: it makes what must not be left half made.
+
+    Blocking them would hold for one thread alone, and any thread may be given them. Elsewhere than in the main thread,
+    where Python runs no handlers, there is nothing to do.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    before = {number: signal.signal(number, lambda got, _: waiting.append(got)) for number in SIGNALS}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for first in waiting[:1]:
+            signal.raise_signal(first)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The command line: `factory run`, `status`, `serve`, `ui`, `site add`, `fetch`, `demo`, `doctor`.
+"""The command line: `factory run`, `new line`, `status`, `serve`, `ui`, `fetch`, `demo`, `doctor`, a site's commands.
 
 Commands that run stages call `definitions.py` of the project as a process of its own and show what it reports, so that
 this library needs no orchestrator to be imported and every run is in the orchestrator's UI too.
@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from factory import site_commands
+from factory.new import app as new_app
 from factory.project import Project
 from factory.stages import STAGES, checked_stage
 
@@ -19,9 +21,15 @@ app = typer.Typer(
 )
 site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
 app.add_typer(site_app, name="site")
+app.add_typer(new_app, name="new")
+key_app = typer.Typer(no_args_is_help=True, help="The gateway's API keys; a running gateway follows at once.")
+app.add_typer(key_app, name="key")
+for command in (site_commands.history, site_commands.rollback, site_commands.allow, site_commands.approve):
+    app.command()(command)
 
 Home = Annotated[Path, typer.Option("--home", envvar="FACTORY_HOME", help="Folder of everything the factory keeps.")]
 DEFAULT_HOME = Path(".factory")
+KEY_FILE = Path("keys", "gateway.json")
 DEMO_LINE = "departure_delay"
 DEMO_SITE = "UA"
 
@@ -80,12 +88,25 @@ def status(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    grpc_port: Annotated[int | None, typer.Option(help="Port for gRPC; none when left out.")] = None,
+    tls: Annotated[tuple[Path, Path] | None, typer.Option(help="Certificate and private key, PEM.")] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Serve every released site model over the Open Inference Protocol v2."""
+    from factory.gateway.server import Settings
     from factory.gateway.server import serve as serve_models
+    from factory.gateway.tls import Tls
 
-    serve_models(home.resolve() / "models", home.resolve() / "keys" / "release.pub", host, port)
+    home = home.resolve()
+    settings = Settings(
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        tls=Tls(certificate=tls[0], key=tls[1]) if tls else None,
+        keys=home / KEY_FILE,
+        records=home / "predictions",
+    )
+    serve_models(home / "models", home / "keys" / "release.pub", settings)
 
 
 @app.command()
@@ -110,6 +131,41 @@ def add_site(line: str, site: str, home: Home = DEFAULT_HOME) -> None:
     from factory.names import checked_name
 
     raise typer.Exit(_show(home, "add-sites", line, f"--sites={checked_name(site)}"))
+
+
+@key_app.command("add")
+def add_key(
+    name: str,
+    lines: Annotated[str, typer.Option(help="Comma-separated; all when left out.")] = "",
+    sites: Annotated[str, typer.Option(help="Comma-separated; all when left out.")] = "",
+    rows_per_s: Annotated[float, typer.Option(help="Rows a second; 0 for no limit.")] = 0.0,
+    manage: Annotated[bool, typer.Option("--manage", help="May load and unload models.")] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Make a key, or a new one in the place of an old one, and print it: it is kept nowhere."""
+    from factory.gateway import key_file
+
+    opens = {"lines": lines.split(",") if lines else None, "sites": sites.split(",") if sites else None}
+    typer.echo(key_file.add_key(home.resolve() / KEY_FILE, name, **opens, rows_per_s=rows_per_s, manage=manage))
+
+
+@key_app.command("remove")
+def remove_key(name: str, home: Home = DEFAULT_HOME) -> None:
+    """Let a key count no longer."""
+    from factory.gateway import key_file
+
+    key_file.remove_key(home.resolve() / KEY_FILE, name)
+
+
+@key_app.command("list")
+def list_keys(home: Home = DEFAULT_HOME) -> None:
+    """List the keys' names and what each opens."""
+    from factory.gateway import key_file
+
+    place = home.resolve() / KEY_FILE
+    for key in key_file.read_keys(place) if place.exists() else ():
+        opens = f"{','.join(key.lines or ['all lines'])}: {','.join(key.sites or ['all sites'])}"
+        typer.echo(f"{key.name}\t{opens}\t{key.rows_per_s:g} rows/s\t{'manages' if key.manage else ''}")
 
 
 @app.command()

@@ -12,8 +12,11 @@ FactoryError
 │   ├── SiteBusy             another run wrote the same site meanwhile
 │   └── RowsUnaccounted      raw != clean + quarantine + superseded
 ├── TrainingError            the data cannot train a model
-├── ReleaseRefused           no passing verdict for exactly this digest
-├── RequestRefused           a request the gateway cannot serve (factory/gateway/protocol.py)
+├── ReleaseRefused           no passing verdict for exactly this digest, a rollback holds, or an approval is missing
+├── HistoryError             a site's history could not be read or written
+├── RequestRefused           a request the gateway cannot serve (factory/gateway/refusal.py)
+├── TlsRefused               a certificate or its key that the gateway cannot use
+├── KeyRefused               a file of API keys that is none, or a key that is not in it
 └── ModelRefused             a model file that must not be loaded: digest, signature or verdict do not fit
 """
 
@@ -67,8 +70,20 @@ class TrainingError(FactoryError):
 
 
 class ReleaseRefused(FactoryError):
-    """A model has no passing verdict for exactly its digest, so it may be neither promoted nor released."""
+    """A model may be neither promoted nor released: no passing verdict for exactly its digest, or people said no."""
+
+
+class HistoryError(FactoryError):
+    """A site's history could not be read or written; what was to be put on record was not done."""
 
 
 class ModelRefused(FactoryError):
     """A model file must not be loaded: its digest, its signature or its verdict do not fit."""
+
+
+class KeyRefused(FactoryError):
+    """A file is no file of API keys, or a key that should be in it is not."""
+
+
+class TlsRefused(FactoryError):
+    """A certificate and its private key cannot be used: missing, no PEM, or not of one another."""

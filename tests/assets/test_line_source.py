@@ -11,7 +11,9 @@ import pytest
 from assets.line_file import LineFile, SourceSection
 from assets.line_source import LineSource
 from factory.errors import LineError
+from tests.factory.web import serving
 from tests.toy.line import FILE, toy_line
+from tests.toy.remote import PACKED
 
 ROOT = Path(__file__).resolve().parents[2]
 FLEETS = "lines.turbofan_rul.source:CmapssFiles"
@@ -45,6 +47,16 @@ def test_wrong_arguments_are_told_with_file_and_line():
 def test_a_source_with_nothing_to_fetch_says_so():
     with pytest.raises(LineError, match="has nothing to fetch; all it needs is there"):
         source("tests.toy.press_faults.presses:Presses").fetch(print)
+
+
+def test_a_source_that_can_fetch_brings_its_files_and_then_lacks_nothing(tmp_path):
+    with serving() as web:
+        remote = source("tests.toy.remote:RemoteParts", address=web.address)
+        remote.bind(tmp_path)
+        assert remote.lacking() == [f"{tmp_path / 'presses' / 'parts.csv'} is missing"]
+        web.files["/parts.zip"] = PACKED
+        assert remote.fetch(print) == ["parts.csv"]
+    assert remote.lacking() == []
 
 
 def test_a_package_that_is_not_installed_is_told():

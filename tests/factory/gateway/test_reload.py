@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from factory.errors import ModelRefused
-from factory.gateway.server import server
+from factory.errors import ModelRefused, ReleaseRefused
+from factory.gateway.server import Server, Settings
+from factory.history import Event
 from factory.signing import signing_key
 from tests.factory.gateway.builders import Shop, eventually, gateway, onnx_model, question, verdict
 
@@ -119,8 +120,13 @@ def test_a_model_tampered_with_before_the_start_is_not_served_and_the_others_are
 
 
 def test_a_release_signed_by_a_stranger_is_refused_and_the_old_one_stays(shop, tmp_path):
+    key = signing_key(tmp_path / "stranger")
     with gateway(shop) as client:
-        shop.release(NEW, version=2, key=signing_key(tmp_path / "stranger"))
+        with pytest.raises(ReleaseRefused, match="its history was changed"):  # for the stranger's key it was
+            shop.release(NEW, version=2, key=key)
+        allowance = Event(kind="allowance", actor="a stranger", reason="let me in")
+        shop.repository.site_history.append("toy.UA", allowance, key)
+        shop.release(NEW, version=2, key=key)
         eventually(lambda: refused(client))
         assert version(client) == 1
 
@@ -176,7 +182,7 @@ def test_the_gateway_needs_the_public_key_alone(shop):
         assert version(client) == 1
     shutil.rmtree(shop.home / "keys")
     with pytest.raises(ModelRefused, match=r"release\.pub"):
-        server(shop.home / "models", shop.public)
+        Server(shop.home / "models", shop.public, Settings())
 
 
 def test_the_command_serves_on_the_loopback_and_ends_when_told_to(shop):
@@ -184,8 +190,8 @@ def test_the_command_serves_on_the_loopback_and_ends_when_told_to(shop):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     code = (
-        "import sys; from pathlib import Path; from factory.gateway.server import serve; "
-        "serve(Path(sys.argv[1]), Path(sys.argv[2]), port=int(sys.argv[3]))"
+        "import sys; from pathlib import Path; from factory.gateway.server import Settings, serve; "
+        "serve(Path(sys.argv[1]), Path(sys.argv[2]), Settings(port=int(sys.argv[3])))"
     )
     words = [sys.executable, "-c", code, str(shop.home / "models"), str(shop.public), str(port)]
     with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
