@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TOLD = 5
 """So many of the most important columns a site tells the line's page and the orchestrator."""
 REPORT = "report"
-STAGES = ("clean", "features", "site_model", VERDICT, "release", REPORT)
+STAGES = ("clean", "features", "base_model", "site_model", VERDICT, "release", REPORT)
 
 
 class ReportStages:
@@ -71,7 +71,15 @@ class ReportStages:
     def _entries(self, site: str) -> dict[str, Entry]:
         """Return what each stage last did for the site, and the base model's entry."""
         found = {stage: entries[site] for stage, entries in self.known.items() if site in entries}
-        return {**found, "base_model": self.models.entry("base_model", LINE_SITE)}
+        return {**found, "base_model": self._entry("base_model", LINE_SITE)}
+
+    def _entry(self, stage: str, site: str) -> Entry:
+        return self.known[stage].get(site) or self.models.entry(stage, site)
+
+    @functools.cached_property
+    def base_file(self) -> bytes:
+        """The base model's file, which every site's own is compared with."""
+        return self.tools.registry.onnx(*registered_version(self.line.name, self._entry("base_model", LINE_SITE)))
 
     def _serving(self, site: str) -> "Serving | None":
         from factory.report.facts import Serving
@@ -105,7 +113,7 @@ class ReportStages:
         from factory.training.onnx_export import onnx_answer
 
         rows = samples(self.line, parts.holdout, parts.rows)
-        figures = self.models.entry(VERDICT, site).figures
+        figures = self._entry(VERDICT, site).figures
         files = self._files(site, figures.get("rival"))
         answers = {role: onnx_answer(content, rows.features) for role, content in files.items()}
         answers["baseline"] = self.models.baseline(parts.holdout)
@@ -117,8 +125,8 @@ class ReportStages:
     def _files(self, site: str, rival: str | None) -> dict[str, bytes]:
         """Return the candidate's file, the base model's if it is another, and that of the champion it was judged by."""
         registry = self.tools.registry
-        candidate = registry.onnx(*registered_version(self.line.name, self.models.entry("site_model", site)))
-        base = registry.onnx(*registered_version(self.line.name, self.models.entry("base_model", LINE_SITE)))
+        candidate = registry.onnx(*registered_version(self.line.name, self._entry("site_model", site)))
+        base = self.base_file
         before = self._released(site, rival) if rival else None
         found = {"candidate": candidate, "base": base if base != candidate else None, "champion": before}
         return {role: content for role, content in found.items() if content is not None}
@@ -140,7 +148,7 @@ class ReportStages:
         told = {site: entry.figures for site, entry in self.known[REPORT].items()} | dict(new)
         sites = sorted({site for entries in self.known.values() for site in entries} - {LINE_SITE})
         lines = [self._site_line(site, told.get(site, {})) for site in sites]
-        base = self.models.entry("base_model", LINE_SITE)
+        base = self._entry("base_model", LINE_SITE)
         facts = line_facts(self.line, lines, base)
         mark = fingerprint([[str(line) for line in lines], base.fingerprint, self.looks])
         place = self.shelf.place(LINE_SITE)
