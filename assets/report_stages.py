@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from factory.report.facts import Serving, Shown, SiteLine
     from factory.report.shelf import Shelf
 
-TOLD = 5
-"""So many of the most important columns a site tells the line's page and the orchestrator."""
 REPORT = "report"
 STAGES = ("clean", "features", "base_model", "site_model", VERDICT, "release", REPORT)
 
@@ -167,7 +165,7 @@ def _told(shown: "Shown") -> Figures:
     money = shown.money.get("candidate")
     known = money is not None and math.isfinite(money.low)
     return {
-        "importance": {one.column: one.worsens for one in shown.importances[:TOLD]},
+        "importance": {one.column: one.worsens for one in shown.importances},
         "value_low": money.low if money and known else None,
         "value_high": money.high if money and known else None,
     }
