@@ -17,7 +17,7 @@ def show_status(found: Mapping[str, Any], line: str | None = None) -> None:
     """Print a table of sites for each line."""
     lines = {name: what for name, what in found["lines"].items() if line in (None, name)}
     if not lines:
-        console.print("Nothing has run yet here: try `factory demo`.")
+        console.print("Nothing has run yet here: try `make demo`, or `factory run LINE`.")
     for name, what in lines.items():
         console.print(_site_table(name, what["sites"]))
         _print_refusals(what["sites"])
