@@ -51,7 +51,7 @@ def shown(judged: Holdout, samples: Samples, answer: Callable[[Rows], Rows], col
     enough = judged.enough
     found = importances(judged.task, answer, samples.features, judged.label, columns) if enough else []
     now = samples.features if samples.features.ndim == 2 else samples.features[:, -1, :]
-    chosen = [(one.column, columns.index(one.column)) for one in found[:SLICED]]
+    chosen = [(one.column, columns.index(one.column)) for one in found[:SLICED] if one.worsens > 0]
     return Shown(
         headline={role: judged.headline(role) for role in judged.models} if len(judged.label) else {},
         money={role: judged.money(role) for role in judged.models} if len(judged.label) else {},

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from factory.report import panels
+from factory.report import line_panels, panels
 from factory.report.facts import LineFacts, SiteLine
 from factory.report.numbers import UNKNOWN, figure, whole, words
 from factory.report.rendering import page
@@ -41,10 +41,10 @@ def line_page(facts: LineFacts, mark: str) -> str:
     """Return the page."""
     headline = facts.line.task.headline
     pictures = panels.present(
-        panels.line_headline(facts),
-        panels.line_money(facts),
-        panels.line_importance(facts),
-        panels.line_quarantine(facts),
+        line_panels.headline(facts),
+        line_panels.money(facts),
+        line_panels.importance(facts),
+        line_panels.quarantine(facts),
         panels.training("The base model, on all sites", facts.base_epochs, facts.base_why),
     )
     return page(

@@ -3,6 +3,7 @@
 import math
 
 UNKNOWN = "—"
+SPACE = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 Number = float | int | None
 
@@ -40,16 +41,16 @@ def brief(value: Number) -> str:
 
 
 def percent(value: Number) -> str:
-    """Return a share as a percentage: 34 %, 4.2 %, 99.97 %."""
+    """Return a share as a percentage: 34 %, 4.2 %, 99.97 %; no line breaks before the sign."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
     places = 0 if value in (0, 1) or 0.1 <= abs(value) <= 0.99 else 1 if abs(value) < 0.1 else 2
-    return f"{value * 100:.{places}f} %".replace("-", MINUS)
+    return f"{value * 100:.{places}f}{SPACE}%".replace("-", MINUS)
 
 
 def eur(value: Number) -> str:
     """Return an amount of money in whole euros."""
-    return f"{whole(value)} EUR" if known(value) else UNKNOWN
+    return f"{whole(value)}{SPACE}EUR" if known(value) else UNKNOWN
 
 
 def signed(value: Number) -> str:

@@ -1,13 +1,13 @@
-"""The pictures that every page has, whatever its task: training, models side by side, money, slices, importance."""
+"""The pictures that every site's page has, whatever its task: training, models side by side, money, weak spots."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
 
-from factory.report.facts import Epochs, LineFacts, SiteFacts
+from factory.report.facts import Epochs, SiteFacts
 from factory.report.holdout import ROLES
-from factory.report.numbers import UNKNOWN, eur, figure, percent, signed, whole, words
+from factory.report.numbers import figure, percent, signed, whole, words
 from factory.report.pictures import Bars, Dots, Mark, Picture, Plane, Row, Series
 from factory.report.slices import Slice, worst
 from factory.resampling import Interval
@@ -130,20 +130,31 @@ def _model_rows(
 
 def importance(facts: SiteFacts) -> Dots | None:
     """Return the most important columns; None where nothing could be measured."""
-    found = facts.shown.importances[:MOST_IMPORTANT]
+    found, described = facts.shown.importances[:MOST_IMPORTANT], facts.line.features.columns
     if not found:
         return None
     rows = [
-        Row(name=one.column, value=one.worsens, low=one.least, high=one.most, accent=place < 3)
+        Row(
+            name=one.column,
+            value=one.worsens,
+            low=one.least,
+            high=one.most,
+            accent=place < 3,
+            hint=described.get(one.column, ""),
+        )
         for place, one in enumerate(found)
     ]
     says = (
         f"By how much {words(facts.line.task.headline)} worsens when a column is shuffled, the served file answering. "
-        f"{found[0].column} matters most."
+        f"{found[0].column} matters most{_as_described(described.get(found[0].column, ''))}."
     )
     return Dots(
         title="What does it look at?", says=says, rows=rows, form="signed", reference=Mark(at=0.0, text="no matter")
     )
+
+
+def _as_described(words_: str) -> str:
+    return f": {words_.rstrip('.')}" if words_ else ""
 
 
 def slice_pictures(facts: SiteFacts) -> list[Dots]:
@@ -171,88 +182,6 @@ def _slices(task: Task, column: str, parts: Sequence[Slice], overall: float | No
     ]
     reference = Mark(at=overall, text="all rows") if overall is not None else None
     return Dots(title=f"By {column}", says=worst(task, parts, overall), rows=rows, reference=reference)
-
-
-def line_headline(facts: LineFacts) -> Dots | None:
-    """Return every judged site's headline beside its baseline's."""
-    headline = facts.line.task.headline
-    rows = []
-    for site in facts.sites:
-        figures = site.verdict.figures if site.verdict else {}
-        value, low, high = (figures.get(name) for name in (headline, f"{headline}_low", f"{headline}_high"))
-        if isinstance(value, int | float):
-            rows.append(
-                Row(
-                    name=site.site,
-                    value=float(value),
-                    low=float(low) if isinstance(low, int | float) else None,
-                    high=float(high) if isinstance(high, int | float) else None,
-                    note=f"{figure(float(value))} ({signed_change(figures)})",
-                    accent=site.serving is not None,
-                )
-            )
-    better = "Greater" if facts.line.task.greater_is_better else "Smaller"
-    says = f"{better} is better; in colour what serves. In brackets the change against the site's baseline."
-    return Dots(title=f"How good is each site? {words(headline)}", says=says, rows=rows) if rows else None
-
-
-def signed_change(figures: Mapping[str, object]) -> str:
-    """Return the headline's change against the baseline."""
-    change = figures.get("change_vs_baseline")
-    return signed(change) if isinstance(change, float) else UNKNOWN
-
-
-def line_money(facts: LineFacts) -> Dots | None:
-    """Return what every judged site's decisions are worth."""
-    rows = []
-    for site in facts.sites:
-        value = site.verdict.figures.get("value_eur") if site.verdict else None
-        if isinstance(value, int | float):
-            rows.append(
-                Row(
-                    name=site.site,
-                    value=float(value),
-                    low=site.value_low,
-                    high=site.value_high,
-                    note=whole(value),
-                    accent=site.serving is not None,
-                )
-            )
-    rows.sort(key=lambda row: -(row.value or 0.0))
-    total = sum(row.value or 0.0 for row in rows if row.accent)
-    says = f"EUR on the rows held out, above deciding without a model; {eur(total)} at the sites that serve."
-    return Dots(title="What is each site worth?", says=says, rows=rows, form="brief") if rows else None
-
-
-def line_importance(facts: LineFacts) -> Dots | None:
-    """Return the columns that matter most over the sites: the mean over those that tell, with least and most."""
-    told: dict[str, list[float]] = {}
-    for site in facts.sites:
-        for column, worsens in site.importances.items():
-            told.setdefault(column, []).append(worsens)
-    if not told:
-        return None
-    rows = [
-        Row(name=column, value=float(np.mean(found)), low=min(found), high=max(found), accent=place < 3)
-        for place, (column, found) in enumerate(sorted(told.items(), key=lambda one: -float(np.mean(one[1]))))
-    ][:MOST_IMPORTANT]
-    headline = words(facts.line.task.headline)
-    says = f"By how much {headline} worsens when a column is shuffled: mean over the sites, and range."
-    return Dots(title="What do the models look at?", says=says, rows=rows, form="signed")
-
-
-def line_quarantine(facts: LineFacts) -> Bars | None:
-    """Return quarantined rows of all sites by broken rule; None where none waits."""
-    counted: dict[str, int] = {}
-    for site in facts.sites:
-        for rule, rows in site.broken.items():
-            counted[rule] = counted.get(rule, 0) + int(rows)
-    if not counted:
-        return None
-    waiting = sum(site.rows.get("quarantine", 0) for site in facts.sites)
-    most = max(facts.sites, key=lambda site: site.rows.get("quarantine", 0))
-    says = f"{whole(waiting)} rows of all sites wait there, most of them at {most.site}."
-    return rules_bars(sorted(counted.items(), key=lambda rule: -rule[1]), says)
 
 
 def present(*pictures: Picture | None) -> list[Picture]:

@@ -62,6 +62,8 @@ class Row:
     high: float | None = None
     note: str = ""
     accent: bool = False
+    hint: str = ""
+    """What the name stands for, told when pointed at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,3 +108,5 @@ class Gallery:
     says: str
     """How good the model is, as half a sentence for an operations manager: `off by 12.4 on average`."""
     pictures: tuple[Picture, ...]
+    caution: str = ""
+    """What to bear in mind when the headline is compared between parts of the rows, as a sentence."""

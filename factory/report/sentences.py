@@ -19,15 +19,7 @@ def of_site(facts: SiteFacts) -> str:
             f"{facts.site} goes on serving version {serving.version} of {serving.since[:10]}. "
             f"The new candidate was refused: {against}."
         )
-    return (
-        f"{facts.site} serves nothing: its candidate was refused because it is {against}."
-        if _is(against)
-        else (f"{facts.site} serves nothing. Its candidate was refused: {against}.")
-    )
-
-
-def _is(against: str) -> bool:
-    return against.startswith(("scored on", "better than"))
+    return f"{facts.site} serves nothing. Its candidate was refused: {against}."
 
 
 def _against(reasons: tuple[str, ...]) -> str:
@@ -68,15 +60,15 @@ def of_line(facts: LineFacts) -> str:
     serving = [site for site in sites if site.serving]
     refused = [site.site for site in sites if site.verdict and not site.verdict.passed]
     worth = sum(_number(site.verdict.figures.get("value_eur")) or 0.0 for site in serving if site.verdict)
-    told = f"{_count(len(serving), len(sites))} serve{'s' if len(serving) == 1 else ''} a model that passed its gates."
+    told = f"{_count(len(serving), len(sites))} serve{'s' if len(serving) < 2 else ''} a model that passed its gates."
     money = f" Their decisions on the rows held out are worth {eur(worth)}." if serving else ""
     return f"{told}{money}{_refused(refused)}"
 
 
 def _count(some: int, of: int) -> str:
-    if some == of:
+    if some == of and of:
         return f"All {of} sites" if of > 1 else "The one site"
-    return f"{some} of {of} sites" if some else f"None of {of} sites"
+    return f"{some} of {of} sites" if some else f"No site of {of}"
 
 
 def _refused(sites: list[str]) -> str:

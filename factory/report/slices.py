@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from factory.report.numbers import brief, figure, whole, words
+from factory.report.numbers import MINUS, brief, figure, whole, words
 from factory.resampling import SEED, Interval
 from factory.tasks.task import Floats, Task
 
 QUANTILES = 4
+"""Parts of a column of many values; fewer where a part would have too few rows to say anything."""
 MAX_LEVELS = 6
 """A column of at most so many different values is cut by value, another by quantiles."""
 MIN_ROWS = 30
@@ -76,7 +77,8 @@ def _levels(values: npt.NDArray[np.float32]) -> list[tuple[str, npt.NDArray[np.b
     distinct = np.unique(values[known])
     parts = [(brief(float(value)), values == value) for value in distinct]
     if len(distinct) > MAX_LEVELS:
-        parts = _quantiles(values, np.unique(np.quantile(values[known], np.linspace(0, 1, QUANTILES + 1))))
+        many = max(1, min(QUANTILES, int(known.sum()) // MIN_ROWS))
+        parts = _quantiles(values, np.unique(np.quantile(values[known], np.linspace(0, 1, many + 1))))
     return [*parts, *([("unknown", ~known)] if not known.all() else [])]
 
 
@@ -84,17 +86,26 @@ def _quantiles(
     values: npt.NDArray[np.float32], edges: npt.NDArray[np.float64]
 ) -> list[tuple[str, npt.NDArray[np.bool_]]]:
     """Return ranges of about equal numbers of rows; a value that many rows share may make fewer of them."""
-    parts = []
+    parts, told = [], _told_apart([float(edge) for edge in edges])
     for place in range(len(edges) - 1):
         low, high = float(edges[place]), float(edges[place + 1])
         first, last = place == 0, place == len(edges) - 2
         inside = (values >= low) & ((values <= high) if last else (values < high))
         words_ = (
-            f"below {_edge(high)}" if first else f"{_edge(low)} or more" if last else f"{_edge(low)} to {_edge(high)}"
+            f"below {told[place + 1]}"
+            if first
+            else f"{told[place]} or more"
+            if last
+            else f"{told[place]} to {told[place + 1]}"
         )
         parts.append((words_, inside))
     return parts
 
 
-def _edge(value: float) -> str:
-    return brief(float(f"{value:.3g}"))
+def _told_apart(edges: Sequence[float]) -> list[str]:
+    """Return numbers in as few digits, three or more, as tell them apart."""
+    for digits in range(3, 9):
+        rounded = [float(f"{edge:.{digits}g}") for edge in edges]
+        if len(set(rounded)) == len(rounded):
+            break
+    return [f"{edge:,.10g}".replace("-", MINUS) for edge in rounded]

@@ -66,10 +66,13 @@ class Scale:
         return self.start + share * (self.end - self.start)
 
     def ticks(self, about: int = 4) -> list[float]:
-        """Return round numbers within the scale."""
-        step = round_step((self.high - self.low) / max(1, about))
-        first = math.ceil(self.low / step - 1e-9)
-        count = math.floor(self.high / step + 1e-9) - first + 1
+        """Return round numbers within the scale, about so many and at least two."""
+        for finer in (1, 2, 4):
+            step = round_step((self.high - self.low) / max(1, about * finer))
+            first = math.ceil(self.low / step - 1e-9)
+            count = math.floor(self.high / step + 1e-9) - first + 1
+            if count > 1:
+                break
         return [(first + place) * step for place in range(max(0, count))]
 
 

@@ -21,6 +21,7 @@ def gallery(holdout: Holdout) -> Gallery:
     return Gallery(
         says=f"it catches {percent(recall)} of the cases{right}",
         pictures=(apart(holdout), reliability(holdout), precision_recall(holdout), value_by_threshold(holdout)),
+        caution="Where it happens rarely, average precision is lower by its nature.",
     )
 
 

@@ -72,8 +72,8 @@ def errors(holdout: Holdout) -> Plane:
     worst = int(np.argmax(curves[0].y))
     return Plane(
         title="Where does it miss?",
-        says=f"Most where {brief(round(float(middle[worst]), 1))} was right: off by {figure(curves[0].y[worst])} on "
-        f"average; least by {figure(float(curves[0].y.min()))}.",
+        says=f"Most where the outcome was about {brief(float(f'{middle[worst]:.2g}'))}: off by "
+        f"{figure(float(curves[0].y[worst]))} there, by {figure(float(curves[0].y.min()))} where it is best.",
         x_label="what happened",
         y_label="mean absolute error",
         series=curves,
@@ -132,5 +132,6 @@ def value_by_margin(holdout: Holdout) -> Plane:
 def _margins(holdout: Holdout, role: str) -> npt.NDArray[np.float64]:
     """Return margins from none to what makes almost every estimate too low."""
     error = holdout.models[role].answer[:, 0].astype(np.float64) - holdout.label
-    known = np.append(error[np.isfinite(error)], [0.0, holdout.candidate.threshold])
-    return np.linspace(min(0.0, float(np.quantile(known, 0.02))), float(np.quantile(known, 0.995)), ACROSS)
+    chosen = holdout.candidate.threshold
+    most = float(np.quantile(error[np.isfinite(error)], 0.995, method="higher"))
+    return np.linspace(min(0.0, chosen), max(chosen * 1.5, most, 1e-9), ACROSS)
