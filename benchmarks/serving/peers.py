@@ -126,7 +126,7 @@ def kserve(port: int, model: str) -> None:
             rows = request.inputs[0].as_numpy()
             (answers,) = self.session.run([OUTPUT], {INPUT: rows})
             output = InferOutput(name=OUTPUT, shape=list(answers.shape), datatype="FP32", data=answers.ravel().tolist())
-            return InferResponse(response_id=request.id, model_name=self.name, infer_outputs=[output])
+            return InferResponse(response_id=request.id or "1", model_name=self.name, infer_outputs=[output])
 
     ModelServer(http_port=port, enable_grpc=False, workers=1, access_log_format=None).start([Served()])
 
