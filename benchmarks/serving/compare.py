@@ -63,10 +63,10 @@ class Figures:
     cpu_us: float
 
 
-def network() -> bytes:
+def network(hidden: int = HIDDEN) -> bytes:
     """A network of two hidden layers on 12 features."""
     rng = np.random.default_rng(7)
-    sizes = [FEATURES, HIDDEN, HIDDEN, 1]
+    sizes = [FEATURES, hidden, hidden, 1]
     constants, nodes, last = [], [], "features"
     for layer, (before, after) in enumerate(pairwise(sizes)):
         weights = rng.normal(0, 0.3, (before, after)).astype(np.float32)

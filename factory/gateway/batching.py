@@ -17,8 +17,10 @@ from typing import Protocol
 
 import numpy as np
 
+from factory.errors import ModelRefused
 from factory.gateway.range_guard import Outside, RangeGuard
 from factory.gateway.refusal import RequestRefused
+from factory.gateway.residents import Residents
 from factory.gateway.served_model import Rows, ServedModel
 from factory.gateway.telemetry import Series
 from factory.repository.triton import MAX_BATCH
@@ -61,10 +63,13 @@ class Records(Protocol):
 
 
 class Predictions:
-    """What all models share: names for predictions, threads for large batches, and the records."""
+    """What all models share: names for predictions, threads for large batches, the records, and who is awake."""
 
-    def __init__(self, workers: ThreadPoolExecutor, records: Records | None = None) -> None:
+    def __init__(
+        self, workers: ThreadPoolExecutor, records: Records | None = None, residents: Residents | None = None
+    ) -> None:
         self.workers = workers
+        self.residents = residents or Residents()
         self.records = records
         self._start = secrets.token_hex(6)
         self._counter = itertools.count(1)
@@ -112,17 +117,41 @@ class Batches:
             asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
+        if not self._model.awake:
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(self._predictions.workers, self._woken).add_done_callback(self._go_on_awake)
+            return
+        self._predictions.residents.used(self._model)
         batch = self._taken()
         rows = stacked(batch).reshape(-1, *self._model.signature.input_shape)
+        call = self._model.call()
         if len(rows) * self._model.row_s <= INLINE_S:
             try:
-                self._told(batch, rows, self._answers(rows))
+                self._told(batch, rows, self._answers(call, rows))
             finally:
                 self._go_on()
         else:
             loop = asyncio.get_running_loop()
-            answers = loop.run_in_executor(self._predictions.workers, self._answers, rows)
+            answers = loop.run_in_executor(self._predictions.workers, self._answers, call, rows)
             answers.add_done_callback(lambda done: self._told_later(batch, rows, done))
+
+    def _woken(self) -> str | None:
+        """Wake the model, and return why not if that is impossible."""
+        try:
+            self._model.wake()
+        except (ModelRefused, OSError) as error:
+            return str(error)
+        return None
+
+    def _go_on_awake(self, woken: "asyncio.Future[str | None]") -> None:
+        if (reason := woken.result()) is None:
+            self._run()
+            return
+        log.error("%s cannot be woken: %s", self._model.manifest.model, reason)
+        refused = RequestRefused(503, "the model cannot be loaded now; the gateway's log says why", retry_after_s=1)
+        for question in self._taken():
+            question.done(refused)
+        self._go_on()
 
     def _told_later(self, batch: list[Question], rows: Rows, answers: "asyncio.Future[Rows | None]") -> None:
         try:
@@ -145,9 +174,9 @@ class Batches:
         self._waiting_rows -= rows
         return batch
 
-    def _answers(self, rows: Rows) -> Rows | None:
+    def _answers(self, call: Callable[[Rows], Rows], rows: Rows) -> Rows | None:
         try:
-            return self._model.answers(rows)
+            return call(rows)
         except Exception:  # the boundary of a batch: the next one may go through
             log.exception("%s failed on %d rows", self._model.manifest.model, len(rows))
             return None

@@ -103,6 +103,7 @@ class Telemetry:
         self.refused_releases: Counter[str] = Counter()
         self.errors: Counter[int] = Counter()
         self.records: RecordCounts | None = None
+        self.awake: Callable[[], int] = int
         self._series: dict[tuple[str, int], Series] = {}
 
     def of(self, manifest: Manifest) -> Series:
@@ -147,6 +148,8 @@ class Telemetry:
         yield f"factory_records_failing {int(self.records.failing)}"
 
     def _releases(self, served: list[ServedModel]) -> Iterator[str]:
+        yield from _head("factory_models_awake", "gauge", "Models in memory whole")
+        yield f"factory_models_awake {self.awake()}"
         name = "factory_release_refused_total"
         yield from _head(name, "counter", "Releases that were not loaded: digest, signature or verdict do not fit")
         yield from (f'{name}{{model="{model}"}} {count}' for model, count in sorted(self.refused_releases.items()))

@@ -126,6 +126,10 @@ class ModelRepository:
             raise ModelRefused(f"{model} is not released in {self.root}; run its line first")
         return self._checked_release(model, self._sequence(model, marker), key)
 
+    def reload(self, model: str, sequence: int, key: Ed25519PublicKey) -> Released:
+        """Return one release of the model, served or not, checked as `load` checks; raises ModelRefused."""
+        return self._checked_release(_checked(model), sequence, key)
+
     def _checked_release(self, model: str, sequence: int, key: Ed25519PublicKey) -> Released:
         manifest = self._manifest(model, sequence)
         manifest.require_signature(key)
