@@ -19,7 +19,7 @@ import numpy as np
 
 from factory.errors import ModelRefused
 from factory.gateway.range_guard import Outside, RangeGuard
-from factory.gateway.refusal import RequestRefused
+from factory.gateway.refusal import RequestRefused, come_again
 from factory.gateway.residents import Residents
 from factory.gateway.served_model import Rows, ServedModel
 from factory.gateway.telemetry import Series
@@ -106,9 +106,7 @@ class Batches:
     def ask(self, question: Question) -> None:
         """Take a question; it is done within this turn of the loop or later. Raises RequestRefused (503) when full."""
         if self._waiting_rows + question.rows > MAX_WAITING_ROWS:
-            raise RequestRefused(
-                503, f"{self._waiting_rows} rows wait for this model; the limit is {MAX_WAITING_ROWS}", retry_after_s=1
-            )
+            raise come_again(503, f"{self._waiting_rows} rows wait for this model; the limit is {MAX_WAITING_ROWS}", 1)
         question.asked = perf_counter()
         self._waiting.append(question)
         self._waiting_rows += question.rows
@@ -148,7 +146,7 @@ class Batches:
             self._run()
             return
         log.error("%s cannot be woken: %s", self._model.manifest.model, reason)
-        refused = RequestRefused(503, "the model cannot be loaded now; the gateway's log says why", retry_after_s=1)
+        refused = come_again(503, "the model cannot be loaded now; the gateway's log says why", 1)
         for question in self._taken():
             question.done(refused)
         self._go_on()
