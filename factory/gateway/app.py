@@ -143,7 +143,7 @@ class Gateway:
     def _page(self, request: Request) -> Answer:
         host = request.headers.get(b"host", b"").decode("latin-1")
         address = f"http://{host if _ADDRESS.fullmatch(host) else '127.0.0.1:8080'}"
-        page = status_page(self._service.models, self._service.refused, address)
+        page = status_page(self._service.entries, self._service.refused, address)
         return Answer(body=page.encode(), kind=HTML, headers=_PAGE_HEADERS)
 
     def _docs(self, _: Request) -> Answer:

@@ -42,6 +42,11 @@ class Histogram:
         self._buckets[bisect_left(self._edges, value)] += 1
         self._sum += value
 
+    @property
+    def mean(self) -> float:
+        """The mean of all values; 0 before the first."""
+        return self._sum / max(1, sum(self._buckets))
+
     def lines(self, name: str, labels: str) -> Iterator[str]:
         """Yield one line a bucket, the sum and the count."""
         total = 0
@@ -86,6 +91,11 @@ class Series:
     def failed(self) -> None:
         """Count one request that was answered with an error."""
         self.counts["nv_inference_request_failure"] += 1
+
+    @property
+    def mean_s(self) -> float:
+        """How long a request took on average; 0 before the first."""
+        return self._durations.mean
 
     def durations(self, name: str) -> Iterator[str]:
         """Yield the lines of the duration's histogram."""
