@@ -38,7 +38,7 @@ def models_asset(line: Line, code: str, sites: dg.PartitionsDefinition[str]) -> 
     ) -> Iterator[dg.MaterializeResult[None]]:
         tools = Tools.of(line, code, lake, compute, registry, workbench, context.log)
         stages = ModelStages(tools, store, config.moment(line))
-        walk = Walk(context, line.name, tools.journal)
+        walk = Walk(context, line, tools.journal, config)
         walk.stage(["site_model"], stages.fine_tune, stages.site_marks(walk.sites))
         walk.stage(["verdict"], stages.judge, stages.verdict_marks(walk.sites))
         walk.stage(["release"], stages.release)

@@ -1,10 +1,11 @@
-"""The command line: `factory run`, `status`, `serve`, `ui`, `site add`, `demo`, `doctor`, and a site's own commands.
+"""The command line: `factory run`, `status`, `serve`, `ui`, `fetch`, `demo`, `doctor`, and a site's own commands.
 
 Commands that run stages call `definitions.py` of the project as a process of its own and show what it reports, so that
 this library needs no orchestrator to be imported and every run is in the orchestrator's UI too.
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +13,21 @@ import typer
 
 from factory import site_commands
 from factory.project import Project
+from factory.stages import STAGES, checked_stage
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="A factory for models.", pretty_exceptions_enable=False
 )
 site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
 app.add_typer(site_app, name="site")
+key_app = typer.Typer(no_args_is_help=True, help="The gateway's API keys; a running gateway follows at once.")
+app.add_typer(key_app, name="key")
 for command in (site_commands.history, site_commands.rollback, site_commands.allow, site_commands.approve):
     app.command()(command)
 
 Home = Annotated[Path, typer.Option("--home", envvar="FACTORY_HOME", help="Folder of everything the factory keeps.")]
 DEFAULT_HOME = Path(".factory")
+KEY_FILE = Path("keys", "gateway.json")
 DEMO_LINE = "departure_delay"
 DEMO_SITE = "UA"
 
@@ -32,10 +37,20 @@ def run(
     line: str,
     sites: Annotated[str, typer.Option(help="Comma-separated; all that the source knows when left out.")] = "",
     until: Annotated[str, typer.Option(help="As-of date YYYY-MM-DD, exclusive; the line's own when left out.")] = "",
+    redo_from: Annotated[
+        str,
+        typer.Option(
+            "--from", help=f"Redo from this stage, changed or not, and leave those before it: {', '.join(STAGES)}."
+        ),
+    ] = "",
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Run every stage of a line: data, base model, site models, verdicts, releases."""
-    raise typer.Exit(_run(line, sites, until, home))
+    """Run every stage of a line: data, base model, site models, verdicts, releases; what did not change is not redone.
+
+    Exit code: 0 all through (a candidate that its gates refused is an answer, no failure), 1 a site failed and the
+    others went through, 2 nothing could start, 130 stopped by Ctrl-C, 143 by SIGTERM. Run again to go on.
+    """
+    raise typer.Exit(_run(line, home, sites=sites, until=until, redo_from=redo_from))
 
 
 @app.command()
@@ -45,7 +60,7 @@ def demo(home: Home = DEFAULT_HOME) -> None:
     from factory.names import model_name
     from factory.screen import show_next_steps
 
-    code = _run(DEMO_LINE, "", "", home)
+    code = _run(DEMO_LINE, home)
     if code == 0:
         model = model_name(DEMO_LINE, DEMO_SITE)
         show_next_steps(home, model if write_example(home, model) else None)
@@ -71,12 +86,25 @@ def status(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    grpc_port: Annotated[int | None, typer.Option(help="Port for gRPC; none when left out.")] = None,
+    tls: Annotated[tuple[Path, Path] | None, typer.Option(help="Certificate and private key, PEM.")] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Serve every released site model over the Open Inference Protocol v2."""
+    from factory.gateway.server import Settings
     from factory.gateway.server import serve as serve_models
+    from factory.gateway.tls import Tls
 
-    serve_models(home.resolve() / "models", home.resolve() / "keys" / "release.pub", host, port)
+    home = home.resolve()
+    settings = Settings(
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        tls=Tls(certificate=tls[0], key=tls[1]) if tls else None,
+        keys=home / KEY_FILE,
+        records=home / "predictions",
+    )
+    serve_models(home / "models", home / "keys" / "release.pub", settings)
 
 
 @app.command()
@@ -103,30 +131,81 @@ def add_site(line: str, site: str, home: Home = DEFAULT_HOME) -> None:
     raise typer.Exit(_show(home, "add-sites", line, f"--sites={checked_name(site)}"))
 
 
+@key_app.command("add")
+def add_key(
+    name: str,
+    lines: Annotated[str, typer.Option(help="Comma-separated; all when left out.")] = "",
+    sites: Annotated[str, typer.Option(help="Comma-separated; all when left out.")] = "",
+    rows_per_s: Annotated[float, typer.Option(help="Rows a second; 0 for no limit.")] = 0.0,
+    manage: Annotated[bool, typer.Option("--manage", help="May load and unload models.")] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Make a key, or a new one in the place of an old one, and print it: it is kept nowhere."""
+    from factory.gateway import key_file
+
+    opens = {"lines": lines.split(",") if lines else None, "sites": sites.split(",") if sites else None}
+    typer.echo(key_file.add_key(home.resolve() / KEY_FILE, name, **opens, rows_per_s=rows_per_s, manage=manage))
+
+
+@key_app.command("remove")
+def remove_key(name: str, home: Home = DEFAULT_HOME) -> None:
+    """Let a key count no longer."""
+    from factory.gateway import key_file
+
+    key_file.remove_key(home.resolve() / KEY_FILE, name)
+
+
+@key_app.command("list")
+def list_keys(home: Home = DEFAULT_HOME) -> None:
+    """List the keys' names and what each opens."""
+    from factory.gateway import key_file
+
+    place = home.resolve() / KEY_FILE
+    for key in key_file.read_keys(place) if place.exists() else ():
+        opens = f"{','.join(key.lines or ['all lines'])}: {','.join(key.sites or ['all sites'])}"
+        typer.echo(f"{key.name}\t{opens}\t{key.rows_per_s:g} rows/s\t{'manages' if key.manage else ''}")
+
+
 @app.command()
-def doctor(home: Home = DEFAULT_HOME) -> None:
-    """Say what this machine has and lacks."""
-    from factory.doctor import findings
+def fetch(line: str, home: Home = DEFAULT_HOME) -> None:
+    """Download a line's data from its public address into its data folder, each file verified by its SHA-256."""
+    raise typer.Exit(_show(home, "fetch", line))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False, home: Home = DEFAULT_HOME
+) -> None:
+    """Say what this machine has and lacks; exit code 1 if it lacks something that is needed."""
+    from factory.doctor import findings, lacks
     from factory.screen import show_findings
 
-    show_findings(findings(home.resolve()))
+    found = findings(home.resolve())
+    if as_json:
+        told = {"fine": not lacks(found), "findings": [asdict(finding) for finding in found]}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        show_findings(found)
+    raise typer.Exit(int(lacks(found)))
 
 
-def _run(line: str, sites: str, until: str, home: Path) -> int:
+def _run(line: str, home: Path, *, sites: str = "", until: str = "", redo_from: str = "") -> int:
     from factory.screen import show_status
     from factory.status import status as current
 
-    code = _show(home, "run", line, f"--sites={sites}", f"--until={until}")
-    if code != 2:
+    checked_stage(redo_from)
+    code = _show(home, "run", line, f"--sites={sites}", f"--until={until}", f"--from={redo_from}")
+    if code in (0, 1):
         show_status(current(home.resolve()), line)
     return code
 
 
 def _show(home: Path, *words: str) -> int:
-    from factory.screen import Screen
+    from factory.progress import screen
+    from factory.screen import console
 
-    with Screen() as screen:
-        return Project.found(home).launch(words, screen.show)
+    with screen(console) as shown:
+        return Project.found(home).launch(words, shown.show)
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ FactoryError
 │   └── UnsupportedExpectation
 ├── NameRefused              a line or site name that could not be a folder, a partition and a model
 ├── SourceError              the source gave nothing usable; the lake is untouched
-│   └── SchemaMismatch
+│   ├── SchemaMismatch
+│   └── FetchError           a file could not be had from its public address, or is not the one published
 ├── LakeError
 │   ├── TableMissing
 │   ├── SiteBusy             another run wrote the same site meanwhile
@@ -13,7 +14,9 @@ FactoryError
 ├── TrainingError            the data cannot train a model
 ├── ReleaseRefused           no passing verdict for exactly this digest, a rollback holds, or an approval is missing
 ├── HistoryError             a site's history could not be read or written
-├── RequestRefused           a request the gateway cannot serve (factory/gateway/protocol.py)
+├── RequestRefused           a request the gateway cannot serve (factory/gateway/refusal.py)
+├── TlsRefused               a certificate or its key that the gateway cannot use
+├── KeyRefused               a file of API keys that is none, or a key that is not in it
 └── ModelRefused             a model file that must not be loaded: digest, signature or verdict do not fit
 """
 
@@ -40,6 +43,10 @@ class SourceError(FactoryError):
 
 class SchemaMismatch(SourceError):
     """A source delivered an unknown column, lacks a column, or a value of another type."""
+
+
+class FetchError(SourceError):
+    """A file could not be had from its public address, or is another than was published; nothing of it was kept."""
 
 
 class LakeError(FactoryError):
@@ -72,3 +79,11 @@ class HistoryError(FactoryError):
 
 class ModelRefused(FactoryError):
     """A model file must not be loaded: its digest, its signature or its verdict do not fit."""
+
+
+class KeyRefused(FactoryError):
+    """A file is no file of API keys, or a key that should be in it is not."""
+
+
+class TlsRefused(FactoryError):
+    """A certificate and its private key cannot be used: missing, no PEM, or not of one another."""

@@ -77,6 +77,9 @@ class Line:
             raise LineError(f"value: a {self.task.kind} line says {wanted}")
         if self.recipe.steps is not None and not self.features.entity:
             raise LineError("features: a sequence recipe needs `entity`, the columns that say what a sequence is of")
+        settings = getattr(self.recipe, "condition_columns", ())
+        if missing := [name for name in settings if name not in self.features.columns]:
+            raise LineError(f"recipe: condition column {missing[0]!r} is not among the features' columns")
         known = {*self.task.gateable, *self.figures, "value_eur"}
         if unknown := sorted({*self.gates.at_least, *self.gates.at_most} - known):
             raise LineError(f"gates: there is no figure {unknown[0]!r}; there are {', '.join(sorted(known))}")

@@ -1,203 +1,175 @@
-"""The gateway as an ASGI application: which path is answered by what.
+"""What the gateway answers over HTTP: which path is met by what.
 
 /                                                 page for people
+/docs, /openapi.json                              what can be asked, for people and for programs
 /metrics                                          Prometheus
 /v2, /v2/health/live, /v2/health/ready            server
 /v2/models/{m}[/versions/{v}], …/ready, …/infer   one site's model
-/v2/repository/index                              all models
+/v2/repository/index, …/models/{m}/load, …/unload all models
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from importlib.metadata import PackageNotFoundError, version
-from time import perf_counter
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from factory.gateway.catalogue import Catalogue
-from factory.gateway.http import HTML, TEXT, Answer, ClientGone, Receive, Scope, Send, as_error, as_json, read_body
+from factory.gateway.access import Access, Grant
+from factory.gateway.docs_page import docs_page
+from factory.gateway.http import HTML, TEXT, Answer, Headers, Request, as_error, as_json
+from factory.gateway.infer import infer
+from factory.gateway.openapi import openapi
 from factory.gateway.page import status_page
-from factory.gateway.protocol import (
-    RequestRefused,
-    Rows,
-    index_request,
-    infer_request,
-    infer_response,
-    rows_of,
-    shown,
-)
-from factory.gateway.served_model import ServedModel
+from factory.gateway.protocol import index_request
+from factory.gateway.refusal import RequestRefused, shown
+from factory.gateway.service import EXTENSIONS, NAME, Service, own_version
 from factory.gateway.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
-INLINE_ROWS = 256
-"""Up to so many rows are answered on the event loop, in microseconds; more would hold up the other requests."""
-
+_MODELS, _REPOSITORY = "/v2/models/", "/v2/repository/models/"
 _PAGE_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
     (b"cache-control", b"no-store"),
 )
+_FAILED = "the gateway failed on this request; its log says why"
+_ADDRESS = re.compile(r"[\w.\-\[\]:]{1,255}", re.ASCII)
 
 
 class Gateway:
-    """The application. It serves the catalogue and, while it runs, keeps it up to date."""
+    """Answers requests from the service to who has a key; a `Door` for connections."""
 
-    def __init__(self, catalogue: Catalogue, telemetry: Telemetry, *, refresh_every_s: float = 0.5) -> None:
-        self._catalogue = catalogue
+    def __init__(self, service: Service, access: Access, telemetry: Telemetry) -> None:
+        self._service = service
+        self._access = access
         self._telemetry = telemetry
-        self._refresh_every_s = refresh_every_s
-        self._fixed: dict[str, tuple[str, Callable[[Scope, Receive], Awaitable[Answer]]]] = {
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._public: dict[str, Callable[[Request], Answer]] = {
+            "/docs": self._docs,
+            "/openapi.json": lambda _: as_json(openapi()),
+            "/v2/health/live": lambda _: as_json({"live": True}),
+            "/v2/health/ready": self._ready,
+        }
+        self._fixed: dict[str, tuple[str, Callable[[Request], Answer]]] = {
             "/": ("GET", self._page),
             "/metrics": ("GET", self._metrics),
             "/v2": ("GET", self._server),
-            "/v2/health/live": ("GET", self._live),
-            "/v2/health/ready": ("GET", self._ready),
             "/v2/repository/index": ("POST", self._index),
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or live through the server's life."""
-        if scope["type"] == "lifespan":
-            await self._live_through(receive, send)
-        elif scope["type"] == "http":
-            with contextlib.suppress(ClientGone):
-                await (await self._answer(scope, receive)).send(send)
-
-    async def _live_through(self, receive: Receive, send: Send) -> None:
-        """Load what is released before the first request, and follow the repository until the server stops."""
-        await receive()
-        await self._catalogue.refresh()
-        watcher = asyncio.create_task(self._catalogue.watch(self._refresh_every_s))
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        watcher.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watcher
-        await send({"type": "lifespan.shutdown.complete"})
-
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    def handle(self, request: Request) -> None:
+        """Answer one request, now or within this turn of the loop or the next ones."""
         try:
-            return await self._routed(scope, receive)
+            self._routed(request)
         except RequestRefused as refused:
-            self._telemetry.errors[refused.status] += 1
-            return as_error(refused.status, str(refused))
-        except (ClientGone, asyncio.CancelledError):
-            raise
+            request.reply(self.refused(refused))
         except Exception:  # the boundary of a request: the client learns nothing of our insides, the log all
-            log.exception("%s failed", scope["path"])
-            self._telemetry.errors[500] += 1
-            return as_error(500, "the gateway failed on this request; its log says why")
+            log.exception("%s failed", shown(request.path))
+            request.reply(self.refusal(500, _FAILED))
 
-    async def _routed(self, scope: Scope, receive: Receive) -> Answer:
-        path: str = scope["path"]
-        if path.startswith("/v2/models/"):
-            return await self._of_model(path.split("/")[3:], scope, receive)
-        found = self._fixed.get(path.rstrip("/") or "/")
+    def refusal(self, status: int, message: str) -> Answer:
+        """Return an error in the protocol's form, and count it."""
+        return self.refused(RequestRefused(status, message))
+
+    def refused(self, refused: RequestRefused) -> Answer:
+        """Return what is told to who was refused, and count it."""
+        self._telemetry.errors[refused.status] += 1
+        headers: Headers = ()
+        if refused.retry_after_s is not None:
+            headers = ((b"retry-after", b"%d" % refused.retry_after_s),)
+        elif refused.status == 401:
+            headers = ((b"www-authenticate", b"Bearer"),)
+        return as_error(refused.status, str(refused), headers)
+
+    def _routed(self, request: Request) -> None:
+        path = request.path
+        if (public := self._public.get(path)) is not None:
+            _require_method(request, "GET")
+            request.reply(public(request))
+            return
+        grant = self._access.grant(request.headers)
+        if path.startswith(_MODELS):
+            self._of_model(path[len(_MODELS) :].split("/"), request, grant)
+        elif path.startswith(_REPOSITORY):
+            self._of_repository(path[len(_REPOSITORY) :], request, grant)
+        else:
+            self._of_server(request)
+
+    def _of_server(self, request: Request) -> None:
+        found = self._fixed.get(request.path.rstrip("/") or "/")
         if found is None:
-            raise RequestRefused(404, f"no such path: {shown(path)}; the models are under /v2/models/")
+            raise RequestRefused(404, f"no such path: {shown(request.path)}; /docs lists those there are")
         allowed, answer = found
-        _require_method(scope, allowed)
-        return await answer(scope, receive)
+        _require_method(request, allowed)
+        request.reply(answer(request))
 
-    async def _of_model(self, parts: list[str], scope: Scope, receive: Receive) -> Answer:
+    def _of_model(self, parts: list[str], request: Request, grant: Grant) -> None:
         name, *rest = parts
         wanted = None
         if rest[:1] == ["versions"] and len(rest) > 1:
             wanted, rest = rest[1], rest[2:]
         if rest not in ([], ["ready"], ["infer"]):
-            raise RequestRefused(404, f"no such path: {shown(scope['path'])}; a model has /ready and /infer")
-        _require_method(scope, "POST" if rest == ["infer"] else "GET")
-        model = self._served(name, wanted)
+            raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /ready and /infer")
+        _require_method(request, "POST" if rest == ["infer"] else "GET")
+        entry = self._service.found(name, wanted)
+        manifest = entry.model.manifest
+        grant.require(manifest.line, manifest.site)
         if rest == ["infer"]:
-            return await self._infer(model, scope, receive)
-        return as_json({"name": name, "ready": True} if rest else model.metadata())
+            infer(entry, request, grant, self.refused)
+        else:
+            request.reply(as_json({"name": name, "ready": True} if rest else entry.model.metadata()))
 
-    def _served(self, name: str, wanted: str | None) -> ServedModel:
-        """Return the model; raises RequestRefused with 404 if there is none such, 503 if there should be."""
-        model = self._catalogue.served.get(name)
-        if model is None:
-            if name in self._catalogue.refused:
-                raise RequestRefused(503, f"model {name!r} is not served: its release was refused, see the log")
-            if not self._catalogue.served:
-                raise RequestRefused(503, "no model is served: nothing has been released, or all of it was refused")
-            raise RequestRefused(404, f"no model {shown(name)}; POST /v2/repository/index lists those there are")
-        serving = str(model.manifest.version)
-        if wanted not in (None, serving):
-            raise RequestRefused(404, f"model {name!r} serves version {serving}, not {shown(str(wanted))}")
-        return model
+    def _of_repository(self, rest: str, request: Request, grant: Grant) -> None:
+        name, _, verb = rest.partition("/")
+        if verb not in ("load", "unload"):
+            raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /load and /unload here")
+        _require_method(request, "POST")
+        grant.require_management()
+        work = self._service.load(name) if verb == "load" else self._service.unload(name)
+        self._later(work, request)
 
-    async def _infer(self, model: ServedModel, scope: Scope, receive: Receive) -> Answer:
-        series = self._telemetry.of(model.manifest)
+    def _later(self, work: Coroutine[Any, Any, None], request: Request) -> None:
+        """Do what takes a while, and answer the request then."""
+        task = asyncio.create_task(self._done(work, request))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _done(self, work: Coroutine[Any, Any, None], request: Request) -> None:
         try:
-            _require_json(scope)
-            body = await read_body(scope, receive)
-            start = perf_counter()
-            request = infer_request(body)
-            rows = rows_of(request, model.signature)
-            answer = as_json(infer_response(request, model.manifest, await _answers(model, rows)))
-        except ClientGone:
-            raise
-        except Exception:
-            series.failed()
-            raise
-        series.answered(perf_counter() - start, len(rows))
-        return answer
+            await work
+        except RequestRefused as refused:
+            request.reply(self.refused(refused))
+        except Exception:  # the boundary of a request, as in `handle`
+            log.exception("%s failed", shown(request.path))
+            request.reply(self.refusal(500, _FAILED))
+        else:
+            request.reply(as_json({}))
 
-    async def _page(self, scope: Scope, _: Receive) -> Answer:
-        host, port = scope["server"]
-        page = status_page(self._catalogue.served, self._catalogue.refused, f"http://{host}:{port}")
+    def _page(self, request: Request) -> Answer:
+        host = request.headers.get(b"host", b"").decode("latin-1")
+        address = f"http://{host if _ADDRESS.fullmatch(host) else '127.0.0.1:8080'}"
+        page = status_page(self._service.models, self._service.refused, address)
         return Answer(body=page.encode(), kind=HTML, headers=_PAGE_HEADERS)
 
-    async def _metrics(self, _: Scope, __: Receive) -> Answer:
-        return Answer(body=self._telemetry.text(list(self._catalogue.served.values())).encode(), kind=TEXT)
+    def _docs(self, _: Request) -> Answer:
+        return Answer(body=docs_page().encode(), kind=HTML, headers=_PAGE_HEADERS)
 
-    async def _server(self, _: Scope, __: Receive) -> Answer:
-        return as_json({"name": "ai-factory", "version": _own_version(), "extensions": []})
+    def _metrics(self, _: Request) -> Answer:
+        return Answer(body=self._telemetry.text(list(self._service.models.values())).encode(), kind=TEXT)
 
-    async def _live(self, _: Scope, __: Receive) -> Answer:
-        return as_json({"live": True})
+    def _server(self, _: Request) -> Answer:
+        return as_json({"name": NAME, "version": own_version(), "extensions": EXTENSIONS})
 
-    async def _ready(self, _: Scope, __: Receive) -> Answer:
-        """Ready is who can answer for at least one site: one refused release must not take the others down."""
-        if not self._catalogue.served:
+    def _ready(self, _: Request) -> Answer:
+        if not self._service.ready:
             raise RequestRefused(503, "no model is served: nothing has been released, or all of it was refused")
         return as_json({"ready": True})
 
-    async def _index(self, scope: Scope, receive: Receive) -> Answer:
-        only_ready = index_request(await read_body(scope, receive)).ready
-        served, refused = self._catalogue.served, self._catalogue.refused
-        index = [
-            {"name": name, "version": str(served[name].manifest.version), "state": "READY", "reason": ""}
-            for name in sorted(served)
-        ]
-        if not only_ready:
-            index += [
-                {"name": name, "version": "", "state": "UNAVAILABLE", "reason": "its release was refused"}
-                for name in sorted(set(refused) - set(served))
-            ]
-        return as_json(index)
+    def _index(self, request: Request) -> Answer:
+        return as_json(self._service.index(only_ready=index_request(request.body).ready))
 
 
-async def _answers(model: ServedModel, rows: Rows) -> Rows:
-    if len(rows) <= INLINE_ROWS:
-        return model.answers(rows)
-    return await asyncio.to_thread(model.answers, rows)
-
-
-def _require_method(scope: Scope, allowed: str) -> None:
-    method = scope["method"]
+def _require_method(request: Request, allowed: str) -> None:
+    method = request.method
     if method != allowed and not (method == "HEAD" and allowed == "GET"):
-        raise RequestRefused(405, f"{method} {shown(scope['path'])} is not possible; use {allowed}")
-
-
-def _require_json(scope: Scope) -> None:
-    if any(name == b"inference-header-content-length" for name, _ in scope["headers"]):
-        raise RequestRefused(400, "binary tensors are not supported; send the data as JSON (binary_data=False)")
-
-
-def _own_version() -> str:
-    try:
-        return version("ai-factory")
-    except PackageNotFoundError:
-        return "0"
+        raise RequestRefused(405, f"{method} {shown(request.path)} is not possible; use {allowed}")

@@ -7,11 +7,22 @@ from collections.abc import Mapping
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import ModelRefused
+from factory.gateway.batching import Batches, Predictions
 from factory.gateway.served_model import ServedModel
-from factory.gateway.telemetry import Telemetry
+from factory.gateway.telemetry import Series, Telemetry
 from factory.repository import ModelRepository
 
 log = logging.getLogger(__name__)
+
+
+class Entry:
+    """One version of one model in service: the model, the questions to it, and what is counted of them."""
+
+    def __init__(self, model: ServedModel, series: Series, predictions: Predictions) -> None:
+        self.model = model
+        self.series = series
+        self.batches = Batches(model, series, predictions)
+        series.waiting_rows = lambda: self.batches.waiting_rows
 
 
 class Catalogue:
@@ -21,13 +32,19 @@ class Catalogue:
     changes.
     """
 
-    def __init__(self, repository: ModelRepository, key: Ed25519PublicKey, telemetry: Telemetry) -> None:
-        self.served: dict[str, ServedModel] = {}
+    def __init__(
+        self, repository: ModelRepository, key: Ed25519PublicKey, telemetry: Telemetry, predictions: Predictions
+    ) -> None:
+        self.served: dict[str, Entry] = {}
         self.refused: dict[str, str] = {}
+        self.unloaded: set[str] = set()
+        """Models that somebody took out of service by hand."""
         self._seen: dict[str, str] = {}
         self._repository = repository
         self._key = key
         self._telemetry = telemetry
+        self._predictions = predictions
+        self._one_at_a_time = asyncio.Lock()
 
     async def watch(self, every_s: float) -> None:
         """Follow the repository until cancelled; whatever goes wrong is logged, and looked at again."""
@@ -40,14 +57,35 @@ class Catalogue:
 
     async def refresh(self) -> None:
         """Load what is new, drop what is gone. Files are read and sessions built in a thread, not on the event loop."""
-        markers = await asyncio.to_thread(self._markers)
+        async with self._one_at_a_time:
+            await self._follow(await asyncio.to_thread(self._markers))
+
+    async def _follow(self, markers: Mapping[str, str] | None) -> None:
         if markers is None:
             return
         for model in {*self._seen, *self.refused} - set(markers):
             self._drop(model)
         for model, marker in markers.items():
-            if self._seen.get(model) != marker:
+            if self._seen.get(model) != marker and model not in self.unloaded:
                 await self._load(model, marker)
+
+    def knows(self, model: str) -> bool:
+        """Whether the model is released, as far as was seen."""
+        return model in self.served or model in self.refused or model in self.unloaded
+
+    async def load(self, model: str) -> str | None:
+        """Serve the model's newest release, and return why not if it was refused."""
+        async with self._one_at_a_time:
+            self.unloaded.discard(model)
+            self._seen.pop(model, None)
+            await self._follow(await asyncio.to_thread(self._markers))
+            return self.refused.get(model)
+
+    async def unload(self, model: str) -> None:
+        """Serve the model no longer until it is loaded by hand; requests that hold it go on with it."""
+        async with self._one_at_a_time:
+            self._drop(model)
+            self.unloaded.add(model)
 
     def _markers(self) -> Mapping[str, str] | None:
         """Return each released model's marker; None where the whole folder is away: that retires no model."""
@@ -66,10 +104,9 @@ class Catalogue:
             if self.refused.get(model) != str(error):
                 self._refuse(model, str(error))
         else:
-            self.served[model] = served
+            self.served[model] = Entry(served, self._telemetry.of(served.manifest), self._predictions)
             self.refused.pop(model, None)
             self._seen[model] = served.marker
-            self._telemetry.of(served.manifest)
             log.info("%s serves version %d, %s", model, served.manifest.version, served.manifest.digest[:12])
 
     def _built(self, model: str) -> ServedModel:
@@ -79,11 +116,11 @@ class Catalogue:
         self.refused[model] = reason
         self._telemetry.refused_releases[model] += 1
         old = self.served.get(model)
-        stays = f"version {old.manifest.version} goes on serving" if old else "nothing is served for it"
+        stays = f"version {old.model.manifest.version} goes on serving" if old else "nothing is served for it"
         log.error("release refused, %s: %s", stays, reason)
 
     def _drop(self, model: str) -> None:
         self._seen.pop(model, None)
         self.refused.pop(model, None)
         if self.served.pop(model, None):
-            log.info("%s is released no longer and was unloaded", model)
+            log.info("%s is served no longer", model)

@@ -1,78 +1,79 @@
-"""The little of HTTP that the gateway needs, on bare ASGI: a request's body within a limit, and an answer."""
+"""HTTP as the gateway's doors see it: a request that is whole, and the answer that goes back on its connection."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from http import HTTPStatus
 
-from factory.gateway.protocol import RequestRefused, encoded
+import msgspec
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+JSON, BINARY = b"application/json", b"application/octet-stream"
+TEXT, HTML = b"text/plain; version=0.0.4; charset=utf-8", b"text/html; charset=utf-8"
 
-MAX_BODY_BYTES = 16 * 1024**2
+Headers = tuple[tuple[bytes, bytes], ...]
 
-JSON, TEXT, HTML = b"application/json", b"text/plain; version=0.0.4; charset=utf-8", b"text/html; charset=utf-8"
-
-
-class ClientGone(Exception):  # noqa: N818  nobody is left to be told of an error
-    """The client closed the connection before its request was complete."""
+_STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """What goes back to the client."""
 
     body: bytes
     status: int = 200
     kind: bytes = JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: Headers = ()
 
-    async def send(self, send: Send) -> None:
-        """Send it whole."""
-        length = (b"content-length", str(len(self.body)).encode())
-        headers = [(b"content-type", self.kind), length, *self.headers]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body})
+    def head(self, date: bytes, *, closing: bool) -> bytes:
+        """Return status line and headers, up to the empty line; `date` is a whole header line."""
+        parts = [_STATUS[self.status], date, b"content-type: ", self.kind, b"\r\n"]
+        parts += [b"%b: %b\r\n" % header for header in self.headers]
+        if closing:
+            parts.append(b"connection: close\r\n")
+        parts.append(b"content-length: %d\r\n\r\n" % len(self.body))
+        return b"".join(parts)
 
 
-def as_json(content: object, status: int = 200) -> Answer:
+class Request:
+    """One whole request. It is answered once, now or later, on the event loop: `reply`."""
+
+    __slots__ = ("_send", "answer", "body", "headers", "keep_alive", "method", "path")
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        path: str,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        keep_alive: bool,
+        send: Callable[[], None],
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        """By name in lower case; of a header given twice, the last one."""
+        self.body = body
+        self.keep_alive = keep_alive
+        self.answer: Answer | None = None
+        self._send = send
+
+    def reply(self, answer: Answer) -> None:
+        """Answer; it is sent as soon as the connection's earlier requests are answered."""
+        self.answer = answer
+        self._send()
+
+
+def encoded(content: object) -> bytes:
+    """Return the content as JSON."""
+    return _encoder.encode(content)
+
+
+def as_json(content: object, status: int = 200, headers: Headers = ()) -> Answer:
     """Return the content as a JSON answer."""
-    return Answer(body=encoded(content), status=status)
+    return Answer(body=encoded(content), status=status, headers=headers)
 
 
-def as_error(status: int, message: str) -> Answer:
-    """Return an error in the protocol's form; where the body was not read to its end, the connection is closed."""
-    closing = ((b"connection", b"close"),) if status == 413 else ()
-    return Answer(body=encoded({"error": message}), status=status, headers=closing)
-
-
-async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """Return the request's body; raises RequestRefused (413) as soon as it is known to be too large."""
-    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
-        raise _too_large(f"{int(length)} bytes")
-    message = await receive()
-    if not message.get("more_body"):
-        return _part(message)
-    parts = [_part(message)]
-    size = len(parts[0])
-    while message.get("more_body"):
-        message = await receive()
-        parts.append(_part(message))
-        size += len(parts[-1])
-        if size > MAX_BODY_BYTES:
-            raise _too_large("more")
-    return b"".join(parts)
-
-
-def _part(message: Message) -> bytes:
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    part: bytes = message.get("body", b"")
-    return part
-
-
-def _too_large(found: str) -> RequestRefused:
-    return RequestRefused(413, f"the body has {found}; the limit is {MAX_BODY_BYTES} bytes: send fewer rows at once")
+def as_error(status: int, message: str, headers: Headers = ()) -> Answer:
+    """Return an error in the protocol's form."""
+    return as_json({"error": message}, status, headers)

@@ -1,33 +1,34 @@
-"""The Open Inference Protocol v2 in JSON: requests into arrays, a model's numbers into answers.
+"""The Open Inference Protocol v2 over HTTP: a body into a question, a model's numbers into a body.
 
-An unknown value is `null`, for JSON has no NaN. Data may be flat, row after row, or nested, one list a row (and in a
-sequence model's row, one list a step).
+As JSON an unknown value is `null`, for JSON has no NaN; data may be flat, row after row, or nested, one list a row (and
+in a sequence model's row, one list a step). With the binary tensor extension the JSON comes first, as long as the
+header `Inference-Header-Content-Length` says, and the tensors follow as little-endian FP32, NaN where unknown.
 """
 
 import math
 from collections.abc import Sequence
-from itertools import chain
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from factory.errors import FactoryError
-from factory.repository import Manifest
+from factory.gateway.batching import Answered
+from factory.gateway.http import BINARY, Answer, encoded
+from factory.gateway.refusal import RequestRefused, shown
+from factory.gateway.served_model import DATATYPE, Rows
 from factory.repository.triton import MAX_BATCH
 from factory.signature import INPUT, Signature
 
-DATATYPE = "FP32"
-Rows = NDArray[np.float32]
+_NO_NUMBERS = f"input {INPUT!r} has data that are neither numbers nor null"
+HEADER_LENGTH = b"inference-header-content-length"
+_VALUE_BYTES = 4
 
 
-class RequestRefused(FactoryError):  # noqa: N818  named like the other refusals in factory.errors
-    """A request that is answered with an error: the HTTP status, and what was found and expected."""
+class InputParameters(msgspec.Struct):
+    """What a binary tensor says of itself."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+    binary_data_size: int | None = None
 
 
 class InputTensor(msgspec.Struct):
@@ -36,13 +37,27 @@ class InputTensor(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    data: msgspec.Raw
+    data: msgspec.Raw = msgspec.Raw(b"")
+    parameters: InputParameters | None = None
+
+
+class OutputParameters(msgspec.Struct):
+    """How the client wants an output."""
+
+    binary_data: bool | None = None
 
 
 class RequestedOutput(msgspec.Struct):
     """One output that the client asks for."""
 
     name: str
+    parameters: OutputParameters | None = None
+
+
+class RequestParameters(msgspec.Struct):
+    """How the client wants outputs that it does not name."""
+
+    binary_data_output: bool = False
 
 
 class InferRequest(msgspec.Struct):
@@ -51,15 +66,26 @@ class InferRequest(msgspec.Struct):
     inputs: list[InputTensor]
     outputs: list[RequestedOutput] | None = None
     id: str | None = None
+    parameters: RequestParameters | None = None
 
 
-class OutputTensor(msgspec.Struct):
-    """One output of an answer."""
+class OutputTensor(msgspec.Struct, omit_defaults=True):
+    """One output of an answer; its data are numbers here, or bytes after the JSON."""
 
     name: str
     datatype: str
     shape: list[int]
-    data: list[float]
+    data: list[float] | None = None
+    parameters: dict[str, int] | None = None
+
+
+class AnswerParameters(msgspec.Struct, omit_defaults=True):
+    """What there is to say beside the numbers: the prediction's name, and rows unlike those of the training."""
+
+    prediction_id: str
+    outside: str | None = None
+    abstained: str | None = None
+    """Numbers of the rows without an answer, from 0, separated by commas."""
 
 
 class InferResponse(msgspec.Struct, omit_defaults=True):
@@ -68,6 +94,7 @@ class InferResponse(msgspec.Struct, omit_defaults=True):
     model_name: str
     model_version: str
     outputs: list[OutputTensor]
+    parameters: AnswerParameters
     id: str | None = None
 
 
@@ -80,22 +107,60 @@ class IndexRequest(msgspec.Struct):
 _requests = msgspec.json.Decoder(InferRequest)
 _index_requests = msgspec.json.Decoder(IndexRequest)
 _flat = msgspec.json.Decoder(list[float | None])
-_nested: dict[int, "msgspec.json.Decoder[Any]"] = {
+_nested: "dict[int, msgspec.json.Decoder[Any]]" = {
     2: msgspec.json.Decoder(list[list[float | None]]),
     3: msgspec.json.Decoder(list[list[list[float | None]]]),
 }
 """By the number of dimensions that the data are nested in."""
-_encoder = msgspec.json.Encoder()
 
 
-def encoded(answer: object) -> bytes:
-    """Return the answer as JSON."""
-    return _encoder.encode(answer)
+@dataclass(slots=True)
+class Asked:
+    """A request that fits the model: its values, flat, and how the client wants the answer."""
+
+    values: Rows | list[float | None]
+    rows: int
+    id: str | None
+    binary: bool
 
 
-def infer_request(body: bytes) -> InferRequest:
-    """Return the request in a body; raises RequestRefused (400) if it is not one."""
-    return _decoded(_requests, body, "the body is no inference request")  # type: ignore[no-any-return]
+def asked(body: bytes, header_length: bytes | None, signature: Signature) -> Asked:
+    """Return what a body asks.
+
+    Raises RequestRefused (400) unless there is exactly the one input, of the right type, shape and size, and no other
+    output than the one there is.
+    """
+    head, tensors = (body, b"") if header_length is None else _split(body, header_length)
+    request: InferRequest = _decoded(_requests, head, "the body is no inference request")
+    tensor = _only_input(request)
+    shape = _shape(tensor, signature)
+    size = tensor.parameters.binary_data_size if tensor.parameters else None
+    values = _values(tensor, shape) if size is None else _binary_values(tensors, size, shape)
+    return Asked(values, shape[0], request.id, _wants_binary(request, signature))
+
+
+def answer(asked: Asked, answered: Answered) -> Answer:
+    """Return the response with the model's numbers, in the form that was asked for."""
+    manifest, numbers = answered.model.manifest, answered.numbers
+    parameters = AnswerParameters(answered.prediction)
+    if answered.outside:
+        parameters.outside = answered.outside.reasons
+        parameters.abstained = told_rows(answered)
+    output = OutputTensor(manifest.model_signature.output, DATATYPE, list(numbers.shape))
+    response = InferResponse(manifest.model, str(manifest.version), [output], parameters, asked.id)
+    if not asked.binary:
+        output.data = numbers.ravel().tolist()
+        return Answer(body=encoded(response))
+    tensor = numbers.astype("<f4", copy=False).tobytes()
+    output.parameters = {"binary_data_size": len(tensor)}
+    head = encoded(response)
+    return Answer(body=head + tensor, kind=BINARY, headers=((HEADER_LENGTH, b"%d" % len(head)),))
+
+
+def told_rows(answered: Answered) -> str | None:
+    """Return the numbers of the rows without an answer, or None if there are none."""
+    unknown = np.flatnonzero(np.isnan(answered.numbers).any(axis=1))
+    return ",".join(map(str, unknown)) or None
 
 
 def index_request(body: bytes) -> IndexRequest:
@@ -103,33 +168,66 @@ def index_request(body: bytes) -> IndexRequest:
     return _decoded(_index_requests, body or b"{}", "the body is no index request")  # type: ignore[no-any-return]
 
 
-def rows_of(request: InferRequest, signature: Signature) -> Rows:
-    """Return the request's rows, float32 `[batch, *input_shape]` with NaN where unknown.
-
-    Raises RequestRefused (400) unless there is exactly the one input, of the right type, shape and size, and no other
-    output than the one there is.
-    """
-    tensor = _only_input(request)
-    shape = _shape(tensor, signature)
-    for output in request.outputs or ():
-        if output.name != signature.output:
-            raise RequestRefused(400, f"no output {shown(output.name)}; there is {signature.output!r}")
-    return _array(_values(tensor, shape)).reshape(shape)
+def require_input(names: Sequence[str], datatypes: Sequence[str]) -> None:
+    """Raise RequestRefused (400) unless there is exactly the one input, of the right type."""
+    if list(names) != [INPUT]:
+        found = ", ".join(map(shown, names[:5])) or "none"
+        raise RequestRefused(400, f"{len(names)} inputs ({found}); expected exactly one, {INPUT!r}")
+    if datatypes[0] != DATATYPE:
+        raise RequestRefused(400, f"input {INPUT!r} has datatype {shown(datatypes[0])}; expected {DATATYPE!r}")
 
 
-def infer_response(request: InferRequest, manifest: Manifest, answers: Rows) -> InferResponse:
-    """Return the response with the numbers `[batch, answers]`; raises RequestRefused (400) if one is missing."""
-    output = manifest.model_signature.output
-    if not np.isfinite(answers).all():
-        row = int(np.flatnonzero(~np.isfinite(answers).all(axis=1))[0])
-        raise RequestRefused(400, f"row {row}: the model has no {output} for these values; check their units")
-    tensor = OutputTensor(output, DATATYPE, list(answers.shape), answers.ravel().tolist())
-    return InferResponse(manifest.model, str(manifest.version), [tensor], request.id)
+def require_shape(shape: Sequence[int], signature: Signature) -> tuple[int, ...]:
+    """Return the tensor's shape; raises RequestRefused (400) unless it is some rows of what the model takes."""
+    takes = list(signature.input_shape)
+    if list(shape[1:]) != takes or shape[0] < 1:
+        found = f"{len(shape)} dimensions" if len(shape) > 8 else shown(str(list(shape)))
+        expected = ", ".join(map(str, takes))
+        raise RequestRefused(
+            400, f"input {INPUT!r} has shape {found}; expected [rows, {expected}] with one row or more"
+        )
+    if shape[0] > MAX_BATCH:
+        raise RequestRefused(400, f"{shape[0]} rows in one request; the limit is {MAX_BATCH}: send several requests")
+    return tuple(shape)
 
 
-def shown(text: str) -> str:
-    """Return a client's text for a message: quoted, and cut at 80 characters."""
-    return repr(text if len(text) <= 80 else f"{text[:80]}…")
+def require_outputs(names: Sequence[str], signature: Signature) -> None:
+    """Raise RequestRefused (400) if an output is asked for that the model does not have."""
+    for name in names:
+        if name != signature.output:
+            raise RequestRefused(400, f"no output {shown(name)}; there is {signature.output!r}")
+
+
+def binary_values(tensor: bytes, shape: tuple[int, ...]) -> Rows:
+    """Return little-endian FP32 values; raises RequestRefused (400) unless there are as many as the shape says."""
+    needed = math.prod(shape) * _VALUE_BYTES
+    if len(tensor) != needed:
+        raise RequestRefused(400, f"{len(tensor)} bytes of tensor; the shape {list(shape)} needs {needed}")
+    return np.frombuffer(tensor, "<f4")
+
+
+def _split(body: bytes, header_length: bytes) -> tuple[bytes, bytes]:
+    if not header_length.isdigit() or int(header_length[:12]) > len(body):
+        said = shown(header_length.decode("latin-1"))
+        raise RequestRefused(400, f"Inference-Header-Content-Length is {said}; the body has {len(body)} bytes")
+    length = int(header_length)
+    return body[:length], body[length:]
+
+
+def _binary_values(tensors: bytes, size: int, shape: tuple[int, ...]) -> Rows:
+    if size != len(tensors):
+        raise RequestRefused(400, f"binary_data_size is {size}; after the JSON there are {len(tensors)} bytes")
+    return binary_values(tensors, shape)
+
+
+def _wants_binary(request: InferRequest, signature: Signature) -> bool:
+    wanted = bool(request.parameters and request.parameters.binary_data_output)
+    if request.outputs:
+        require_outputs([output.name for output in request.outputs], signature)
+        parameters = request.outputs[0].parameters
+        if parameters and parameters.binary_data is not None:
+            return parameters.binary_data
+    return wanted
 
 
 def _decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes, what: str) -> Any:
@@ -142,56 +240,39 @@ def _decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes, what: str) -> An
 
 
 def _only_input(request: InferRequest) -> InputTensor:
-    names = [tensor.name for tensor in request.inputs]
-    if names != [INPUT]:
-        found = ", ".join(map(shown, names[:5])) or "none"
-        raise RequestRefused(400, f"{len(names)} inputs ({found}); expected exactly one, {INPUT!r}")
-    tensor = request.inputs[0]
-    if tensor.datatype != DATATYPE:
-        raise RequestRefused(400, f"input {INPUT!r} has datatype {shown(tensor.datatype)}; expected {DATATYPE!r}")
-    return tensor
+    require_input([tensor.name for tensor in request.inputs], [tensor.datatype for tensor in request.inputs])
+    return request.inputs[0]
 
 
 def _shape(tensor: InputTensor, signature: Signature) -> tuple[int, ...]:
-    """Return the tensor's shape, which must be one row or more of what the model takes."""
-    shape, takes = tensor.shape, list(signature.input_shape)
-    if shape[1:] != takes or shape[0] < 1:
-        found = f"{len(shape)} dimensions" if len(shape) > 8 else shown(str(shape))
-        expected = ", ".join(map(str, takes))
-        raise RequestRefused(
-            400, f"input {INPUT!r} has shape {found}; expected [rows, {expected}] with one row or more"
-        )
-    if shape[0] > MAX_BATCH:
-        raise RequestRefused(400, f"{shape[0]} rows in one request; the limit is {MAX_BATCH}: send several requests")
-    return tuple(shape)
+    return require_shape(tensor.shape, signature)
 
 
-def _values(tensor: InputTensor, shape: tuple[int, ...]) -> Sequence[float | None]:
+def _values(tensor: InputTensor, shape: tuple[int, ...]) -> Rows | list[float | None]:
     """Return the tensor's values, row after row."""
     content = bytes(tensor.data)
-    what = f"input {INPUT!r} has data that are neither numbers nor null"
-    if not content.startswith(b"[") or not content[1:64].lstrip().startswith(b"["):
-        flat: list[float | None] = _decoded(_flat, content, what)
-        if len(flat) != math.prod(shape):
-            raise RequestRefused(400, f"{len(flat)} values; the shape {list(shape)} needs {math.prod(shape)}")
-        return flat
-    level: list[Any] = [_decoded(_nested[len(shape)], content, what)]
-    for size in shape:
-        if any(len(part) != size for part in level):
-            raise RequestRefused(400, f"data are not nested as the shape {list(shape)} says, which has {_said(shape)}")
-        level = list(chain.from_iterable(level))
-    return level
+    if content.startswith(b"[") and content[1:64].lstrip().startswith(b"["):
+        return _nested_values(_decoded(_nested[len(shape)], content, _NO_NUMBERS), shape)
+    flat: list[float | None] = _decoded(_flat, content, _NO_NUMBERS)
+    if len(flat) != math.prod(shape):
+        raise RequestRefused(400, f"{len(flat)} values; the shape {list(shape)} needs {math.prod(shape)}")
+    return flat
+
+
+def _nested_values(nested: list[Any], shape: tuple[int, ...]) -> Rows | list[float | None]:
+    if len(nested) == 1 and len(shape) == 2 and shape == (1, len(nested[0])):
+        row: list[float | None] = nested[0]
+        return row
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(nested, dtype=np.float32)
+    except ValueError:  # not all of one length
+        array = np.empty(0, dtype=np.float32)
+    if array.shape != shape:
+        raise RequestRefused(400, f"data are not nested as the shape {list(shape)} says, which has {_said(shape)}")
+    return array
 
 
 def _said(shape: tuple[int, ...]) -> str:
     rows, *steps, columns = shape
     return f"{rows} rows of {''.join(f'{count} steps of ' for count in steps)}{columns} values each"
-
-
-def _array(values: Sequence[float | None]) -> Rows:
-    """Return float32 values, None as NaN; a number beyond float32 is refused rather than made infinite."""
-    with np.errstate(over="ignore"):
-        array = np.array(values, dtype=np.float32)
-    if np.isinf(array).any():
-        raise RequestRefused(400, f"value {int(np.flatnonzero(np.isinf(array))[0])} is beyond the range of {DATATYPE}")
-    return array

@@ -2,18 +2,54 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from factory.gateway.served_model import ServedModel
 from factory.repository import Manifest
 
+BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 _COUNTERS = {
     "nv_inference_request_success": "Inference requests answered",
     "nv_inference_request_failure": "Inference requests answered with an error",
     "nv_inference_count": "Rows answered",
+    "nv_inference_exec_count": "Calls of the model, each on the rows of one or more requests",
+    "factory_rows_outside_total": "Rows answered though they lie outside the training ranges",
+    "factory_rows_abstained_total": "Rows not answered, for they lie outside the training ranges",
 }
+
+
+class RecordCounts(Protocol):
+    """What became of the predictions that were to be recorded."""
+
+    written: int
+    dropped: int
+    failing: bool
+
+
+class Histogram:
+    """Counts by size, in Prometheus' cumulative form."""
+
+    def __init__(self, edges: Sequence[float]) -> None:
+        self._edges = edges
+        self._buckets = [0] * (len(edges) + 1)
+        self._sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self._buckets[bisect_left(self._edges, value)] += 1
+        self._sum += value
+
+    def lines(self, name: str, labels: str) -> Iterator[str]:
+        """Yield one line a bucket, the sum and the count."""
+        total = 0
+        for edge, count in zip((*map(str, self._edges), "+Inf"), self._buckets, strict=True):
+            total += count
+            yield f'{name}_bucket{{{labels},le="{edge}"}} {total}'
+        yield f"{name}_sum{{{labels}}} {self._sum:.9g}"
+        yield f"{name}_count{{{labels}}} {total}"
 
 
 class Series:
@@ -24,28 +60,40 @@ class Series:
             f'model="{manifest.model}",version="{manifest.version}",line="{manifest.line}",site="{manifest.site}"'
         )
         self.counts = dict.fromkeys(_COUNTERS, 0)
-        self.seconds = 0.0
-        self._buckets = [0] * (len(BUCKETS_S) + 1)
+        self.waiting_rows: Callable[[], int] = int
+        self._durations = Histogram(BUCKETS_S)
+        self._batches = Histogram(BATCH_ROWS)
 
     def answered(self, seconds: float, rows: int) -> None:
         """Count one request that was answered, and how long that took."""
         self.counts["nv_inference_request_success"] += 1
         self.counts["nv_inference_count"] += rows
-        self.seconds += seconds
-        self._buckets[bisect_left(BUCKETS_S, seconds)] += 1
+        self._durations.add(seconds)
+
+    def ran(self, rows: int) -> None:
+        """Count one call of the model."""
+        self.counts["nv_inference_exec_count"] += 1
+        self._batches.add(rows)
+
+    def saw_outside(self, rows: int) -> None:
+        """Count rows outside the training ranges that were answered."""
+        self.counts["factory_rows_outside_total"] += rows
+
+    def abstained(self, rows: int) -> None:
+        """Count rows outside the training ranges that were not answered."""
+        self.counts["factory_rows_abstained_total"] += rows
 
     def failed(self) -> None:
         """Count one request that was answered with an error."""
         self.counts["nv_inference_request_failure"] += 1
 
-    def histogram(self, name: str) -> Iterator[str]:
+    def durations(self, name: str) -> Iterator[str]:
         """Yield the lines of the duration's histogram."""
-        total = 0
-        for edge, count in zip((*map(str, BUCKETS_S), "+Inf"), self._buckets, strict=True):
-            total += count
-            yield f'{name}_bucket{{{self.labels},le="{edge}"}} {total}'
-        yield f"{name}_sum{{{self.labels}}} {self.seconds:.9g}"
-        yield f"{name}_count{{{self.labels}}} {total}"
+        return self._durations.lines(name, self.labels)
+
+    def batches(self, name: str) -> Iterator[str]:
+        """Yield the lines of the batches' histogram."""
+        return self._batches.lines(name, self.labels)
 
 
 class Telemetry:
@@ -54,6 +102,7 @@ class Telemetry:
     def __init__(self) -> None:
         self.refused_releases: Counter[str] = Counter()
         self.errors: Counter[int] = Counter()
+        self.records: RecordCounts | None = None
         self._series: dict[tuple[str, int], Series] = {}
 
     def of(self, manifest: Manifest) -> Series:
@@ -65,7 +114,7 @@ class Telemetry:
 
     def text(self, served: list[ServedModel]) -> str:
         """Return everything in Prometheus' text format 0.0.4."""
-        return "\n".join([*self._requests(), *self._releases(served)]) + "\n"
+        return "\n".join([*self._requests(), *self._recorded(), *self._releases(served)]) + "\n"
 
     def _requests(self) -> Iterator[str]:
         for name, meaning in _COUNTERS.items():
@@ -74,9 +123,28 @@ class Telemetry:
         name = "factory_inference_duration_seconds"
         yield from _head(name, "histogram", "Time from a request's last byte to its answer")
         for series in self._series.values():
-            yield from series.histogram(name)
+            yield from series.durations(name)
+        yield from self._queues()
         yield from _head("factory_http_errors_total", "counter", "Requests answered with an error, by HTTP status")
         yield from (f'factory_http_errors_total{{status="{status}"}} {n}' for status, n in sorted(self.errors.items()))
+
+    def _queues(self) -> Iterator[str]:
+        yield from _head("factory_batch_rows", "histogram", "Rows in one call of the model")
+        for series in self._series.values():
+            yield from series.batches("factory_batch_rows")
+        yield from _head("factory_waiting_rows", "gauge", "Rows that no call of the model has taken yet")
+        for series in self._series.values():
+            yield f"factory_waiting_rows{{{series.labels}}} {series.waiting_rows()}"
+
+    def _recorded(self) -> Iterator[str]:
+        if self.records is None:
+            return
+        yield from _head("factory_records_written_total", "counter", "Predictions recorded on the disk")
+        yield f"factory_records_written_total {self.records.written}"
+        yield from _head("factory_records_dropped_total", "counter", "Predictions that are in no record")
+        yield f"factory_records_dropped_total {self.records.dropped}"
+        yield from _head("factory_records_failing", "gauge", "1 while the disk takes no records")
+        yield f"factory_records_failing {int(self.records.failing)}"
 
     def _releases(self, served: list[ServedModel]) -> Iterator[str]:
         name = "factory_release_refused_total"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from factory.errors import LineError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -66,11 +68,36 @@ class TableRecipe(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceRecipe(Recipe):
-    """A temporal network over the last moments of one thing's life (factory/training/sequence_network.py)."""
+    """A temporal convolution over the last moments of one thing's life (factory/training/sequence_network.py)."""
 
     kind: Literal["sequence"] = "sequence"
-    window: int = 30
-    """Moments the network looks back on, the decision's own included."""
+    window: int = 60
+    """Moments a decision looks back on, its own among them; those before the entity began are unknown."""
+    condition_columns: tuple[str, ...] = ()
+    """The settings a machine runs at: what is ordinary is learnt for each operating condition found in them."""
+    max_conditions: int = 8
+
+    patch: int = 5
+    """Neighbouring moments that enter the network as one step: noise averages out, and the rest costs a fifth."""
+    channels: int = 48
+    blocks: int = 3
+    """Residual blocks; their convolutions look 2, 4, 8, … steps back."""
+    members: int = 8
+    """Ensemble members that share the convolutions and differ in their heads."""
+    head_width: int = 32
+
+    dropout: float = 0.1
+    epochs: int = 6
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.1
+    fine_tune_steps: int = 30
+    fine_tune_learning_rate: float = 2e-4
+
+    def __post_init__(self) -> None:
+        """Raise LineError on a window that holds nothing."""
+        if self.window < 1 or self.patch < 1:
+            raise LineError(f"recipe: window {self.window} and patch {self.patch} must be 1 or more")
 
     @property
     def steps(self) -> int | None:

@@ -18,7 +18,7 @@ from factory.verdict import Verdict, digest_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTORY = Path(sys.executable).with_name("factory")
-COMMANDS = ("run", "demo", "status", "serve", "ui", "registry", "doctor")
+COMMANDS = ("run", "demo", "status", "serve", "ui", "registry", "fetch", "doctor")
 BAD_SITES = ["", "..", "a/b", "a b", "a,b", "-x"]
 
 
@@ -174,6 +174,22 @@ def test_a_run_over_a_site_with_a_bad_name_is_refused_before_anything_is_read(tm
     assert code == 2
     assert out.strip().startswith("NameRefused: site name '../x' is refused")
     assert not (tmp_path / "lake").exists()
+
+
+def test_a_stage_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+    code, _, errors = typed("run", "departure_delay", "--from", "cleaning", "--home", str(tmp_path / "home"))
+    assert code == 2
+    assert errors == (
+        "LineError: there is no stage 'cleaning'; a line's stages are "
+        "raw, clean, features, base_model, site_model, verdict, release\n"
+    )
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_line_whose_data_is_a_package_has_nothing_to_fetch_and_says_so(tmp_path):
+    code, out, _ = typed("fetch", "departure_delay", "--home", str(tmp_path))
+    assert code == 2
+    assert "has nothing to fetch; all it needs is there" in out
 
 
 def test_doctor_says_what_the_machine_has(tmp_path):

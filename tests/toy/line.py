@@ -95,10 +95,10 @@ class ToyFactory:
             line_definitions(made.line(file), file, section, places), dg.Definitions(resources=bound)
         )
 
-    def run(self, sites: Sequence[str] = (), until: str = "", **source: Any) -> int:
+    def run(self, sites: Sequence[str] = (), until: str = "", redo_from: str = "", **source: Any) -> int:
         """Run the whole line and return its exit code."""
         with opened_instance(self.home / "dagster") as instance:
-            return Launch(NAME, self.definitions(source or None), instance).run(sites, until)
+            return Launch(NAME, self.definitions(source or None), instance).run(sites, until, redo_from)
 
     def status(self) -> dict[str, Any]:
         """Return what each site has and serves."""

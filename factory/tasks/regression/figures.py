@@ -42,7 +42,8 @@ def interval_width(_: Floats, answer: Floats) -> float:
 
 def bootstrap_rmse(label: Floats, answer: Floats, *, rounds: int, seed: int) -> npt.NDArray[np.float64]:
     """Return the root mean squared error in `rounds` resamples of the rows with replacement; float64 [rounds]."""
-    return np.sqrt(bootstrap_mean(_squared_errors(label, answer), rounds=rounds, seed=seed))
+    errors = _squared_errors(label, answer)
+    return np.sqrt(bootstrap_mean(np.where(np.isfinite(errors), errors, np.nan), rounds=rounds, seed=seed))
 
 
 def _squared_errors(label: Floats, answer: Floats) -> npt.NDArray[np.float64]:

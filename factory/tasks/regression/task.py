@@ -104,7 +104,7 @@ class Regression(Task):
     ) -> npt.NDArray[np.float64]:
         """Return what acting on estimate less margin saves against acting on the same number every time."""
         money = _mine(value)
-        return cost_eur(label, answer[:, 0] - threshold, money) - cost_eur(label, idle, money)
+        return cost_eur(label, answer[:, 0].astype(np.float64) - threshold, money) - cost_eur(label, idle, money)
 
     def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:  # noqa: ARG002
         """Return the margin to take off the estimate before acting on it."""

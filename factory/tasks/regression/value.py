@@ -17,7 +17,9 @@ from factory.tasks.task import Value
 Floats = npt.NDArray[np.floating[Any]]
 
 _CANDIDATES = 200
-"""Numbers tried as margin, or as what to act on without a model: quantiles of what is known."""
+"""At most so many numbers are tried as margin, or as what to act on without a model: quantiles of what is known."""
+_ROUNDING = 1e-6
+"""Too high by no more than this share is the rounding of single precision, and no failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,8 @@ def cost_eur(label: Floats, acted: Floats | float, value: RegressionValue) -> np
     """Return what acting on these numbers costs against knowing the outcome, in EUR, 0 or less; float64 [rows]."""
     over = np.asarray(acted, np.float64) - label.astype(np.float64)
     too_high = value.over_eur + value.over_unit_eur * over
-    return np.where(over > 0, too_high, -value.under_unit_eur * over)
+    failed = over > _ROUNDING * (1 + np.abs(label))
+    return np.where(failed, too_high, -value.under_unit_eur * np.minimum(over, 0.0))
 
 
 def best_constant(label: Floats, value: RegressionValue) -> float:
@@ -58,11 +61,14 @@ def best_margin(label: Floats, estimate: Floats, value: RegressionValue) -> floa
     """Return what to take off the estimate so that acting on it costs least; 0 where nothing can be told."""
     if not len(label) or not np.isfinite(estimate).all():
         return 0.0
-    error = estimate.astype(np.float64) - label
-    return _cheapest(np.append(error, 0.0), lambda margin: cost_eur(label, estimate - margin, value))
+    exact = estimate.astype(np.float64)
+    return _cheapest(exact - label, lambda margin: cost_eur(label, exact - margin, value))
 
 
 def _cheapest(known: Floats, cost: Any) -> float:
-    """Return the quantile of what is known that costs least; of equally cheap ones the smallest."""
-    tried = np.unique(np.quantile(known.astype(np.float64), np.linspace(0, 1, _CANDIDATES)))
+    """Return the number that costs least, of 0 and what is known; of equally cheap ones the smallest."""
+    exact = known.astype(np.float64)
+    if len(exact) > _CANDIDATES:
+        exact = np.quantile(exact, np.linspace(0, 1, _CANDIDATES), method="inverted_cdf")
+    tried = np.unique([0.0, *exact])
     return float(tried[int(np.argmax([cost(one).sum() for one in tried]))])

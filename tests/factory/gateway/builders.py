@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from factory.gateway.server import server
+from factory.gateway.server import Server, Settings
 from factory.repository import Manifest, ModelRepository
 from factory.signature import Signature
 from factory.signing import signing_key
@@ -123,21 +123,28 @@ class Shop:
 
 
 @contextmanager
-def gateway(shop: Shop, *, refresh_every_s: float = 0.05) -> Iterator[httpx.Client]:
-    """Run a real server on a free port of the loopback, and give a client for it."""
-    running = server(shop.home / "models", shop.public, port=0, refresh_every_s=refresh_every_s)
-    thread = threading.Thread(target=running.run)
+def running(shop: Shop, **settings: Any) -> Iterator[Server]:
+    """Run a real server on a free port of the loopback."""
+    server = Server(shop.home / "models", shop.public, Settings(**{"port": 0, "refresh_every_s": 0.05, **settings}))
+    thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        eventually(lambda: running.started or not thread.is_alive())
-        assert running.started
-        port = running.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            yield client
+        assert server.started.wait(20)
+        yield server
     finally:
-        running.should_exit = True
+        server.stop()
         thread.join(15)
         assert not thread.is_alive()
+
+
+@contextmanager
+def gateway(shop: Shop, **settings: Any) -> Iterator[httpx.Client]:
+    """Run a real server, and give a client for it."""
+    with (
+        running(shop, **settings) as server,
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10) as client,
+    ):
+        yield client
 
 
 def eventually(condition: Callable[[], bool], within_s: float = 10.0) -> None:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from factory.errors import ModelRefused, ReleaseRefused
-from factory.gateway.server import server
+from factory.gateway.server import Server, Settings
 from factory.history import Event
 from factory.signing import signing_key
 from tests.factory.gateway.builders import Shop, eventually, gateway, onnx_model, question, verdict
@@ -182,7 +182,7 @@ def test_the_gateway_needs_the_public_key_alone(shop):
         assert version(client) == 1
     shutil.rmtree(shop.home / "keys")
     with pytest.raises(ModelRefused, match=r"release\.pub"):
-        server(shop.home / "models", shop.public)
+        Server(shop.home / "models", shop.public, Settings())
 
 
 def test_the_command_serves_on_the_loopback_and_ends_when_told_to(shop):
@@ -190,8 +190,8 @@ def test_the_command_serves_on_the_loopback_and_ends_when_told_to(shop):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     code = (
-        "import sys; from pathlib import Path; from factory.gateway.server import serve; "
-        "serve(Path(sys.argv[1]), Path(sys.argv[2]), port=int(sys.argv[3]))"
+        "import sys; from pathlib import Path; from factory.gateway.server import Settings, serve; "
+        "serve(Path(sys.argv[1]), Path(sys.argv[2]), Settings(port=int(sys.argv[3])))"
     )
     words = [sys.executable, "-c", code, str(shop.home / "models"), str(shop.public), str(port)]
     with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:

@@ -1,0 +1,125 @@
+"""Who may ask what: API keys, kept as hashes in a file that may change while the gateway runs.
+
+A key is 256 random bits, so a plain SHA-256 of it gives nothing away that could be guessed. Without the file everybody
+may ask everything; once it was read, a file that goes away or is damaged changes nothing.
+"""
+
+import asyncio
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from factory.errors import KeyRefused
+from factory.gateway.key_file import Key, read_keys
+from factory.gateway.refusal import RequestRefused
+
+log = logging.getLogger(__name__)
+
+BURST_S = 2.0
+"""So many seconds' worth of rows may come at once."""
+
+
+class Grant:
+    """What one key allows, and how much of its rate is left."""
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.name = key.name
+        self._left = self._most = key.rows_per_s * BURST_S if key.rows_per_s else math.inf
+        self._at = time.monotonic()
+
+    def require(self, line: str, site: str) -> None:
+        """Raise RequestRefused (403) unless the key opens this line's site."""
+        if not (_holds(self.key.lines, line) and _holds(self.key.sites, site)):
+            raise RequestRefused(403, f"key {self.name!r} is not for line {line}, site {site}; ask for one that is")
+
+    def require_management(self) -> None:
+        """Raise RequestRefused (403) unless the key may load and unload models."""
+        if not self.key.manage:
+            raise RequestRefused(403, f"key {self.name!r} may not load or unload models; ask for one that may")
+
+    def spend(self, rows: int) -> None:
+        """Take rows from the rate; raises RequestRefused (429) when there are too few left."""
+        if self._most == math.inf:
+            return
+        now = time.monotonic()
+        self._left = min(self._most, self._left + (now - self._at) * self.key.rows_per_s)
+        self._at = now
+        if rows > self._left:
+            wait = math.ceil((min(rows, self._most) - self._left) / self.key.rows_per_s)
+            limit = f"{self.key.rows_per_s:g} rows a second, at most {self._most:g} at once"
+            raise RequestRefused(429, f"key {self.name!r} may ask {limit}; wait", retry_after_s=max(1, wait))
+        self._left -= rows
+
+
+EVERYBODY = Grant(Key(name="", sha256="", manage=True))
+
+
+class Access:
+    """The grants of the key file, by the hash of their key."""
+
+    def __init__(self, place: Path | None) -> None:
+        """Raises KeyRefused where there is a file that cannot be read."""
+        self._place = place
+        self._grants: Mapping[str, Grant] | None = None
+        self._seen: tuple[int, int] | None = None
+        if place is not None and place.exists():
+            self._read(place)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there are no keys, so that everybody may ask everything."""
+        return self._grants is None
+
+    def grant(self, headers: Mapping[bytes, bytes]) -> Grant:
+        """Return what the request's key allows; raises RequestRefused (401) if it has none that counts."""
+        if self._grants is None:
+            return EVERYBODY
+        secret = headers.get(b"x-api-key") or _bearer(headers.get(b"authorization", b""))
+        if not secret:
+            raise RequestRefused(401, "no key; send `Authorization: Bearer <key>` or `X-Api-Key: <key>`")
+        found = self._grants.get(hashlib.sha256(secret).hexdigest())
+        if found is None:
+            raise RequestRefused(401, "that key counts no longer, or never did; ask for a new one")
+        return found
+
+    async def watch(self, every_s: float) -> None:
+        """Follow the key file until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Take over a key file that changed; one that cannot be read is told of in the log, and changes nothing."""
+        if self._place is None:
+            return
+        try:
+            stat = self._place.stat()
+            if (stat.st_mtime_ns, stat.st_ino) != self._seen:
+                self._seen = (stat.st_mtime_ns, stat.st_ino)
+                self._read(self._place)
+        except FileNotFoundError:
+            return
+        except (OSError, KeyRefused) as error:
+            log.error("the key file was not taken over, the keys before it still count: %s", error)
+
+    def _read(self, place: Path) -> None:
+        keys = read_keys(place)
+        old = self._grants or {}
+        self._grants = {
+            key.sha256: old[key.sha256] if key.sha256 in old and old[key.sha256].key == key else Grant(key)
+            for key in keys
+        }
+        log.info("%d keys count", len(keys))
+
+
+def _holds(names: tuple[str, ...] | None, name: str) -> bool:
+    return names is None or name in names
+
+
+def _bearer(authorization: bytes) -> bytes:
+    scheme, _, secret = authorization.partition(b" ")
+    return secret.strip() if scheme.lower() == b"bearer" else b""

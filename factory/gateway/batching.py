@@ -1,0 +1,223 @@
+"""All questions that reach a model within one turn of the event loop are one call of it.
+
+No timer holds anybody up: who is alone is answered alone. While a large batch runs in a thread, what comes in
+meanwhile becomes the next batch.
+"""
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+
+from factory.gateway.range_guard import Outside, RangeGuard
+from factory.gateway.refusal import RequestRefused
+from factory.gateway.served_model import Rows, ServedModel
+from factory.gateway.telemetry import Series
+from factory.repository.triton import MAX_BATCH
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING_ROWS = 8 * MAX_BATCH
+INLINE_S = 0.002
+"""A batch that is expected to take less is answered on the event loop; more would hold up the other models."""
+
+
+@dataclass(slots=True)
+class Answered:
+    """What a model said to one question."""
+
+    model: ServedModel
+    numbers: Rows
+    """float32 `[rows, answers]`, NaN in a row that the gateway abstains from."""
+    prediction: str
+    outside: Outside | None
+
+
+@dataclass(slots=True)
+class Question:
+    """Rows for one model, flat and in order, float32 or with None where unknown; and who is told the answer."""
+
+    values: Rows | list[float | None]
+    rows: int
+    done: Callable[[Answered | RequestRefused], None]
+    by: str = ""
+    """The name of the key that asked."""
+    asked: float = 0.0
+
+
+class Records(Protocol):
+    """Where predictions are kept."""
+
+    def add(self, model: ServedModel, batch: Sequence[Question], ids: Sequence[str], rows: Rows, numbers: Rows) -> None:
+        """Keep one batch; never raises, never waits."""
+
+
+class Predictions:
+    """What all models share: names for predictions, threads for large batches, and the records."""
+
+    def __init__(self, workers: ThreadPoolExecutor, records: Records | None = None) -> None:
+        self.workers = workers
+        self.records = records
+        self._start = secrets.token_hex(6)
+        self._counter = itertools.count(1)
+
+    def keep(
+        self, model: ServedModel, batch: Sequence[Question], ids: Sequence[str], rows: Rows, numbers: Rows
+    ) -> None:
+        """Hand what is answered to the records, if there are any."""
+        if self.records:
+            self.records.add(model, batch, ids, rows, numbers)
+
+    def names(self, count: int) -> list[str]:
+        """Return names that no other prediction has, whichever process made it."""
+        return [f"{self._start}-{number}" for number in itertools.islice(self._counter, count)]
+
+
+class Batches:
+    """The questions to one version of one model; it is used on one event loop."""
+
+    def __init__(self, model: ServedModel, series: Series, predictions: Predictions) -> None:
+        self._model = model
+        self._guard = RangeGuard(model.manifest)
+        self._series = series
+        self._predictions = predictions
+        self._waiting: deque[Question] = deque()
+        self._waiting_rows = 0
+        self._busy = False
+
+    @property
+    def waiting_rows(self) -> int:
+        """How many rows no call has taken yet."""
+        return self._waiting_rows
+
+    def ask(self, question: Question) -> None:
+        """Take a question; it is done within this turn of the loop or later. Raises RequestRefused (503) when full."""
+        if self._waiting_rows + question.rows > MAX_WAITING_ROWS:
+            raise RequestRefused(
+                503, f"{self._waiting_rows} rows wait for this model; the limit is {MAX_WAITING_ROWS}", retry_after_s=1
+            )
+        question.asked = perf_counter()
+        self._waiting.append(question)
+        self._waiting_rows += question.rows
+        if not self._busy:
+            self._busy = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        batch = self._taken()
+        rows = stacked(batch).reshape(-1, *self._model.signature.input_shape)
+        if len(rows) * self._model.row_s <= INLINE_S:
+            try:
+                self._told(batch, rows, self._answers(rows))
+            finally:
+                self._go_on()
+        else:
+            loop = asyncio.get_running_loop()
+            answers = loop.run_in_executor(self._predictions.workers, self._answers, rows)
+            answers.add_done_callback(lambda done: self._told_later(batch, rows, done))
+
+    def _told_later(self, batch: list[Question], rows: Rows, answers: "asyncio.Future[Rows | None]") -> None:
+        try:
+            self._told(batch, rows, answers.result())
+        finally:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._run)
+        else:
+            self._busy = False
+
+    def _taken(self) -> list[Question]:
+        """Return the next questions, up to MAX_BATCH rows of them."""
+        batch, rows, waiting = [], 0, self._waiting
+        while waiting and rows + waiting[0].rows <= MAX_BATCH:
+            rows += waiting[0].rows
+            batch.append(waiting.popleft())
+        self._waiting_rows -= rows
+        return batch
+
+    def _answers(self, rows: Rows) -> Rows | None:
+        try:
+            return self._model.answers(rows)
+        except Exception:  # the boundary of a batch: the next one may go through
+            log.exception("%s failed on %d rows", self._model.manifest.model, len(rows))
+            return None
+
+    def _told(self, batch: list[Question], rows: Rows, numbers: Rows | None) -> None:
+        if numbers is None:
+            for question in batch:
+                question.done(RequestRefused(500, "the model failed on this request; the gateway's log says why"))
+            return
+        ids = self._predictions.names(len(batch))
+        self._series.ran(len(rows))
+        if (beyond := self._guard.beyond(rows)) is None and np.isfinite(numbers).all():
+            self._predictions.keep(self._model, batch, ids, rows, numbers)
+            self._tell(batch, ids, numbers)
+        else:
+            self._tell_apart(batch, ids, rows, numbers, beyond)
+
+    def _tell(self, batch: list[Question], ids: list[str], numbers: Rows) -> None:
+        """Answer questions of which there is nothing to say but the numbers."""
+        start, now = 0, perf_counter()
+        for question, name in zip(batch, ids, strict=True):
+            end = start + question.rows
+            self._series.answered(now - question.asked, question.rows)
+            question.done(Answered(self._model, numbers[start:end], name, None))
+            start = end
+
+    def _tell_apart(
+        self, batch: list[Question], ids: list[str], rows: Rows, numbers: Rows, beyond: "np.ndarray | None"
+    ) -> None:
+        """Answer questions one by one, for some of their rows are outside or have no number."""
+        start, now = 0, perf_counter()
+        for question, name in zip(batch, ids, strict=True):
+            part = slice(start, start + question.rows)
+            start += question.rows
+            outside = None if beyond is None else self._guard.outside(rows[part], beyond[part])
+            try:
+                answered = self._judged(rows[part], numbers[part], name, outside)
+            except RequestRefused as refused:
+                question.done(refused)
+                continue
+            self._predictions.keep(self._model, [question], [name], rows[part], answered.numbers)
+            self._series.answered(now - question.asked, question.rows)
+            question.done(answered)
+
+    def _judged(self, rows: Rows, numbers: Rows, name: str, outside: Outside | None) -> Answered:
+        """Return the answer; raises RequestRefused (400) for an infinite input or a number that the model lacks."""
+        if np.isinf(rows).any():
+            place = int(np.flatnonzero(np.isinf(rows))[0])
+            raise RequestRefused(400, f"value {place} is beyond the range of FP32")
+        if outside and self._guard.abstains:
+            numbers = numbers.copy()
+            numbers[list(outside.rows)] = np.nan
+            self._series.abstained(len(outside.rows))
+        elif outside:
+            self._series.saw_outside(len(outside.rows))
+        unknown = np.atleast_1d(~np.isfinite(numbers).all(axis=1))
+        if outside and self._guard.abstains:
+            unknown[list(outside.rows)] = False
+        if unknown.any():
+            row, output = int(np.flatnonzero(unknown)[0]), self._model.signature.output
+            raise RequestRefused(400, f"row {row}: the model has no {output} for these values; check their units")
+        return Answered(self._model, numbers, name, outside)
+
+
+def stacked(batch: Sequence[Question]) -> Rows:
+    """Return the values of all questions, one after another, as float32."""
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and its question is refused later
+        if len(batch) == 1:
+            return np.asarray(batch[0].values, dtype=np.float32)
+        if all(isinstance(question.values, list) for question in batch):
+            flat = list(itertools.chain.from_iterable(question.values for question in batch))
+            return np.array(flat, dtype=np.float32)
+        return np.concatenate([np.asarray(question.values, dtype=np.float32).ravel() for question in batch])

@@ -1,0 +1,35 @@
+"""Runs the gRPC door on the running event loop."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+
+from factory.errors import FactoryError
+from factory.gateway.grpc.door import GrpcDoor
+
+
+@asynccontextmanager
+async def listening(
+    door: GrpcDoor, address: str, tls: tuple[bytes, bytes] | None, *, max_bytes: int, drain_s: float
+) -> AsyncIterator[int]:
+    """Listen on `host:port` while the body runs, and yield the port; calls under way are answered before it ends.
+
+    `tls` is the private key and the certificate. Raises FactoryError where the port is taken.
+    """
+    options = [("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", 0)]
+    server = grpc.aio.server(options=options)
+    server.add_generic_rpc_handlers((door.handler(),))
+    try:
+        port = (
+            server.add_secure_port(address, grpc.ssl_server_credentials([tls]))
+            if tls
+            else server.add_insecure_port(address)
+        )
+    except RuntimeError as error:
+        raise FactoryError(f"gRPC cannot listen on {address}: {error}; choose another port") from error
+    await server.start()
+    try:
+        yield int(port)
+    finally:
+        await server.stop(drain_s)

@@ -1,0 +1,30 @@
+"""`POST /v2/models/{m}/infer`: a body to the model's batch, and its answer back."""
+
+from collections.abc import Callable
+
+from factory.gateway.access import Grant
+from factory.gateway.batching import Answered, Question
+from factory.gateway.catalogue import Entry
+from factory.gateway.http import Answer, Request
+from factory.gateway.protocol import HEADER_LENGTH, answer, asked
+from factory.gateway.refusal import RequestRefused
+
+
+def infer(entry: Entry, request: Request, grant: Grant, refused: Callable[[RequestRefused], Answer]) -> None:
+    """Answer the request within this turn of the event loop or later; raises RequestRefused if it cannot be asked."""
+    try:
+        wanted = asked(request.body, request.headers.get(HEADER_LENGTH), entry.model.signature)
+
+        grant.spend(wanted.rows)
+
+        def done(result: Answered | RequestRefused) -> None:
+            if isinstance(result, Answered):
+                request.reply(answer(wanted, result))
+            else:
+                entry.series.failed()
+                request.reply(refused(result))
+
+        entry.batches.ask(Question(wanted.values, wanted.rows, done, grant.name))
+    except Exception:
+        entry.series.failed()
+        raise

@@ -1,0 +1,26 @@
+"""How much of the gateway one client may take."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Sizes and times beyond which a connection is refused or closed."""
+
+    max_body_bytes: int = 16 * 1024**2
+    max_head_bytes: int = 32 * 1024
+    """Of a request's line and headers."""
+    max_connections: int = 4096
+    max_pipelined: int = 64
+    """Requests of one connection that wait for their answers before no more of it is read."""
+    request_s: float = 30.0
+    """From a request's first byte to its last."""
+    idle_s: float = 75.0
+    """Between two requests."""
+    write_s: float = 30.0
+    """For a client to take what was sent to it."""
+    linger_s: float = 2.0
+    """How long a refused body is read and thrown away, so that the client sees why before the connection ends."""
+
+
+DEFAULT_LIMITS = Limits()

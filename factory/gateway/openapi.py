@@ -1,0 +1,174 @@
+"""What can be asked over HTTP, as OpenAPI 3.1: one table of operations, from which `/docs` is made too."""
+
+from functools import cache
+from typing import Any
+
+from factory.gateway.service import NAME, own_version
+from factory.repository.triton import MAX_BATCH
+from factory.signature import INPUT
+
+_STRING, _NUMBER = {"type": "string"}, {"type": "number"}
+_SHAPE = {"type": "array", "items": {"type": "integer"}}
+_ERROR = {"type": "object", "required": ["error"], "properties": {"error": _STRING}}
+_VALUES = {"type": "array", "items": {"type": ["number", "null"], "maximum": 1e30, "minimum": -1e30}}
+_TENSOR = {
+    "type": "object",
+    "required": ["name", "shape", "datatype", "data"],
+    "properties": {
+        "name": {"const": INPUT},
+        "shape": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1},
+            "description": f"rows (at most {MAX_BATCH}), and what one row of the model is: see its metadata",
+        },
+        "datatype": {"const": "FP32"},
+        "data": {**_VALUES, "description": "row after row, flat or nested; null where unknown"},
+    },
+}
+_INFER = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {
+        "id": {**_STRING, "description": "comes back with the answer"},
+        "inputs": {"type": "array", "items": _TENSOR, "minItems": 1, "maxItems": 1},
+    },
+}
+_OUTPUT = {
+    "type": "object",
+    "required": ["name", "datatype", "shape", "data"],
+    "properties": {
+        "name": _STRING,
+        "datatype": {"const": "FP32"},
+        "shape": _SHAPE,
+        "data": {"type": "array", "items": {"type": ["number", "null"]}},
+    },
+}
+_INFERRED = {
+    "type": "object",
+    "required": ["model_name", "model_version", "outputs", "parameters"],
+    "properties": {
+        "model_name": _STRING,
+        "model_version": _STRING,
+        "id": _STRING,
+        "outputs": {"type": "array", "items": _OUTPUT},
+        "parameters": {
+            "type": "object",
+            "required": ["prediction_id"],
+            "properties": {
+                "prediction_id": {**_STRING, "description": "names this prediction in the records"},
+                "outside": {**_STRING, "description": "values that the training never saw"},
+                "abstained": {**_STRING, "description": "rows without an answer, from 0, separated by commas"},
+            },
+        },
+    },
+}
+_METADATA = {
+    "type": "object",
+    "required": ["name", "versions", "platform", "inputs", "outputs"],
+    "properties": {
+        "name": _STRING,
+        "versions": {"type": "array", "items": _STRING},
+        "platform": _STRING,
+        "inputs": {"type": "array", "items": {"type": "object"}},
+        "outputs": {"type": "array", "items": {"type": "object"}},
+        "parameters": {"type": "object", "description": "line, site, digest, threshold, features, an example …"},
+    },
+}
+_SERVER = {
+    "type": "object",
+    "required": ["name", "version", "extensions"],
+    "properties": {"name": _STRING, "version": _STRING, "extensions": {"type": "array", "items": _STRING}},
+}
+_INDEXED = {
+    "type": "object",
+    "required": ["name", "version", "state", "reason"],
+    "properties": {
+        "name": _STRING,
+        "version": _STRING,
+        "state": {"enum": ["READY", "UNAVAILABLE"]},
+        "reason": _STRING,
+    },
+}
+_INDEX_REQUEST = {"type": "object", "properties": {"ready": {"type": "boolean"}}}
+
+
+def _flag(name: str) -> dict[str, Any]:
+    return {"type": "object", "required": [name], "properties": {name: {"type": "boolean"}}}
+
+
+def _operation(
+    summary: str, answer: dict[str, Any], *refusals: int, body: dict[str, Any] | None = None, public: bool = False
+) -> dict[str, Any]:
+    """Return one operation; `refusals` are the statuses beside 200 that it can answer with."""
+    statuses = [*refusals, *(() if public else (401, 403))]
+    errors = {
+        str(status): {"description": _MEANING[status], "content": {"application/json": {"schema": _ERROR}}}
+        for status in sorted(statuses)
+    }
+    found: dict[str, Any] = {
+        "summary": summary,
+        "responses": {"200": {"description": "done", "content": {"application/json": {"schema": answer}}}, **errors},
+    }
+    if body is not None:
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    if public:
+        found["security"] = []
+    return found
+
+
+_MEANING = {
+    400: "the request does not fit; the error says what was found and expected",
+    401: "no key, or one that does not count",
+    403: "the key is not for this",
+    404: "no such model or version",
+    413: "the body is too large",
+    429: "too much at once; Retry-After says when to come again",
+    503: "not now: nothing is served, or too much waits",
+}
+
+_MODEL, _VERSIONED = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+_METADATA_OF = _operation("What a model takes and gives, with an example", _METADATA, 404, 503)
+_READY_OF = _operation("Whether a model answers", _flag("ready"), 404, 503)
+_INFER_OF = _operation("Ask a model about some rows", _INFERRED, 400, 404, 413, 429, 503, body=_INFER)
+
+_PATHS: dict[str, tuple[str, dict[str, Any]]] = {
+    "/v2/health/live": ("get", _operation("Whether the gateway runs", _flag("live"), public=True)),
+    "/v2/health/ready": ("get", _operation("Whether any model answers", _flag("ready"), 503, public=True)),
+    "/v2": ("get", _operation("What this server is", _SERVER)),
+    _MODEL: ("get", _METADATA_OF),
+    f"{_MODEL}/ready": ("get", _READY_OF),
+    f"{_MODEL}/infer": ("post", _INFER_OF),
+    _VERSIONED: ("get", _METADATA_OF),
+    f"{_VERSIONED}/ready": ("get", _READY_OF),
+    f"{_VERSIONED}/infer": ("post", _INFER_OF),
+    "/v2/repository/index": (
+        "post",
+        _operation("All models", {"type": "array", "items": _INDEXED}, 400, body=_INDEX_REQUEST),
+    ),
+    "/v2/repository/models/{model}/load": (
+        "post",
+        _operation("Serve a model's newest release, also after unload", {"type": "object"}, 400),
+    ),
+    "/v2/repository/models/{model}/unload": (
+        "post",
+        _operation("Serve a model no longer, until load or a restart", {"type": "object"}, 400),
+    ),
+}
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """Return the document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": NAME, "version": own_version(), "description": "Open Inference Protocol v2"},
+        "paths": {path: {method: _with_parameters(path, found)} for path, (method, found) in _PATHS.items()},
+        "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        "security": [{"key": []}],
+    }
+
+
+def _with_parameters(path: str, operation: dict[str, Any]) -> dict[str, Any]:
+    names = [name for name in ("model", "version") if f"{{{name}}}" in path]
+    parameters = [{"name": name, "in": "path", "required": True, "schema": _STRING} for name in names]
+    return {**operation, "parameters": parameters} if parameters else operation

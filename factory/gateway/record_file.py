@@ -1,0 +1,92 @@
+"""The files of recorded predictions: what is in one, and how it is read back.
+
+A segment begins with MAGIC; then each batch is its length and its CRC-32, four bytes each, little-endian, and itself in
+MessagePack. A segment that is being written ends in `.open` and is locked; one that is complete ends in `.log`. A
+process that was killed leaves at most one batch that is not whole, at the end of its segment: it is not read.
+"""
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from struct import Struct
+from zlib import crc32
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+MAGIC = b"FPL1"
+OPEN, COMPLETE = ".open", ".log"
+_FRAME = Struct("<II")
+
+
+class RecordedBatch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What one model said to the questions of one call; all lists are by question, in order."""
+
+    at: float
+    """Unix time of the answer, seconds."""
+    line: str
+    site: str
+    version: int
+    digest: str
+    ids: Sequence[str]
+    """The predictions' names."""
+    keys: Sequence[str]
+    """The names of the keys that asked; empty where no key is needed."""
+    rows: Sequence[int]
+    """How many rows each question had."""
+    input_shape: tuple[int, ...]
+    values: bytes
+    """All rows, float32 little-endian, NaN where unknown."""
+    answers: bytes
+    """What was answered, float32 little-endian, row after row; NaN in a row that was not answered."""
+
+    def inputs(self) -> NDArray[np.float32]:
+        """Return `[all rows, *input_shape]`."""
+        return np.frombuffer(self.values, "<f4").reshape(-1, *self.input_shape)
+
+    def outputs(self) -> NDArray[np.float32]:
+        """Return `[all rows, answers]`."""
+        return np.frombuffer(self.answers, "<f4").reshape(sum(self.rows), -1)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(RecordedBatch)
+
+
+def framed(batch: RecordedBatch) -> bytes:
+    """Return the batch as it stands in a segment."""
+    content = _encoder.encode(batch)
+    return _FRAME.pack(len(content), crc32(content)) + content
+
+
+def segments(folder: Path) -> list[Path]:
+    """Return all segments, oldest first, those that are being written too."""
+    return sorted(place for place in folder.glob("*") if place.suffix in (OPEN, COMPLETE))
+
+
+def recorded(segment: Path, start: int = 0) -> Iterator[tuple[RecordedBatch, int]]:
+    """Yield each whole batch from a place in a segment, 0 or one that was yielded, and the place after it."""
+    with segment.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            return
+        place = max(start, len(MAGIC))
+        file.seek(place)
+        while len(head := file.read(_FRAME.size)) == _FRAME.size:
+            length, checksum = _FRAME.unpack(head)
+            content = file.read(length)
+            if len(content) < length or crc32(content) != checksum:
+                return
+            place += _FRAME.size + length
+            yield _decoder.decode(content), place
+
+
+def complete_leftovers(folder: Path) -> None:
+    """Mark what a process that is no more was writing as complete."""
+    for place in folder.glob(f"*{OPEN}"):
+        with place.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue  # somebody is writing it
+            place.rename(place.with_suffix(COMPLETE))

@@ -1,0 +1,142 @@
+"""API keys: who may ask what, how much, and what happens to the file of them while the gateway runs."""
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from factory.errors import KeyRefused
+from factory.gateway.key_file import add_key, read_keys, remove_key
+from factory.gateway.server import Server, Settings
+from tests.factory.gateway.builders import Shop, eventually, gateway, onnx_model, question
+
+INFER = "/v2/models/toy.UA/infer"
+
+
+@pytest.fixture
+def shop(tmp_path):
+    made = Shop(tmp_path)
+    made.release(onnx_model())
+    made.release(onnx_model(), site="DL")
+    return made
+
+
+@pytest.fixture
+def keys(tmp_path):
+    return tmp_path / "keys" / "gateway.json"
+
+
+def status(client, secret=None, rows=1, path=INFER, **headers):
+    given = {"authorization": f"Bearer {secret}"} if secret else {}
+    return client.post(path, json=question([[1, 2, 3]] * rows), headers={**given, **headers}).status_code
+
+
+def test_without_a_key_file_everybody_may_ask(shop, keys):
+    with gateway(shop, keys=keys) as client:
+        assert status(client) == 200
+
+
+def test_only_who_has_a_key_is_answered_but_health_and_documentation_are_for_all(shop, keys):
+    secret = add_key(keys, "erp")
+    with gateway(shop, keys=keys) as client:
+        assert status(client, secret) == 200
+        assert status(client, **{"x-api-key": secret}) == 200
+        assert status(client) == 401
+        assert status(client, secret[:-1]) == 401
+        for path in ("/", "/metrics", "/v2", "/v2/models/toy.UA"):
+            refused = client.get(path)
+            assert refused.status_code == 401
+            assert refused.headers["www-authenticate"] == "Bearer"
+        for path in ("/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"):
+            assert client.get(path).status_code == 200
+
+
+def test_a_key_opens_its_lines_and_sites_and_nothing_else(shop, keys):
+    site, line, other = (
+        add_key(keys, "site", sites=["UA"]),
+        add_key(keys, "line", lines=["toy"]),
+        add_key(keys, "other", lines=["presses"]),
+    )
+    with gateway(shop, keys=keys) as client:
+        assert [status(client, key) for key in (site, line, other)] == [200, 200, 403]
+        assert [status(client, key, path="/v2/models/toy.DL/infer") for key in (site, line)] == [403, 200]
+        assert status(client, line, path="/v2/repository/models/toy.UA/unload") == 403
+
+
+def test_keys_are_rotated_without_a_restart(shop, keys):
+    old = add_key(keys, "erp")
+    with gateway(shop, keys=keys) as client:
+        new = add_key(keys, "erp")
+        eventually(lambda: status(client, old) == 401)
+        assert status(client, new) == 200
+        remove_key(keys, "erp")
+        eventually(lambda: status(client, new) == 401)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]]", '[{"name": "erp"}]', '[{"name": 1, "sha256": ""}]'])
+def test_a_key_file_that_goes_away_or_is_damaged_opens_nothing(shop, keys, content):
+    secret = add_key(keys, "erp")
+    with gateway(shop, keys=keys) as client:
+        assert status(client, secret) == 200
+        keys.unlink() if content is None else keys.write_text(content)
+        for _ in range(20):
+            assert status(client, secret) == 200
+            assert status(client) == 401
+
+
+def test_a_gateway_does_not_begin_with_a_damaged_key_file(shop, keys):
+    keys.write_text("{")
+    with pytest.raises(KeyRefused, match=r"gateway\.json"):
+        Server(shop.home / "models", shop.public, Settings(keys=keys))
+
+
+def test_who_asks_more_than_the_rate_is_told_when_to_come_again(shop, keys):
+    secret = add_key(keys, "erp", rows_per_s=5)
+    free = add_key(keys, "free")
+    with gateway(shop, keys=keys) as client:
+        assert status(client, secret, rows=10) == 200
+        refused = client.post(INFER, json=question([[1, 2, 3]] * 10), headers={"x-api-key": secret})
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["retry-after"]) <= 2
+        assert "5 rows a second" in refused.json()["error"]
+        assert status(client, free, rows=4096) == 200
+        eventually(lambda: status(client, secret) == 200)
+
+
+def test_the_file_holds_no_key_and_is_its_owners_alone(keys):
+    secret = add_key(keys, "erp", lines=["toy"])
+    assert secret not in keys.read_text()
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o600
+    assert json.loads(keys.read_text())[0]["lines"] == ["toy"]
+    with pytest.raises(KeyRefused, match="no key 'x'"):
+        remove_key(keys, "x")
+    remove_key(keys, "erp")
+    assert read_keys(keys) == []
+
+
+def test_no_key_and_no_value_is_in_the_log(shop, keys, caplog):
+    secret = add_key(keys, "erp")
+    with gateway(shop, keys=keys) as client:
+        status(client, secret)
+        client.post(INFER, json=question([[1, 2, 4242.5]], shape=[1, 2]), headers={"x-api-key": secret})
+        status(client, secret + "x")
+    assert secret not in caplog.text
+    assert "4242" not in caplog.text
+
+
+def test_keys_are_made_listed_and_removed_on_the_command_line(shop, keys, tmp_path):
+    words = ["--home", str(tmp_path)]
+    secret = typed("key", "add", "erp", "--sites", "UA", "--rows-per-s", "9", *words).strip()
+    with gateway(shop, keys=keys) as client:
+        assert [status(client, secret), status(client, secret, path="/v2/models/toy.DL/infer")] == [200, 403]
+    assert typed("key", "list", *words).split("\t")[:3] == ["erp", "all lines: UA", "9 rows/s"]
+    typed("key", "remove", "erp", *words)
+    assert typed("key", "list", *words) == ""
+
+
+def typed(*words):
+    command = [Path(sys.executable).with_name("factory"), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
