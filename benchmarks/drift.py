@@ -122,10 +122,14 @@ def noise(year: pl.DataFrame) -> None:
 
 def shifts(year: pl.DataFrame) -> None:
     """Print how many sites an injected shift of one feature is found at within eight weeks, and when."""
-    for size in SIZES:
-        print(found_shifts("days, 1 of 20 features", made_world(9, alike=1 / 3, weeks=21), "f0", size))
-    for size in SIZES:
-        print(found_shifts("2013, 1 of 44 features", shuffled_weeks(year, 9), "humidity_pct", size))
+    for name, alike in {"iid": 0.0, "days, 5 % of variance": 0.05, "days, a third": 1 / 3}.items():
+        world = made_world(9, alike=alike, weeks=21)
+        for size in SIZES:
+            print(found_shifts(f"{name}, 1 of 20", world, "f0", size))
+    world = shuffled_weeks(year, 9)
+    for feature in ("sched_block_min", "humidity_pct"):  # one that is the same every week, one that the weather makes
+        for size in SIZES:
+            print(found_shifts(f"2013, {feature}, 1 of 44", world, feature, size))
 
 
 def found_shifts(name: str, world: World, feature: str, size: float) -> str:
@@ -134,7 +138,9 @@ def found_shifts(name: str, world: World, feature: str, size: float) -> str:
     moved = pl.col(feature) + size * world.rows[feature].std()
     sites = world.rows["site"].n_unique()
     for week, found, _ in alarms(world, Limits(quiet_days=0), moved):
-        for alert in found if week < 8 else ():
+        if week == 8:
+            break
+        for alert in found:
             if any(shift.feature == feature for shift in alert.shifts):
                 first.setdefault(alert.site, week + 1)
     delay = f"{statistics.median(first.values()):.0f} weeks" if first else "—"

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from factory.drift.counting import Columns, Counted, counted, edges
-from factory.drift.spread import Floats, Spread, freedom, long_run, spread
+from factory.drift.spread import Floats, Spread, bandwidth, freedom, location_spread, long_run, spread
 from factory.lake import SITE
 from factory.splitting import DECIDED_AT
 
@@ -28,6 +28,7 @@ class Shape:
     edges: tuple[float, ...]
     shares: tuple[float, ...]
     spread: Spread
+    location_spread: Spread
     null_share: float
     null_spread: Spread
 
@@ -108,6 +109,7 @@ def _shape(bins: Floats, rows: Floats, cuts: tuple[float, ...]) -> Shape:
         edges=cuts,
         shares=tuple(shares.tolist()),
         spread=spread(smooth),
+        location_spread=location_spread(smooth),
         null_share=float((rows.sum() - known.sum()) / rows.sum()),
         null_spread=spread(halved),
     )
@@ -123,10 +125,12 @@ def _worth(total: Floats, known: Floats) -> Worth | None:
     if rows == 0:
         return None
     mean = float(total.sum()) / rows
+    deviations = total - known * mean
+    lags = bandwidth(deviations)
     return Worth(
         mean_eur=mean,
-        variance=float(long_run((total - known * mean)[:, None])[0, 0]),
-        freedom=freedom(len(known)),
+        variance=float(long_run(deviations[:, None], lags)[0, 0]),
+        freedom=freedom(len(known), lags),
         rows=rows,
         days=len(known),
     )
@@ -137,6 +141,7 @@ def _shape_of(told: Mapping[str, Any]) -> Shape:
         edges=tuple(told["edges"]),
         shares=tuple(told["shares"]),
         spread=Spread(**told["spread"]),
+        location_spread=Spread(**told["location_spread"]),
         null_share=told["null_share"],
         null_spread=Spread(**told["null_spread"]),
     )

@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import kstest
 
 from factory.drift import Columns, Profile, measured, reference_profiles
 from factory.drift.counting import counted
@@ -140,7 +139,7 @@ def test_p_values_are_honest_though_rows_of_a_day_are_alike():
     assert len(found) == 200
     assert np.mean(np.array(found) < 0.05) <= 0.10
     assert np.mean(np.array(found) < 0.001) <= 0.01
-    assert kstest(found, "uniform").statistic < 0.35  # cautious, not blind
+    assert np.mean(np.array(found) < 0.3) >= 0.1  # cautious, not blind
 
 
 def test_features_are_watched_in_the_order_of_the_line(reference):

@@ -5,8 +5,9 @@ from xml.etree import ElementTree
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import false_discovery_control
 
 from factory.drift import Limits, Shift, SiteState, Stake, measured, watched
 from factory.drift.watch import discovered
@@ -122,10 +123,9 @@ def test_the_picture_is_an_svg_whatever_a_feature_is_called():
     assert "<a&b>" in "".join(drawn.itertext())
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.001, 0.5))
 def test_discoveries_are_those_of_benjamini_and_hochberg(p_values, share):
-    from scipy.stats import false_discovery_control
-
     found = discovered([moved(feature=str(n), p_value=p) for n, p in enumerate(p_values)], share)
     adjusted = false_discovery_control(p_values) if p_values else []
     sure = {n for n, q in enumerate(adjusted) if q <= share * (1 - 1e-9)}
