@@ -57,6 +57,7 @@ def resources() -> dict[str, dg.ConfigurableResource]:
     from resources.lake import LakeStore
     from resources.model_store import ModelStore
     from resources.registry import Registry
+    from resources.reports import Reports
     from resources.workbench import Workbench
 
     here = home()
@@ -73,6 +74,7 @@ def resources() -> dict[str, dg.ConfigurableResource]:
         ),
         "store": ModelStore(root=str(here / "models"), key_folder=str(here / "keys")),
         "docs": DataDocs(root=str(here / "docs")),
+        "reports": Reports(root=str(here / "reports")),
         "workbench": Workbench(root=str(here / "work")),
     }
 

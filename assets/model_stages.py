@@ -43,7 +43,7 @@ class ModelStages:
 
     def site_marks(self, sites: Sequence[str]) -> dict[str, str]:
         """Return what each site model depends on: the base model, the site's features, the split and the code."""
-        base, features = self._entry("base_model", LINE_SITE).fingerprint, self.tools.journal.latest("features", sites)
+        base, features = self.entry("base_model", LINE_SITE).fingerprint, self.tools.journal.latest("features", sites)
         split = self.line.split.mark(self.until)
         made = {site: features[site].fingerprint if site in features else None for site in sites}
         return {site: fingerprint(base, mark, split, self.tools.code) for site, mark in made.items()}
@@ -57,8 +57,8 @@ class ModelStages:
 
         candidates = site_candidates(
             self.line,
-            self.tools.registry.weights(*_version(self.line.name, self._entry("base_model", LINE_SITE))),
-            self._parts(sites),
+            self.tools.registry.weights(*registered_version(self.line.name, self.entry("base_model", LINE_SITE))),
+            self.parts(sites),
             sites,
             device=self.tools.compute.device,
             provenance=self.tools.provenance(self.until),
@@ -75,6 +75,7 @@ class ModelStages:
             "registry": registered.url,
             "provenance": dict(candidate.provenance),
             "example": [None if np.isnan(value) else float(value) for value in candidate.example[-1].ravel()],
+            "epochs": [dict(epoch) for epoch in candidate.epochs],
             **candidate.metrics,
         }
 
@@ -96,7 +97,7 @@ class ModelStages:
 
     def judge(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Judge each site's candidate on its holdout; keep the verdict in the lake and on the registered version."""
-        parts = self._parts(sites)
+        parts = self.parts(sites)
         found = one_by_one(sites, lambda site: self._judge(site, parts.of(site)))
         kept = together(list(found.done), lambda some: self._keep({site: found.done[site] for site in some}))
         return Isolated(done=kept.done, failed={**found.failed, **kept.failed})
@@ -105,26 +106,26 @@ class ModelStages:
         from factory.judging import judged
 
         verdict = judged(self.line, site, self._exhibits(site, parts))
-        self.tools.registry.record_verdict(*_version(self.line.name, self._entry("site_model", site)), verdict)
+        self.tools.registry.record_verdict(*registered_version(self.line.name, self.entry("site_model", site)), verdict)
         return verdict
 
     def _exhibits(self, site: str, parts: Parts) -> "Exhibits":
         from factory.judging import Exhibits
 
-        candidate, base = self._entry("site_model", site), self._entry("base_model", LINE_SITE)
-        cleaned, champion = self._entry("clean", site).figures, self._champion(site)
+        candidate, base = self.entry("site_model", site), self.entry("base_model", LINE_SITE)
+        cleaned, champion = self.entry("clean", site).figures, self._champion(site)
         return Exhibits(
             train=self.line.task.codes(parts.train[LABEL]),
             validation=samples(self.line, parts.validation, parts.rows),
             holdout=samples(self.line, parts.holdout, parts.rows),
-            candidate=self.tools.registry.onnx(*_version(self.line.name, candidate)),
-            safetensors=self.tools.registry.weights(*_version(self.line.name, candidate)),
+            candidate=self.tools.registry.onnx(*registered_version(self.line.name, candidate)),
+            safetensors=self.tools.registry.weights(*registered_version(self.line.name, candidate)),
             fine_tuned=bool(candidate.figures["fine_tuned"]),
-            base=self.tools.registry.onnx(*_version(self.line.name, base)),
+            base=self.tools.registry.onnx(*registered_version(self.line.name, base)),
             champion=champion.content if champion else None,
             champion_threshold=champion.manifest.threshold if champion else 0.0,
-            baseline_on_validation=self._baseline(parts.validation),
-            baseline_on_holdout=self._baseline(parts.holdout),
+            baseline_on_validation=self.baseline(parts.validation),
+            baseline_on_holdout=self.baseline(parts.holdout),
             contract_share=float(cleaned["contract_share"]),
             contract_failures=tuple(cleaned["table_failures"]),
         )
@@ -140,7 +141,7 @@ class ModelStages:
             self.tools.warn(f"{VERDICT}: {site} is judged without its champion: {error}")
             return None
 
-    def _baseline(self, rows: pl.DataFrame) -> NDArray[np.float32]:
+    def baseline(self, rows: pl.DataFrame) -> NDArray[np.float32]:
         """Return what the baseline answered to these rows, in their order; NaN for a row it never saw."""
         keys = [SITE, *self.line.features.key, DECIDED_AT]
         scores = self.tools.lake.scan(BASELINE, rows[SITE].unique().to_list()).collect()
@@ -181,7 +182,7 @@ class ModelStages:
         return one_by_one(sites, self._release)
 
     def _release(self, site: str) -> Figures:
-        verdict = Verdict.from_dict(self._entry(VERDICT, site).figures["verdict"])
+        verdict = Verdict.from_dict(self.entry(VERDICT, site).figures["verdict"])
         repository, model = self.store.repository(), model_name(self.line.name, site)
         before, standing = repository.marker(model), repository.standing(model, self.store.key().public_key())
         obstacle = standing.obstacle(verdict.digest)
@@ -213,8 +214,8 @@ class ModelStages:
 
     def _promote(self, site: str, verdict: Verdict) -> None:
         """Make the candidate champion in the registry, and only then what the gateway serves."""
-        candidate = self._entry("site_model", site)
-        model, version = _version(self.line.name, candidate)
+        candidate = self.entry("site_model", site)
+        model, version = registered_version(self.line.name, candidate)
         content = self.tools.registry.onnx(model, version)
         self.tools.registry.promote(model, version, verdict, by=f"line {self.line.name}")
         self.store.repository().release(
@@ -230,7 +231,8 @@ class ModelStages:
             key=self.store.key(),
         )
 
-    def _entry(self, stage: str, site: str) -> Entry:
+    def entry(self, stage: str, site: str) -> Entry:
+        """Return what a stage last did for a site; raises TableMissing where it has done nothing."""
         found = self.tools.journal.latest(stage, [site])
         if site not in found:
             raise TableMissing(
@@ -239,7 +241,8 @@ class ModelStages:
             )
         return found[site]
 
-    def _parts(self, sites: Sequence[str]) -> Parts:
+    def parts(self, sites: Sequence[str]) -> Parts:
+        """Return the sites' rows, divided as of this run's moment."""
         return self.line.parts(self.tools.feature_rows(sites), self.until)
 
     def _rival_digest(self, site: str, candidate: Entry) -> str | None:
@@ -254,7 +257,7 @@ class ModelStages:
         return told.figures["rival"] if told and told.figures["verdict"]["digest"] == mine else None
 
 
-def _version(line: str, entry: Entry) -> tuple[str, int]:
+def registered_version(line: str, entry: Entry) -> tuple[str, int]:
     """Return the registered model and version that a stage's entry speaks of."""
     return model_name(line, entry.site), int(entry.figures["version"])
 

@@ -4,6 +4,7 @@ import re
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -143,16 +144,22 @@ def _metadata(asset: str, figures: Figures) -> dict[str, Any]:
     """
     rows = figures.get(ROW_COUNT)
     shown = {**figures, ROW_COUNT: rows.get(asset)} if isinstance(rows, Mapping) else figures
-    values = {name: _value(value) for name, value in shown.items()}
+    values = {name: _link(value) or _value(value) for name, value in shown.items()}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _link(value: Any) -> dg.MetadataValue[Any] | None:
+    """Return an address or a file as something to open; None for what is neither."""
+    if isinstance(value, Path):
+        return dg.MetadataValue.path(value)
+    is_address = isinstance(value, str) and value.startswith(("http://", "https://"))
+    return dg.MetadataValue.url(value) if is_address else None
 
 
 def _value(value: Any) -> Any:
     match value:
         case float():
             return float(f"{value:.6g}")
-        case str() if value.startswith(("http://", "https://")):
-            return dg.MetadataValue.url(value)
         case list() if all(isinstance(item, str) for item in value):
             return dg.MetadataValue.md("\n".join(f"- {item}" for item in value) or "none")
         case dict() if not any(isinstance(item, list | dict) for item in value.values()):

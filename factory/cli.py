@@ -1,4 +1,4 @@
-"""The command line: `factory run`, `status`, `serve`, `ui`, `fetch`, `demo`, `doctor`, and a site's own commands.
+"""The command line: `factory run`, `new line`, `status`, `serve`, `ui`, `fetch`, `demo`, `doctor`, a site's commands.
 
 Commands that run stages call `definitions.py` of the project as a process of its own and show what it reports, so that
 this library needs no orchestrator to be imported and every run is in the orchestrator's UI too.
@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from factory import site_commands
+from factory.new import app as new_app
 from factory.project import Project
 from factory.stages import STAGES, checked_stage
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
 app.add_typer(site_app, name="site")
+app.add_typer(new_app, name="new")
 key_app = typer.Typer(no_args_is_help=True, help="The gateway's API keys; a running gateway follows at once.")
 app.add_typer(key_app, name="key")
 for command in (site_commands.history, site_commands.rollback, site_commands.allow, site_commands.approve):

@@ -173,7 +173,12 @@ def _money(evidence: Evidence) -> dict[str, Figure]:
         "value_eur": _known(worth["candidate"]),
         "value_per_decision_eur": _known(worth["candidate"] / rows) if rows else None,
         **{f"{name}_value_eur": _known(worth.get(name)) for name in ("base", "baseline", "champion")},
+        **{f"{name}_threshold": _threshold(evidence.models()[name]) for name in ("base", "baseline", "champion")},
     }
+
+
+def _threshold(model: Scored | None) -> float | None:
+    return model.threshold if model else None
 
 
 def _row_values(evidence: Evidence, model: Scored) -> npt.NDArray[np.float64]:

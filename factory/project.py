@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ concurrency:
 
 
 EXIT_CODES = (0, 1, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+PATIENCE_S = 1.0
+"""A second Ctrl-C later than this is meant."""
 STOPPING = b"\nstopping where it is; press Ctrl-C again to kill it\n"
 
 
@@ -40,11 +43,7 @@ class Project:
     @classmethod
     def found(cls, home: Path) -> "Project":
         """Return the project around the working folder, or around this library's checkout; raises LineError."""
-        here = Path.cwd()
-        for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
-            if (folder / "definitions.py").is_file() and (folder / "lines").is_dir():
-                return cls(root=folder, home=home.resolve())
-        raise LineError(f"no project at {here} or above it: a project has definitions.py and lines/; change into one")
+        return cls(root=project_root(), home=home.resolve())
 
     def launch(self, words: Sequence[str], show: Callable[[Mapping[str, Any]], None]) -> int:
         """Run `definitions.py` with the words, hand each event it reports to `show`, and return its exit code.
@@ -112,19 +111,33 @@ class Project:
         os.environ.update(FACTORY_HOME=str(self.home), DAGSTER_HOME=str(dagster))
 
 
+def project_root() -> Path:
+    """Return the project's folder around the working folder, or around this library's checkout; raises LineError."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
+        if (folder / "definitions.py").is_file() and (folder / "lines").is_dir():
+            return folder
+    raise LineError(f"no project at {here} or above it: a project has definitions.py and lines/; change into one")
+
+
 @contextmanager
 def passing_on(child: "subprocess.Popen[str]") -> Iterator[list[int]]:
     """For the block, pass on to the child what asks this process to stop; gives the signals so far.
 
-    The first one asks the child to stop, so that it records that; another one kills it.
+    The first one asks the child to stop, so that it records that. Another Ctrl-C kills it, unless it comes at once:
+    `timeout` sends its signal twice, and a person's finger does too.
     """
     received: list[int] = []
+    first_at = 0.0
 
     def pass_on(number: int, _: object) -> None:
+        nonlocal first_at
         received.append(number)
         if len(received) > 1:
-            child.kill()
+            if number == signal.SIGINT and time.monotonic() - first_at > PATIENCE_S:
+                child.kill()
             return
+        first_at = time.monotonic()
         os.write(2, STOPPING)  # printing is not safe in a signal's handler
         child.send_signal(signal.SIGTERM if number == signal.SIGTERM else signal.SIGINT)
 

@@ -21,6 +21,8 @@ def show_status(found: Mapping[str, Any], line: str | None = None) -> None:
     for name, what in lines.items():
         console.print(_site_table(name, what["sites"]))
         _print_refusals(what["sites"])
+        if what["page"]:
+            console.print(f"To look at: {what['page']}", markup=False, highlight=False, soft_wrap=True)
 
 
 SHORT = {"average_precision": "AP", "rmse": "RMSE", "log_loss": "loss"}

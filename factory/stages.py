@@ -2,7 +2,7 @@
 
 from factory.errors import LineError
 
-STAGES = ("raw", "clean", "features", "base_model", "site_model", "verdict", "release")
+STAGES = ("raw", "clean", "features", "base_model", "site_model", "verdict", "release", "report")
 
 
 def checked_stage(name: str) -> str:

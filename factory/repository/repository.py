@@ -156,6 +156,16 @@ class ModelRepository:
             raise ModelRefused(f"{model} is not released in {self.root}; run its line first")
         return self.released(model, self._sequence(model, marker), key)
 
+    def found(self, model: str, digest: str, key: Ed25519PublicKey) -> Released | None:
+        """Return the newest release of a file with this digest, checked as one that is served; None without one.
+
+        Raises ModelRefused where it may not be loaded.
+        """
+        for sequence in reversed(self.sequences(model)):
+            if self.manifest(model, sequence).digest == digest:
+                return self.released(model, sequence, key)
+        return None
+
     def released(self, model: str, sequence: int, key: Ed25519PublicKey) -> Released:
         """Return one release's bytes and manifest, served or not; raises ModelRefused as `load` does."""
         manifest = self.manifest(model, sequence)

@@ -53,8 +53,14 @@ def _fitted(
     import sklearn.ensemble
 
     model = getattr(sklearn.ensemble, f"HistGradientBoosting{what}")(max_iter=iterations, random_state=seed)
-    # Trees take infinities for the greatest numbers there are, scikit-learn refuses them.
-    return model.fit(_finite(features), label), _finite
+    known = np.isfinite(features).any(axis=0)
+
+    def ready(rows: Rows) -> Rows:
+        # Trees take infinities for the greatest numbers there are, scikit-learn refuses them; and it cannot bin a
+        # feature of which training knows nothing.
+        return np.where(known, _finite(rows), np.float32(0.0))
+
+    return model.fit(ready(features), label), ready
 
 
 def _kind(model: Any) -> str:

@@ -13,6 +13,8 @@ from factory.verdict import Figure
 
 if TYPE_CHECKING:
     from factory.engine import Engine
+    from factory.report.holdout import Holdout
+    from factory.report.pictures import Gallery
     from factory.tasks.head import Head
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -95,6 +97,10 @@ class Task(ABC):
     @abstractmethod
     def new_head(self, label: Floats | None = None) -> "Head":
         """Return the network's last part, fitted to training labels, or an empty one to load weights into."""
+
+    @abstractmethod
+    def gallery(self, holdout: "Holdout") -> "Gallery":
+        """Return what a report draws of a model's answers to the holdout; its labels have no flaw."""
 
     def headline_of(self, label: Floats, answer: Floats) -> float:
         """Return the one figure by which models are compared."""

@@ -84,7 +84,12 @@ class _Run:
 
 
 def _optimizer(network: Network, recipe: Recipe) -> torch.optim.AdamW:
-    return torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    return torch.optim.AdamW(
+        network.parameters(),
+        lr=recipe.learning_rate,
+        betas=(0.9, recipe.second_moment),
+        weight_decay=recipe.weight_decay,
+    )
 
 
 def _finished(progress: Progress, recipe: Recipe) -> bool:

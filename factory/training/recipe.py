@@ -23,6 +23,8 @@ class Recipe:
     batch_rows: int = 256
     learning_rate: float = 6e-3
     weight_decay: float = 3e-4
+    second_moment: float = 0.999
+    """How slowly AdamW forgets the size of gradients, its beta 2."""
     warmup: float = 0.05
     max_gradient_norm: float = 1.0
 
@@ -86,13 +88,20 @@ class SequenceRecipe(Recipe):
     """Ensemble members that share the convolutions and differ in their heads."""
     head_width: int = 32
 
+    shift: float = 0.25
+    """In training each column of a window is moved as a whole by chance, by so many standard deviations: what counts is
+    the course of a reading, not its height, which differs from one machine to the next."""
+
     dropout: float = 0.1
-    epochs: int = 6
+    epochs: int = 5
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
+    second_moment: float = 0.99
     warmup: float = 0.1
-    fine_tune_steps: int = 30
-    fine_tune_learning_rate: float = 2e-4
+    fine_tune_steps: int = 20
+    fine_tune_learning_rate: float = 1e-4
+    fine_tune_min_gain: float = 0.02
+    """The loss of a few validation lives jumps by more than this from epoch to epoch."""
 
     def __post_init__(self) -> None:
         """Raise LineError on a window that holds nothing."""

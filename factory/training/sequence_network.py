@@ -23,7 +23,11 @@ _KERNEL = 3
 
 
 class Normalisation(nn.Module):
-    """Each moment measured against its own operating condition, and what of it is unknown."""
+    """Each moment measured against its own operating condition, and what of it is unknown.
+
+    In training every column of a window is moved by one chance offset of `shift` standard deviations: no two sensors
+    are mounted quite alike, so their course must count for more than their height.
+    """
 
     setting_mean: Tensor
     setting_scale: Tensor
@@ -31,8 +35,9 @@ class Normalisation(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, conditions: Conditions) -> None:
+    def __init__(self, conditions: Conditions, shift: float = 0.0) -> None:
         super().__init__()
+        self.shift = shift
         for name, values in vars(conditions).items():
             self.register_buffer(name, torch.from_numpy(values.copy()))
 
@@ -45,8 +50,11 @@ class Normalisation(nn.Module):
         unknown = torch.isnan(features)
         features = torch.clamp(features, -_FAR, _FAR)  # infinity times a scale of 0 would be no number
         condition = self._condition(features, unknown)
-        centred = torch.where(unknown, 0.0, features - self.mean[condition])
-        value = torch.clamp(centred * self.scale[condition], -_CLIP, _CLIP)
+        scale = self.scale[condition]
+        value = torch.clamp((features - self.mean[condition]) * scale, -_CLIP, _CLIP)
+        if self.training and self.shift:
+            value = value + self.shift * torch.randn_like(value[:, :1]) * (scale > 0)
+        value = torch.where(unknown, 0.0, value)
         before = unknown.all(-1, keepdim=True)
         return torch.cat([value, (unknown & ~before).to(value.dtype), before.to(value.dtype)], -1)
 
@@ -116,7 +124,7 @@ class Members(nn.Module):
         super().__init__()
         columns = conditions.mean.shape[1]
         self.patch = recipe.patch
-        self.normalisation = Normalisation(conditions)
+        self.normalisation = Normalisation(conditions, recipe.shift)
         self.stem = nn.Linear(recipe.patch * (2 * columns + 1), recipe.channels)
         self.blocks = nn.ModuleList(
             Block(recipe.channels, 2**number, recipe.dropout) for number in range(recipe.blocks)

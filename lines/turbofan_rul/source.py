@@ -64,7 +64,8 @@ class CmapssFiles:
         """Return a sentence on each file that is missing, and on each that is not as it was published."""
         missing = [self.folder / name for site in self.named for name in _files(site) if not self._present(name)]
         other = [fault for fault in fetching.lacking(self.published()) if not fault.endswith("is missing")]
-        return [f"{fault}; {_HOW}" for fault in [*(f"{place} is missing" for place in missing), *other]]
+        *most, last = [*(f"{place} is missing" for place in missing), *other] or [""]
+        return [*most, f"{last}; {_HOW}"] if last else []
 
     def published(self) -> Published:
         """Return the files of the fleets that NASA published; a fleet of one's own is not among them."""

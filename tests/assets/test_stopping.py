@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -100,20 +101,27 @@ def project(tmp_path_factory):
     return root
 
 
-def test_ctrl_c_in_a_terminal_stops_a_run_with_130_and_a_second_one_kills_what_the_next_run_buries(project, tmp_path):
-    code, told = pressed(project, tmp_path, at="raw/parts: ", times=1)
+def test_ctrl_c_in_a_terminal_stops_a_run_with_130_and_a_later_one_kills_what_the_next_run_buries(project, tmp_path):
+    code, told = pressed(project, tmp_path, at="raw/parts: ")
     assert code == 130
     assert "nothing is half done: go on with `factory run press_faults`" in told
     assert statuses(tmp_path) <= {"SUCCESS", "CANCELED"}
-    code, told = pressed(project, tmp_path, at="raw/parts: ", times=2)
+    code, told = pressed(project, tmp_path, at="raw/parts: ", again_after_s=1.1)
     assert code == 130
     assert "killed at once" in told or "nothing is half done" in told
     assert stopped_at(tmp_path, '"event": "start"', signal.SIGINT)[0] == 130
     assert statuses(tmp_path) <= {"SUCCESS", "CANCELED"}
 
 
-def pressed(project, home, *, at, times):
-    """Type `factory run` and press Ctrl-C so many times when it tells of something: exit code and all it told."""
+def test_a_signal_that_comes_twice_at_once_as_timeout_sends_it_stops_a_run_once(project, tmp_path):
+    code, told = pressed(project, tmp_path, at="raw/parts: ", number=signal.SIGTERM, again_after_s=0.0)
+    assert code == 143
+    assert "nothing is half done" in told
+    assert statuses(tmp_path) <= {"SUCCESS", "CANCELED"}
+
+
+def pressed(project, home, *, at, number=signal.SIGINT, again_after_s=None):
+    """Type `factory run` and press Ctrl-C, or twice, when it tells of something: exit code and all it told."""
     command = [Path(sys.executable).with_name("factory"), "run", NAME, "--home", str(home)]
     wide = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
     told = ""
@@ -124,8 +132,10 @@ def pressed(project, home, *, at, times):
             told += line
             if line.startswith(at):
                 break
-        for _ in range(times):
-            process.send_signal(signal.SIGINT)
+        process.send_signal(number)
+        if again_after_s is not None:
+            time.sleep(again_after_s)
+            process.send_signal(number)
         told += process.stdout.read()
         return process.wait(timeout=120), told
 

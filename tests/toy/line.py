@@ -26,6 +26,7 @@ from resources.data_docs import DataDocs
 from resources.lake import LakeStore
 from resources.model_store import ModelStore
 from resources.registry import Registry
+from resources.reports import Reports
 from resources.workbench import Workbench
 
 NAME = "press_faults"
@@ -88,6 +89,7 @@ class ToyFactory:
             "registry": self.registry,
             "store": self.store,
             "docs": DataDocs(root=str(self.home / "docs")),
+            "reports": Reports(root=str(self.home / "reports")),
             "workbench": Workbench(root=str(self.home / "work")),
             **self.swapped,
         }

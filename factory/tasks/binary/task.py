@@ -17,6 +17,8 @@ from factory.tasks.task import Floats, Predict, Task, Value
 from factory.verdict import Figure
 
 if TYPE_CHECKING:
+    from factory.report.holdout import Holdout
+    from factory.report.pictures import Gallery
     from factory.tasks.binary.head import BinaryHead
 
 
@@ -119,3 +121,9 @@ class Binary(Task):
         from factory.tasks.binary.head import BinaryHead
 
         return BinaryHead()
+
+    def gallery(self, holdout: "Holdout") -> "Gallery":
+        """Return reliability, precision against recall, and value against threshold."""
+        from factory.tasks.binary.pictures import gallery
+
+        return gallery(holdout)

@@ -17,6 +17,8 @@ from factory.tasks.task import Floats, Predict, Task, Value
 from factory.verdict import Figure
 
 if TYPE_CHECKING:
+    from factory.report.holdout import Holdout
+    from factory.report.pictures import Gallery
     from factory.tasks.multiclass.head import MulticlassHead
 
 
@@ -125,6 +127,12 @@ class Multiclass(Task):
         from factory.tasks.multiclass.head import MulticlassHead
 
         return MulticlassHead(len(self.classes))
+
+    def gallery(self, holdout: "Holdout") -> "Gallery":
+        """Return the confusion matrix, reliability of the likeliest class, and value against certainty."""
+        from factory.tasks.multiclass.pictures import gallery
+
+        return gallery(holdout)
 
 
 def _mine(value: Any) -> MulticlassValue:

@@ -38,8 +38,8 @@ class RegressionHead(Head):
         # The interval hangs on the estimate and must not pull at it.
         estimate, low, high = _interval(outputs.float(), detached=True)
         tail = (1 - self.coverage) / 2
-        rows = (estimate - target).square() + _pinball(target - low, tail) + _pinball(target - high, 1 - tail)
-        return rows.mean(-1)
+        interval = _pinball(target - low, tail) + _pinball(target - high, 1 - tail)
+        return ((estimate - target).square() + 0.5 * interval).mean(-1)
 
     def joined(self, outputs: Tensor) -> Tensor:
         """Return the members' mean estimate, low and high in the labels' own unit, `[batch, 3]`."""

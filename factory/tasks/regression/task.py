@@ -18,6 +18,8 @@ from factory.tasks.task import Floats, Predict, Task, Value
 from factory.verdict import Figure
 
 if TYPE_CHECKING:
+    from factory.report.holdout import Holdout
+    from factory.report.pictures import Gallery
     from factory.tasks.regression.head import RegressionHead
 
 MIN_ROWS = 30
@@ -128,6 +130,12 @@ class Regression(Task):
         from factory.tasks.regression.head import RegressionHead
 
         return RegressionHead(self.coverage, self.minimum, self.maximum, label)
+
+    def gallery(self, holdout: "Holdout") -> "Gallery":
+        """Return estimates against outcomes, error by outcome, coverage, and value against margin."""
+        from factory.tasks.regression.pictures import gallery
+
+        return gallery(holdout)
 
     @property
     def _bounded(self) -> bool:

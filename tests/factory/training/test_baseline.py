@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,16 @@ def test_the_same_rows_give_the_same_baseline(train):
     features = rows(count=50, seed=99).features
     once, again = (fit_baseline(train, SMALL, TASK, "cpu").answer(features) for _ in range(2))
     np.testing.assert_array_equal(once, again)
+
+
+def test_a_feature_of_which_nothing_is_known_says_nothing(train):
+    unknown = train.features.copy()
+    unknown[:, 2] = np.nan
+    baseline = fit_baseline(dataclasses.replace(train, features=unknown), SMALL, TASK, "cpu")
+    test = rows(count=500, seed=99).features
+    moved = test.copy()
+    moved[:, 2] = 1e6
+    np.testing.assert_array_equal(baseline.answer(test), baseline.answer(moved))
 
 
 def test_one_class_is_refused():

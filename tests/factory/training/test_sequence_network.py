@@ -136,6 +136,20 @@ def test_normalisation_is_fitted_on_the_rows_given_and_no_others():
     assert (both["normalisation.setting_mean"][:3] > alone["normalisation.setting_mean"][:3]).all()
 
 
+def test_in_training_alone_every_known_column_of_a_window_is_moved_by_one_offset():
+    moments, _, _ = flights(40, regimes=REGIMES[:1])
+    moments[5, 3] = np.nan
+    measure = Normalisation(fit_conditions(moments), shift=0.5)
+    features = torch.from_numpy(moments.reshape(2, 20, 5))
+    still, moved = measure.eval()(features), measure.train()(features)
+    offset = (moved - still)[..., :5]
+    assert offset[0, 5, 3] == 0
+    assert not offset[..., 2].any()
+    offset[0, 5, 3] = offset[0, 0, 3]
+    torch.testing.assert_close(offset, offset[:, :1].expand_as(offset), atol=1e-5, rtol=0)
+    assert offset[0, 0, 3] != offset[1, 0, 3]
+
+
 def test_every_window_has_an_answer_however_broken():
     features = windows(8)
     features[0], features[1], features[2, -1], features[3] = np.nan, np.inf, -np.inf, 1e30
