@@ -17,7 +17,7 @@ help:          ## what there is
 setup: $(READY) ## a virtual environment with everything, pinned by constraints.txt
 
 demo: $(READY) ## run the departure_delay line on its 16 sites
-	@$(BIN)/factory demo --home $(HOME_DIR)
+	@$(BIN)/factory demo departure_delay --site UA --home $(HOME_DIR)
 
 test: $(READY) ## the fast tests
 	$(BIN)/python -m pytest

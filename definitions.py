@@ -4,6 +4,7 @@
     FACTORY_LAKE    folder or object-store URL of the lake (default: <home>/lake)
     FACTORY_DATA    folder that the lines' sources find their files in (default: what each line's file says)
     FACTORY_ENGINE  auto, cpu or gpu (default: auto)
+    FACTORY_ALERT_WEBHOOK  http(s) address that takes alerts as JSON (default: the log alone)
     MLFLOW_TRACKING_URI   a tracking server (default: SQLite in <home>)
 
 `python definitions.py run LINE` drives a whole line through Dagster; `factory run` calls it.
@@ -27,9 +28,11 @@ def loaded() -> dg.Definitions:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing calls home unless its user says so
     # Torch's threads wait for each other by spinning: on a busy machine an epoch then takes eight times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from assets.alerting import failure_sensor
+
     lines = dg.load_from_defs_folder(path_within_project=ROOT)
     bind_data_folder(lines)
-    return dg.Definitions.merge(lines, dg.Definitions(resources=resources()))
+    return dg.Definitions.merge(lines, dg.Definitions(resources=resources(), sensors=[failure_sensor()]))
 
 
 def bind_data_folder(lines: dg.Definitions) -> None:
@@ -48,6 +51,7 @@ def home() -> Path:
 
 def resources() -> dict[str, dg.ConfigurableResource]:
     """Bind everything outside the process to this environment."""
+    from resources.alerts import Alerts
     from resources.compute import Compute
     from resources.data_docs import DataDocs
     from resources.lake import LakeStore
@@ -58,6 +62,7 @@ def resources() -> dict[str, dg.ConfigurableResource]:
 
     here = home()
     return {
+        "alerts": Alerts(webhook=os.environ.get("FACTORY_ALERT_WEBHOOK") or None),
         "lake": LakeStore(url=os.environ.get("FACTORY_LAKE") or str(here / "lake")),
         "compute": Compute(engine=os.environ.get("FACTORY_ENGINE") or "auto"),
         "registry": Registry(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from assets.base_model import base_model_asset
+from assets.champion_sensor import champion_sensor, follow_job
 from assets.checks import serving_check
 from assets.data import data_assets
 from assets.line_file import LineFile, SourceSection
@@ -50,9 +51,11 @@ def line_definitions(line: Line, file: LineFile, source: SourceSection, places: 
         description="What is served has passed: load every served model as the gateway would.",
         tags={"line": line.name},
     )
+    follow = follow_job(line)
     return dg.Definitions(
         assets=assets,
-        jobs=[*jobs, checks],
+        jobs=[*jobs, checks, follow],
+        sensors=[champion_sensor(line, follow)],
         asset_checks=[serving_check(line, sites)],
         resources={f"{line.name}{SUFFIX}": opened},
     )

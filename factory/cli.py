@@ -30,8 +30,6 @@ for command in (site_commands.history, site_commands.rollback, site_commands.all
 Home = Annotated[Path, typer.Option("--home", envvar="FACTORY_HOME", help="Folder of everything the factory keeps.")]
 DEFAULT_HOME = Path(".factory")
 KEY_FILE = Path("keys", "gateway.json")
-DEMO_LINE = "departure_delay"
-DEMO_SITE = "UA"
 
 
 @app.command()
@@ -56,16 +54,24 @@ def run(
 
 
 @app.command()
-def demo(home: Home = DEFAULT_HOME) -> None:
-    """Run the departure_delay line on its 16 sites and say where to look next."""
+def demo(
+    line: str,
+    site: Annotated[
+        str, typer.Option(help="The site that a first request is written for; the first when left out.")
+    ] = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Run a line on all its sites and say where to look next."""
     from factory.example import write_example
     from factory.names import model_name
+    from factory.repository import ModelRepository
     from factory.screen import show_next_steps
 
-    code = _run(DEMO_LINE, home)
+    code = _run(line, home)
     if code == 0:
-        model = model_name(DEMO_LINE, DEMO_SITE)
-        show_next_steps(home, model if write_example(home, model) else None)
+        served = ModelRepository(home / "models").models()
+        wanted = model_name(line, site) if site else next((name for name in served if name.startswith(f"{line}.")), "")
+        show_next_steps(home, wanted if wanted and write_example(home, wanted) else None)
     raise typer.Exit(code)
 
 

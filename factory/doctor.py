@@ -183,6 +183,9 @@ def _about_lines(event: Mapping[str, Any]) -> Iterator[Finding]:
     if event["event"] == "line":
         yield Finding(thing=f"line {event['line']}", found="loads")
         faults = event["lacks"]
-        yield Finding(thing=f"data of {event['line']}", found="; ".join(faults) or "present", fine=not faults)
+        # One line's data is for those who run that line.
+        yield Finding(
+            thing=f"data of {event['line']}", found="; ".join(faults) or "present", fine=not faults, needed=False
+        )
     elif event["event"] == "failed":
         yield Finding(thing="lines", found=str(event["text"]), fine=False)

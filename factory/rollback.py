@@ -21,7 +21,8 @@ def roll_back(
     there is no such release and ModelRefused where it may not be served; what is served then stays.
     """
     sequence = _before(repository, model) if to is None else _known(repository, model, to)
-    ServedModel(repository.released(model, sequence, key.public_key()))
+    tried = repository.released(model, sequence, key.public_key())
+    ServedModel(tried, lambda: tried).wake(tried)
     return repository.return_to(model, sequence, by=by, reason=reason, key=key)
 
 

@@ -130,6 +130,18 @@ class Registry(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resour
         version = _alias(client, model, "champion")
         return None if version is None else checked_champion(client, _version(client, model, version))
 
+    def champions(self, line: str) -> dict[str, int]:
+        """Return the version that each site's alias `champion` points to, whoever moved it there, in few calls."""
+        client, found, page = self._client(), {}, None
+        while True:
+            models = client.search_registered_models(f"name LIKE '{line}.%'", max_results=1000, page_token=page)
+            for model in models:
+                if model.name.startswith(f"{line}.") and "champion" in model.aliases:
+                    found[model.name.partition(".")[2]] = int(model.aliases["champion"])
+            page = models.token
+            if not page:
+                return found
+
     def onnx(self, model: str, version: int) -> bytes:
         """Return the version's ONNX file. Raises ModelRefused unless it is the very file that was registered."""
         client = self._client()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from factory.errors import KeyRefused
 from factory.gateway.key_file import Key, read_keys
-from factory.gateway.refusal import RequestRefused
+from factory.gateway.refusal import RequestRefused, come_again
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +51,11 @@ class Grant:
         if rows > self._left:
             wait = math.ceil((min(rows, self._most) - self._left) / self.key.rows_per_s)
             limit = f"{self.key.rows_per_s:g} rows a second, at most {self._most:g} at once"
-            raise RequestRefused(429, f"key {self.name!r} may ask {limit}; wait", retry_after_s=max(1, wait))
+            raise come_again(429, f"key {self.name!r} may ask {limit}; wait", max(1, wait))
         self._left -= rows
 
 
+_BEARER = ((b"www-authenticate", b"Bearer"),)
 EVERYBODY = Grant(Key(name="", sha256="", manage=True))
 
 
@@ -80,10 +81,10 @@ class Access:
             return EVERYBODY
         secret = headers.get(b"x-api-key") or _bearer(headers.get(b"authorization", b""))
         if not secret:
-            raise RequestRefused(401, "no key; send `Authorization: Bearer <key>` or `X-Api-Key: <key>`")
+            raise RequestRefused(401, "no key; send `Authorization: Bearer <key>` or `X-Api-Key: <key>`", _BEARER)
         found = self._grants.get(hashlib.sha256(secret).hexdigest())
         if found is None:
-            raise RequestRefused(401, "that key counts no longer, or never did; ask for a new one")
+            raise RequestRefused(401, "that key counts no longer, or never did; ask for a new one", _BEARER)
         return found
 
     async def watch(self, every_s: float) -> None:

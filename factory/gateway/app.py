@@ -16,7 +16,7 @@ from typing import Any
 
 from factory.gateway.access import Access, Grant
 from factory.gateway.docs_page import docs_page
-from factory.gateway.http import HTML, TEXT, Answer, Headers, Request, as_error, as_json
+from factory.gateway.http import HTML, TEXT, Answer, Request, as_error, as_json
 from factory.gateway.infer import infer
 from factory.gateway.openapi import openapi
 from factory.gateway.page import status_page
@@ -74,12 +74,7 @@ class Gateway:
     def refused(self, refused: RequestRefused) -> Answer:
         """Return what is told to who was refused, and count it."""
         self._telemetry.errors[refused.status] += 1
-        headers: Headers = ()
-        if refused.retry_after_s is not None:
-            headers = ((b"retry-after", b"%d" % refused.retry_after_s),)
-        elif refused.status == 401:
-            headers = ((b"www-authenticate", b"Bearer"),)
-        return as_error(refused.status, str(refused), headers)
+        return as_error(refused.status, str(refused), refused.headers)
 
     def _routed(self, request: Request) -> None:
         path = request.path
@@ -148,7 +143,7 @@ class Gateway:
     def _page(self, request: Request) -> Answer:
         host = request.headers.get(b"host", b"").decode("latin-1")
         address = f"http://{host if _ADDRESS.fullmatch(host) else '127.0.0.1:8080'}"
-        page = status_page(self._service.models, self._service.refused, address)
+        page = status_page(self._service.entries, self._service.refused, address)
         return Answer(body=page.encode(), kind=HTML, headers=_PAGE_HEADERS)
 
     def _docs(self, _: Request) -> Answer:
@@ -172,4 +167,6 @@ class Gateway:
 def _require_method(request: Request, allowed: str) -> None:
     method = request.method
     if method != allowed and not (method == "HEAD" and allowed == "GET"):
-        raise RequestRefused(405, f"{method} {shown(request.path)} is not possible; use {allowed}")
+        raise RequestRefused(
+            405, f"{method} {shown(request.path)} is not possible; use {allowed}", ((b"allow", allowed.encode()),)
+        )

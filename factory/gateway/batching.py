@@ -17,8 +17,10 @@ from typing import Protocol
 
 import numpy as np
 
+from factory.errors import ModelRefused
 from factory.gateway.range_guard import Outside, RangeGuard
-from factory.gateway.refusal import RequestRefused
+from factory.gateway.refusal import RequestRefused, come_again
+from factory.gateway.residents import Residents
 from factory.gateway.served_model import Rows, ServedModel
 from factory.gateway.telemetry import Series
 from factory.repository.triton import MAX_BATCH
@@ -61,10 +63,13 @@ class Records(Protocol):
 
 
 class Predictions:
-    """What all models share: names for predictions, threads for large batches, and the records."""
+    """What all models share: names for predictions, threads for large batches, the records, and who is awake."""
 
-    def __init__(self, workers: ThreadPoolExecutor, records: Records | None = None) -> None:
+    def __init__(
+        self, workers: ThreadPoolExecutor, records: Records | None = None, residents: Residents | None = None
+    ) -> None:
         self.workers = workers
+        self.residents = residents or Residents()
         self.records = records
         self._start = secrets.token_hex(6)
         self._counter = itertools.count(1)
@@ -101,9 +106,7 @@ class Batches:
     def ask(self, question: Question) -> None:
         """Take a question; it is done within this turn of the loop or later. Raises RequestRefused (503) when full."""
         if self._waiting_rows + question.rows > MAX_WAITING_ROWS:
-            raise RequestRefused(
-                503, f"{self._waiting_rows} rows wait for this model; the limit is {MAX_WAITING_ROWS}", retry_after_s=1
-            )
+            raise come_again(503, f"{self._waiting_rows} rows wait for this model; the limit is {MAX_WAITING_ROWS}", 1)
         question.asked = perf_counter()
         self._waiting.append(question)
         self._waiting_rows += question.rows
@@ -112,17 +115,41 @@ class Batches:
             asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
+        if not self._model.awake:
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(self._predictions.workers, self._woken).add_done_callback(self._go_on_awake)
+            return
+        self._predictions.residents.used(self._model)
         batch = self._taken()
         rows = stacked(batch).reshape(-1, *self._model.signature.input_shape)
+        call = self._model.call()
         if len(rows) * self._model.row_s <= INLINE_S:
             try:
-                self._told(batch, rows, self._answers(rows))
+                self._told(batch, rows, self._answers(call, rows))
             finally:
                 self._go_on()
         else:
             loop = asyncio.get_running_loop()
-            answers = loop.run_in_executor(self._predictions.workers, self._answers, rows)
+            answers = loop.run_in_executor(self._predictions.workers, self._answers, call, rows)
             answers.add_done_callback(lambda done: self._told_later(batch, rows, done))
+
+    def _woken(self) -> str | None:
+        """Wake the model, and return why not if that is impossible."""
+        try:
+            self._model.wake()
+        except (ModelRefused, OSError) as error:
+            return str(error)
+        return None
+
+    def _go_on_awake(self, woken: "asyncio.Future[str | None]") -> None:
+        if (reason := woken.result()) is None:
+            self._run()
+            return
+        log.error("%s cannot be woken: %s", self._model.manifest.model, reason)
+        refused = come_again(503, "the model cannot be loaded now; the gateway's log says why", 1)
+        for question in self._taken():
+            question.done(refused)
+        self._go_on()
 
     def _told_later(self, batch: list[Question], rows: Rows, answers: "asyncio.Future[Rows | None]") -> None:
         try:
@@ -145,9 +172,9 @@ class Batches:
         self._waiting_rows -= rows
         return batch
 
-    def _answers(self, rows: Rows) -> Rows | None:
+    def _answers(self, call: Callable[[Rows], Rows], rows: Rows) -> Rows | None:
         try:
-            return self._model.answers(rows)
+            return call(rows)
         except Exception:  # the boundary of a batch: the next one may go through
             log.exception("%s failed on %d rows", self._model.manifest.model, len(rows))
             return None

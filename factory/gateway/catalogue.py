@@ -104,13 +104,22 @@ class Catalogue:
             if self.refused.get(model) != str(error):
                 self._refuse(model, str(error))
         else:
+            self._forget(model)
+            if served.awake:
+                self._predictions.residents.used(served)
             self.served[model] = Entry(served, self._telemetry.of(served.manifest), self._predictions)
             self.refused.pop(model, None)
             self._seen[model] = served.marker
             log.info("%s serves version %d, %s", model, served.manifest.version, served.manifest.digest[:12])
 
     def _built(self, model: str) -> ServedModel:
-        return ServedModel(self._repository.load(model, self._key))
+        """Return the model awake; or asleep, its file checked all the same, where enough are awake already."""
+        released = self._repository.load(model, self._key)
+        sequence = released.manifest.sequence
+        served = ServedModel(released, lambda: self._repository.released(model, sequence, self._key))
+        if not self._predictions.residents.full:
+            served.wake(released)
+        return served
 
     def _refuse(self, model: str, reason: str) -> None:
         self.refused[model] = reason
@@ -122,5 +131,11 @@ class Catalogue:
     def _drop(self, model: str) -> None:
         self._seen.pop(model, None)
         self.refused.pop(model, None)
-        if self.served.pop(model, None):
+        if model in self.served:
+            self._forget(model)
+            del self.served[model]
             log.info("%s is served no longer", model)
+
+    def _forget(self, model: str) -> None:
+        if model in self.served:
+            self._predictions.residents.forget(self.served[model].model)

@@ -6,10 +6,10 @@ from http import HTTPStatus
 
 import msgspec
 
+from factory.gateway.refusal import Headers
+
 JSON, BINARY = b"application/json", b"application/octet-stream"
 TEXT, HTML = b"text/plain; version=0.0.4; charset=utf-8", b"text/html; charset=utf-8"
-
-Headers = tuple[tuple[bytes, bytes], ...]
 
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _encoder = msgspec.json.Encoder()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from html import escape
 
 from factory.example import example_request
+from factory.gateway.catalogue import Entry
 from factory.gateway.served_model import ServedModel
 
 _PAGE = """<!doctype html>
@@ -20,16 +21,18 @@ pre {{ white-space: pre-wrap; background: #f5f5f5; padding: .6rem; max-width: 40
 .refused {{ color: #a00 }}
 </style>
 <h1>Gateway</h1>
-<p>{summary} <a href="/metrics">Metrics</a>, <a href="/v2">server</a>.</p>
+<p>{summary} <a href="/metrics">Metrics</a>, <a href="/v2">server</a>, <a href="/docs">what can be asked</a>.</p>
 <table>
-<tr><th>line</th><th>site</th><th>answers</th><th>version</th><th>digest</th><th>since</th><th>try it</th></tr>
+<tr><th>line</th><th>site</th><th>answers</th><th>version</th><th>digest</th><th>since</th>
+<th>requests</th><th>mean ms</th>
+<th>rows outside / not answered</th><th>try it</th></tr>
 {rows}
 </table>
 </html>
 """
 
 
-def status_page(served: Mapping[str, ServedModel], refused: Mapping[str, str], address: str) -> str:
+def status_page(served: Mapping[str, Entry], refused: Mapping[str, str], address: str) -> str:
     """Return the page as HTML; `address` is the gateway's own, `http://host:port`."""
     rows = [_served_row(served[name], address) for name in sorted(served)]
     rows += [_refused_row(name, refused[name], name in served) for name in sorted(refused)]
@@ -43,7 +46,8 @@ def curl(model: ServedModel, address: str) -> str:
     return f"curl -s {address}/v2/models/{model.manifest.model}/infer -d '{body}'"
 
 
-def _served_row(model: ServedModel, address: str) -> str:
+def _served_row(entry: Entry, address: str) -> str:
+    model, counts = entry.model, entry.series.counts
     manifest = model.manifest
     link = f'<a href="/v2/models/{escape(manifest.model)}">{escape(manifest.site)}</a>'
     trial = f"<details><summary>curl</summary><pre>{escape(curl(model, address))}</pre></details>"
@@ -54,6 +58,9 @@ def _served_row(model: ServedModel, address: str) -> str:
         str(manifest.version),
         f'<code title="{escape(manifest.digest)}">{escape(manifest.digest[:12])}</code>',
         f"{model.since:%Y-%m-%d %H:%M} UTC",
+        f"{counts['nv_inference_request_success']:,}",
+        f"{entry.series.mean_s * 1000:.2f}",
+        f"{counts['factory_rows_outside_total']:,} / {counts['factory_rows_abstained_total']:,}",
         trial,
     )
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
@@ -61,4 +68,4 @@ def _served_row(model: ServedModel, address: str) -> str:
 
 def _refused_row(name: str, reason: str, old_serves: bool) -> str:
     what = "a newer release was refused, the old one serves" if old_serves else "nothing is served"
-    return f'<tr class="refused"><td colspan="7">{escape(name)}: {what}: {escape(reason)}</td></tr>'
+    return f'<tr class="refused"><td colspan="10">{escape(name)}: {what}: {escape(reason)}</td></tr>'

@@ -9,6 +9,7 @@ import fcntl
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from struct import Struct
+from typing import BinaryIO
 from zlib import crc32
 
 import msgspec
@@ -67,7 +68,7 @@ def segments(folder: Path) -> list[Path]:
 
 def recorded(segment: Path, start: int = 0) -> Iterator[tuple[RecordedBatch, int]]:
     """Yield each whole batch from a place in a segment, 0 or one that was yielded, and the place after it."""
-    with segment.open("rb") as file:
+    with _opened(segment) as file:
         if file.read(len(MAGIC)) != MAGIC:
             return
         place = max(start, len(MAGIC))
@@ -79,6 +80,14 @@ def recorded(segment: Path, start: int = 0) -> Iterator[tuple[RecordedBatch, int
                 return
             place += _FRAME.size + length
             yield _decoder.decode(content), place
+
+
+def _opened(segment: Path) -> BinaryIO:
+    """Open a segment, which may have become complete since it was found."""
+    try:
+        return segment.open("rb")
+    except FileNotFoundError:
+        return segment.with_suffix(COMPLETE).open("rb")
 
 
 def complete_leftovers(folder: Path) -> None:

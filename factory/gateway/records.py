@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,4 +192,9 @@ class _Segment:
             os.ftruncate(self._file.fileno(), self.size)
         except OSError:
             log.warning("%s ends in a batch that is not whole; readers pass over it", self._place)
-        self.complete()
+        if self.size > len(MAGIC):
+            self.complete()
+        else:  # nothing is in it, and a try each second would leave many of these
+            self._file.close()
+            with suppress(OSError):
+                self._place.unlink()

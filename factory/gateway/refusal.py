@@ -2,14 +2,21 @@
 
 from factory.errors import FactoryError
 
+Headers = tuple[tuple[bytes, bytes], ...]
+
 
 class RequestRefused(FactoryError):  # noqa: N818  named like the other refusals in factory.errors
-    """What the client is told: the HTTP status, what was found and expected, and after how long to come again."""
+    """What the client is told: the HTTP status, what was found and expected, and headers that help a program."""
 
-    def __init__(self, status: int, message: str, *, retry_after_s: int | None = None) -> None:
+    def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
         super().__init__(message)
         self.status = status
-        self.retry_after_s = retry_after_s
+        self.headers = headers
+
+
+def come_again(status: int, message: str, after_s: int) -> RequestRefused:
+    """Return a refusal for now, which says after how many seconds to come again."""
+    return RequestRefused(status, message, ((b"retry-after", b"%d" % after_s),))
 
 
 def shown(text: str) -> str:

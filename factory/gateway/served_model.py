@@ -1,7 +1,9 @@
 """A released model in memory, ready to answer; built only from what the model repository let through."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -20,41 +22,76 @@ _TIMED_ROWS, _TIMED_CALLS = 64, 2
 
 
 class ServedModel:
-    """One session of ONNX Runtime on one thread, with the manifest it was released under. Safe in several threads."""
+    """A released model: its manifest always, its session while it is awake. Safe in several threads.
 
-    def __init__(self, released: Released) -> None:
-        """Build the session and try the release's example; raises ModelRefused if the file cannot do what it must."""
+    The session is one of ONNX Runtime on one thread. Asleep, a model costs some kilobytes; waking it checks its file
+    anew, as every loading does.
+    """
+
+    def __init__(self, released: Released, again: Callable[[], Released]) -> None:
+        """Take what was let through; `again` reads the same release once more. The model is asleep."""
         self.manifest: Manifest = released.manifest
         self.marker = released.marker
         self.signature: Signature = released.manifest.model_signature
+        self.row_s = 0.0
+        """About how many seconds a row of a batch takes; known once it was awake."""
+        self._again = again
+        self._session: Any = None
+
+    @property
+    def awake(self) -> bool:
+        """Whether it can answer now."""
+        return self._session is not None
+
+    def sleep(self) -> None:
+        """Give the session's memory back; a call under way ends with it."""
+        self._session = None
+
+    def wake(self, released: Released | None = None) -> None:
+        """Build the session, from the file or from what was read of it, and try the release's example.
+
+        Raises ModelRefused if the file cannot do what it must, or is no longer what it was.
+        """
         try:
-            self._session = _session(released.content)
-            _require_signature(self._session, self.signature)
-            example = np.array(self.manifest.example, dtype=np.float32)
-            answers = self.answers(example.reshape(1, *self.signature.input_shape))
+            session = _session((released or self._again()).content)
+            _require_signature(session, self.signature)
+            self._try(session)
         except ModelRefused:
+            raise
+        except OSError:  # a disk that is away for a moment
             raise
         except Exception as error:  # ONNX Runtime's errors have no common base but this
             raise ModelRefused(f"{self._name}: ONNX Runtime cannot run it: {str(error)[:300]}") from error
+        self._session = session
+
+    def _try(self, session: Any) -> None:
+        example = np.array(self.manifest.example, dtype=np.float32).reshape(1, *self.signature.input_shape)
+        answers = self._run(session, example)
         expected = (1, len(self.signature.answers))
         if answers.shape != expected or not np.isfinite(answers).all():
             raise ModelRefused(
                 f"{self._name}: its own example gives {answers.tolist()}; expected numbers {list(expected)}"
             )
-        self.row_s = self._timed(example)
+        self.row_s = self._timed(session, example)
 
-    def answers(self, rows: Rows) -> Rows:
-        """Return float32 `[batch, answers]` for float32 `[batch, *input_shape]`, NaN where unknown."""
-        answers: Rows = self._session.run([self.signature.output], {INPUT: rows})[0]
+    def call(self) -> Callable[[Rows], Rows]:
+        """Return what gives `[batch, answers]` for `[batch, *input_shape]`, float32, NaN where unknown; awake only.
+
+        It goes on answering when the model is put to sleep meanwhile.
+        """
+        return partial(self._run, self._session)
+
+    def _run(self, session: Any, rows: Rows) -> Rows:
+        answers: Rows = session.run([self.signature.output], {INPUT: rows})[0]
         return answers
 
-    def _timed(self, example: Rows) -> float:
+    def _timed(self, session: Any, example: Rows) -> float:
         """Return about how many seconds a row of a batch takes."""
-        rows = np.tile(example, (_TIMED_ROWS, 1)).reshape(_TIMED_ROWS, *self.signature.input_shape)
+        rows = np.repeat(example, _TIMED_ROWS, axis=0)
         times = []
         for _ in range(_TIMED_CALLS):
             start = perf_counter()
-            self.answers(rows)
+            self._run(session, rows)
             times.append(perf_counter() - start)
         return min(times) / _TIMED_ROWS
 
@@ -93,6 +130,8 @@ def _session(content: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # An arena for each of a thousand models would hold three times their memory, and is no faster here.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 

@@ -21,6 +21,7 @@ from factory.gateway.catalogue import Catalogue
 from factory.gateway.connection import Connections
 from factory.gateway.limits import DEFAULT_LIMITS, Limits
 from factory.gateway.records import DEFAULT_RECORD_LIMITS, RecordLimits, RecordWriter
+from factory.gateway.residents import DEFAULT_RESIDENTS, Residents
 from factory.gateway.service import Service
 from factory.gateway.telemetry import Telemetry
 from factory.gateway.tls import Tls
@@ -49,6 +50,8 @@ class Settings:
     records: Path | None = None
     """The folder that predictions are recorded in; None to record none."""
     limits: Limits = DEFAULT_LIMITS
+    max_awake: int = DEFAULT_RESIDENTS
+    """So many models at most are in memory whole; the others are woken, in milliseconds, when they are asked."""
     record_limits: RecordLimits = DEFAULT_RECORD_LIMITS
 
 
@@ -75,7 +78,8 @@ class Server:
         key = loaded_public_key(public_key)
         self._records = RecordWriter(settings.records, settings.record_limits) if settings.records else None
         self._telemetry.records = self._records
-        predictions = Predictions(self._workers, self._records)
+        predictions = Predictions(self._workers, self._records, Residents(settings.max_awake))
+        self._telemetry.awake = lambda: predictions.residents.count
         self._catalogue = Catalogue(ModelRepository(models), key, self._telemetry, predictions)
         self._service = Service(self._catalogue)
         gateway = Gateway(self._service, self._access, self._telemetry)

@@ -1,5 +1,6 @@
 """What the gateway can do, whichever door a request comes through: find a model, list, load and unload them."""
 
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypedDict
 
@@ -44,6 +45,11 @@ class Service:
         if not self._catalogue.served:
             return RequestRefused(503, "no model is served: nothing has been released, or all of it was refused")
         return RequestRefused(404, f"no model {shown(name)}; POST /v2/repository/index lists those there are")
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """What is in service, by name."""
+        return self._catalogue.served
 
     @property
     def models(self) -> dict[str, ServedModel]:

@@ -42,6 +42,11 @@ class Histogram:
         self._buckets[bisect_left(self._edges, value)] += 1
         self._sum += value
 
+    @property
+    def mean(self) -> float:
+        """The mean of all values; 0 before the first."""
+        return self._sum / max(1, sum(self._buckets))
+
     def lines(self, name: str, labels: str) -> Iterator[str]:
         """Yield one line a bucket, the sum and the count."""
         total = 0
@@ -87,6 +92,11 @@ class Series:
         """Count one request that was answered with an error."""
         self.counts["nv_inference_request_failure"] += 1
 
+    @property
+    def mean_s(self) -> float:
+        """How long a request took on average; 0 before the first."""
+        return self._durations.mean
+
     def durations(self, name: str) -> Iterator[str]:
         """Yield the lines of the duration's histogram."""
         return self._durations.lines(name, self.labels)
@@ -103,6 +113,7 @@ class Telemetry:
         self.refused_releases: Counter[str] = Counter()
         self.errors: Counter[int] = Counter()
         self.records: RecordCounts | None = None
+        self.awake: Callable[[], int] = int
         self._series: dict[tuple[str, int], Series] = {}
 
     def of(self, manifest: Manifest) -> Series:
@@ -147,6 +158,8 @@ class Telemetry:
         yield f"factory_records_failing {int(self.records.failing)}"
 
     def _releases(self, served: list[ServedModel]) -> Iterator[str]:
+        yield from _head("factory_models_awake", "gauge", "Models in memory whole")
+        yield f"factory_models_awake {self.awake()}"
         name = "factory_release_refused_total"
         yield from _head(name, "counter", "Releases that were not loaded: digest, signature or verdict do not fit")
         yield from (f'{name}{{model="{model}"}} {count}' for model, count in sorted(self.refused_releases.items()))

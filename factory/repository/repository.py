@@ -168,7 +168,7 @@ class ModelRepository:
 
     def released(self, model: str, sequence: int, key: Ed25519PublicKey) -> Released:
         """Return one release's bytes and manifest, served or not; raises ModelRefused as `load` does."""
-        manifest = self.manifest(model, sequence)
+        manifest = self.manifest(checked(model), sequence)
         manifest.require_signature(key)
         folder = self._folder(model, sequence)
         content = read_file(folder / str(manifest.version) / MODEL_FILE, at_most=MAX_MODEL_BYTES)

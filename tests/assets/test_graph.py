@@ -42,7 +42,7 @@ def drawn():
         ]
     checks = sorted(check for check in graph().asset_check_keys if check.asset_key.path[0] == LINE)
     lines += [f"check {check.asset_key.to_user_string()}: {check.name}" for check in checks]
-    lines += [f"job {job.name}: {', '.join(assets_of(job)) or 'checks only'}" for job in jobs()]
+    lines += [f"job {job.name}: {', '.join(assets_of(job)) or 'no assets'}" for job in jobs()]
     return [f"{line}\n" for line in lines]
 
 

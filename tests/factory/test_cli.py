@@ -159,7 +159,7 @@ def test_a_site_with_a_bad_name_is_refused_in_one_line_and_nothing_is_written(tm
 def test_a_line_that_is_not_there_is_refused_and_those_that_are_are_named(tmp_path):
     code, out, errors = typed("run", "nosuchline", "--home", str(tmp_path))
     assert code == 2
-    assert out.strip() == "LineError: there is no line 'nosuchline'; lines/ has departure_delay"
+    assert out.strip() == "LineError: there is no line 'nosuchline'; lines/ has departure_delay, turbofan_rul"
     assert errors == ""
 
 

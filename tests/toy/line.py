@@ -20,6 +20,7 @@ from factory.lake import Lake
 from factory.line import Line
 from factory.repository import ModelRepository
 from factory.status import line_status
+from resources.alerts import Alerts
 from resources.compute import Compute
 from resources.data_docs import DataDocs
 from resources.lake import LakeStore
@@ -82,6 +83,7 @@ class ToyFactory:
         made = component()
         section = made.source if source is None else type(made.source)(use=made.source.use, arguments=source)
         bound = {
+            "alerts": Alerts(),
             "lake": LakeStore(url=str(self.home / "lake")),
             "compute": Compute(engine="cpu"),
             "registry": self.registry,

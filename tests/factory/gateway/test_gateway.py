@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.gateway.limits import DEFAULT_LIMITS
+from factory.repository import Guard
 from factory.signature import Signature
 from tests.factory.gateway.builders import WEIGHTS, Shop, expected, gateway, onnx_model, question, sums_model
 
@@ -284,6 +285,36 @@ def test_the_page_shows_every_site_and_a_request_that_works(client, shop):
     np.testing.assert_allclose(
         client.post(url, content=body).json()["outputs"][0]["data"], expected([[1, 0, 2]]), atol=1e-6
     )
+
+
+def test_the_page_tells_requests_and_rows_outside_of_each_site(tmp_path):
+    shop = Shop(tmp_path)
+    shop.release(onnx_model(), guard=Guard(ranges={"f0": (0.0, 1.0)}, outside="abstain"))
+    with gateway(shop) as client:
+        for _ in range(3):
+            ask(client, question([[0.5, 1, 1], [9, 1, 1]]))
+        cells = re.findall(r"<td>(.*?)</td>", client.get("/").text)
+    assert cells[6] == "3"
+    assert float(cells[7]) > 0
+    assert cells[8] == "0 / 3"
+
+
+def test_the_documentation_tells_every_path_and_loads_nothing_from_elsewhere(client):
+    page = client.get("/docs")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert not re.search(r"(src|href)=[\"'](https?:)?//", page.text)
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert f"<code>{path}</code>" in page.text
+
+
+def test_the_dashboard_asks_only_for_metrics_that_there_are(shop, tmp_path):
+    dashboard = json.loads((ROOT / "docs" / "grafana-gateway.json").read_text())
+    with gateway(shop, records=tmp_path) as client:
+        known = set(re.findall(r"^# TYPE (\w+)", client.get("/metrics").text, re.M))
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    wanted = set(re.findall(r"\b(?:nv|factory)_\w+", " ".join(queries)))
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) if name not in known else name for name in wanted} <= known
+    assert len(queries) >= 8
 
 
 def test_importing_the_gateway_loads_nothing_that_trains_orchestrates_or_registers():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ from factory.errors import ModelRefused, ReleaseRefused
 from factory.gateway.server import Server, Settings
 from factory.history import Event
 from factory.signing import signing_key
-from tests.factory.gateway.builders import Shop, eventually, gateway, onnx_model, question, verdict
+from tests.factory.gateway.builders import Shop, eventually, expected, gateway, onnx_model, question, verdict
 
 ROOT = Path(__file__).parents[3]
 OLD, NEW = onnx_model(), onnx_model(bias=3.0)
@@ -208,3 +209,45 @@ def test_the_command_serves_on_the_loopback_and_ends_when_told_to(shop):
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_of_many_models_a_few_are_awake_and_all_of_them_answer(tmp_path):
+    shop = Shop(tmp_path)
+    sites = [f"S{number}" for number in range(12)]
+    for number, site in enumerate(sites):
+        shop.release(onnx_model(bias=float(number)), version=number + 1, site=site)
+    with gateway(shop, max_awake=3) as client:
+        for _ in range(2):
+            for number, site in enumerate(sites):
+                answer = client.post(f"/v2/models/toy.{site}/infer", json=ONE_ROW).json()
+                assert answer["model_version"] == str(number + 1)
+                assert answer["outputs"][0]["data"][0] == pytest.approx(
+                    expected([[1, 2, 3]], bias=float(number))[0], abs=1e-6
+                )
+            assert "\nfactory_models_awake 3\n" in client.get("/metrics").text
+        shop.release(NEW, version=99, site="S0")
+        eventually(lambda: version(client, "S0") == 99)
+
+
+def test_a_sleeping_model_whose_file_was_changed_is_not_woken_and_the_others_answer(tmp_path, caplog):
+    shop = Shop(tmp_path)
+    shop.release(OLD, site="DL")
+    shop.release(OLD, site="UA")
+    with gateway(shop, max_awake=1) as client:
+        assert version(client, "DL") == 1
+        shop.tamper(NEW, "UA")
+        assert [version(client, "UA") for _ in range(3)] == [503, 503, 503]
+        assert version(client, "DL") == 1
+        assert "toy.UA cannot be woken" in caplog.text
+        shop.release(OLD, version=2, site="UA")
+        eventually(lambda: version(client, "UA") == 2)
+
+
+def test_many_questions_to_sleeping_models_at_once_are_all_answered(tmp_path):
+    shop = Shop(tmp_path)
+    sites = [f"S{number}" for number in range(6)]
+    for site in sites:
+        shop.release(OLD, site=site)
+    with gateway(shop, max_awake=2) as client, ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda number: version(client, sites[number % 6]), range(300)))
+    assert set(answers) == {1}

@@ -1,0 +1,131 @@
+"""Follows the registry's champion: an alias that somebody moved is redeployed, or refused with an alert.
+
+The registry's UI lets anybody move an alias. What it moves to is served only if it was promoted by a passing verdict on
+its very file, was released before, and no rollback holds the site; a hold puts the alias back instead.
+"""
+
+import json
+from collections.abc import Callable
+from typing import TypedDict
+
+import dagster as dg
+
+from factory.errors import FactoryError, ModelRefused, ReleaseRefused
+from factory.line import Line
+from factory.names import checked_name, model_name
+from factory.redeploy import redeploy
+from resources.alerts import Alerts
+from resources.model_store import ModelStore
+from resources.registry import Registry
+
+MAX_ATTEMPTS = 3
+INTERVAL_S = 60
+
+
+class Asked(TypedDict):
+    """A difference by its `<alias>-<served>`, and how often a run was asked for because of it."""
+
+    mark: str
+    attempt: int
+
+
+class FollowConfig(dg.Config):
+    """Whose alias was moved."""
+
+    sites: list[str]
+
+
+def follow_job(line: Line) -> dg.JobDefinition:
+    """Return the job `<line>_follow_job`: make what the alias says and what the site serves the same again."""
+
+    @dg.op(name=f"{line.name}_follow", description="Redeploys the registry's champion, or says why not.")
+    def follow(
+        context: dg.OpExecutionContext, config: FollowConfig, registry: Registry, store: ModelStore, alerts: Alerts
+    ) -> None:
+        for site in config.sites:
+            model = model_name(line.name, checked_name(site))
+            try:
+                context.log.info(followed(model, registry, store))
+            except (ModelRefused, ReleaseRefused) as error:
+                alerts.tell("champion refused", f"{site}: {error}", line=line.name, site=site)
+
+    @dg.job(name=f"{line.name}_follow_job", tags={"line": line.name}, description=follow_job.__doc__)
+    def job() -> None:
+        follow()
+
+    return job
+
+
+def followed(model: str, registry: Registry, store: ModelStore) -> str:
+    """Make alias and release agree and return what was done. Raises ModelRefused or ReleaseRefused with why not."""
+    repository, key = store.repository(), store.key()
+    hold = repository.standing(model, key.public_key()).hold
+    if hold and hold.release:
+        back = repository.manifest(model, hold.release)
+        registry.promote(model, back.version, back.verdict, by=f"rollback by {hold.actor}")
+        return f"{model}: a rollback holds release {hold.release}; the alias was put back to version {back.version}"
+    champion = registry.champion(model)
+    if champion is None:
+        return f"{model} has no champion; it goes on serving what it serves"
+    now = redeploy(repository, model, champion.digest, by="alias in the registry", key=key)
+    return f"{model} serves version {now.version} as release {now.sequence}"
+
+
+def champion_sensor(line: Line, job: dg.JobDefinition) -> dg.SensorDefinition:
+    """Return the sensor `<line>_champion_moved`.
+
+    It asks for a run when alias and release have differed at two ticks in a row, since in between promoting and
+    releasing they do for a moment. A run that fails is asked for again, three times in all, each under a key of its
+    own; one that went through is not, whatever it decided.
+    """
+
+    @dg.sensor(name=f"{line.name}_champion_moved", job=job, minimum_interval_seconds=INTERVAL_S)
+    def champion_moved(context: dg.SensorEvaluationContext, registry: Registry, store: ModelStore) -> dg.SensorResult:
+        """Compare every site's champion with what it serves."""
+        seen: dict[str, Asked] = json.loads(context.cursor or "{}")
+        now: dict[str, Asked] = {}
+        for site, mark in differences(line.name, registry, store).items():
+            now[site] = _next(seen.get(site), mark, lambda key: _failed(context.instance, key), line.name, site)
+        due = [site for site, told in now.items() if 1 <= told["attempt"] <= MAX_ATTEMPTS and told != seen.get(site)]
+        return dg.SensorResult(
+            run_requests=[_request(line.name, site, now[site]) for site in due], cursor=json.dumps(now, sort_keys=True)
+        )
+
+    return champion_moved
+
+
+def differences(line: str, registry: Registry, store: ModelStore) -> dict[str, str]:
+    """Return, for each site that serves another version than its alias says, `<alias>-<served>`."""
+    found, repository = {}, store.repository()
+    for site, version in registry.champions(line).items():
+        try:
+            served = repository.current(model_name(line, site))
+        except FactoryError:
+            continue  # a spoiled release is told of by the check on what is served
+        if served is None or served.version != version:
+            found[site] = f"{version}-{served.version if served else 'none'}"
+    return found
+
+
+def _next(told: Asked | None, mark: str, failed: Callable[[str], bool], line: str, site: str) -> Asked:
+    """Return at which attempt a difference is: 0 when it is new, one more when it lasts or the last attempt failed."""
+    if told is None or told["mark"] != mark:
+        return {"mark": mark, "attempt": 0}
+    if told["attempt"] == 0 or (told["attempt"] <= MAX_ATTEMPTS and failed(_key(line, site, told))):
+        return {"mark": mark, "attempt": told["attempt"] + 1}
+    return told
+
+
+def _key(line: str, site: str, told: Asked) -> str:
+    return f"{line}-champion-{site}-{told['mark']}-{told['attempt']}"
+
+
+def _request(line: str, site: str, told: Asked) -> dg.RunRequest:
+    config = {"ops": {f"{line}_follow": {"config": {"sites": [site]}}}}
+    return dg.RunRequest(run_key=_key(line, site, told), run_config=config)
+
+
+def _failed(instance: dg.DagsterInstance, key: str) -> bool:
+    """Whether the run of that key is over and did not go through."""
+    found = instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": key}), limit=1)
+    return bool(found) and found[0].is_failure_or_canceled
