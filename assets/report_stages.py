@@ -64,7 +64,8 @@ class ReportStages:
             stage: entry.fingerprint for stage, entry in self._entries(site).items() if stage not in ("release", REPORT)
         }
         serving = self._serving(site)
-        return fingerprint(made, serving and [serving.version, serving.digest, serving.since], self.looks)
+        served = serving and [serving.version, serving.digest, serving.since]
+        return fingerprint(made, served, self._held_back(site), self.looks)
 
     def _entries(self, site: str) -> dict[str, Entry]:
         """Return what each stage last did for the site, and the base model's entry."""
@@ -82,11 +83,18 @@ class ReportStages:
     def _serving(self, site: str) -> "Serving | None":
         from factory.report.facts import Serving
 
+        store = self.models.store
         try:
-            now = self.models.store.repository().current(model_name(self.line.name, site))
+            now = store.repository().load(model_name(self.line.name, site), store.key().public_key()).manifest
         except (ModelRefused, OSError):
-            return None  # the gateway refuses it too
-        return Serving(version=now.version, digest=now.digest, since=now.released_at) if now else None
+            return None  # nothing released, or what the gateway refuses too
+        return Serving(version=now.version, digest=now.digest, since=now.released_at)
+
+    def _held_back(self, site: str) -> str | None:
+        """Return what keeps a candidate that passed from being released, such as a person's rollback."""
+        told, store = self._entry(VERDICT, site).figures, self.models.store
+        standing = store.repository().standing(model_name(self.line.name, site), store.key().public_key())
+        return standing.obstacle(told["verdict"]["digest"]) if told["passed"] else None
 
     def _page(self, site: str, parts: Parts, mark: str) -> Figures:
         """Draw one site's page, and return what the line's page and the orchestrator want to know of it."""
@@ -100,6 +108,7 @@ class ReportStages:
             quarantine=self.tools.lake.scan("quarantine", [site]).select("rule").collect(),
             windows={"train": len(parts.train), "validation": len(parts.validation), "holdout": len(parts.holdout)},
             serving=self._serving(site),
+            held_back=self._held_back(site),
             seen=self._shown(site, parts),
         )
         return {**_told(facts.shown), "page": self.shelf.put(site, site_page(facts, mark))}
