@@ -96,7 +96,9 @@ def money(facts: SiteFacts) -> Dots | None:
     """Return what every model's decisions are worth, with the interval; None where nothing could be measured."""
     rows = _model_rows(facts, "value_eur", facts.shown.money, whole)
     says = f"EUR on {whole(len_rows(facts))} rows held out, above deciding without a model; each by its own threshold."
-    return Dots(title="What are its decisions worth?", says=says, rows=rows, form="brief") if rows else None
+    if not rows or not len_rows(facts):
+        return None
+    return Dots(title="What are its decisions worth?", says=says, rows=rows, form="brief")
 
 
 def len_rows(facts: SiteFacts) -> int:
