@@ -18,7 +18,6 @@ from tests.factory.gateway.builders import onnx_model
 from tests.resources.test_registry import candidate, verdict
 from tests.toy.line import NAME, ToyFactory
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")  # raised by dagster about its own code
 
 MODEL = model_name(NAME, "north")
 SIGNATURE = Signature(task="binary", features=("a", "b", "c"), output="probability", answers=("probability",))
