@@ -64,7 +64,7 @@ def _cells(state: Mapping[str, Any]) -> list[str]:
         *(_number(rows.get(name), ",d") for name in ("raw", "clean", "quarantine")),
         kind,
         *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
-        _number(figures.get("value_eur"), ",.0f"),
+        _money(figures.get("value_eur")),
         passed,
         f"v{serving['version']}" if serving else "nothing",
     ]
@@ -79,6 +79,11 @@ def _headline(sites: Mapping[str, Any]) -> str:
 def _measure(value: float | None) -> str:
     """Return a figure in as many digits as tell models apart."""
     return _number(value, ".3f" if value is None or abs(value) < 10 else ",.2f")
+
+
+def _money(value: float | None) -> str:
+    """Return an amount that fits a narrow column: 38,400 or 2.27 M."""
+    return _number(value, ",.0f") if value is None or abs(value) < 1e6 else f"{value / 1e6:,.2f} M"
 
 
 def _word(answer: bool | None, yes: str, no: str) -> str:

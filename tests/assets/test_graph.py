@@ -7,14 +7,11 @@ import difflib
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
 import definitions
 
 PICTURE = Path(__file__).with_name("graph_of_departure_delay.txt")
 LINE = "departure_delay"
-
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")  # raised by the loader about its own code
 
 
 def graph():

@@ -38,7 +38,6 @@ def mistake(text, folder="press_faults"):
             return str(line_mistake(error))
 
 
-@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")  # raised by the loader about its own code
 def test_a_file_without_a_mistake_loads():
     assert mistake(GOOD) is None
 

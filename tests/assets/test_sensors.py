@@ -18,7 +18,6 @@ from tests.factory.gateway.builders import onnx_model
 from tests.resources.test_registry import candidate, verdict
 from tests.toy.line import NAME, ToyFactory
 
-
 MODEL = model_name(NAME, "north")
 SIGNATURE = Signature(task="binary", features=("a", "b", "c"), output="probability", answers=("probability",))
 
