@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from factory.report.facts import Serving, Shown, SiteLine
     from factory.report.shelf import Shelf
 
-TOLD = 5
-"""So many of the most important columns a site tells the line's page and the orchestrator."""
 REPORT = "report"
-STAGES = ("clean", "features", "site_model", VERDICT, "release", REPORT)
+STAGES = ("clean", "features", "base_model", "site_model", VERDICT, "release", REPORT)
 
 
 class ReportStages:
@@ -66,21 +64,37 @@ class ReportStages:
             stage: entry.fingerprint for stage, entry in self._entries(site).items() if stage not in ("release", REPORT)
         }
         serving = self._serving(site)
-        return fingerprint(made, serving and [serving.version, serving.digest, serving.since], self.looks)
+        served = serving and [serving.version, serving.digest, serving.since]
+        return fingerprint(made, served, self._held_back(site), self.looks)
 
     def _entries(self, site: str) -> dict[str, Entry]:
         """Return what each stage last did for the site, and the base model's entry."""
         found = {stage: entries[site] for stage, entries in self.known.items() if site in entries}
-        return {**found, "base_model": self.models.entry("base_model", LINE_SITE)}
+        return {**found, "base_model": self._entry("base_model", LINE_SITE)}
+
+    def _entry(self, stage: str, site: str) -> Entry:
+        return self.known[stage].get(site) or self.models.entry(stage, site)
+
+    @functools.cached_property
+    def base_file(self) -> bytes:
+        """The base model's file, which every site's own is compared with."""
+        return self.tools.registry.onnx(*registered_version(self.line.name, self._entry("base_model", LINE_SITE)))
 
     def _serving(self, site: str) -> "Serving | None":
         from factory.report.facts import Serving
 
+        store = self.models.store
         try:
-            now = self.models.store.repository().current(model_name(self.line.name, site))
+            now = store.repository().load(model_name(self.line.name, site), store.key().public_key()).manifest
         except (ModelRefused, OSError):
-            return None  # the gateway refuses it too
-        return Serving(version=now.version, digest=now.digest, since=now.released_at) if now else None
+            return None  # nothing released, or what the gateway refuses too
+        return Serving(version=now.version, digest=now.digest, since=now.released_at)
+
+    def _held_back(self, site: str) -> str | None:
+        """Return what keeps a candidate that passed from being released, such as a person's rollback."""
+        told, store = self._entry(VERDICT, site).figures, self.models.store
+        standing = store.repository().standing(model_name(self.line.name, site), store.key().public_key())
+        return standing.obstacle(told["verdict"]["digest"]) if told["passed"] else None
 
     def _page(self, site: str, parts: Parts, mark: str) -> Figures:
         """Draw one site's page, and return what the line's page and the orchestrator want to know of it."""
@@ -94,6 +108,7 @@ class ReportStages:
             quarantine=self.tools.lake.scan("quarantine", [site]).select("rule").collect(),
             windows={"train": len(parts.train), "validation": len(parts.validation), "holdout": len(parts.holdout)},
             serving=self._serving(site),
+            held_back=self._held_back(site),
             seen=self._shown(site, parts),
         )
         return {**_told(facts.shown), "page": self.shelf.put(site, site_page(facts, mark))}
@@ -105,7 +120,7 @@ class ReportStages:
         from factory.training.onnx_export import onnx_answer
 
         rows = samples(self.line, parts.holdout, parts.rows)
-        figures = self.models.entry(VERDICT, site).figures
+        figures = self._entry(VERDICT, site).figures
         files = self._files(site, figures.get("rival"))
         answers = {role: onnx_answer(content, rows.features) for role, content in files.items()}
         answers["baseline"] = self.models.baseline(parts.holdout)
@@ -117,8 +132,8 @@ class ReportStages:
     def _files(self, site: str, rival: str | None) -> dict[str, bytes]:
         """Return the candidate's file, the base model's if it is another, and that of the champion it was judged by."""
         registry = self.tools.registry
-        candidate = registry.onnx(*registered_version(self.line.name, self.models.entry("site_model", site)))
-        base = registry.onnx(*registered_version(self.line.name, self.models.entry("base_model", LINE_SITE)))
+        candidate = registry.onnx(*registered_version(self.line.name, self._entry("site_model", site)))
+        base = self.base_file
         before = self._released(site, rival) if rival else None
         found = {"candidate": candidate, "base": base if base != candidate else None, "champion": before}
         return {role: content for role, content in found.items() if content is not None}
@@ -140,7 +155,7 @@ class ReportStages:
         told = {site: entry.figures for site, entry in self.known[REPORT].items()} | dict(new)
         sites = sorted({site for entries in self.known.values() for site in entries} - {LINE_SITE})
         lines = [self._site_line(site, told.get(site, {})) for site in sites]
-        base = self.models.entry("base_model", LINE_SITE)
+        base = self._entry("base_model", LINE_SITE)
         facts = line_facts(self.line, lines, base)
         mark = fingerprint([[str(line) for line in lines], base.fingerprint, self.looks])
         place = self.shelf.place(LINE_SITE)
@@ -159,7 +174,7 @@ def _told(shown: "Shown") -> Figures:
     money = shown.money.get("candidate")
     known = money is not None and math.isfinite(money.low)
     return {
-        "importance": {one.column: one.worsens for one in shown.importances[:TOLD]},
+        "importance": {one.column: one.worsens for one in shown.importances},
         "value_low": money.low if money and known else None,
         "value_high": money.high if money and known else None,
     }

@@ -49,6 +49,8 @@ class SiteFacts:
     verdict: Verdict
     limits: Sequence[Limit]
     serving: Serving | None
+    held_back: str | None
+    """What keeps a candidate that passed from being released."""
     rows: Mapping[str, int]
     """`raw`, `clean`, `quarantine`, `superseded`, `features`, `labelled`, and the windows' by their names."""
     contract_share: float | None

@@ -69,6 +69,7 @@ def site_facts(
     quarantine: pl.DataFrame,
     windows: Mapping[str, int],
     serving: Serving | None,
+    held_back: str | None,
     seen: Shown,
 ) -> SiteFacts:
     """Return a site's facts; `entries` are its newest of each stage, with the line's `base_model`."""
@@ -81,6 +82,7 @@ def site_facts(
         verdict=verdict,
         limits=limits(verdict.figures, line.gates),
         serving=serving,
+        held_back=held_back,
         rows={**_rows(cleaned, told.get("features", {})), **windows},
         contract_share=cleaned.get("contract_share"),
         table_failures=cleaned.get("table_failures", []),

@@ -4,7 +4,7 @@ The served file answers, so what is measured is what is served. Of a sequence th
 gets the column's history of another row. Columns that say the same share their importance: it adds up to nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,10 @@ import numpy.typing as npt
 from factory.tasks.task import Floats, Task
 
 REPEATS = 3
+CLOSELY = 12
+"""So many columns are looked at closely; of more, all are tried once and the best go on."""
 SEED = 11
-MAX_ANSWERS = 60_000
+MAX_ANSWERS = 24_000
 """Rows answered for one site in all; of a large holdout only so many rows are looked at."""
 AT_ONCE = 6_000_000
 """Numbers of shuffled rows held in memory at once."""
@@ -35,45 +37,66 @@ class Importance:
 def importances(
     task: Task, answer: Callable[[Rows], Rows], features: Rows, label: Floats, columns: tuple[str, ...]
 ) -> list[Importance]:
-    """Return every column's importance, the greatest first; none where the labels can say nothing.
+    """Return the importance of the twelve columns that matter most, the greatest first; none where labels tell nothing.
 
-    Features are `[rows, columns]` or `[rows, steps, columns]`. The cost is bounded: at most MAX_ANSWERS rows are
-    answered (at least 50 a column and repeat).
+    Features are `[rows, columns]` or `[rows, steps, columns]`. The cost is bounded: at most MAX_ANSWERS shuffled rows
+    are answered, or 50 a column and repeat where that is more.
     """
-    rows = _looked_at(len(label), len(columns))
-    features, label = features[rows], label[rows]
-    if task.flaw(label) is not None or not len(label):
+    if not len(label) or task.flaw(label) is not None:
         return []
+    places = list(range(len(columns)))
+    if len(columns) > CLOSELY:
+        tried = _worsening(task, answer, features, label, places, 1, MAX_ANSWERS // 2)
+        places = sorted(tried, key=lambda place: -float(tried[place].mean()))[:CLOSELY]
+    budget = MAX_ANSWERS // 2 if len(columns) > CLOSELY else MAX_ANSWERS
+    found = _worsening(task, answer, features, label, places, REPEATS, budget)
+    return sorted(
+        (_importance(columns[place], change) for place, change in found.items()), key=lambda one: -one.worsens
+    )
+
+
+def _worsening(
+    task: Task,
+    answer: Callable[[Rows], Rows],
+    features: Rows,
+    label: Floats,
+    places: Sequence[int],
+    repeats: int,
+    budget: int,
+) -> dict[int, npt.NDArray[np.float64]]:
+    """Return by how much the headline worsens in each repeat, by column; a column without a number is left out."""
+    rows = _looked_at(len(label), budget // (len(places) * repeats))
+    features, label = features[rows], label[rows]
     whole = task.headline_of(label, answer(features))
     sign = -1.0 if task.greater_is_better else 1.0
-    worsened = [
-        (column, sign * (np.array([task.headline_of(label, part) for part in parts]) - whole))
-        for column, parts in zip(columns, _shuffled_answers(answer, features, len(columns)), strict=True)
-    ]
-    found = [_importance(column, change) for column, change in worsened if np.isfinite(change).all()]
-    return sorted(found, key=lambda one: -one.worsens)
+    answers = _shuffled_answers(answer, features, places, repeats)
+    worsened = {
+        place: sign * (np.array([task.headline_of(label, part) for part in parts]) - whole)
+        for place, parts in zip(places, answers, strict=True)
+    }
+    return {place: change for place, change in worsened.items() if np.isfinite(change).all()}
 
 
 def _importance(column: str, change: npt.NDArray[np.float64]) -> Importance:
     return Importance(column=column, worsens=float(change.mean()), least=float(change.min()), most=float(change.max()))
 
 
-def _looked_at(rows: int, columns: int) -> npt.NDArray[np.int64]:
-    most = max(50, MAX_ANSWERS // (columns * REPEATS))
-    chosen = np.random.default_rng(SEED).permutation(rows)[:most]
+def _looked_at(rows: int, most: int) -> npt.NDArray[np.int64]:
+    chosen = np.random.default_rng(SEED).permutation(rows)[: max(50, most)]
     return np.sort(chosen).astype(np.int64)
 
 
-def _shuffled_answers(answer: Callable[[Rows], Rows], features: Rows, columns: int) -> Iterator[list[Rows]]:
+def _shuffled_answers(
+    answer: Callable[[Rows], Rows], features: Rows, places: Sequence[int], repeats: int
+) -> Iterator[list[Rows]]:
     """Yield of each column the answers to its shuffled rows, one array a repeat; many columns in one call."""
-    rows = len(features)
-    orders = [np.random.default_rng([SEED, repeat]).permutation(rows) for repeat in range(REPEATS)]
-    together = max(1, AT_ONCE // max(1, features.size * REPEATS))
-    for start in range(0, columns, together):
-        some = range(start, min(columns, start + together))
-        stacked = np.concatenate([_shuffled(features, column, order) for column in some for order in orders])
-        parts = np.split(answer(stacked), len(some) * REPEATS)
-        yield from (parts[place * REPEATS : (place + 1) * REPEATS] for place in range(len(some)))
+    orders = [np.random.default_rng([SEED, repeat]).permutation(len(features)) for repeat in range(repeats)]
+    together = max(1, AT_ONCE // max(1, features.size * repeats))
+    for start in range(0, len(places), together):
+        some = places[start : start + together]
+        stacked = np.concatenate([_shuffled(features, place, order) for place in some for order in orders])
+        parts = np.split(answer(stacked), len(some) * repeats)
+        yield from (parts[which * repeats : (which + 1) * repeats] for which in range(len(some)))
 
 
 def _shuffled(features: Rows, column: int, order: npt.NDArray[np.int64]) -> Rows:

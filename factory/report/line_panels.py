@@ -62,19 +62,30 @@ def money(facts: LineFacts) -> Dots | None:
 
 
 def importance(facts: LineFacts) -> Dots | None:
-    """Return the columns that matter most over the sites: the mean over those that tell, with least and most."""
-    told: dict[str, list[float]] = {}
-    for site in facts.sites:
-        for column, worsens in site.importances.items():
-            told.setdefault(column, []).append(worsens)
-    if not told:
+    """Return the columns that matter most over the sites that tell, each weighed by its rows, with least and most.
+
+    A column that a site does not name among its most important is taken to cost nothing there.
+    """
+    telling = [site for site in facts.sites if site.importances and site.verdict]
+    if not telling:
         return None
+    weights = np.array([float(site.verdict.figures["rows"] or 0) for site in telling if site.verdict])
+    columns = dict.fromkeys(column for site in telling for column in site.importances)
+    found = {column: np.array([site.importances.get(column, 0.0) for site in telling]) for column in columns}
+    means = {column: float(np.average(worsens, weights=weights)) for column, worsens in found.items()}
     rows = [
-        Row(name=column, value=float(np.mean(found)), low=min(found), high=max(found), accent=place < 3)
-        for place, (column, found) in enumerate(sorted(told.items(), key=lambda one: -float(np.mean(one[1]))))
-    ][:MOST_IMPORTANT]
+        Row(
+            name=column,
+            value=means[column],
+            low=float(found[column].min()),
+            high=float(found[column].max()),
+            accent=place < 3,
+            hint=facts.line.features.columns.get(column, ""),
+        )
+        for place, column in enumerate(sorted(means, key=lambda one: -means[one])[:MOST_IMPORTANT])
+    ]
     name = words(facts.line.task.headline)
-    says = f"By how much {name} worsens when a column is shuffled: mean over the sites, and range."
+    says = f"By how much {name} worsens when a column is shuffled: mean over all rows judged, and range over sites."
     return Dots(title="What do the models look at?", says=says, rows=rows, form="signed")
 
 

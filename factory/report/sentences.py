@@ -10,7 +10,9 @@ def of_site(facts: SiteFacts) -> str:
     if verdict.passed and facts.serves_this and serving:
         return f"{facts.site} serves version {serving.version}: {_merit(facts)}.{_money(facts)}"
     if verdict.passed:
-        return f"{facts.site} passed every gate and waits to be released: {_merit(facts)}.{_money(facts)}"
+        now = f"serves version {serving.version} of {serving.since[:10]}" if serving else "serves nothing yet"
+        held = f" It is not released: {facts.held_back}." if facts.held_back else ""
+        return f"{facts.site} {now}. A newer candidate passed every gate: {_merit(facts)}.{held}"
     against = _against(verdict.reasons)
     if serving and facts.serves_this:
         return f"{facts.site} serves version {serving.version}, which today's gates would refuse: {against}."

@@ -80,11 +80,12 @@ def test_status_json_tells_rows_verdict_and_what_serves_of_every_site(home):
         "rows": rows,
         "verdict": {"passed": True, "reasons": [], "figures": dict(passed.figures), "digest": passed.digest},
         "serving": {"version": 3, "digest": passed.digest, "since": since},
+        "page": None,
     }
     assert sites["small"]["verdict"]["passed"] is False
     assert sites["small"]["verdict"]["reasons"] == ["scored on 2 rows, needs 20"]
     assert sites["small"]["serving"] is None
-    assert sites["new"] == {"rows": rows, "verdict": None, "serving": None}
+    assert sites["new"] == {"rows": rows, "verdict": None, "serving": None, "page": None}
 
 
 def test_status_tells_a_person_what_serves_and_why_not(home):
@@ -181,7 +182,7 @@ def test_a_stage_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     assert code == 2
     assert errors == (
         "LineError: there is no stage 'cleaning'; a line's stages are "
-        "raw, clean, features, base_model, site_model, verdict, release\n"
+        "raw, clean, features, base_model, site_model, verdict, release, report\n"
     )
     assert not (tmp_path / "home").exists()
 

@@ -165,6 +165,19 @@ def test_history_says_what_was_served_and_after_what(shop):
     assert load(shop).content == A
 
 
+def test_an_earlier_release_is_found_by_its_digest_and_checked_as_one_that_is_served(shop):
+    shop.release(A, version=7)
+    shop.release(B, version=8)
+    key = public_key(shop.public)
+    assert shop.repository.found("toy.UA", digest_of(A), key).content == A
+    assert shop.repository.found("toy.UA", digest_of(b"another"), key) is None
+    file = shop.home / "models" / ".releases" / "toy.UA" / "1" / "7" / "model.onnx"
+    file.chmod(0o644)
+    file.write_bytes(B)
+    with pytest.raises(ModelRefused, match="the file was changed"):
+        shop.repository.found("toy.UA", digest_of(A), key)
+
+
 def test_releasing_again_mends_a_tampered_release(shop):
     shop.release(A)
     shop.tamper(B)

@@ -90,7 +90,8 @@ def facts(kind="binary", rows=400, **what):
     )
     seen = features(rows)
     label = what.get("label", labels(task, seen))
-    roles = {"candidate": answer(task, seen), "base": answer(task, seen, 0.5), "baseline": answer(task, seen, 1.0)}
+    blurs = {"candidate": 0.0, "base": 0.5, "baseline": 1.0, **({"champion": 0.7} if what.get("champion") else {})}
+    roles = {role: answer(task, seen, blur) for role, blur in blurs.items()}
     verdict = judge(_evidence(line, label, roles, what), line.gates)
     site = what.get("site", "north")
     samples = Samples(features=seen, label=label, site=np.array([site] * rows, np.str_), columns=columns)
@@ -111,19 +112,19 @@ def facts(kind="binary", rows=400, **what):
         quarantine=pl.DataFrame({"rule": what.get("rules", ["torque: values to be between", "age: not null"])}),
         windows={"train": 600, "validation": 200, "holdout": rows},
         serving=what.get("serving", Serving(version=2, digest=DIGEST, since="2026-03-04T05:06:07+00:00")),
+        held_back=what.get("held_back"),
         seen=shown(judged, samples, lambda some: answer(task, some), columns),
     )
 
 
 def _evidence(line, label, roles, what):
-    scored = {role: Scored(answer=found, threshold=0.5) for role, found in roles.items()}
+    scored = {role: Scored(answer=found, threshold=0.5, digest=role) for role, found in roles.items()}
     return Evidence(
         line=line.name,
         site=what.get("site", "north"),
         digest=DIGEST,
         task=line.task,
         label=label,
-        champion=None,
         value=line.value,
         idle=line.task.without_model(label, line.value),
         contract_share=0.99,
@@ -132,7 +133,7 @@ def _evidence(line, label, roles, what):
         parity_error=1e-7,
         latency_ms=0.3,
         size_mb=0.1,
-        **scored,
+        **{"champion": None, **scored},
     )
 
 

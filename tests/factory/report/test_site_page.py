@@ -78,6 +78,13 @@ def test_a_refused_candidate_does_not_hide_what_goes_on_serving():
     assert "north goes on serving version 1 of 2026-01-02. The new candidate was refused: scored on" in page.text
 
 
+def test_a_candidate_that_passed_and_is_held_back_says_by_what():
+    old = type(facts().serving)(version=1, digest="b" * 64, since="2026-01-02T00:00:00+00:00")
+    page = Page.of(facts(serving=old, held_back="Ann's rollback holds it on release 1"))
+    assert "north serves version 1 of 2026-01-02. A newer candidate passed every gate" in page.text
+    assert "It is not released: Ann's rollback holds it on release 1." in page.text
+
+
 def test_limits_side_by_side_agree_with_the_verdict():
     for asked in (gates(), gates(min_rows=5000), gates(at_most={"log_loss": 0.0001}), gates(max_latency_ms=0.1)):
         found = facts(gates=asked)
@@ -91,6 +98,15 @@ def test_a_site_that_keeps_the_base_model_has_one_column_for_both_and_says_why()
     assert "Base model kept: 30 labelled training rows" in page.text
     assert "base_average_precision" not in page.figures
     assert "Fine-tuning on the site's rows" not in page.text
+
+
+def test_the_champion_before_stands_beside_the_others():
+    found = facts(champion=True)
+    page = Page.of(found)
+    assert "champion before" in page.text
+    assert page.figures["champion_average_precision"] == f"{found.verdict.figures['champion_average_precision']:.3f}"
+    assert "champion before" not in Page.of(facts()).text
+    assert {"champion", "base", "baseline", "candidate"} == set(found.shown.money)
 
 
 def test_no_quarantine_is_told_and_nothing_is_drawn_of_it():
