@@ -2,6 +2,7 @@
 
     FACTORY_HOME    folder of everything the factory keeps (default: .factory beside this file)
     FACTORY_LAKE    folder or object-store URL of the lake (default: <home>/lake)
+    FACTORY_DATA    folder that the lines' sources find their files in (default: what each line's file says)
     FACTORY_ENGINE  auto, cpu or gpu (default: auto)
     MLFLOW_TRACKING_URI   a tracking server (default: SQLite in <home>)
 
@@ -26,9 +27,18 @@ def loaded() -> dg.Definitions:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing calls home unless its user says so
     # Torch's threads wait for each other by spinning: on a busy machine an epoch then takes eight times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return dg.Definitions.merge(
-        dg.load_from_defs_folder(path_within_project=ROOT), dg.Definitions(resources=resources())
-    )
+    lines = dg.load_from_defs_folder(path_within_project=ROOT)
+    bind_data_folder(lines)
+    return dg.Definitions.merge(lines, dg.Definitions(resources=resources()))
+
+
+def bind_data_folder(lines: dg.Definitions) -> None:
+    """Give every line's source the environment's data folder, if the environment names one."""
+    from assets.line_source import line_sources
+
+    if named := os.environ.get("FACTORY_DATA"):
+        for source in line_sources(lines).values():
+            source.bind((ROOT / named).resolve())
 
 
 def home() -> Path:
@@ -43,6 +53,7 @@ def resources() -> dict[str, dg.ConfigurableResource]:
     from resources.lake import LakeStore
     from resources.model_store import ModelStore
     from resources.registry import Registry
+    from resources.reports import Reports
     from resources.workbench import Workbench
 
     here = home()
@@ -53,9 +64,12 @@ def resources() -> dict[str, dg.ConfigurableResource]:
             tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{here / 'mlflow.db'}",
             locks=str(here / "locks"),
             artifact_root=str(here / "artifacts"),  # a tracking server keeps its own
+            history=str(here / "history"),
+            key_folder=str(here / "keys"),
         ),
         "store": ModelStore(root=str(here / "models"), key_folder=str(here / "keys")),
         "docs": DataDocs(root=str(here / "docs")),
+        "reports": Reports(root=str(here / "reports")),
         "workbench": Workbench(root=str(here / "work")),
     }
 
@@ -68,6 +82,6 @@ def defs() -> dg.Definitions:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    from assets.launch import main
+    from assets.command import main
 
     sys.exit(main(sys.argv[1:], loaded, home()))

@@ -31,7 +31,9 @@ def base_model_asset(line: Line, code: str) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None]]:
         tools = Tools.of(line, code, lake, compute, registry, workbench, context.log)
         stages = BaseStages(tools, config.moment(line))
-        walk = Walk(context, line.name, tools.journal)
+        walk = Walk(context, line, tools.journal, config)
+        if config.redo_from:  # a finished training's checkpoint would be taken for the new one
+            workbench.checkpoint(line.name, "base_model", stages.mark()).unlink(missing_ok=True)
         walk.stage(["base_model"], lambda _: stages.train(), {LINE_SITE: stages.mark()})
         yield from walk.finish()
 

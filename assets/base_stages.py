@@ -11,7 +11,8 @@ from factory.isolation import Isolated, together
 from factory.journal import fingerprint
 from factory.lake import SITE
 from factory.names import LINE_SITE
-from factory.splitting import DECIDED_AT, Parts, divided, samples
+from factory.sampling import samples
+from factory.splitting import DECIDED_AT, Parts
 from factory.training.epoch import Epoch
 
 BASELINE = "baseline"
@@ -24,12 +25,12 @@ class BaseStages:
         self.tools = tools
         self.line = tools.line
         self.until = until
-        self.windows = tools.line.split.before(until)
 
     def mark(self) -> str:
-        """Return what the base model depends on: every site's features, the windows, the recipe and the code."""
+        """Return what the base model depends on: every site's features, the split, task, recipe and the code."""
         features = {site: entry.fingerprint for site, entry in self.tools.journal.latest("features").items()}
-        return fingerprint(features, str(self.windows), str(self.line.recipe), self.tools.code)
+        split, recipe = self.line.split.mark(self.until), f"{self.line.task} {self.line.recipe}"
+        return fingerprint(features, split, recipe, self.tools.code)
 
     def train(self) -> Isolated[Figures]:
         """Train the base model and the baseline on the pooled sites, and register the base model."""
@@ -38,7 +39,7 @@ class BaseStages:
     def _train(self) -> Figures:
         from factory.candidates import base_candidate
 
-        parts = divided(self.tools.feature_rows(), self.windows)
+        parts = self.line.parts(self.tools.feature_rows(), self.until)
         if parts.train.is_empty() or parts.validation.is_empty():
             raise TrainingError(
                 f"line {self.line.name}: {len(parts.train)} training and {len(parts.validation)} validation rows with "
@@ -60,24 +61,28 @@ class BaseStages:
             "digest": candidate.digest,
             "registry": registered.url,
             "why": candidate.why,
+            "epochs": [dict(epoch) for epoch in candidate.epochs],
             **candidate.metrics,
         }
 
     def _report(self, epoch: Epoch) -> None:
         self.tools.say(
-            f"base_model: epoch {epoch.number} of {self.line.recipe.epochs}, validation average precision "
-            f"{epoch.validation_average_precision:.3f}"
+            f"base_model: epoch {epoch.number} of {self.line.recipe.epochs}, "
+            f"validation {self.line.task.headline.replace('_', ' ')} {epoch.validation_headline:.3f}"
         )
 
     def _keep_baseline(self, parts: Parts) -> None:
         """Write what the baseline says of every row that the gates look at; the baseline itself is never saved."""
         from factory.training.baseline import fit_baseline
 
-        columns = self.line.features.columns
-        baseline = fit_baseline(samples(parts.train, columns), self.line.recipe, self.tools.compute.resolved)
+        line = self.line
+        baseline = fit_baseline(
+            samples(line, parts.train, parts.rows), line.recipe, line.task, self.tools.compute.resolved
+        )
         rows = pl.concat([parts.validation, parts.holdout])
-        scores = rows.select(SITE, *self.line.features.key, DECIDED_AT).with_columns(
-            pl.Series(BASELINE, baseline.probability(samples(rows, columns).features), dtype=pl.Float32)
+        answer = baseline.answer(samples(line, rows, parts.rows).features)
+        scores = rows.select(SITE, *line.features.key, DECIDED_AT).with_columns(
+            pl.Series(f"{BASELINE}_{column}", answer[:, column], dtype=pl.Float32) for column in range(answer.shape[1])
         )
         lake = self.tools.lake
         before = lake.scan(BASELINE).select(SITE).unique().collect()[SITE].to_list() if lake.has(BASELINE) else []

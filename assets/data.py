@@ -43,9 +43,11 @@ class DataStages:
         self.contracts = contracts
         self.code = code
 
-    def load(self, source: Source, table: Table, until: datetime, sites: Sequence[str]) -> Isolated[Figures]:
-        """Bring new rows into the lake."""
-        found = ingest(self.lake, source, table, sites, until)
+    def load(
+        self, source: Source, table: Table, until: datetime, sites: Sequence[str], *, from_start: bool = False
+    ) -> Isolated[Figures]:
+        """Bring new rows into the lake; `from_start` reads the whole source again, for rows that came late."""
+        found = ingest(self.lake, source, table, sites, until, from_start=from_start)
         done = {
             site: {ROW_COUNT: rows.rows, "new_rows": rows.new_rows, "changed": rows.new_rows > 0}
             for site, rows in found.done.items()
@@ -133,11 +135,13 @@ def data_assets(
     def references(
         context: dg.AssetExecutionContext, config: StageConfig, lake: LakeStore, compute: Compute, docs: DataDocs
     ) -> Iterator[dg.MaterializeResult[None]]:
-        walk = Walk(context, line.name, lake.journal(line.name))
+        walk = Walk(context, line, lake.journal(line.name), config)
         work = stages(lake, compute)
         until = config.moment(line)
         for table in line.shared_tables:
-            walk.stage([f"raw/{table.name}"], partial(work.load, source, table, until))
+            walk.stage(
+                [f"raw/{table.name}"], partial(work.load, source, table, until, from_start=bool(config.redo_from))
+            )
             marks = work.clean_marks(table, [LINE_SITE])
             asset = line.lake_table("clean", table)
             walk.stage([asset], partial(work.clean, table, docs), marks)
@@ -152,11 +156,11 @@ def data_assets(
     def data(
         context: dg.AssetExecutionContext, config: StageConfig, lake: LakeStore, compute: Compute, docs: DataDocs
     ) -> Iterator[dg.MaterializeResult[None]]:
-        walk = Walk(context, line.name, lake.journal(line.name))
+        walk = Walk(context, line, lake.journal(line.name), config)
         work = stages(lake, compute)
         table = line.decisions
         until = config.moment(line)
-        walk.stage([f"raw/{table.name}"], partial(work.load, source, table, until))
+        walk.stage([f"raw/{table.name}"], partial(work.load, source, table, until, from_start=bool(config.redo_from)))
         walk.stage(["clean", "quarantine"], partial(work.clean, table, docs), work.clean_marks(table, walk.sites))
         walk.stage(["features"], work.features, work.feature_marks(walk.sites))
         yield from walk.finish()

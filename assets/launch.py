@@ -1,95 +1,65 @@
 """Drives a whole line through Dagster: references, data, base model, models, each its own run.
 
-What happens is written to standard output as JSON, one event a line, for whoever shows it to a person:
-
-    {"event": "run", "name": "departure_delay_data", "run": "…", "sites": 16}
-    {"event": "site", "stage": "clean", "site": "UA", "changed": true}
-    {"event": "say", "text": "epoch 3: …"}
-    {"event": "failed", "text": "…"}
-    {"event": "end", "changed": 42, "failed": 0}
+What happens is written to standard output as JSON, one event a line, for whoever shows it to a person (assets/tail.py).
 """
 
-import argparse
-import json
-import logging
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 from dagster._core.utils import make_new_run_id  # the one way to know a run's id before it starts
 
-from assets.line_mistakes import line_mistake
-from assets.line_source import LineSource
+from assets.line_source import line_sources
 from assets.stage_config import moment
+from assets.stopping import LAUNCH, bury_dead_runs, living, record_canceled, undisturbed
+from assets.tail import Tail, Tally, emit
 from factory.errors import FactoryError, LineError, NameRefused
-from factory.names import checked_name
+from factory.file_lock import held_lock
+from factory.journal import Journal
+from factory.names import LINE_SITE, checked_name
 from factory.project import prepare_orchestrator
-from resources.file_lock import held_lock
+from factory.stages import checked_stage, comes_before
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-POLL_S = 0.25
-
-
-def main(words: Sequence[str], definitions: Callable[[], dg.Definitions], home: Path) -> int:
-    """Do what the words ask for; return 0 if every site went through, 1 if one failed, 2 if nothing could start."""
-    parser = argparse.ArgumentParser(prog="definitions.py")
-    parser.add_argument("what", choices=["run", "add-sites"])
-    parser.add_argument("line")
-    parser.add_argument("--sites", default="", help="comma-separated; all that the source knows when left out")
-    parser.add_argument("--until", default="", help="as-of date YYYY-MM-DD, exclusive")
-    asked = parser.parse_args(words)
-    named = [name for name in asked.sites.split(",") if name]
-    with opened_instance(home / "dagster") as instance:
-        try:
-            launch = Launch(asked.line, _loaded(definitions), instance)
-            return launch.run(named, asked.until) if asked.what == "run" else launch.add(named)
-        except (FactoryError, dg.DagsterError) as error:
-            emit("failed", text=f"{type(error).__name__}: {error}")
-            return 2
-
-
-def _loaded(definitions: Callable[[], dg.Definitions]) -> dg.Definitions:
-    try:
-        return definitions()
-    except Exception as error:  # whatever a line's file made the loader stumble over, a person gets one message
-        raise line_mistake(error) from error
+LAST_ASSET = {"references": "clean", "data": "features", "base_model": "base_model", "models": "report"}
+"""The last asset of each op's stages: the op is left out where even that one is to stay as it is."""
 
 
 @contextmanager
 def opened_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
     """Open the Dagster instance in a folder, made on first use; runs launched here are in the UI too."""
     prepare_orchestrator(folder)
-    with held_lock(folder / "opening.lock"):  # two that make its databases at once spoil them for good
+    # Two that make its databases at once spoil them for good, and so does one that is stopped half-way.
+    with held_lock(folder / "opening.lock"), undisturbed():
         opened = dg.DagsterInstance.from_config(str(folder))
     with opened as instance:
         yield instance
 
 
-def emit(event: str, **what: Any) -> None:
-    """Tell whoever reads standard output what happened."""
-    sys.stdout.write(json.dumps({"event": event, **what}, default=str) + "\n")
-    sys.stdout.flush()
-
-
 class Launch:
-    """The runs of one line, in order."""
+    """The runs of one line, in order; `obey` raises KeyboardInterrupt if the process was asked to stop meanwhile."""
 
-    def __init__(self, line: str, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    def __init__(
+        self,
+        line: str,
+        definitions: dg.Definitions,
+        instance: dg.DagsterInstance,
+        obey: Callable[[], None] = lambda: None,
+    ) -> None:
         self.line = checked_name(line, "line")
         self.definitions = definitions
         self.instance = instance
-        self.changed = 0
+        self.obey = obey
+        self.tally = Tally()
         self.failed: set[str] = set()
-        sources = definitions.resources or {}
-        if f"{line}_source" not in sources:
-            known = sorted(name.removesuffix("_source") for name in sources if name.endswith("_source"))
-            raise LineError(f"there is no line {line!r}; lines/ has {', '.join(known) or 'none'}")
-        self.source: LineSource = sources[f"{line}_source"]
+        self.tags: dict[str, str] = {}
+        self.config: dict[str, str] = {}
+        sources = line_sources(definitions)
+        if line not in sources:
+            raise LineError(f"there is no line {line!r}; lines/ has {', '.join(sources) or 'none'}")
+        self.source = sources[line]
 
     def add(self, sites: Sequence[str]) -> int:
         """Add sites to the line; one that is there already stays."""
@@ -99,20 +69,64 @@ class Launch:
             self.instance.add_dynamic_partitions(f"{self.line}_sites", list(sites))
         return 0
 
-    def run(self, sites: Sequence[str], until: str) -> int:
-        """Run every stage for the sites, or for all that the source knows; a failed site is left out from there on."""
-        chosen = list(sites) or self._known_to_the_source(until)
+    def run(self, sites: Sequence[str], until: str, redo_from: str = "") -> int:
+        """Run every stage for the sites, or for all that the source knows; a failed site is left out from there on.
+
+        With `redo_from` that stage and those after it are done though nothing changed, those before are left as they
+        are, and the sites are those the line has. Returns 0 if every site went through, 1 if one did not, 2 if what
+        all sites need failed before anything was done.
+        """
+        until = self._as_of(until, checked_stage(redo_from))
+        chosen = list(sites) or (self._known_to_the_line() if redo_from else self._known_to_the_source(until))
         self.add(chosen)
+        self.config = {"until": until, **({"redo_from": redo_from} if redo_from else {})}
+        for dead in bury_dead_runs(self.instance, self.line):
+            emit("say", text=f"run {dead} was under way when its process died: now recorded as canceled", level=30)
         emit("start", sites=len(chosen))
-        if self.source.line.shared_tables:
-            self._stage("references", until, None)
-        for stage in ("data", "base_model", "models"):
+        with living(self.instance) as launch:
+            self.tags = {LAUNCH: launch, **({"factory/from": redo_from} if redo_from else {})}
+            self._stages(chosen, redo_from)
+            self._check()
+        emit("summary", **self.tally.summary())
+        emit("end", changed=self.tally.changed.total(), failed=sorted(self.failed))
+        nothing_done = not self.tally.changed and not self.tally.unchanged
+        return 0 if not self.failed else 2 if nothing_done and LINE_SITE in self.failed else 1
+
+    def _stages(self, chosen: Sequence[str], redo_from: str) -> None:
+        """Run stage after stage for the sites still on their way, until what all of them need fails."""
+        shared = ["references"] if self.source.line.shared_tables else []
+        for stage in (*shared, "data", "base_model", "models"):
             going = [site for site in chosen if site not in self.failed]
-            if going:
-                self._stage(stage, until, None if stage == "base_model" else going)
-        self._check()
-        emit("end", changed=self.changed, failed=sorted(self.failed))
-        return 1 if self.failed else 0
+            if going and LINE_SITE not in self.failed and not comes_before(LAST_ASSET[stage], redo_from):
+                self._stage(stage, going if stage in ("data", "models") else None)
+
+    def _as_of(self, until: str, redo_from: str) -> str:
+        """Return the as-of date of a run: models made as of one day must not be judged as of another.
+
+        Their training may have seen the rows that they would be judged on. Raises LineError.
+        """
+        moment(until, self.source.line)
+        if not comes_before("base_model", redo_from):
+            return until
+        base = self._journal().latest("base_model").get(LINE_SITE)
+        made = str(base.figures.get("as_of", "")) if base else ""
+        if until and made and until != made:
+            raise LineError(
+                f"line {self.line}: the models were made as of {made}, so `--from {redo_from}` cannot look as of "
+                f"{until}: leave --until out, or begin with base_model or before"
+            )
+        return until or made
+
+    def _journal(self) -> Journal:
+        lake = (self.definitions.resources or {})["lake"]
+        found: Journal = lake.journal(self.line)
+        return found
+
+    def _known_to_the_line(self) -> list[str]:
+        found = self.instance.get_dynamic_partitions(f"{self.line}_sites")
+        if not found:
+            raise LineError(f"line {self.line} has no sites yet, so there is nothing to redo: run it without --from")
+        return list(found)
 
     def _known_to_the_source(self, until: str) -> list[str]:
         """Return the sites that the source has; one whose name is refused fails by itself, and the others go on."""
@@ -127,20 +141,22 @@ class Launch:
 
     def _check(self) -> None:
         """Load every served model as the gateway would; what it must refuse is told, and its site has failed."""
+        run_id = make_new_run_id()
         job = self.definitions.resolve_job_def(f"{self.line}_checks_job")
-        done = job.execute_in_process(instance=self.instance, raise_on_error=False)
+        with self._canceled_if_stopped(run_id):
+            done = job.execute_in_process(instance=self.instance, raise_on_error=False, run_id=run_id, tags=self.tags)
         if not done.success:
-            raise FactoryError(f"line {self.line}: what is served could not be checked; see the run in the UI")
+            raise FactoryError(f"line {self.line}: what is served could not be checked; see run {run_id} in the UI")
         for check in done.get_asset_check_evaluations():
             refused = check.metadata["refused"].value
             for site, why in refused.items() if isinstance(refused, dict) else ():
                 emit("failed", text=f"{site}: {why}")
                 self.failed.add(site)
 
-    def _stage(self, stage: str, until: str, sites: Sequence[str] | None) -> None:
+    def _stage(self, stage: str, sites: Sequence[str] | None) -> None:
         name = f"{self.line}_{stage}"
         if sites is None:
-            self._run(name, until, {}, [])
+            self._run(name, {}, [])
             return
         groups = neighbours(sites, self.instance.get_dynamic_partitions(f"{self.line}_sites"))
         # Features know what neighbours did: with several groups, all of them are clean before the first has features.
@@ -149,7 +165,7 @@ class Launch:
             for group in groups:
                 going = [site for site in group if site not in self.failed]
                 if going:
-                    self._run(name, until, {RANGE_START: group[0], RANGE_END: group[-1]}, group, part)
+                    self._run(name, {RANGE_START: group[0], RANGE_END: group[-1]}, group, part)
 
     def _data_then_features(self, name: str) -> list[Sequence[dg.AssetKey]]:
         keys = self.definitions.resolve_job_def(f"{name}_job").asset_layer.executable_asset_keys
@@ -157,32 +173,37 @@ class Launch:
         return [[key for key in keys if key not in features], features]
 
     def _run(
-        self,
-        name: str,
-        until: str,
-        tags: dict[str, str],
-        sites: Sequence[str],
-        part: Sequence[dg.AssetKey] | None = None,
+        self, name: str, tags: dict[str, str], sites: Sequence[str], part: Sequence[dg.AssetKey] | None = None
     ) -> None:
         run_id = make_new_run_id()
+        self.tally.runs.append((name, run_id))
         emit("run", name=name, run=run_id, sites=len(sites))
         job = self.definitions.resolve_job_def(f"{name}_job")
-        with Tail(self.instance, run_id) as tail:
+        with self._canceled_if_stopped(run_id), Tail(self.instance, run_id, self.tally) as tail:
             done = job.execute_in_process(
-                run_config={"ops": {name: {"config": {"until": until}}}},
+                run_config={"ops": {name: {"config": self.config}}},
                 instance=self.instance,
-                tags=tags,
+                tags={**self.tags, **tags},
                 asset_selection=part,
                 run_id=run_id,
                 raise_on_error=False,
             )
-        self.changed += tail.changed
         if done.success:
             return
         emit("failed", text=tail.failure)
-        self.failed |= tail.failed or set(sites)
+        self.failed |= tail.failed or set(sites or [LINE_SITE])
         if not sites:
-            raise FactoryError(f"{name} failed, and without it nothing after it can run: {tail.failure}")
+            emit("failed", text=f"{name} failed, and without it nothing after it can run")
+
+    @contextmanager
+    def _canceled_if_stopped(self, run_id: str) -> Iterator[None]:
+        """Record the run as canceled if it was interrupted, whether or not the orchestrator let that through."""
+        try:
+            yield
+            self.obey()
+        except BaseException:
+            record_canceled(self.instance, run_id)
+            raise
 
 
 def neighbours(sites: Sequence[str], known: Sequence[str]) -> list[list[str]]:
@@ -191,57 +212,3 @@ def neighbours(sites: Sequence[str], known: Sequence[str]) -> list[list[str]]:
     place = {site: number for number, site in enumerate(known)}
     cuts = [0, *(n for n, (a, b) in enumerate(pairwise(wanted), 1) if place[b] != place[a] + 1), len(wanted)]
     return [wanted[start:end] for start, end in pairwise(cuts) if start < end]
-
-
-class Tail:
-    """Follows one run's event log and passes on what a person wants to see."""
-
-    def __init__(self, instance: dg.DagsterInstance, run_id: str) -> None:
-        self.instance = instance
-        self.run_id = run_id
-        self.changed = 0
-        self.failed: set[str] = set()
-        self.failure = ""
-        self._cursor: str | None = None
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-
-    def __enter__(self) -> "Tail":
-        """Begin to follow."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Pass on what is left, and stop."""
-        self._over.set()
-        self._thread.join()
-        self._read()
-
-    def _follow(self) -> None:
-        while not self._over.wait(POLL_S):
-            self._read()
-
-    def _read(self) -> None:
-        more = True
-        while more:
-            page = self.instance.get_records_for_run(self.run_id, cursor=self._cursor, limit=500)
-            self._cursor, more = page.cursor, page.has_more
-            for record in page.records:
-                self._pass_on(record.event_log_entry)
-
-    def _pass_on(self, entry: dg.EventLogEntry) -> None:
-        event = entry.dagster_event
-        if event is None:
-            if int(entry.level) >= logging.INFO:
-                emit("say", text=entry.user_message.splitlines()[0], level=entry.level)
-            return
-        if event.is_step_materialization:
-            made = event.step_materialization_data.materialization
-            changed = bool(made.metadata["changed"].value)
-            self.changed += changed
-            emit("site", stage="/".join(made.asset_key.path[1:]), site=made.partition, changed=changed)
-        elif event.is_step_failure:
-            failure = event.step_failure_data
-            told = failure.user_failure_data
-            self.failure = told.description if told and told.description else str(failure.error_display_string)
-            self.failed |= set(told.metadata) if told else set()

@@ -8,7 +8,7 @@ from assets.base_model import base_model_asset
 from assets.checks import serving_check
 from assets.data import data_assets
 from assets.line_file import LineFile, SourceSection
-from assets.line_source import LineSource
+from assets.line_source import SUFFIX, LineSource
 from assets.models import models_asset
 from assets.specs import asset_key
 from factory.contract.compiler import compile_contract
@@ -54,5 +54,5 @@ def line_definitions(line: Line, file: LineFile, source: SourceSection, places: 
         assets=assets,
         jobs=[*jobs, checks],
         asset_checks=[serving_check(line, sites)],
-        resources={f"{line.name}_source": opened},
+        resources={f"{line.name}{SUFFIX}": opened},
     )

@@ -27,6 +27,8 @@ class SourceSection:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     use: str
+    data_folder: str = ".factory/data"
+    """For a source that reads files: the folder they lie in, from the project's; the environment may name another."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -51,6 +53,7 @@ class FeaturesSection:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     build: str
     key: tuple[str, ...]
+    entity: tuple[str, ...] = ()
     columns: Mapping[str, str]
 
 
@@ -64,6 +67,11 @@ class LineFile:
     def name(self) -> str:
         """The line's name: its folder's."""
         return self.path.parent.name
+
+    @property
+    def project(self) -> Path:
+        """The folder that has `lines/`."""
+        return self.path.resolve().parents[2]
 
     def place(self, *keys: str | int) -> str:
         """Return `<file>:<line number>` of a thing under `attributes`, or of the nearest thing above it."""

@@ -49,7 +49,7 @@ def _mistake(where: str, message: str, value: object, *, missing: bool) -> str:
     if place is None:
         return f"{where}: {message}"
     # The loader names the types it tried, such as Gates or tuple[Expectation,...], between the keys of the file.
-    keys = [key for key in re.sub(r"\w+\[.*?\]", "", place["keys"]).split(".") if key and not key[0].isupper()]
+    keys = [key for key in re.sub(r"[\w-]+\[.*?\]", "", place["keys"]).split(".") if key and not key[0].isupper()]
     at = LineFile(Path(place["file"])).place(*(int(key) if key.isdigit() else key for key in keys))
     return f"{at}: {'.'.join(keys)}: {message}{'' if missing else f', found {value!r}'}"
 

@@ -14,21 +14,22 @@ from assets.base_stages import BASELINE
 from assets.stage_tools import Tools
 from assets.walk import Figures
 from factory.candidate import Candidate
-from factory.errors import ModelRefused, TableMissing
+from factory.errors import ModelRefused, ReleaseRefused, TableMissing
 from factory.isolation import Isolated, one_by_one, together
 from factory.journal import Entry, fingerprint
 from factory.lake import SITE
 from factory.names import LINE_SITE, model_name
-from factory.signature import Signature
-from factory.splitting import DECIDED_AT, Parts, divided, samples
+from factory.sampling import samples
+from factory.splitting import DECIDED_AT, LABEL, Parts
 from factory.verdict import Verdict
 from resources.model_store import ModelStore
 
 if TYPE_CHECKING:
+    from factory.history import Record
     from factory.judging import Exhibits
     from factory.repository import Released
 
-VERDICT = "verdict"
+VERDICT, RELEASE = "verdict", "release"
 
 
 class ModelStages:
@@ -39,13 +40,13 @@ class ModelStages:
         self.line = tools.line
         self.store = store
         self.until = until
-        self.windows = tools.line.split.before(until)
 
     def site_marks(self, sites: Sequence[str]) -> dict[str, str]:
-        """Return what each site model depends on: the base model, the site's features, the windows and the code."""
-        base, features = self._entry("base_model", LINE_SITE).fingerprint, self.tools.journal.latest("features", sites)
+        """Return what each site model depends on: the base model, the site's features, the split and the code."""
+        base, features = self.entry("base_model", LINE_SITE).fingerprint, self.tools.journal.latest("features", sites)
+        split = self.line.split.mark(self.until)
         made = {site: features[site].fingerprint if site in features else None for site in sites}
-        return {site: fingerprint(base, mark, str(self.windows), self.tools.code) for site, mark in made.items()}
+        return {site: fingerprint(base, mark, split, self.tools.code) for site, mark in made.items()}
 
     def fine_tune(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Fine-tune the sites together in one training, and register each one's candidate."""
@@ -56,8 +57,8 @@ class ModelStages:
 
         candidates = site_candidates(
             self.line,
-            self.tools.registry.weights(*_version(self.line.name, self._entry("base_model", LINE_SITE))),
-            self._parts(sites),
+            self.tools.registry.weights(*registered_version(self.line.name, self.entry("base_model", LINE_SITE))),
+            self.parts(sites),
             sites,
             device=self.tools.compute.device,
             provenance=self.tools.provenance(self.until),
@@ -73,7 +74,8 @@ class ModelStages:
             "why": candidate.why,
             "registry": registered.url,
             "provenance": dict(candidate.provenance),
-            "example": [None if np.isnan(value) else float(value) for value in candidate.example[-1]],
+            "example": [None if np.isnan(value) else float(value) for value in candidate.example[-1].ravel()],
+            "epochs": [dict(epoch) for epoch in candidate.epochs],
             **candidate.metrics,
         }
 
@@ -95,7 +97,7 @@ class ModelStages:
 
     def judge(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Judge each site's candidate on its holdout; keep the verdict in the lake and on the registered version."""
-        parts = self._parts(sites)
+        parts = self.parts(sites)
         found = one_by_one(sites, lambda site: self._judge(site, parts.of(site)))
         kept = together(list(found.done), lambda some: self._keep({site: found.done[site] for site in some}))
         return Isolated(done=kept.done, failed={**found.failed, **kept.failed})
@@ -104,26 +106,26 @@ class ModelStages:
         from factory.judging import judged
 
         verdict = judged(self.line, site, self._exhibits(site, parts))
-        self.tools.registry.record_verdict(*_version(self.line.name, self._entry("site_model", site)), verdict)
+        self.tools.registry.record_verdict(*registered_version(self.line.name, self.entry("site_model", site)), verdict)
         return verdict
 
     def _exhibits(self, site: str, parts: Parts) -> "Exhibits":
         from factory.judging import Exhibits
 
-        candidate, base = self._entry("site_model", site), self._entry("base_model", LINE_SITE)
-        cleaned, champion = self._entry("clean", site).figures, self._champion(site)
+        candidate, base = self.entry("site_model", site), self.entry("base_model", LINE_SITE)
+        cleaned, champion = self.entry("clean", site).figures, self._champion(site)
         return Exhibits(
-            validation=samples(parts.validation, self.line.features.columns),
-            holdout=samples(parts.holdout, self.line.features.columns),
-            training_rows=len(parts.train),
-            candidate=self.tools.registry.onnx(*_version(self.line.name, candidate)),
-            safetensors=self.tools.registry.weights(*_version(self.line.name, candidate)),
+            train=self.line.task.codes(parts.train[LABEL]),
+            validation=samples(self.line, parts.validation, parts.rows),
+            holdout=samples(self.line, parts.holdout, parts.rows),
+            candidate=self.tools.registry.onnx(*registered_version(self.line.name, candidate)),
+            safetensors=self.tools.registry.weights(*registered_version(self.line.name, candidate)),
             fine_tuned=bool(candidate.figures["fine_tuned"]),
-            base=self.tools.registry.onnx(*_version(self.line.name, base)),
+            base=self.tools.registry.onnx(*registered_version(self.line.name, base)),
             champion=champion.content if champion else None,
             champion_threshold=champion.manifest.threshold if champion else 0.0,
-            baseline_on_validation=self._baseline(parts.validation),
-            baseline_on_holdout=self._baseline(parts.holdout),
+            baseline_on_validation=self.baseline(parts.validation),
+            baseline_on_holdout=self.baseline(parts.holdout),
             contract_share=float(cleaned["contract_share"]),
             contract_failures=tuple(cleaned["table_failures"]),
         )
@@ -139,12 +141,13 @@ class ModelStages:
             self.tools.warn(f"{VERDICT}: {site} is judged without its champion: {error}")
             return None
 
-    def _baseline(self, rows: pl.DataFrame) -> NDArray[np.float32]:
-        """Return what the baseline said of these rows, in their order; NaN for a row it never saw."""
+    def baseline(self, rows: pl.DataFrame) -> NDArray[np.float32]:
+        """Return what the baseline answered to these rows, in their order; NaN for a row it never saw."""
         keys = [SITE, *self.line.features.key, DECIDED_AT]
         scores = self.tools.lake.scan(BASELINE, rows[SITE].unique().to_list()).collect()
         joined = rows.select(keys).join(scores, on=keys, how="left", nulls_equal=True, maintain_order="left")
-        return joined[BASELINE].fill_null(float("nan")).to_numpy()
+        answers = [f"{BASELINE}_{column}" for column in range(len(self.line.task.answers))]
+        return joined.select(pl.col(answers).fill_null(float("nan"))).to_numpy()
 
     def _keep(self, verdicts: Mapping[str, Verdict]) -> Mapping[str, Figures]:
         """Add the verdicts to the lake, unless a run that died had added them already."""
@@ -179,25 +182,40 @@ class ModelStages:
         return one_by_one(sites, self._release)
 
     def _release(self, site: str) -> Figures:
-        verdict = Verdict.from_dict(self._entry(VERDICT, site).figures["verdict"])
+        verdict = Verdict.from_dict(self.entry(VERDICT, site).figures["verdict"])
         repository, model = self.store.repository(), model_name(self.line.name, site)
-        before = repository.marker(model)
-        if verdict.passed:
+        before, standing = repository.marker(model), repository.standing(model, self.store.key().public_key())
+        obstacle = standing.obstacle(verdict.digest)
+        if standing.hold:
+            self._settle(site, standing.hold)
+        if verdict.passed and not obstacle:
             self._promote(site, verdict)
         now = repository.current(model)
         return {
             "passed": verdict.passed,
             "reasons": list(verdict.reasons),
+            "held_back": obstacle if verdict.passed else None,
             "serving_version": now.version if now else None,
             "serving_digest": now.digest if now else None,
             "since": now.released_at if now else None,
             "changed": repository.marker(model) != before,
         }
 
+    def _settle(self, site: str, hold: "Record") -> None:
+        """Make what a rollback went back to the registry's champion too: it may have been down at the time."""
+        repository, model = self.store.repository(), model_name(self.line.name, site)
+        try:
+            back = repository.manifest(model, int(hold.release or 0))
+            self.tools.registry.promote(model, back.version, back.verdict, by=f"rollback by {hold.actor}")
+        except (ModelRefused, ReleaseRefused) as error:
+            self.tools.warn(
+                f"{RELEASE}: {site} serves release {hold.release}, but not as the registry's champion: {error}"
+            )
+
     def _promote(self, site: str, verdict: Verdict) -> None:
         """Make the candidate champion in the registry, and only then what the gateway serves."""
-        candidate = self._entry("site_model", site)
-        model, version = _version(self.line.name, candidate)
+        candidate = self.entry("site_model", site)
+        model, version = registered_version(self.line.name, candidate)
         content = self.tools.registry.onnx(model, version)
         self.tools.registry.promote(model, version, verdict, by=f"line {self.line.name}")
         self.store.repository().release(
@@ -206,19 +224,15 @@ class ModelStages:
             site=site,
             version=version,
             verdict=verdict,
-            signature=Signature(
-                task="binary",
-                features=tuple(self.line.features.columns),
-                output="probability",
-                answers=("probability",),
-            ),
+            signature=self.line.signature,
             threshold=float(verdict.figures["threshold"] or 0.0),
             provenance=candidate.figures["provenance"],
             example=tuple(candidate.figures["example"]),
             key=self.store.key(),
         )
 
-    def _entry(self, stage: str, site: str) -> Entry:
+    def entry(self, stage: str, site: str) -> Entry:
+        """Return what a stage last did for a site; raises TableMissing where it has done nothing."""
         found = self.tools.journal.latest(stage, [site])
         if site not in found:
             raise TableMissing(
@@ -227,8 +241,9 @@ class ModelStages:
             )
         return found[site]
 
-    def _parts(self, sites: Sequence[str]) -> Parts:
-        return divided(self.tools.feature_rows(sites), self.windows)
+    def parts(self, sites: Sequence[str]) -> Parts:
+        """Return the sites' rows, divided as of this run's moment."""
+        return self.line.parts(self.tools.feature_rows(sites), self.until)
 
     def _rival_digest(self, site: str, candidate: Entry) -> str | None:
         """Return the digest of what the candidate is measured against; None where there is nothing.
@@ -242,7 +257,7 @@ class ModelStages:
         return told.figures["rival"] if told and told.figures["verdict"]["digest"] == mine else None
 
 
-def _version(line: str, entry: Entry) -> tuple[str, int]:
+def registered_version(line: str, entry: Entry) -> tuple[str, int]:
     """Return the registered model and version that a stage's entry speaks of."""
     return model_name(line, entry.site), int(entry.figures["version"])
 

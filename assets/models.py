@@ -1,10 +1,11 @@
-"""The models of a site: site model → verdict → release, for all requested sites in one run."""
+"""The models of a site: site model → verdict → release → report, for all requested sites in one run."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 
 from assets.model_stages import ModelStages
+from assets.report_stages import ReportStages
 from assets.specs import model_specs
 from assets.stage_config import StageConfig
 from assets.stage_tools import Tools
@@ -14,6 +15,7 @@ from resources.compute import Compute
 from resources.lake import LakeStore
 from resources.model_store import ModelStore
 from resources.registry import Registry
+from resources.reports import Reports
 from resources.workbench import Workbench
 
 
@@ -35,13 +37,15 @@ def models_asset(line: Line, code: str, sites: dg.PartitionsDefinition[str]) -> 
         registry: Registry,
         workbench: Workbench,
         store: ModelStore,
+        reports: Reports,
     ) -> Iterator[dg.MaterializeResult[None]]:
         tools = Tools.of(line, code, lake, compute, registry, workbench, context.log)
         stages = ModelStages(tools, store, config.moment(line))
-        walk = Walk(context, line.name, tools.journal)
+        walk = Walk(context, line, tools.journal, config)
         walk.stage(["site_model"], stages.fine_tune, stages.site_marks(walk.sites))
         walk.stage(["verdict"], stages.judge, stages.verdict_marks(walk.sites))
         walk.stage(["release"], stages.release)
+        walk.stage(["report"], ReportStages(stages, reports.of(line.name), again=bool(config.redo_from)).write)
         yield from walk.finish()
 
     return models

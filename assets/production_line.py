@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import dagster as dg
 
 from assets.line_file import FeaturesSection, LineFile, SourceSection, TableSection
+from assets.line_sections import RecipeSection, SplitSection, TaskSection, ValueSection
+from factory.errors import LineError
 from factory.gates import Gates
-from factory.line import Features, Line, Split
+from factory.line import Features, Line, Table
 from factory.names import checked_name
-from factory.training.recipe import Recipe
-from factory.value import Value
+from factory.tasks import Binary
 
 
 def _as_read(_context: dg.ResolutionContext, section: Any) -> Any:
@@ -29,10 +30,12 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
     decision_table: str
     tables: Annotated[Mapping[str, TableSection], dg.Resolver(_as_read, model_field_type=Mapping[str, TableSection])]
     features: Annotated[FeaturesSection, dg.Resolver(_as_read, model_field_type=FeaturesSection)]
-    split: Annotated[Split, dg.Resolver(_as_read, model_field_type=Split)]
-    recipe: Annotated[Recipe, dg.Resolver(_as_read, model_field_type=Recipe)]
+    task: Annotated[Any, dg.Resolver(_as_read, model_field_type=TaskSection)] = Binary()
+    split: Annotated[Any, dg.Resolver(_as_read, model_field_type=SplitSection)]
+    recipe: Annotated[Any, dg.Resolver(_as_read, model_field_type=RecipeSection)]
     gates: Annotated[Gates, dg.Resolver(_as_read, model_field_type=Gates)]
-    value: Annotated[Value, dg.Resolver(_as_read, model_field_type=Value)]
+    value: Annotated[Any, dg.Resolver(_as_read, model_field_type=ValueSection)]
+    figures: Mapping[str, str] = {}
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return everything the orchestrator needs to run this line."""
@@ -46,6 +49,12 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
         """Return the line the file describes; raises LineError with file and line number."""
         checked_name(file.name, "line")
         tables = {name: file.table(name, section) for name, section in self.tables.items()}
+        try:
+            return self._line(file, tables)
+        except LineError as error:
+            raise LineError(f"{file.place(str(error).partition(':')[0])}: {error}") from error
+
+    def _line(self, file: LineFile, tables: Mapping[str, Table]) -> Line:
         return Line(
             name=file.name,
             purpose=self.purpose,
@@ -56,10 +65,13 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
                 build=file.imported(self.features.build, "features", "build"),
                 columns=self.features.columns,
                 key=self.features.key,
+                entity=self.features.entity,
             ),
+            task=self.task,
             split=self.split,
             recipe=self.recipe,
             gates=self.gates,
             value=self.value,
+            figures={name: file.imported(dotted, "figures", name) for name, dotted in self.figures.items()},
             default_until=file.date(self.as_of, "as_of"),
         )

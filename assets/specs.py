@@ -108,7 +108,7 @@ def base_spec(line: Line) -> dg.AssetSpec:
 
 
 def model_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.AssetSpec]:
-    """Return the model assets of a site: site_model, verdict, release."""
+    """Return the model assets of a site: site_model, verdict, release, report."""
     return [
         _spec(
             line,
@@ -132,6 +132,14 @@ def model_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.Asse
             "What the site serves: the model whose digest has a passing verdict, in the model repository.",
             {"mlflow", "onnx"},
             ["verdict"],
+            sites,
+        ),
+        _spec(
+            line,
+            "report",
+            "A page to look at: data, contract, training, figures, money, weak spots, verdict; and the line's page.",
+            {"html", "onnx"},
+            ["release", "features", "quarantine"],
             sites,
         ),
     ]

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from factory.errors import LineError
 from factory.line import Line
+from factory.stages import STAGES
 
 
 def moment(until: str, line: Line) -> datetime:
@@ -20,9 +21,13 @@ def moment(until: str, line: Line) -> datetime:
 
 
 class StageConfig(dg.Config):
-    """How far a run looks."""
+    """How far a run looks, and where it begins."""
 
     until: str = Field(default="", description="as-of date YYYY-MM-DD, exclusive; empty: the line's own")
+    redo_from: str = Field(
+        default="",
+        description=f"stage to begin with though nothing changed, leaving those before it alone: {', '.join(STAGES)}",
+    )
 
     def moment(self, line: Line) -> datetime:
         """Return the as-of moment of this run."""

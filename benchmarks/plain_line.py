@@ -17,13 +17,13 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.the_line import departure_delay  # noqa: E402  found through the line above
 from factory.line import Line  # noqa: E402
+from factory.sampling import samples  # noqa: E402
 from factory.sources import Source  # noqa: E402
-from factory.splitting import divided, samples  # noqa: E402
+from factory.tasks.binary.figures import average_precision  # noqa: E402
 from factory.training.baseline import fit_baseline  # noqa: E402
 from factory.training.fine_tune import fine_tune  # noqa: E402
 from factory.training.loop import train_base  # noqa: E402
-from factory.training.onnx_export import export_onnx, onnx_probability  # noqa: E402
-from factory.training.predict import average_precision  # noqa: E402
+from factory.training.onnx_export import export_onnx, onnx_answer  # noqa: E402
 
 
 def features(line: Line, source: Source) -> pl.DataFrame:
@@ -40,23 +40,24 @@ def features(line: Line, source: Source) -> pl.DataFrame:
 def main(folder: Path) -> None:
     """Do the work."""
     line, source = departure_delay()
-    parts = divided(features(line, source), line.split.before(line.default_until))
+    parts = line.parts(features(line, source), line.default_until)
     train, validation, holdout = (
-        samples(part, line.features.columns) for part in (parts.train, parts.validation, parts.holdout)
+        samples(line, part, parts.rows) for part in (parts.train, parts.validation, parts.holdout)
     )
-    base = train_base(train, validation, line.recipe, device="cpu", checkpoint=None, report=lambda _: None)
+    task = line.task
+    base = train_base(train, validation, line.recipe, task=task, device="cpu", checkpoint=None, report=lambda _: None)
     sites = sorted(set(holdout.site.tolist()))
-    models = fine_tune(base.weights, train, validation, line.recipe, sites=sites, device="cpu")
-    baseline = fit_baseline(train, line.recipe, "cpu").probability(holdout.features)
+    models = fine_tune(base.weights, train, validation, line.recipe, task=task, sites=sites, device="cpu")
+    baseline = fit_baseline(train, line.recipe, task, "cpu").answer(holdout.features)[:, 0]
     folder.mkdir(parents=True, exist_ok=True)
     ours, theirs = [], []
     weights = {site: model.weights for site, model in models.items()}
-    for site, content in export_onnx(weights, line.recipe, len(line.features.columns)).items():
+    for site, content in export_onnx(weights, line.recipe, task, line.signature).items():
         (folder / f"{site}.onnx").write_bytes(content)
         mine = holdout.of(site)
         if 0 < mine.label.sum() < len(mine):
-            ours.append(average_precision(onnx_probability(content, mine.features), mine.label))
-            theirs.append(average_precision(baseline[holdout.site == site], mine.label))
+            ours.append(average_precision(mine.label, onnx_answer(content, mine.features)[:, 0]))
+            theirs.append(average_precision(mine.label, baseline[holdout.site == site]))
     print(f"mean AP of {len(ours)} sites: site model {np.mean(ours):.4f}, baseline {np.mean(theirs):.4f}")
 
 

@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.the_line import departure_delay  # noqa: E402  found through the line above
-from factory import metrics  # noqa: E402
 from factory.lake import Lake  # noqa: E402
-from factory.splitting import divided, samples  # noqa: E402
+from factory.sampling import samples  # noqa: E402
 from factory.status import line_status  # noqa: E402
+from factory.tasks.binary.figures import average_precision, roc_auc  # noqa: E402
 
-FIGURES = (metrics.average_precision, metrics.roc_auc)
+FIGURES = (average_precision, roc_auc)
 MIN_ROWS = 50
 """Holdout rows that the line's gates ask for: below, a mean over sites is mostly about a handful of flights."""
 
@@ -44,9 +44,9 @@ def boosted_on_everything(home: Path) -> list[str]:
 
     line, _ = departure_delay()
     rows = Lake(home / "lake", line.name).scan("features").sort("site", "decided_at", *line.features.key).collect()
-    parts = divided(rows, line.split.before(line.default_until))
+    parts = line.parts(rows, line.default_until)
     train, validation, holdout = (
-        samples(part, line.features.columns) for part in (parts.train, parts.validation, parts.holdout)
+        samples(line, part, parts.rows) for part in (parts.train, parts.validation, parts.holdout)
     )
     features = np.concatenate([train.features, validation.features])
     model = HistGradientBoostingClassifier(random_state=0).fit(
@@ -56,9 +56,7 @@ def boosted_on_everything(home: Path) -> list[str]:
     per_site = []
     for site in sorted(set(holdout.site.tolist())):
         mine = holdout.site == site
-        found = [
-            figure(holdout.label[mine], probability[mine]) for figure in (metrics.average_precision, metrics.roc_auc)
-        ]
+        found = [figure(holdout.label[mine], probability[mine]) for figure in FIGURES]
         if np.isfinite(found).all():
             per_site.append(found)
     precision, auc = np.mean(per_site, axis=0)

@@ -1,4 +1,4 @@
-"""The shipped line and its source, read from its file without an orchestrator's run."""
+"""A shipped line and its source, read from its file without an orchestrator's run."""
 
 import sys
 from pathlib import Path
@@ -9,15 +9,24 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from assets.line_file import LineFile  # noqa: E402  found through the line above
+from assets.line_source import LineSource  # noqa: E402
 from assets.production_line import ProductionLine  # noqa: E402
 from factory.line import Line  # noqa: E402
 from factory.sources import Source  # noqa: E402
 
 
-def departure_delay() -> tuple[Line, Source]:
-    """Return the line as its file says, and its source, opened."""
-    file = LineFile(ROOT / "lines" / "departure_delay" / "defs.yaml")
+def shipped(name: str, data_folder: Path | None = None) -> tuple[Line, Source]:
+    """Return the line as its file says, and its source; `data_folder` is where its data is, if not where it says."""
+    file = LineFile(ROOT / "lines" / name / "defs.yaml")
     section = yaml.safe_load(file.path.read_text(encoding="utf-8"))["attributes"]
     component = ProductionLine.resolve_from_dict(section)
-    source: Source = file.imported(component.source.use, "source", "use")(**component.source.arguments)
-    return component.line(file), source
+    line = component.line(file)
+    source = LineSource(line, file, component.source)
+    if data_folder:
+        source.bind(data_folder)
+    return line, source
+
+
+def departure_delay() -> tuple[Line, Source]:
+    """Return the first line."""
+    return shipped("departure_delay")

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from factory.errors import ModelRefused
 from factory.names import model_name
+from factory.signature import Signature
 from factory.verdict import digest_of
 
 
@@ -23,9 +24,9 @@ class Candidate:
     """The weights alone, to fine-tune from."""
     digest: str
     """SHA-256 of `onnx`."""
-    features: tuple[str, ...]
+    signature: Signature
     example: npt.NDArray[np.float32]
-    """A few rows of input, [rows, features]; NaN is unknown."""
+    """A few rows of input, [rows, *signature.input_shape]; NaN is unknown."""
     params: Mapping[str, str | int | float | bool]
     metrics: Mapping[str, float]
     epochs: Sequence[Mapping[str, float]]
@@ -43,9 +44,9 @@ class Candidate:
             raise ModelRefused(
                 f"{self.name}: the model file's digest is {found[:12]}, not {self.digest[:12]} as claimed"
             )
-        if self.example.ndim != 2 or self.example.shape[1] != len(self.features):
+        if self.example.shape[1:] != self.signature.input_shape:
             raise ModelRefused(
-                f"{self.name}: example has shape {self.example.shape}, the model {len(self.features)} features"
+                f"{self.name}: example has shape {self.example.shape}, the model takes {self.signature.input_shape}"
             )
 
     @property

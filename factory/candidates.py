@@ -8,11 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from factory.candidate import Candidate
 from factory.line import Line
 from factory.names import LINE_SITE
-from factory.splitting import Parts, samples
+from factory.sampling import samples
+from factory.signature import Signature
+from factory.splitting import Parts
 from factory.training.epoch import Epoch
 from factory.training.fine_tune import SiteModel, fine_tune
 from factory.training.loop import train_base
@@ -35,8 +38,10 @@ def base_candidate(
 ) -> Candidate:
     """Train the base model on the pooled rows; a training that died goes on from its checkpoint."""
     train, validation = _windows(line, parts)
-    trained = train_base(train, validation, line.recipe, device=device, checkpoint=checkpoint, report=report)
-    content = export_onnx({LINE_SITE: trained.weights}, line.recipe, len(line.features.columns))[LINE_SITE]
+    trained = train_base(
+        train, validation, line.recipe, task=line.task, device=device, checkpoint=checkpoint, report=report
+    )
+    content = export_onnx({LINE_SITE: trained.weights}, line.recipe, line.task, line.signature)[LINE_SITE]
     why = f"base model of {len(set(train.site))} sites: best of {len(trained.history)} epochs was {trained.best_epoch}"
     model = SiteModel(
         site=LINE_SITE, weights=trained.weights, fine_tuned=False, why=why, history=tuple(trained.history)
@@ -52,9 +57,9 @@ def site_candidates(
     A site that is too small, or that fine-tuning does not improve, gets the base model and its record says so.
     """
     train, validation = _windows(line, parts)
-    models = fine_tune(from_bytes(base), train, validation, line.recipe, sites=sites, device=device)
+    models = fine_tune(from_bytes(base), train, validation, line.recipe, task=line.task, sites=sites, device=device)
     weights: dict[str, Weights] = {site: model.weights for site, model in models.items()}
-    contents = export_onnx(weights, line.recipe, len(line.features.columns))
+    contents = export_onnx(weights, line.recipe, line.task, line.signature)
     return {
         site: _candidate(line, model, contents[site], train.of(site), validation.of(site), provenance)
         for site, model in models.items()
@@ -62,7 +67,7 @@ def site_candidates(
 
 
 def _windows(line: Line, parts: Parts) -> tuple[Samples, Samples]:
-    return samples(parts.train, line.features.columns), samples(parts.validation, line.features.columns)
+    return samples(line, parts.train, parts.rows), samples(line, parts.validation, parts.rows)
 
 
 def _candidate(
@@ -75,27 +80,31 @@ def _candidate(
         onnx=content,
         safetensors=to_bytes(model.weights),
         digest=digest_of(content),
-        features=tuple(line.features.columns),
-        example=_example(validation, train, len(line.features.columns)),
+        signature=line.signature,
+        example=_example(validation, train, line.signature),
         params=asdict(line.recipe),
         metrics={
             "training_rows": float(len(train)),
             "validation_rows": float(len(validation)),
             **({"validation_loss": best.validation_loss} if best else {}),
-            **({"validation_average_precision": best.validation_average_precision} if best else {}),
+            **({f"validation_{line.task.headline}": best.validation_headline} if best else {}),
         },
-        epochs=[_figures(epoch) for epoch in model.history],
+        epochs=[_figures(epoch, line.task.headline) for epoch in model.history],
         provenance=provenance,
         fine_tuned=model.fine_tuned,
         why=model.why,
     )
 
 
-def _figures(epoch: Epoch) -> dict[str, float]:
-    return {name: float(value) for name, value in asdict(epoch).items() if name != "number"}
+def _figures(epoch: Epoch, headline: str) -> dict[str, float]:
+    return {
+        "training_loss": epoch.training_loss,
+        "validation_loss": epoch.validation_loss,
+        f"validation_{headline}": epoch.validation_headline,
+    }
 
 
-def _example(validation: Samples, train: Samples, features: int) -> np.ndarray:
+def _example(validation: Samples, train: Samples, signature: Signature) -> NDArray[np.float32]:
     """Return a few real rows of the site, the latest it has; one of unknowns where it has none."""
-    rows = np.concatenate([train.features, validation.features])[-EXAMPLE_ROWS:]
-    return rows if len(rows) else np.full((1, features), np.nan, np.float32)
+    rows = np.concatenate([train.features[-EXAMPLE_ROWS:], validation.features[-EXAMPLE_ROWS:]])[-EXAMPLE_ROWS:]
+    return rows if len(rows) else np.full((1, *signature.input_shape), np.nan, np.float32)

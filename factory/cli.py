@@ -1,24 +1,31 @@
-"""The command line: `factory run`, `status`, `serve`, `ui`, `site add`, `demo`, `doctor`.
+"""The command line: `factory run`, `new line`, `status`, `serve`, `ui`, `fetch`, `demo`, `doctor`, a site's commands.
 
 Commands that run stages call `definitions.py` of the project as a process of its own and show what it reports, so that
 this library needs no orchestrator to be imported and every run is in the orchestrator's UI too.
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from factory import site_commands
+from factory.new import app as new_app
 from factory.project import Project
+from factory.stages import STAGES, checked_stage
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="A factory for models.", pretty_exceptions_enable=False
 )
 site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
 app.add_typer(site_app, name="site")
+app.add_typer(new_app, name="new")
 key_app = typer.Typer(no_args_is_help=True, help="The gateway's API keys; a running gateway follows at once.")
 app.add_typer(key_app, name="key")
+for command in (site_commands.history, site_commands.rollback, site_commands.allow, site_commands.approve):
+    app.command()(command)
 
 Home = Annotated[Path, typer.Option("--home", envvar="FACTORY_HOME", help="Folder of everything the factory keeps.")]
 DEFAULT_HOME = Path(".factory")
@@ -32,10 +39,20 @@ def run(
     line: str,
     sites: Annotated[str, typer.Option(help="Comma-separated; all that the source knows when left out.")] = "",
     until: Annotated[str, typer.Option(help="As-of date YYYY-MM-DD, exclusive; the line's own when left out.")] = "",
+    redo_from: Annotated[
+        str,
+        typer.Option(
+            "--from", help=f"Redo from this stage, changed or not, and leave those before it: {', '.join(STAGES)}."
+        ),
+    ] = "",
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Run every stage of a line: data, base model, site models, verdicts, releases."""
-    raise typer.Exit(_run(line, sites, until, home))
+    """Run every stage of a line: data, base model, site models, verdicts, releases; what did not change is not redone.
+
+    Exit code: 0 all through (a candidate that its gates refused is an answer, no failure), 1 a site failed and the
+    others went through, 2 nothing could start, 130 stopped by Ctrl-C, 143 by SIGTERM. Run again to go on.
+    """
+    raise typer.Exit(_run(line, home, sites=sites, until=until, redo_from=redo_from))
 
 
 @app.command()
@@ -45,7 +62,7 @@ def demo(home: Home = DEFAULT_HOME) -> None:
     from factory.names import model_name
     from factory.screen import show_next_steps
 
-    code = _run(DEMO_LINE, "", "", home)
+    code = _run(DEMO_LINE, home)
     if code == 0:
         model = model_name(DEMO_LINE, DEMO_SITE)
         show_next_steps(home, model if write_example(home, model) else None)
@@ -152,29 +169,45 @@ def list_keys(home: Home = DEFAULT_HOME) -> None:
 
 
 @app.command()
-def doctor(home: Home = DEFAULT_HOME) -> None:
-    """Say what this machine has and lacks."""
-    from factory.doctor import findings
+def fetch(line: str, home: Home = DEFAULT_HOME) -> None:
+    """Download a line's data from its public address into its data folder, each file verified by its SHA-256."""
+    raise typer.Exit(_show(home, "fetch", line))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False, home: Home = DEFAULT_HOME
+) -> None:
+    """Say what this machine has and lacks; exit code 1 if it lacks something that is needed."""
+    from factory.doctor import findings, lacks
     from factory.screen import show_findings
 
-    show_findings(findings(home.resolve()))
+    found = findings(home.resolve())
+    if as_json:
+        told = {"fine": not lacks(found), "findings": [asdict(finding) for finding in found]}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        show_findings(found)
+    raise typer.Exit(int(lacks(found)))
 
 
-def _run(line: str, sites: str, until: str, home: Path) -> int:
+def _run(line: str, home: Path, *, sites: str = "", until: str = "", redo_from: str = "") -> int:
     from factory.screen import show_status
     from factory.status import status as current
 
-    code = _show(home, "run", line, f"--sites={sites}", f"--until={until}")
-    if code != 2:
+    checked_stage(redo_from)
+    code = _show(home, "run", line, f"--sites={sites}", f"--until={until}", f"--from={redo_from}")
+    if code in (0, 1):
         show_status(current(home.resolve()), line)
     return code
 
 
 def _show(home: Path, *words: str) -> int:
-    from factory.screen import Screen
+    from factory.progress import screen
+    from factory.screen import console
 
-    with Screen() as screen:
-        return Project.found(home).launch(words, screen.show)
+    with screen(console) as shown:
+        return Project.found(home).launch(words, shown.show)
 
 
 def main() -> None:

@@ -1,11 +1,16 @@
 """What runs frames and tensors: `cpu` or `gpu`, decided by probing the device and never by an import."""
 
 import functools
+import importlib.util
+from pathlib import Path
 from typing import Literal, Protocol
 
 import polars as pl
 
 Engine = Literal["cpu", "gpu"]
+DRIVER = Path("/dev/nvidiactl")
+"""There where a driver is loaded, also in a container that was given a device; on Windows' Linux it is not."""
+CUDA_DRIVER_TOO_OLD = 35
 
 
 class Collector(Protocol):
@@ -18,17 +23,35 @@ class Collector(Protocol):
 
 @functools.cache
 def probed_engine() -> Engine:
-    """Return `gpu` if a CUDA device answers and the GPU frame engine is installed, else `cpu`.
+    """Return `gpu` if a CUDA device answers and the GPU frame engine is installed, else `cpu`."""
+    return "cpu" if gpu_fault() else "gpu"
+
+
+@functools.cache
+def gpu_fault() -> str:
+    """Return what keeps this machine from the engine `gpu`, in a clause for a person; empty if nothing does.
 
     Importing RAPIDS succeeds without a driver, so the device itself is asked.
     """
+    no_driver = "" if DRIVER.exists() else "no NVIDIA driver is loaded"
+    if importlib.util.find_spec("cudf_polars") is None:
+        return " and ".join(filter(None, [no_driver, "the extra gpu-cu12 or gpu-cu13 is not installed"]))
     try:
         import cudf_polars  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
         from cuda.bindings import runtime  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        return "cpu"
+    except ImportError as error:
+        return f"the extra for the GPU cannot be imported: {error}"
     status, devices = runtime.cudaGetDeviceCount()
-    return "gpu" if int(status) == 0 and devices > 0 else "cpu"
+    if int(status) == CUDA_DRIVER_TOO_OLD and not no_driver:
+        return f"the driver knows CUDA {_dotted(runtime.cudaDriverGetVersion()[1])} and the extra wants a later one"
+    if int(status) != 0:
+        return no_driver or f"the device does not answer: CUDA error {int(status)}"
+    return "" if devices > 0 else "the driver has no device"
+
+
+def _dotted(version: int) -> str:
+    """Return 12.4 of 12040."""
+    return f"{version // 1000}.{version % 1000 // 10}"
 
 
 class FrameEngine:

@@ -5,13 +5,15 @@ FactoryError
 │   └── UnsupportedExpectation
 ├── NameRefused              a line or site name that could not be a folder, a partition and a model
 ├── SourceError              the source gave nothing usable; the lake is untouched
-│   └── SchemaMismatch
+│   ├── SchemaMismatch
+│   └── FetchError           a file could not be had from its public address, or is not the one published
 ├── LakeError
 │   ├── TableMissing
 │   ├── SiteBusy             another run wrote the same site meanwhile
 │   └── RowsUnaccounted      raw != clean + quarantine + superseded
 ├── TrainingError            the data cannot train a model
-├── ReleaseRefused           no passing verdict for exactly this digest
+├── ReleaseRefused           no passing verdict for exactly this digest, a rollback holds, or an approval is missing
+├── HistoryError             a site's history could not be read or written
 ├── RequestRefused           a request the gateway cannot serve (factory/gateway/refusal.py)
 ├── TlsRefused               a certificate or its key that the gateway cannot use
 ├── KeyRefused               a file of API keys that is none, or a key that is not in it
@@ -43,6 +45,10 @@ class SchemaMismatch(SourceError):
     """A source delivered an unknown column, lacks a column, or a value of another type."""
 
 
+class FetchError(SourceError):
+    """A file could not be had from its public address, or is another than was published; nothing of it was kept."""
+
+
 class LakeError(FactoryError):
     """The lake could not be read or written."""
 
@@ -64,7 +70,11 @@ class TrainingError(FactoryError):
 
 
 class ReleaseRefused(FactoryError):
-    """A model has no passing verdict for exactly its digest, so it may be neither promoted nor released."""
+    """A model may be neither promoted nor released: no passing verdict for exactly its digest, or people said no."""
+
+
+class HistoryError(FactoryError):
+    """A site's history could not be read or written; what was to be put on record was not done."""
 
 
 class ModelRefused(FactoryError):

@@ -1,24 +1,34 @@
-"""What the gates look at: models' probabilities on the same holdout rows come in, every figure goes out."""
+"""What the gates look at: models' answers to the same holdout rows come in, every figure goes out.
+
+Which figures of merit there are is for the line's task to say; what is here is the same for every task.
+"""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from factory import metrics
-from factory.value import Value, row_values_eur
+from factory.resampling import ROUNDS, SEED, Interval, bootstrap_sum, share_above
+from factory.tasks.task import Task, Value
 from factory.verdict import Figure
 
 Floats = npt.NDArray[np.floating[Any]]
+Figures = Mapping[str, Figure]
+"""Every figure a gate may ask for, by name. None: not defined here, such as a ranking of one class, or no champion.
+
+Of a model's figures the candidate's have the bare name, the others' the role before it: `baseline_rmse`.
+`probability_…` is the share of paired bootstrap resamples of the holdout. Values are above deciding without a model.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scored:
-    """One model on the holdout: its probability for each row, [rows], and the threshold that it decides by."""
+    """One model on the holdout: its answer to each row, [rows, answers], and the threshold that it decides by."""
 
-    probability: Floats
+    answer: Floats
     threshold: float
     digest: str | None = None
     """SHA-256 of the model file, where the model is one."""
@@ -31,12 +41,18 @@ class Evidence:
     line: str
     site: str
     digest: str
+    task: Task
     label: Floats
+    """As the task computes with them; all known."""
     candidate: Scored
     base: Scored | None
     baseline: Scored | None
     champion: Scored | None
     value: Value
+    idle: float
+    """What would be decided without a model; see Task.without_model."""
+    own_figures: Mapping[str, Callable[[Floats, Floats], float]] = field(default_factory=dict)
+    """The line's own figures of merit."""
     contract_share: float
     """Share of the site's raw rows that satisfied the contract."""
     contract_failures: tuple[str, ...] = ()
@@ -44,20 +60,21 @@ class Evidence:
     training_rows: int
     fine_tuned: bool
     parity_error: float
-    """Largest difference between the served file's and the trained network's probability on the same rows."""
+    """Largest difference between the served file's and the trained network's answer to the same rows."""
     latency_ms: float
     size_mb: float
 
     def __post_init__(self) -> None:
-        """Raise ValueError where the arrays cannot be about the same rows."""
+        """Raise ValueError where the arrays cannot be about the same rows, or a label is not known."""
+        expected = (len(self.label), len(self.task.answers))
         for name, model in self.models().items():
-            if model is not None and model.probability.shape != self.label.shape:
+            if model is not None and model.answer.shape != expected:
                 raise ValueError(
-                    f"{self.line}.{self.site}: {name} has probabilities of shape {model.probability.shape}, "
-                    f"the labels have {self.label.shape}; score all models on the same rows"
+                    f"{self.line}.{self.site}: {name} has answers of shape {model.answer.shape}, expected {expected}; "
+                    "score all models on the same rows"
                 )
-        if not np.isin(self.label, (0, 1)).all():
-            raise ValueError(f"{self.line}.{self.site}: labels must be 0 or 1; leave out rows with unknown outcome")
+        if not np.isfinite(self.label).all():
+            raise ValueError(f"{self.line}.{self.site}: {self.task.kind} labels must be known; leave out the others")
 
     def models(self) -> dict[str, Scored | None]:
         """Return the models by role; None where a role is vacant."""
@@ -69,95 +86,51 @@ class Evidence:
         return None if self.champion is None or self.champion.digest == self.digest else self.champion
 
 
-@dataclass(frozen=True, kw_only=True)
-class Figures:
-    """Every figure a gate may ask for. None: not defined here, such as a ranking of one class or an absent champion.
-
-    `probability_…` is the share of paired bootstrap resamples of the holdout. Values are above deciding nothing.
-    """
-
-    rows: int
-    positives: int
-    training_rows: int
-    fine_tuned: bool
-    not_probabilities: int
-    """How many of the candidate's answers are not numbers between 0 and 1."""
-    average_precision: float | None
-    average_precision_low: float | None
-    average_precision_high: float | None
-    roc_auc: float | None
-    log_loss: float | None
-    calibration_error: float | None
-    base_average_precision: float | None
-    base_roc_auc: float | None
-    baseline_average_precision: float | None
-    baseline_roc_auc: float | None
-    champion_average_precision: float | None
-    champion_roc_auc: float | None
-    change_vs_baseline: float | None
-    probability_better_than_baseline: float | None
-    compared_with_champion: bool
-    change_vs_champion: float | None
-    probability_better_than_champion: float | None
-    probability_earns_less_than_champion: float | None
-    threshold: float
-    alarms: int
-    value_eur: float
-    value_per_decision_eur: float | None
-    base_value_eur: float | None
-    baseline_value_eur: float | None
-    champion_value_eur: float | None
-    contract_share: float | None
-    contract_failures: str | None
-    parity_error: float | None
-    latency_ms: float | None
-    size_mb: float | None
-
-    def to_dict(self) -> dict[str, Figure]:
-        """Return plain JSON types by name."""
-        return asdict(self)
-
-
-def measured(evidence: Evidence, *, baseline_margin: float = 0.0, champion_margin: float = 0.0) -> Figures:
-    """Return every figure. The margins are by how much an average precision must be exceeded to count as better."""
-    return Figures(
+def measured(evidence: Evidence, *, baseline_margin: float = 0.0, champion_margin: float = 0.0) -> dict[str, Figure]:
+    """Return every figure. The margins are by how much the headline must be exceeded to count as better."""
+    return {
+        "task": evidence.task.kind,
+        "headline": evidence.task.headline,
         **_holdout(evidence),
         **_others(evidence),
         **_comparisons(evidence, baseline_margin, champion_margin),
         **_money(evidence),
         **_running(evidence),
-    )
-
-
-def _holdout(evidence: Evidence) -> dict[str, Any]:
-    label, probability = evidence.label, evidence.candidate.probability
-    interval = metrics.Interval.of(metrics.bootstrap_average_precision(label, probability))
-    return {
-        "rows": len(label),
-        "positives": int(label.sum()),
-        "training_rows": evidence.training_rows,
-        "fine_tuned": evidence.fine_tuned,
-        "not_probabilities": int((~((probability >= 0) & (probability <= 1))).sum()),
-        "average_precision": _known(metrics.average_precision(label, probability)),
-        "average_precision_low": _known(interval.low),
-        "average_precision_high": _known(interval.high),
-        "roc_auc": _known(metrics.roc_auc(label, probability)),
-        "log_loss": _known(metrics.log_loss(label, probability)),
-        "calibration_error": _known(metrics.expected_calibration_error(label, probability)),
     }
 
 
-def _others(evidence: Evidence) -> dict[str, Any]:
-    figures: dict[str, Any] = {}
-    for name in ("base", "baseline", "champion"):
-        model = evidence.models()[name]
-        for figure, measure in (("average_precision", metrics.average_precision), ("roc_auc", metrics.roc_auc)):
-            known = None if model is None else _known(measure(evidence.label, model.probability))
-            figures[f"{name}_{figure}"] = known
+def _holdout(evidence: Evidence) -> dict[str, Figure]:
+    task, label, candidate = evidence.task, evidence.label, evidence.candidate
+    interval = Interval.of(task.bootstrap(label, candidate.answer, rounds=ROUNDS, seed=SEED))
+    return {
+        "rows": len(label),
+        "training_rows": evidence.training_rows,
+        "fine_tuned": evidence.fine_tuned,
+        **task.counts(label, candidate.answer, candidate.threshold),
+        **_of_merit(evidence, candidate, task.gateable),
+        f"{task.headline}_low": _known(interval.low),
+        f"{task.headline}_high": _known(interval.high),
+    }
+
+
+def _others(evidence: Evidence) -> dict[str, Figure]:
+    """Return what is compared, of each other model; None throughout where a role is vacant."""
+    names = (*evidence.task.compared, *evidence.own_figures)
+    figures: dict[str, Figure] = {}
+    for role in ("base", "baseline", "champion"):
+        model = evidence.models()[role]
+        found = _of_merit(evidence, model, names) if model else {}
+        figures |= {f"{role}_{name}": found.get(name) for name in names}
     return figures
 
 
-def _comparisons(evidence: Evidence, baseline_margin: float, champion_margin: float) -> dict[str, Any]:
+def _of_merit(evidence: Evidence, model: Scored, names: tuple[str, ...]) -> dict[str, Figure]:
+    found = evidence.task.figures(evidence.label, model.answer)
+    own = {name: figure(evidence.label, model.answer) for name, figure in evidence.own_figures.items()}
+    return {name: _known(value) for name, value in {**found, **own}.items() if name in (*names, *own)}
+
+
+def _comparisons(evidence: Evidence, baseline_margin: float, champion_margin: float) -> dict[str, Figure]:
     baseline_change, baseline_share = _against(evidence, evidence.baseline, baseline_margin)
     champion_change, champion_share = _against(evidence, evidence.rival, champion_margin)
     return {
@@ -171,13 +144,17 @@ def _comparisons(evidence: Evidence, baseline_margin: float, champion_margin: fl
 
 
 def _against(evidence: Evidence, other: Scored | None, margin: float) -> tuple[float | None, float | None]:
-    """Return the change in average precision, and in which share of paired resamples it exceeds the margin."""
+    """Return the headline's change, and in which share of paired resamples it is better by more than the margin.
+
+    Pairing cancels what both owe to easy or hard rows, so far smaller differences show than in two intervals.
+    """
     if other is None:
         return None, None
-    label, ours, theirs = evidence.label, evidence.candidate.probability, other.probability
-    change = metrics.average_precision(label, ours) - metrics.average_precision(label, theirs)
-    share = metrics.share_above(metrics.paired_bootstrap(label, ours, theirs), margin)
-    return _known(change), _known(share)
+    task, label, ours, theirs = evidence.task, evidence.label, evidence.candidate.answer, other.answer
+    change = task.headline_of(label, ours) - task.headline_of(label, theirs)
+    samples = [task.bootstrap(label, answer, rounds=ROUNDS, seed=SEED) for answer in (ours, theirs)]
+    better = samples[0] - samples[1] if task.greater_is_better else samples[1] - samples[0]
+    return _known(change), _known(share_above(better, margin))
 
 
 def _earns_less(evidence: Evidence) -> float | None:
@@ -185,26 +162,30 @@ def _earns_less(evidence: Evidence) -> float | None:
     if evidence.rival is None:
         return None
     lost = _row_values(evidence, evidence.rival) - _row_values(evidence, evidence.candidate)
-    return _known(metrics.share_above(metrics.bootstrap_sum(lost), 0.0))
+    return _known(share_above(bootstrap_sum(lost), 0.0))
 
 
-def _money(evidence: Evidence) -> dict[str, Any]:
+def _money(evidence: Evidence) -> dict[str, Figure]:
     rows = len(evidence.label)
-    worth = {name: _row_values(evidence, model).sum() for name, model in evidence.models().items() if model}
+    worth = {name: float(_row_values(evidence, model).sum()) for name, model in evidence.models().items() if model}
     return {
         "threshold": evidence.candidate.threshold,
-        "alarms": int((evidence.candidate.probability >= evidence.candidate.threshold).sum()),
-        "value_eur": float(worth["candidate"]),
-        "value_per_decision_eur": float(worth["candidate"]) / rows if rows else None,
+        "value_eur": _known(worth["candidate"]),
+        "value_per_decision_eur": _known(worth["candidate"] / rows) if rows else None,
         **{f"{name}_value_eur": _known(worth.get(name)) for name in ("base", "baseline", "champion")},
+        **{f"{name}_threshold": _threshold(evidence.models()[name]) for name in ("base", "baseline", "champion")},
     }
 
 
+def _threshold(model: Scored | None) -> float | None:
+    return model.threshold if model else None
+
+
 def _row_values(evidence: Evidence, model: Scored) -> npt.NDArray[np.float64]:
-    return row_values_eur(evidence.label, model.probability >= model.threshold, evidence.value)
+    return evidence.task.row_values_eur(evidence.label, model.answer, model.threshold, evidence.value, evidence.idle)
 
 
-def _running(evidence: Evidence) -> dict[str, Any]:
+def _running(evidence: Evidence) -> dict[str, Figure]:
     return {
         "contract_share": _known(evidence.contract_share),
         "contract_failures": "; ".join(evidence.contract_failures) or None,

@@ -6,7 +6,7 @@ source comes in as a new version of its key. All batches of a site are read befo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,14 +39,20 @@ class _Known:
     version: int = 0
 
 
-def ingest(lake: Lake, source: Source, table: Table, sites: Sequence[str], until: datetime) -> Isolated[Ingested]:
+def ingest(
+    lake: Lake, source: Source, table: Table, sites: Sequence[str], until: datetime, *, from_start: bool = False
+) -> Isolated[Ingested]:
     """Bring the sites' new rows before `until` into `raw/<table>` in one commit.
+
+    `from_start` reads each source from its first row rather than from the cursor, for rows that came behind it.
 
     A site whose source fails is left as it was. Shared tables have the one site LINE_SITE. Raises nothing for a site's
     fault: it is in the answer.
     """
     name = f"raw/{table.name}"
     known = _known(lake, table, name, sites)
+    if from_start:
+        known = {site: replace(told, cursor=None) for site, told in known.items()}
     read = one_by_one(sites, lambda site: _new_rows(lake, source, table, name, site, known[site], until))
 
     def write(some: Sequence[str]) -> Mapping[str, Ingested]:
@@ -95,7 +101,7 @@ def _new_rows(
     rows = pl.concat(batches)
     if known.rows:
         old = lake.scan(name, [site])
-        if table.cursor:
+        if known.cursor is not None:
             old = old.filter(pl.col(table.cursor) >= _just_before(known.cursor))
         rows = _unknown(rows, old.sort(LOAD, ROW).collect(), table)
     return rows.with_columns(

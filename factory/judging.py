@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from factory.evidence import Evidence, Scored
 from factory.gates import judge
 from factory.line import Line
-from factory.training.onnx_export import latency_ms, onnx_probability, parity_error
+from factory.training.onnx_export import latency_ms, onnx_answer, parity_error
 from factory.training.samples import Samples
 from factory.training.weights import from_bytes
-from factory.value import best_threshold
 from factory.verdict import Verdict, digest_of
 
 PARITY_ROWS = 1000
@@ -25,9 +24,10 @@ PARITY_ROWS = 1000
 class Exhibits:
     """Everything that is laid before the gates for one site."""
 
+    train: NDArray[np.float32]
+    """Labels of the training window: what could be known without a model."""
     validation: Samples
     holdout: Samples
-    training_rows: int
     candidate: bytes
     """The candidate's ONNX file."""
     safetensors: bytes
@@ -45,36 +45,44 @@ class Exhibits:
 
 def judged(line: Line, site: str, exhibits: Exhibits) -> Verdict:
     """Return the verdict on the candidate, bound to its digest."""
+    return judge(evidence(line, site, exhibits), line.gates)
+
+
+def evidence(line: Line, site: str, exhibits: Exhibits) -> Evidence:
+    """Return what the gates look at: every model scored on the holdout."""
     weights, rows = from_bytes(exhibits.safetensors), exhibits.holdout.features
-    candidate = _scored(line, exhibits, exhibits.candidate)
+    idle = line.task.without_model(exhibits.train, line.value)
+    candidate = _scored(line, exhibits, exhibits.candidate, idle)
     keeps_base = exhibits.base == exhibits.candidate
-    evidence = Evidence(
+    return Evidence(
         line=line.name,
         site=site,
         digest=digest_of(exhibits.candidate),
+        task=line.task,
         label=exhibits.holdout.label,
         candidate=candidate,
-        base=candidate if keeps_base else _scored(line, exhibits, exhibits.base),
-        baseline=_baseline(line, exhibits),
+        base=candidate if keeps_base else _scored(line, exhibits, exhibits.base, idle),
+        baseline=_baseline(line, exhibits, idle),
         champion=_champion(exhibits),
         value=line.value,
+        idle=idle,
+        own_figures=line.figures,
         contract_share=exhibits.contract_share,
         contract_failures=exhibits.contract_failures,
-        training_rows=exhibits.training_rows,
+        training_rows=len(exhibits.train),
         fine_tuned=exhibits.fine_tuned,
-        parity_error=parity_error(exhibits.candidate, weights, line.recipe, rows[:PARITY_ROWS]),
-        latency_ms=latency_ms(exhibits.candidate, rows.shape[1]),
+        parity_error=parity_error(exhibits.candidate, weights, line.recipe, line.task, rows[:PARITY_ROWS]),
+        latency_ms=latency_ms(exhibits.candidate, line.signature),
         size_mb=len(exhibits.candidate) / 1e6,
     )
-    return judge(evidence, line.gates)
 
 
-def _scored(line: Line, exhibits: Exhibits, model: bytes) -> Scored:
+def _scored(line: Line, exhibits: Exhibits, model: bytes, idle: float) -> Scored:
     """Score the holdout with a model file, at the threshold that earns most on the validation window."""
-    before = onnx_probability(model, exhibits.validation.features)
-    threshold = best_threshold(exhibits.validation.label, before, line.value).threshold
-    probability = onnx_probability(model, exhibits.holdout.features)
-    return Scored(probability=probability, threshold=threshold, digest=digest_of(model))
+    before = onnx_answer(model, exhibits.validation.features)
+    threshold = line.task.best_threshold(exhibits.validation.label, before, line.value, idle)
+    answer = onnx_answer(model, exhibits.holdout.features)
+    return Scored(answer=answer, threshold=threshold, digest=digest_of(model))
 
 
 def _champion(exhibits: Exhibits) -> Scored | None:
@@ -82,12 +90,13 @@ def _champion(exhibits: Exhibits) -> Scored | None:
     if exhibits.champion is None:
         return None
     return Scored(
-        probability=onnx_probability(exhibits.champion, exhibits.holdout.features),
+        answer=onnx_answer(exhibits.champion, exhibits.holdout.features),
         threshold=exhibits.champion_threshold,
         digest=digest_of(exhibits.champion),
     )
 
 
-def _baseline(line: Line, exhibits: Exhibits) -> Scored:
-    threshold = best_threshold(exhibits.validation.label, exhibits.baseline_on_validation, line.value).threshold
-    return Scored(probability=exhibits.baseline_on_holdout, threshold=threshold)
+def _baseline(line: Line, exhibits: Exhibits, idle: float) -> Scored:
+    before = exhibits.baseline_on_validation
+    threshold = line.task.best_threshold(exhibits.validation.label, before, line.value, idle)
+    return Scored(answer=exhibits.baseline_on_holdout, threshold=threshold)

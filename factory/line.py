@@ -4,19 +4,23 @@ Read from `lines/<line>/defs.yaml` by the orchestrator's component; nothing here
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from datetime import datetime
 
 import polars as pl
 
 from factory.contract.expectation import Expectation
+from factory.errors import LineError
 from factory.gates import Gates
+from factory.signature import Signature
+from factory.splitting import Parts, Split
+from factory.tasks.task import Floats, Task, Value
 from factory.training.recipe import Recipe
-from factory.value import Value
 
 Repair = Callable[[pl.LazyFrame], pl.LazyFrame]
 BuildFeatures = Callable[[Mapping[str, pl.LazyFrame]], pl.LazyFrame]
+Figure = Callable[[Floats, Floats], float]
+"""A line's own figure of merit: labels `[rows]` and answers `[rows, answers]` in, a number out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,43 +41,14 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Windows:
-    """Where training ends and validation and holdout begin; each window is half-open, `[from, next)`."""
-
-    train_from: datetime
-    validation_from: datetime
-    holdout_from: datetime
-    until: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """How the time before an as-of moment is divided; always by time, never at random."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
-    holdout_days: int
-    validation_days: int
-    train_days: int
-
-    def before(self, until: datetime) -> Windows:
-        """Return the windows that end at `until`: training, then validation, then holdout."""
-        holdout_from = until - timedelta(days=self.holdout_days)
-        validation_from = holdout_from - timedelta(days=self.validation_days)
-        return Windows(
-            train_from=validation_from - timedelta(days=self.train_days),
-            validation_from=validation_from,
-            holdout_from=holdout_from,
-            until=until,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Features:
     """What the network sees: the function that builds it, and each column with a sentence on what it holds."""
 
     build: BuildFeatures
     columns: Mapping[str, str]
     key: tuple[str, ...]
+    entity: tuple[str, ...] = ()
+    """What a row is about, within its site: an engine, a customer. Its rows in time make one sequence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +61,43 @@ class Line:
     decision_table: str
     tables: Mapping[str, Table]
     features: Features
+    task: Task
     split: Split
     recipe: Recipe
     gates: Gates
     value: Value
+    figures: Mapping[str, Figure]
+    """The line's own figures of merit, told beside the task's."""
     default_until: datetime
+
+    def __post_init__(self) -> None:
+        """Raise LineError where the sections of a line do not fit each other."""
+        if not isinstance(self.value, self.task.value):
+            wanted = ", ".join(field.name for field in fields(self.task.value))
+            raise LineError(f"value: a {self.task.kind} line says {wanted}")
+        if self.recipe.steps is not None and not self.features.entity:
+            raise LineError("features: a sequence recipe needs `entity`, the columns that say what a sequence is of")
+        settings = getattr(self.recipe, "condition_columns", ())
+        if missing := [name for name in settings if name not in self.features.columns]:
+            raise LineError(f"recipe: condition column {missing[0]!r} is not among the features' columns")
+        known = {*self.task.gateable, *self.figures, "value_eur"}
+        if unknown := sorted({*self.gates.at_least, *self.gates.at_most} - known):
+            raise LineError(f"gates: there is no figure {unknown[0]!r}; there are {', '.join(sorted(known))}")
+
+    @property
+    def signature(self) -> Signature:
+        """What this line's models take and give."""
+        return Signature(
+            task=self.task.kind,
+            features=tuple(self.features.columns),
+            steps=self.recipe.steps,
+            output=self.task.output,
+            answers=self.task.answers,
+        )
+
+    def parts(self, rows: pl.DataFrame, until: datetime) -> Parts:
+        """Return the line's feature rows divided for training and judging as of a moment."""
+        return self.split.divided(rows, until, self.features.entity or self.features.key)
 
     @property
     def decisions(self) -> Table:

@@ -23,3 +23,9 @@ def model_name(line: str, site: str) -> str:
     """Return the registered model's name: `<line>.<site>`, and `<line>._base` for the base model of all sites."""
     checked_name(line, "line")
     return f"{line}._base" if site == LINE_SITE else f"{line}.{checked_name(site)}"
+
+
+def line_and_site(model: str) -> tuple[str, str]:
+    """Return the two parts of a site model's name; raises NameRefused unless it is `<line>.<site>`."""
+    line, _, site = model.partition(".")
+    return checked_name(line, "line"), checked_name(site)

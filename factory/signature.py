@@ -9,7 +9,7 @@ INPUT = "features"
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """One model's input, float32 `[batch, *input_shape]` with NaN where unknown, and output, float32 `[batch, answers]`."""
+    """One model's input, float32 `[batch, *input_shape]` with NaN where unknown, and output, `[batch, answers]`."""
 
     task: str
     """What kind of answer it gives: `binary`, `multiclass` or `regression`."""

@@ -1,14 +1,18 @@
 """Where raw rows come from: what any source must be able to say and to give.
 
 Goes in: a table's declaration and an as-of moment. Comes out: the sites it has rows for, and those rows in batches.
+
+A source whose constructor takes `data_folder` is given the folder that data lies in, as a `Path`: the line's setting
+`source.data_folder`, or the environment's. A source may also keep `Inspected` and `Fetched`.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
+from factory.fetching import Published
 from factory.line import Table
 
 
@@ -28,4 +32,22 @@ class Source(Protocol):
         `after` None reads from the start. `until` does not apply to a cursor that is not a time; a table without
         cursor (`""`) is given whole each time. Raises SourceError, SchemaMismatch.
         """
+        ...
+
+
+@runtime_checkable
+class Inspected(Protocol):
+    """A source that can tell, before a run, whether it has what it reads."""
+
+    def lacking(self) -> list[str]:
+        """Return a sentence on each thing that is missing and how to get it; an empty list if all is there."""
+        ...
+
+
+@runtime_checkable
+class Fetched(Protocol):
+    """A source whose files can be had from a public address, with `factory fetch LINE`."""
+
+    def published(self) -> Published:
+        """Return the files, their digests, the folder they belong in and the archive that holds them."""
         ...

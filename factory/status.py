@@ -11,6 +11,7 @@ from factory.errors import ModelRefused
 from factory.journal import Journal
 from factory.lake import Lake
 from factory.names import LINE_SITE, model_name
+from factory.report.shelf import Shelf
 from factory.repository import ModelRepository
 from factory.signing import public_key
 
@@ -18,10 +19,13 @@ ROWS = ("raw", "clean", "quarantine", "superseded")
 
 
 def status(home: Path) -> dict[str, Any]:
-    """Return `{"lines": {line: {"sites": {site: {"rows", "verdict", "serving"}}}}}` in plain JSON types."""
+    """Return `{"lines": {line: {"sites": {site: {"rows", "verdict", "serving", "page"}}, "page"}}}`, plain JSON types.
+
+    A page is where the report lies, null where none was written yet.
+    """
     root = home / "lake"
     lines = sorted(folder.name for folder in root.iterdir() if folder.is_dir()) if root.is_dir() else []
-    return {"lines": {line: {"sites": line_status(home, line)} for line in lines}}
+    return {"lines": {line: {"sites": line_status(home, line), "page": _page(home, line, LINE_SITE)} for line in lines}}
 
 
 def line_status(home: Path, line: str) -> dict[str, Any]:
@@ -35,9 +39,15 @@ def line_status(home: Path, line: str) -> dict[str, Any]:
             "rows": _rows(cleaned[site].figures) if site in cleaned else None,
             "verdict": _verdict(verdicts[site].figures) if site in verdicts else None,
             "serving": _serving(home, repository, model_name(line, site)),
+            "page": _page(home, line, site),
         }
         for site in sites
     }
+
+
+def _page(home: Path, line: str, site: str) -> str | None:
+    place = Shelf(home / "reports", line).place(site)
+    return str(place) if place.is_file() else None
 
 
 def _rows(figures: Mapping[str, Any]) -> dict[str, int]:

@@ -17,9 +17,11 @@ import dagster as dg
 from pydantic import Field
 
 from factory.candidate import Candidate
-from factory.errors import ReleaseRefused
-from factory.verdict import Verdict, digest_of, require_permission
-from resources.file_lock import held_lock
+from factory.errors import HistoryError, ReleaseRefused
+from factory.file_lock import held_lock
+from factory.history import History
+from factory.signing import signing_key
+from factory.verdict import Verdict, digest_of
 from resources.registry_promotion import (
     Champion,
     checked_champion,
@@ -29,6 +31,7 @@ from resources.registry_promotion import (
     write_promotion,
 )
 from resources.registry_record import log_candidate, log_verdict, save_model_folder
+from resources.site_record import SiteRecord
 
 MlflowClient = Any
 ModelVersion = Any
@@ -55,6 +58,13 @@ class Registry(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resour
     artifact_root: str = Field(description="folder or URL of the models' files; a tracking server by URL has its own")
     locks: str | None = Field(
         default=None, description="folder on a local disk for lock files; by default `.locks` in a local artifact_root"
+    )
+    history: str | None = Field(
+        default=None,
+        description="folder on a local disk of the sites' histories; by default beside artifact_root",
+    )
+    key_folder: str | None = Field(
+        default=None, description="folder of the key that signs them; by default `keys` beside a local artifact_root"
     )
     ui_url: str = Field(default="http://127.0.0.1:5000", description="where people open the MLflow UI")
 
@@ -86,21 +96,26 @@ class Registry(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resour
                     f"{model} version {version} is file {kept.tags['digest'][:12]}; the verdict is on "
                     f"{verdict.line}.{verdict.site}, file {verdict.digest[:12]}: judge this file"
                 )
+            self._record().judged(model, version, verdict)
             log_verdict(client, kept, verdict)
 
-    def promote(self, model: str, version: int, verdict: Verdict | None, *, by: str) -> None:
+    def promote(
+        self, model: str, version: int, verdict: Verdict | None, *, by: str, approval_required: bool = False
+    ) -> None:
         """Make the version `champion`: the only function that does, and only with a passing verdict on its very file.
 
-        The digest is computed from the registered file, whatever its tags say. Promoting the champion again under
-        its standing permission changes nothing. Raises ReleaseRefused.
+        The digest is computed from the registered file, whatever its tags say. No rollback may hold the site elsewhere,
+        and with `approval_required` a person must have approved the file. Promoting the champion again under its
+        standing permission changes nothing. Promotions and refusals go into the site's history. Raises ReleaseRefused.
         """
-        client = self._client()
-        line, site = model.split(".", 1)
+        client, record = self._client(), self._record()
         with self._alone(model):
             kept = _version(client, model, version)
-            require_permission(verdict, line=line, site=site, digest=digest_of(registered_file(client, kept)))
+            digest = digest_of(registered_file(client, kept))
+            approval = record.permission(model, version, digest, verdict, by=by, approval_required=approval_required)
             if _alias(client, model, "champion") != version or "promotion" not in kept.tags:
-                write_promotion(client, kept, verdict, by)
+                record.promoted(model, version, verdict, by=by)
+                write_promotion(client, kept, verdict, by, approval)
                 client.set_registered_model_alias(model, "champion", str(version))
             if _alias(client, model, "challenger") == version:
                 client.delete_registered_model_alias(model, "challenger")
@@ -147,6 +162,17 @@ class Registry(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resour
             return Path(self.locks)
         root = self.artifact_root.removeprefix("file://")
         return Path(tempfile.gettempdir()) / "factory-locks" if "://" in root else Path(root) / ".locks"
+
+    def _record(self) -> SiteRecord:
+        history, keys = self._beside(self.history, "history"), self._beside(self.key_folder, "keys")
+        return SiteRecord(history=History(history), key=signing_key(keys))
+
+    def _beside(self, folder: str | None, name: str) -> Path:
+        """Return the folder, or the one beside a local artifact_root; raises HistoryError without either."""
+        root = self.artifact_root.removeprefix("file://")
+        if folder is None and "://" in root:
+            raise HistoryError(f"the registry's files are at {root}: say in its resource where `{name}` is, on a disk")
+        return Path(root).parent / name if folder is None else Path(folder)
 
     @contextmanager
     def _alone(self, what: str) -> Iterator[None]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from factory.errors import ModelRefused, ReleaseRefused
+from factory.history import Record
 from factory.verdict import Verdict, digest_of, require_permission
 from resources.registry_record import MODEL_FILE, WEIGHTS_FILE, logged_text, stored_file
 
@@ -54,12 +55,15 @@ def _verified(client: MlflowClient, kept: ModelVersion, file: str, tag: str) -> 
     return content
 
 
-def write_promotion(client: MlflowClient, kept: ModelVersion, verdict: Verdict | None, by: str) -> None:
-    """Keep who promoted the version, when, and by which verdict; earlier promotions of it stay beside."""
+def write_promotion(
+    client: MlflowClient, kept: ModelVersion, verdict: Verdict | None, by: str, approval: Record | None = None
+) -> None:
+    """Keep who promoted the version, who approved it, when, and by which verdict; earlier promotions stay beside."""
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     file = f"promotions/{at.replace(':', '')}.json"
     client.log_dict(kept.run_id, {"by": by, "at": at, "verdict": verdict and verdict.to_dict()}, file)
-    for tag, value in {"promoted_by": by, "promoted_at": at, "promotion": file}.items():
+    approved = {"approved_by": approval.actor, "approved_at": approval.at} if approval else {}
+    for tag, value in {**approved, "promoted_by": by, "promoted_at": at, "promotion": file}.items():
         client.set_model_version_tag(kept.name, str(kept.version), tag, value)
 
 

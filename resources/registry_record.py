@@ -11,12 +11,14 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from factory.candidate import Candidate
+from factory.signature import INPUT, Signature
 from factory.verdict import Verdict
 
 MODEL_FILE = "model.onnx"
@@ -61,11 +63,11 @@ def save_model_folder(candidate: Candidate, model_id: str) -> Iterator[Path]:
             onnx.load_model_from_string(candidate.onnx),
             str(folder),
             mlflow_model=Model(model_id=model_id),
-            signature=_signature(len(candidate.features)),
-            input_example={"features": candidate.example.astype(np.float32)},
+            signature=_signature(candidate.signature),
+            input_example={INPUT: candidate.example.astype(np.float32)},
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in ("onnxruntime", "numpy")],
             onnx_execution_providers=["CPUExecutionProvider"],
-            metadata={"features": list(candidate.features), "digest": candidate.digest},
+            metadata={**asdict(candidate.signature), "digest": candidate.digest},
             save_as_external_data=False,
         )
         # MLflow wrote the graph anew, which need not give the same bytes; what is served must be what was judged.
@@ -125,14 +127,14 @@ def _onnx_flavour() -> Any:
     return mlflow.onnx
 
 
-def _signature(features: int) -> Any:
+def _signature(signature: Signature) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
     single = np.dtype(np.float32)
     return ModelSignature(
-        inputs=Schema([TensorSpec(single, (-1, features), "features")]),
-        outputs=Schema([TensorSpec(single, (-1, 1), "probability")]),
+        inputs=Schema([TensorSpec(single, (-1, *signature.input_shape), INPUT)]),
+        outputs=Schema([TensorSpec(single, (-1, len(signature.answers)), signature.output)]),
     )
 
 

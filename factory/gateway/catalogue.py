@@ -116,7 +116,7 @@ class Catalogue:
         """Return the model awake; or asleep, its file checked all the same, where enough are awake already."""
         released = self._repository.load(model, self._key)
         sequence = released.manifest.sequence
-        served = ServedModel(released, lambda: self._repository.reload(model, sequence, self._key))
+        served = ServedModel(released, lambda: self._repository.released(model, sequence, self._key))
         if not self._predictions.residents.full:
             served.wake(released)
         return served

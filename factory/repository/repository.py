@@ -22,16 +22,16 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from factory.durable import TEMPORARY, read_file, sync_folder, temporary_name
-from factory.errors import ModelRefused, NameRefused, ReleaseRefused
-from factory.names import checked_name
+from factory.errors import ModelRefused, ReleaseRefused
+from factory.history import Event, History, Standing, standing, verdict_digest
 from factory.repository.draft import MANIFEST_FILE, Draft
 from factory.repository.guard import Guard
 from factory.repository.manifest import Manifest
+from factory.repository.places import RELEASES, checked, is_model, target
 from factory.repository.triton import MODEL_FILE
 from factory.signature import Signature
 from factory.verdict import Verdict, digest_of, require_permission
 
-RELEASES = ".releases"
 NO_GUARD = Guard()
 MAX_MANIFEST_BYTES = 4 * 1024**2
 MAX_MODEL_BYTES = 2 * 1024**3
@@ -50,8 +50,9 @@ class Released:
 class ModelRepository:
     """Every site's releases under one folder, in the layout of a Triton model repository."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, history: Path | None = None) -> None:
         self.root = root
+        self.site_history = History(history or root.parent / "history")
 
     def release(  # noqa: PLR0913  what a manifest says, each by its name
         self,
@@ -67,12 +68,15 @@ class ModelRepository:
         example: Sequence[float | None],
         key: Ed25519PrivateKey,
         guard: Guard = NO_GUARD,
+        by: str = "factory",
+        approval_required: bool = False,
     ) -> Manifest:
         """Make this ONNX file what the site serves, and return its manifest.
 
         `example` is one row of input, flattened to `signature.input_size` numbers. Raises ReleaseRefused, with nothing
-        written, unless the verdict passed exactly these bytes for this site. What is served already, unharmed, with
-        the same version, signature, threshold and guard, stays as it is.
+        written, unless the verdict passed exactly these bytes for this site and the site's history permits them; `by`
+        goes on record there. What is served already, unharmed, with the same version, signature, threshold and guard,
+        stays as it is.
         """
         draft = Draft(
             content=content,
@@ -89,27 +93,53 @@ class ModelRepository:
         # Before anything is written: is it permitted, and could it be read back?
         draft.manifest(key, sequence=1, previous=None)
         with self._only_writer(draft.model):
-            return self._released(draft, key)
+            return self._released(draft, key, by, approval_required=approval_required)
+
+    def return_to(self, model: str, sequence: int, *, by: str, reason: str, key: Ed25519PrivateKey) -> Manifest:
+        """Make an earlier release what the site serves, and hold it there: nothing replaces it until somebody allows.
+
+        Raises ModelRefused unless all of that release fits together, as in `load`.
+        """
+        self._folder(model, sequence)  # before anything is written: a name that is none is refused
+        with self._only_writer(model):
+            manifest = self.released(model, sequence, key.public_key()).manifest
+            event = Event(
+                kind="rollback",
+                actor=by,
+                reason=reason,
+                version=manifest.version,
+                release=sequence,
+                digest=manifest.digest,
+                verdict=verdict_digest(manifest.verdict),
+                withdrawn=self._replaced(model, manifest),
+            )
+            self.site_history.append(model, event, key)
+            self._switch(model, sequence)
+        return manifest
+
+    def standing(self, model: str, key: Ed25519PublicKey) -> Standing:
+        """Return what the model's history permits; what is served and not on record there breaks it."""
+        served = self._readable(model)
+        releases = {served.sequence: served.digest} if served else {}
+        return standing(self.site_history.read(model), key, releases=releases)
 
     def current(self, model: str) -> Manifest | None:
         """Return what the link points to, unchecked, or None; raises ModelRefused where it cannot be read."""
         marker = self.marker(model)
-        return None if marker is None else self._manifest(model, self._sequence(model, marker))
+        return None if marker is None else self.manifest(model, self._sequence(model, marker))
 
     def models(self) -> list[str]:
         """Return the names of all released models, sorted; those that must not be loaded too."""
-        return (
-            sorted(place.name for place in self.root.iterdir() if _is_model(place.name)) if self.root.is_dir() else []
-        )
+        return sorted(place.name for place in self.root.iterdir() if is_model(place.name)) if self.root.is_dir() else []
 
     def history(self, model: str) -> list[Manifest]:
         """Return every release of the model, oldest first: what it served, since when, and after which one."""
-        return [self._manifest(model, sequence) for sequence in self._sequences(model)]
+        return [self.manifest(model, sequence) for sequence in self.sequences(model)]
 
     def marker(self, model: str) -> str | None:
         """Return a token that changes with every release and costs one system call; None where nothing is released."""
         try:
-            return str((self.root / _checked(model)).readlink())
+            return str((self.root / checked(model)).readlink())
         except FileNotFoundError:
             return None
         except OSError:
@@ -124,14 +154,21 @@ class ModelRepository:
         marker = self.marker(model)
         if marker is None:
             raise ModelRefused(f"{model} is not released in {self.root}; run its line first")
-        return self._checked_release(model, self._sequence(model, marker), key)
+        return self.released(model, self._sequence(model, marker), key)
 
-    def reload(self, model: str, sequence: int, key: Ed25519PublicKey) -> Released:
-        """Return one release of the model, served or not, checked as `load` checks; raises ModelRefused."""
-        return self._checked_release(_checked(model), sequence, key)
+    def found(self, model: str, digest: str, key: Ed25519PublicKey) -> Released | None:
+        """Return the newest release of a file with this digest, checked as one that is served; None without one.
 
-    def _checked_release(self, model: str, sequence: int, key: Ed25519PublicKey) -> Released:
-        manifest = self._manifest(model, sequence)
+        Raises ModelRefused where it may not be loaded.
+        """
+        for sequence in reversed(self.sequences(model)):
+            if self.manifest(model, sequence).digest == digest:
+                return self.released(model, sequence, key)
+        return None
+
+    def released(self, model: str, sequence: int, key: Ed25519PublicKey) -> Released:
+        """Return one release's bytes and manifest, served or not; raises ModelRefused as `load` does."""
+        manifest = self.manifest(model, sequence)
         manifest.require_signature(key)
         folder = self._folder(model, sequence)
         content = read_file(folder / str(manifest.version) / MODEL_FILE, at_most=MAX_MODEL_BYTES)
@@ -145,10 +182,10 @@ class ModelRepository:
             require_permission(manifest.verdict, line=manifest.line, site=manifest.site, digest=digest)
         except ReleaseRefused as error:
             raise ModelRefused(str(error)) from error
-        return Released(manifest=manifest, content=content, marker=_target(model, sequence))
+        return Released(manifest=manifest, content=content, marker=target(model, sequence))
 
-    def _manifest(self, model: str, sequence: int) -> Manifest:
-        """Return a release's manifest, which must be of this model and this sequence."""
+    def manifest(self, model: str, sequence: int) -> Manifest:
+        """Return a release's manifest, which must be of this model and this sequence; its signature is not checked."""
         place = self._folder(model, sequence) / MANIFEST_FILE
         manifest = Manifest.from_json(read_file(place, at_most=MAX_MANIFEST_BYTES), str(place))
         if (manifest.model, manifest.sequence) != (model, sequence):
@@ -157,8 +194,8 @@ class ModelRepository:
 
     def _folder(self, model: str, sequence: int) -> Path:
         """Return a release's folder, which must be a real one: no link on the way leads elsewhere."""
-        folder = self.root / _target(model, sequence)
-        if folder.resolve() != self.root.resolve() / _target(model, sequence):
+        folder = self.root / target(model, sequence)
+        if folder.resolve() != self.root.resolve() / target(model, sequence):
             raise ModelRefused(f"{model}: release {sequence} lies outside the repository, at {folder.resolve()}")
         return folder
 
@@ -171,8 +208,9 @@ class ModelRepository:
             )
         return int(found[1])
 
-    def _sequences(self, model: str) -> list[int]:
-        folder = self.root / RELEASES / _checked(model)
+    def sequences(self, model: str) -> list[int]:
+        """Return the numbers of the model's releases, oldest first."""
+        folder = self.root / RELEASES / checked(model)
         places = folder.iterdir() if folder.is_dir() else ()
         return sorted(int(place.name) for place in places if re.fullmatch(r"[1-9][0-9]{0,8}", place.name, re.ASCII))
 
@@ -187,12 +225,15 @@ class ModelRepository:
                 leftover.unlink() if leftover.is_symlink() else shutil.rmtree(leftover)
             yield
 
-    def _released(self, draft: Draft, key: Ed25519PrivateKey) -> Manifest:
+    def _released(self, draft: Draft, key: Ed25519PrivateKey, by: str, *, approval_required: bool) -> Manifest:
         served = self._unharmed(draft.model, key)
         if served and draft.is_in(served):
             return served
-        sequence = max(self._sequences(draft.model), default=0) + 1
+        permitted = self.standing(draft.model, key.public_key())
+        permitted.require(digest_of(draft.content), approval_required=approval_required)
+        sequence = max(self.sequences(draft.model), default=0) + 1
         manifest = draft.manifest(key, sequence=sequence, previous=served.sequence if served else None)
+        self._record(manifest, key, by)  # first: no release lies here that is not on record
         self._put(draft, manifest)
         self._switch(draft.model, sequence)
         return manifest
@@ -203,6 +244,29 @@ class ModelRepository:
             return self.load(model, key.public_key()).manifest
         except ModelRefused:
             return None
+
+    def _record(self, manifest: Manifest, key: Ed25519PrivateKey, by: str) -> None:
+        event = Event(
+            kind="release",
+            actor=by,
+            reason=f"release {manifest.sequence} after {manifest.previous or 'none'}",
+            version=manifest.version,
+            release=manifest.sequence,
+            digest=manifest.digest,
+            verdict=verdict_digest(manifest.verdict),
+        )
+        self.site_history.append(manifest.model, event, key, once=True)
+
+    def _readable(self, model: str) -> Manifest | None:
+        try:
+            return self.current(model)
+        except ModelRefused:
+            return None
+
+    def _replaced(self, model: str, manifest: Manifest) -> str | None:
+        """Return the digest of what a rollback takes out of service; None where it stays the same file."""
+        served = self._readable(model)
+        return served.digest if served and served.digest != manifest.digest else None
 
     def _put(self, draft: Draft, manifest: Manifest) -> None:
         """Write the release whole and give it its sequence, which nothing can have taken: the rename would fail."""
@@ -215,28 +279,6 @@ class ModelRepository:
     def _switch(self, model: str, sequence: int) -> None:
         """Point the model's link to a release in one rename; never is there none."""
         link = self.root / RELEASES / model / temporary_name("link")
-        link.symlink_to(_target(model, sequence))
+        link.symlink_to(target(model, sequence))
         link.replace(self.root / model)
         sync_folder(self.root)
-
-
-def _target(model: str, sequence: int) -> str:
-    return f"{RELEASES}/{model}/{sequence}"
-
-
-def _is_model(name: str) -> bool:
-    try:
-        return bool(_checked(name))
-    except ModelRefused:
-        return False
-
-
-def _checked(model: str) -> str:
-    """Return the name unchanged, or raise ModelRefused: `<line>.<site>`, each a checked name."""
-    line, _, site = model.partition(".")
-    try:
-        checked_name(line, "line")
-        checked_name(site)
-    except NameRefused as error:
-        raise ModelRefused(f"model name {model[:80]!r} is not <line>.<site>: {error}") from error
-    return model

@@ -1,73 +1,51 @@
-"""The plain model that the network must beat to be worth its cost."""
+"""The plain model that the network must beat to be worth its cost. It lives as long as the run, and is never saved."""
 
+import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from factory.engine import Engine
+from factory.tasks import Task
+from factory.tasks.task import Predict
 from factory.training.recipe import Recipe
 from factory.training.samples import Samples, trainable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A fitted baseline; it lives as long as the run, and is never written to disk."""
+    """A fitted baseline."""
 
-    model: Any
+    predict: Predict
     kind: str
     """Library and class, for the record."""
-    fill: NDArray[np.float32] | None = None
-    """What stands for an unknown value, per feature, where the model takes none."""
 
-    def probability(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probability of each row of float32 `[rows, features]`, as float32 `[rows]`."""
-        rows = _finite(features) if self.fill is None else _filled(features, self.fill)
-        return np.asarray(self.model.predict_proba(rows))[:, 1].astype(np.float32)
+    def answer(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the answer to each row, float32 `[rows, answers]`."""
+        return self.predict(tabular(features))
 
 
-def fit_baseline(train: Samples, recipe: Recipe, engine: Engine) -> Baseline:
-    """Fit the baseline on the labelled rows.
-
-    On `cpu` it is scikit-learn's HistGradientBoostingClassifier. cuML has no boosted trees, so on `gpu` it is
-    `cuml.ensemble.RandomForestClassifier`, with the training median for unknown values, which it does not take. Raises
-    TrainingError if there are no rows or one class.
-    """
-    rows = trainable(train, "training")
-    return _forest(rows, recipe) if engine == "gpu" else _boosting(rows, recipe)
-
-
-def _boosting(rows: Samples, recipe: Recipe) -> Baseline:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    model = HistGradientBoostingClassifier(max_iter=recipe.baseline_iterations, random_state=recipe.seed)
-    # Trees take infinities for the greatest numbers there are, scikit-learn refuses them.
-    return Baseline(model=model.fit(_finite(rows.features), rows.label), kind="sklearn HistGradientBoostingClassifier")
-
-
-def _forest(rows: Samples, recipe: Recipe) -> Baseline:
-    from cuml.ensemble import RandomForestClassifier
-
-    fill = _medians(rows.features)
-    model = RandomForestClassifier(
-        n_estimators=recipe.baseline_iterations, max_depth=16, random_state=recipe.seed, n_streams=1
+def fit_baseline(train: Samples, recipe: Recipe, task: Task, engine: Engine) -> Baseline:
+    """Fit the task's plain model on the labelled rows. Raises TrainingError if they cannot train one."""
+    rows = trainable(train, task, "training")
+    predict, kind = task.fit_baseline(
+        tabular(rows.features), rows.label, iterations=recipe.baseline_iterations, seed=recipe.seed, engine=engine
     )
-    model.fit(_filled(rows.features, fill), rows.label.astype(np.int32))
-    return Baseline(model=model, kind="cuml RandomForestClassifier", fill=fill)
+    return Baseline(predict=predict, kind=kind)
 
 
-def _finite(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Replace infinities by the greatest float32 there are; NaN stays."""
-    limit = np.finfo(np.float32).max
-    return np.clip(features, -limit, limit)
+def tabular(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return features as a table, `[rows, …]`.
 
-
-def _medians(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return each feature's median over its known values; 0 where none is known."""
-    known = (column[np.isfinite(column)] for column in features.T)
-    return np.array([np.median(column) if column.size else 0.0 for column in known], np.float32)
-
-
-def _filled(features: NDArray[np.float32], fill: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.where(np.isnan(features), fill, _finite(features))
+    Of a sequence, `[rows, steps, features]`, it tells each feature's last value, its mean, and how much its second
+    half exceeds its first: what a person would put into columns.
+    """
+    if features.ndim == 2:
+        return features
+    half = features.shape[1] // 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing but unknowns is unknown
+        mean = np.nanmean(features, axis=1)
+        rise = np.nanmean(features[:, half:], axis=1) - np.nanmean(features[:, : max(half, 1)], axis=1)
+    return np.concatenate([features[:, -1], mean, rise], axis=1).astype(np.float32)

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from factory.tasks import Task
 from factory.training.epoch import Epoch
 from factory.training.network import Network
 from factory.training.recipe import Recipe
@@ -40,9 +41,9 @@ class Progress:
             self.best = weights_of(self.network)
 
 
-def fingerprint(recipe: Recipe, device: str, *samples: Samples) -> str:
+def fingerprint(recipe: Recipe, task: Task, device: str, *samples: Samples) -> str:
     """Return a digest of all that decides how a training goes, so that no checkpoint is taken for another's."""
-    digest = hashlib.sha256(f"{recipe} {torch.device(device).type} {torch.__version__}".encode())
+    digest = hashlib.sha256(f"{recipe} {task} {torch.device(device).type} {torch.__version__}".encode())
     for rows in samples:
         digest.update(f"{rows.features.shape}".encode())
         digest.update(np.ascontiguousarray(rows.features).data)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One epoch's figures: mean member log loss on the training rows; log loss and average precision on validation."""
+    """One epoch's figures: the members' mean loss on the training rows; loss and the task's headline on validation."""
 
     number: int
     training_loss: float
     validation_loss: float
-    validation_average_precision: float
+    validation_headline: float

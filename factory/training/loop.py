@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from factory.errors import TrainingError
-from factory.training.calibration import calibrated, fit_platt
+from factory.tasks import Task
 from factory.training.checkpoint import Progress, fingerprint, resume, save
 from factory.training.epoch import Epoch
 from factory.training.network import Network, new_network, rebuilt
-from factory.training.predict import average_precision, log_loss, raw_logit
+from factory.training.predict import joined, judgement
 from factory.training.recipe import Recipe
 from factory.training.reproducible import on_cuda, reproducible, seed_torch
 from factory.training.samples import Samples, trainable
+from factory.training.weights import weights_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,52 +35,61 @@ def train_base(
     validation: Samples,
     recipe: Recipe,
     *,
+    task: Task,
     device: str,
     checkpoint: Path | None,
     report: Callable[[Epoch], None],
 ) -> Trained:
-    """Train TabM until its validation loss stops falling; the same rows and recipe give the same bytes on one machine.
+    """Train a network until its validation loss stops falling; on one machine the same inputs give the same bytes.
 
     `report` is called after every epoch, when its checkpoint is already on disk. A training that died goes on from its
     checkpoint and ends with the bytes it would have had; a checkpoint of other rows, another recipe or device is
-    overwritten. Rows without a label are left out. Raises TrainingError if a window has no rows or one class.
+    overwritten. Rows without a label are left out. Raises TrainingError if a window has no rows, or labels that
+    teach nothing.
     """
-    train, validation = trainable(train, "training"), trainable(validation, "validation")
+    train, validation = trainable(train, task, "training"), trainable(validation, task, "validation")
     with reproducible(device):
         seed_torch(recipe.seed, device)
-        network = new_network(recipe, train.features).to(device)
+        network = new_network(recipe, task, train).to(device)
         progress = Progress(network=network, optimizer=_optimizer(network, recipe))
-        key = fingerprint(recipe, device, train, validation)
+        key = fingerprint(recipe, task, device, train, validation)
         if checkpoint:
             resume(progress, checkpoint, key)
-        run = _Run(train, validation, recipe, device, network)
+        run = _Run(train, validation, recipe, task, device, network)
         while not _finished(progress, recipe):
             epoch = _one_epoch(progress, run)
             if checkpoint:
                 save(progress, checkpoint, key)
             report(epoch)
-        return _result(progress, validation, recipe)
+        return _result(progress, validation, recipe, task)
 
 
 class _Run:
     """What stays the same from epoch to epoch; the training rows lie on the device."""
 
-    def __init__(self, train: Samples, validation: Samples, recipe: Recipe, device: str, network: Network) -> None:
+    def __init__(
+        self, train: Samples, validation: Samples, recipe: Recipe, task: Task, device: str, network: Network
+    ) -> None:
         self.features = torch.from_numpy(np.ascontiguousarray(train.features)).to(device)
         self.label = torch.from_numpy(np.ascontiguousarray(train.label)).to(device)
-        self.validation, self.recipe, self.device = validation, recipe, device
+        self.validation, self.recipe, self.task, self.device = validation, recipe, task, device
+        self.head = network.head
         self.members = torch.compile(network.members) if on_cuda(device) else network.members
 
     def loss(self, batch: Tensor) -> Tensor:
-        """Return the mean of the members' own log losses on these rows: each member learns as if it were alone."""
+        """Return the mean of the members' own losses on these rows: each member learns as if it were alone."""
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=on_cuda(self.device)):
-            logits = self.members(self.features[batch])
-        target = self.label[batch].unsqueeze(1).expand_as(logits)
-        return binary_cross_entropy_with_logits(logits.float(), target)
+            outputs = self.members(self.features[batch])
+        return self.head.loss(outputs, self.label[batch]).mean()
 
 
 def _optimizer(network: Network, recipe: Recipe) -> torch.optim.AdamW:
-    return torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    return torch.optim.AdamW(
+        network.parameters(),
+        lr=recipe.learning_rate,
+        betas=(0.9, recipe.second_moment),
+        weight_decay=recipe.weight_decay,
+    )
 
 
 def _finished(progress: Progress, recipe: Recipe) -> bool:
@@ -95,14 +104,10 @@ def _one_epoch(progress: Progress, run: _Run) -> Epoch:
     # Each epoch draws its chances from (seed, number) alone, so a checkpoint need not hold a random state.
     seed_torch(run.recipe.seed * 100_003 + number, run.device)
     training_loss = _pass(progress, run)
-    logit = raw_logit(progress.network, run.validation.features, run.device)
-    loss = log_loss(logit, run.validation.label)
+    loss, headline = judgement(progress.network, run.task, run.validation, run.device)
     if not math.isfinite(loss):
         raise TrainingError(f"epoch {number}: validation loss is {loss}; lower the recipe's learning_rate")
-    precision = average_precision(logit, run.validation.label)
-    epoch = Epoch(
-        number=number, training_loss=training_loss, validation_loss=loss, validation_average_precision=precision
-    )
+    epoch = Epoch(number=number, training_loss=training_loss, validation_loss=loss, validation_headline=headline)
     progress.add(epoch)
     return epoch
 
@@ -132,8 +137,8 @@ def _set_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps
         group["lr"] = recipe.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
-def _result(progress: Progress, validation: Samples, recipe: Recipe) -> Trained:
+def _result(progress: Progress, validation: Samples, recipe: Recipe, task: Task) -> Trained:
     """Calibrate the best weights on the pooled validation rows."""
-    logit = raw_logit(rebuilt(recipe, progress.best), validation.features)
-    weights = calibrated(progress.best, fit_platt(logit, validation.label))
-    return Trained(weights=weights, history=tuple(progress.history), best_epoch=progress.best_epoch)
+    network = rebuilt(recipe, task, progress.best)
+    network.head.calibrate(joined(network, validation.features), validation.label)
+    return Trained(weights=weights_of(network), history=tuple(progress.history), best_epoch=progress.best_epoch)

@@ -1,6 +1,7 @@
 """A model as ONNX: one graph exported once, each site's weights put in, equal weights giving equal bytes.
 
-The graph takes `features`, FP32 `[batch, features]` with NaN where unknown, and gives `probability`, FP32 `[batch, 1]`.
+The graph takes `features`, FP32 `[batch, …]` with NaN where unknown, and gives the task's output, FP32
+`[batch, answers]`: see factory/signature.py.
 """
 
 import functools
@@ -17,20 +18,21 @@ import torch
 from numpy.typing import NDArray
 
 from factory.errors import ModelRefused
+from factory.signature import INPUT, Signature
+from factory.tasks import Task
 from factory.training.network import rebuilt
-from factory.training.predict import probability
+from factory.training.predict import answers
 from factory.training.recipe import Recipe
 from factory.training.weights import Weights
 
-INPUT, OUTPUT = "features", "probability"
 Shapes = tuple[tuple[str, tuple[int, ...], torch.dtype], ...]
 _WARM_UP_CALLS, _TIMED_CALLS = 50, 500
 
 
-def export_onnx(models: Mapping[str, Weights], recipe: Recipe, n_features: int) -> dict[str, bytes]:
-    """Return each site's model as ONNX bytes; all must be of one recipe.
+def export_onnx(models: Mapping[str, Weights], recipe: Recipe, task: Task, signature: Signature) -> dict[str, bytes]:
+    """Return each site's model as ONNX bytes; all must be of one recipe and task.
 
-    The graph depends on the recipe and the weights' shapes alone: it is exported once a process, which takes seconds;
+    The graph depends on recipe, task and the weights' shapes alone: it is exported once a process, which takes seconds;
     a model costs milliseconds then. Raises ModelRefused if a model's weights are not all in the graph, with the same
     shapes.
     """
@@ -40,33 +42,40 @@ def export_onnx(models: Mapping[str, Weights], recipe: Recipe, n_features: int) 
     for site, weights in models.items():
         _check_fit(site, weights, first)
     shapes = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in first.items())
-    graph = _graph(recipe, shapes, n_features)
+    graph = _graph(recipe, task, shapes, signature)
     return {site: _filled(graph, site, weights) for site, weights in models.items()}
 
 
-def onnx_probability(content: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probability of each row, float32 `[rows]`, as ONNX Runtime on one thread computes it."""
+def onnx_answer(content: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the answer to each row, float32 `[rows, answers]`, as ONNX Runtime on one thread computes it."""
     rows = np.ascontiguousarray(features, np.float32)
     parts = np.array_split(rows, max(1, len(rows) // 8192))
     session = _session(content)
-    return np.concatenate([session.run([OUTPUT], {INPUT: part})[0][:, 0] for part in parts])
+    return np.concatenate([session.run(None, {INPUT: part})[0] for part in parts])
 
 
-def parity_error(content: bytes, weights: Weights, recipe: Recipe, features: NDArray[np.float32]) -> float:
-    """Return the greatest absolute difference between ONNX Runtime's and torch's probabilities; NaN counts as 1."""
-    difference = np.abs(onnx_probability(content, features) - probability(weights, recipe, features))
+def parity_error(content: bytes, weights: Weights, recipe: Recipe, task: Task, features: NDArray[np.float32]) -> float:
+    """Return the greatest difference between ONNX Runtime's and torch's answers; NaN counts as 1.
+
+    It is absolute up to 1 and relative beyond, so that one limit serves probabilities and amounts alike.
+    """
+    served, trained = onnx_answer(content, features), answers(weights, recipe, task, features)
+    difference = np.abs(served - trained) / np.maximum(1.0, np.abs(trained))
     return float(np.nan_to_num(difference, nan=1.0).max(initial=0.0))
 
 
-def latency_ms(content: bytes, n_features: int) -> float:
-    """Return the 99th percentile of 500 calls with one row, in milliseconds, on one thread and warmed up."""
+def latency_ms(content: bytes, signature: Signature) -> float:
+    """Return the 99th percentile of 500 calls with one row, in milliseconds, on one thread and warmed up.
+
+    It is the thread's own time: another busy process on the machine makes no model slower.
+    """
     session = _session(content)
-    row = np.random.default_rng(0).normal(size=(1, n_features)).astype(np.float32)
+    row = np.random.default_rng(0).normal(size=(1, *signature.input_shape)).astype(np.float32)
     seconds = []
     for _ in range(_WARM_UP_CALLS + _TIMED_CALLS):
-        start = time.perf_counter()
-        session.run([OUTPUT], {INPUT: row})
-        seconds.append(time.perf_counter() - start)
+        start = time.thread_time()
+        session.run(None, {INPUT: row})
+        seconds.append(time.thread_time() - start)
     return float(np.percentile(seconds[_WARM_UP_CALLS:], 99) * 1000)
 
 
@@ -79,11 +88,11 @@ def _session(content: bytes) -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def _graph(recipe: Recipe, shapes: Shapes, n_features: int) -> onnx.ModelProto:
+def _graph(recipe: Recipe, task: Task, shapes: Shapes, signature: Signature) -> onnx.ModelProto:
     """Export an empty network of these shapes; strip what tells of the machine, the source and the exporter's mood."""
-    network = rebuilt(recipe, {name: torch.zeros(shape, dtype=dtype) for name, shape, dtype in shapes})
+    network = rebuilt(recipe, task, {name: torch.zeros(shape, dtype=dtype) for name, shape, dtype in shapes})
     # Two rows: an example of one would be taken for a batch that is always one.
-    example = (torch.zeros(2, n_features),)
+    example = (torch.zeros(2, *signature.input_shape),)
     batches = ({0: torch.export.Dim("batch", min=1)},)
     with _quiet_exporter():
         # Unoptimized: the optimizer folds weights into constants and merges those that happen to be equal, and then
@@ -94,7 +103,7 @@ def _graph(recipe: Recipe, shapes: Shapes, n_features: int) -> onnx.ModelProto:
             dynamo=True,
             dynamic_shapes=batches,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=[signature.output],
             optimize=False,
             verbose=False,
         )

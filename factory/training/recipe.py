@@ -1,27 +1,20 @@
-"""The recipe of the table network: every number that decides what a training run produces."""
+"""The recipes: every number that decides what a training run produces. One for tables, one for sequences."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from factory.errors import LineError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Architecture and schedule of base training and fine-tuning.
+    """Schedule of base training and fine-tuning, the same for every architecture.
 
     The learning rate of base training rises for the first `warmup` share of all steps and then falls along a cosine.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     seed: int = 7
-
-    members: int = 16
-    """Ensemble members that share their weight matrices."""
-    width: int = 96
-    depth: int = 2
-    bins: int = 24
-    """At most so many pieces in a feature's piecewise-linear encoding."""
-    embedding: int = 8
-    """Numbers a feature is embedded in."""
 
     dropout: float = 0.0
     epochs: int = 8
@@ -30,6 +23,8 @@ class Recipe:
     batch_rows: int = 256
     learning_rate: float = 6e-3
     weight_decay: float = 3e-4
+    second_moment: float = 0.999
+    """How slowly AdamW forgets the size of gradients, its beta 2."""
     warmup: float = 0.05
     max_gradient_norm: float = 1.0
 
@@ -51,3 +46,69 @@ class Recipe:
     """Rows that the pooled calibration counts for when a site's own is fitted."""
 
     baseline_iterations: int = 100
+
+    @property
+    def steps(self) -> int | None:
+        """How many moments a model of this recipe sees; None for single rows."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRecipe(Recipe):
+    """TabM with piecewise-linear embeddings: one row in, one answer out (factory/training/table_network.py)."""
+
+    kind: Literal["table"] = "table"
+    members: int = 16
+    """Ensemble members that share their weight matrices."""
+    width: int = 96
+    depth: int = 2
+    bins: int = 24
+    """At most so many pieces in a feature's piecewise-linear encoding."""
+    embedding: int = 8
+    """Numbers a feature is embedded in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceRecipe(Recipe):
+    """A temporal convolution over the last moments of one thing's life (factory/training/sequence_network.py)."""
+
+    kind: Literal["sequence"] = "sequence"
+    window: int = 60
+    """Moments a decision looks back on, its own among them; those before the entity began are unknown."""
+    condition_columns: tuple[str, ...] = ()
+    """The settings a machine runs at: what is ordinary is learnt for each operating condition found in them."""
+    max_conditions: int = 8
+
+    patch: int = 5
+    """Neighbouring moments that enter the network as one step: noise averages out, and the rest costs a fifth."""
+    channels: int = 48
+    blocks: int = 3
+    """Residual blocks; their convolutions look 2, 4, 8, … steps back."""
+    members: int = 8
+    """Ensemble members that share the convolutions and differ in their heads."""
+    head_width: int = 32
+
+    shift: float = 0.25
+    """In training each column of a window is moved as a whole by chance, by so many standard deviations: what counts is
+    the course of a reading, not its height, which differs from one machine to the next."""
+
+    dropout: float = 0.1
+    epochs: int = 5
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    second_moment: float = 0.99
+    warmup: float = 0.1
+    fine_tune_steps: int = 20
+    fine_tune_learning_rate: float = 1e-4
+    fine_tune_min_gain: float = 0.02
+    """The loss of a few validation lives jumps by more than this from epoch to epoch."""
+
+    def __post_init__(self) -> None:
+        """Raise LineError on a window that holds nothing."""
+        if self.window < 1 or self.patch < 1:
+            raise LineError(f"recipe: window {self.window} and patch {self.patch} must be 1 or more")
+
+    @property
+    def steps(self) -> int | None:
+        """The window."""
+        return self.window

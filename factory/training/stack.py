@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
-from torch.nn.functional import binary_cross_entropy_with_logits
 
+from factory.tasks import Task
 from factory.training.network import rebuilt
 from factory.training.recipe import Recipe
 from factory.training.reproducible import on_cuda
@@ -20,10 +20,11 @@ from factory.training.weights import Weights
 class Stack:
     """The sites' weights, `[sites, …]`, their optimizer, and each site's rows and endless shuffled order of them."""
 
-    def __init__(self, base: Weights, sites: Mapping[str, Samples], recipe: Recipe, device: str) -> None:
+    def __init__(self, base: Weights, sites: Mapping[str, Samples], recipe: Recipe, task: Task, device: str) -> None:
         self.recipe, self.device = recipe, device
         # Dropout stays off: its chances would be shared out over the sites by their place in the stack.
-        self.members = rebuilt(recipe, base).members.to(device).eval()
+        network = rebuilt(recipe, task, base).to(device).eval()
+        self.members, self.head = network.members, network.head
         self.buffers = dict(self.members.named_buffers())
         self.base = {name: tensor.detach() for name, tensor in self.members.named_parameters()}
         self.stacked = {
@@ -55,7 +56,7 @@ class Stack:
         return total / self.recipe.fine_tune_steps
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        """Return the next rows of every site: features `[sites, rows, features]`, labels `[sites, rows]`."""
+        """Return the next rows of every site: features `[sites, rows, …]`, labels `[sites, rows]`."""
         drawn = [torch.from_numpy(order.next(self.recipe.fine_tune_batch_rows)) for order in self.orders]
         features = torch.stack([rows[0][index] for rows, index in zip(self.rows, drawn, strict=True)])
         label = torch.stack([rows[1][index] for rows, index in zip(self.rows, drawn, strict=True)])
@@ -64,13 +65,12 @@ class Stack:
     def _losses(self, features: Tensor, label: Tensor) -> Tensor:
         """Return each site's mean member loss, `[sites]`."""
 
-        def logits(parameters: dict[str, Tensor], rows: Tensor) -> Tensor:
+        def outputs(parameters: dict[str, Tensor], rows: Tensor) -> Tensor:
             return functional_call(self.members, (parameters, self.buffers), (rows,))  # type: ignore[no-any-return]
 
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=on_cuda(self.device)):
-            members = torch.vmap(logits)(self.stacked, features)
-        target = label.unsqueeze(-1).expand_as(members)
-        return binary_cross_entropy_with_logits(members.float(), target, reduction="none").mean((1, 2))
+            members = torch.vmap(outputs)(self.stacked, features)
+        return self.head.loss(members, label).mean(1)
 
     def _clip(self) -> None:
         """Scale each site's gradient down to the recipe's greatest norm, by that site's norm alone."""

@@ -40,7 +40,8 @@ def drawn():
             f"    kinds   {', '.join(sorted(node.kinds))}",
             f"    group   {node.group_name}, owned by {', '.join(node.owners)}",
         ]
-    lines += [f"check {check.asset_key.to_user_string()}: {check.name}" for check in sorted(graph().asset_check_keys)]
+    checks = sorted(check for check in graph().asset_check_keys if check.asset_key.path[0] == LINE)
+    lines += [f"check {check.asset_key.to_user_string()}: {check.name}" for check in checks]
     lines += [f"job {job.name}: {', '.join(assets_of(job)) or 'checks only'}" for job in jobs()]
     return [f"{line}\n" for line in lines]
 

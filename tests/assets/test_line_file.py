@@ -76,7 +76,7 @@ MISTAKES = {
         "decision_table",
         "parts, shifts",
     ),
-    "no YAML": ("  gates:", "  gates: {", "min_positives", "no YAML"),
+    "no YAML": ("  gates:", "  gates: {", "min_contract_share", "no YAML"),
 }
 
 

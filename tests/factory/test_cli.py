@@ -18,7 +18,7 @@ from factory.verdict import Verdict, digest_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTORY = Path(sys.executable).with_name("factory")
-COMMANDS = ("run", "demo", "status", "serve", "ui", "registry", "doctor")
+COMMANDS = ("run", "demo", "status", "serve", "ui", "registry", "fetch", "doctor")
 BAD_SITES = ["", "..", "a/b", "a b", "a,b", "-x"]
 
 
@@ -59,7 +59,11 @@ def home(tmp_path_factory):
 def verdict(site, *reasons):
     """A verdict with the figures that `status` is asked for."""
     wanted = ("average_precision", "base_average_precision", "baseline_average_precision", "value_eur")
-    figures = dict.fromkeys(wanted, 0.5) | {"champion_average_precision": None, "fine_tuned": True}
+    figures = dict.fromkeys(wanted, 0.5) | {
+        "champion_average_precision": None,
+        "fine_tuned": True,
+        "headline": "average_precision",
+    }
     digest = digest_of(f"model of {site}".encode())
     return Verdict(line="presses", site=site, digest=digest, passed=not reasons, reasons=reasons, figures=figures)
 
@@ -87,6 +91,8 @@ def test_status_tells_a_person_what_serves_and_why_not(home):
     code, out, _ = typed("status", "--home", str(home))
     assert code == 0
     by_site = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert "AP" in out
+    assert by_site["big"].split()[5:8] == ["0.500"] * 3
     assert "passed" in by_site["big"]
     assert "v3" in by_site["big"]
     assert "refused" in by_site["small"] + out
@@ -168,6 +174,22 @@ def test_a_run_over_a_site_with_a_bad_name_is_refused_before_anything_is_read(tm
     assert code == 2
     assert out.strip().startswith("NameRefused: site name '../x' is refused")
     assert not (tmp_path / "lake").exists()
+
+
+def test_a_stage_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+    code, _, errors = typed("run", "departure_delay", "--from", "cleaning", "--home", str(tmp_path / "home"))
+    assert code == 2
+    assert errors == (
+        "LineError: there is no stage 'cleaning'; a line's stages are "
+        "raw, clean, features, base_model, site_model, verdict, release\n"
+    )
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_line_whose_data_is_a_package_has_nothing_to_fetch_and_says_so(tmp_path):
+    code, out, _ = typed("fetch", "departure_delay", "--home", str(tmp_path))
+    assert code == 2
+    assert "has nothing to fetch; all it needs is there" in out
 
 
 def test_doctor_says_what_the_machine_has(tmp_path):

@@ -1,5 +1,6 @@
 """The registry against a real MLflow on SQLite: registering is not promoting, and nothing is promoted unproven."""
 
+import dataclasses
 import json
 import os
 import sqlite3
@@ -15,12 +16,15 @@ from onnx import TensorProto, helper
 from safetensors.numpy import load, save
 
 from factory.candidate import Candidate
-from factory.errors import ModelRefused, ReleaseRefused
+from factory.errors import HistoryError, ModelRefused, ReleaseRefused
+from factory.history import Event, History
 from factory.names import LINE_SITE
+from factory.signature import Signature
+from factory.signing import signing_key
 from factory.verdict import Verdict, digest_of
 from resources.registry import Registry
 
-FEATURES = ("hops", "malt", "hour")
+SIGNATURE = Signature(task="binary", features=("hops", "malt", "hour"), output="probability", answers=("probability",))
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +73,7 @@ def candidate(site, weight=1.0, **changes):
         "onnx": file,
         "safetensors": save({"weight": np.full(3, weight, np.float32)}),
         "digest": digest_of(file),
-        "features": FEATURES,
+        "signature": SIGNATURE,
         "example": np.array([[1.0, np.nan, 3.0], [4.0, 5.0, 6.0]], np.float32),
         "params": {"width": 128, "seed": 7},
         "metrics": {"validation_average_precision": 0.6},
@@ -134,7 +138,8 @@ def test_mlflow_can_load_and_run_what_was_registered(registry, client, site):
     assert model.metadata.signature.inputs.input_names() == ["features"]
     assert model.metadata.signature.outputs.input_names() == ["probability"]
     np.testing.assert_array_equal(model.input_example["features"], candidate(site).example)
-    assert model.metadata.metadata == {"features": list(FEATURES), "digest": kept_digest(client, kept)}
+    signature = json.loads(json.dumps(dataclasses.asdict(SIGNATURE)))
+    assert model.metadata.metadata == {**signature, "digest": kept_digest(client, kept)}
 
 
 def kept_digest(client, kept):
@@ -230,7 +235,7 @@ def test_a_candidate_that_claims_another_digest_cannot_be_made(site):
 
 
 def test_an_example_of_other_features_is_refused(site):
-    with pytest.raises(ModelRefused, match=r"example has shape \(1, 2\), the model 3 features"):
+    with pytest.raises(ModelRefused, match=r"example has shape \(1, 2\), the model takes \(3,\)"):
         candidate(site, example=np.zeros((1, 2), np.float32))
 
 
@@ -442,3 +447,72 @@ def test_importing_the_resource_does_not_import_mlflow():
 def test_a_tracking_server_is_linked_at_its_own_address():
     remote = Registry(tracking_uri="https://mlflow.example/", artifact_root="s3://bucket/models")
     assert remote._url("3", "abc") == "https://mlflow.example/#/experiments/3/runs/abc?workflowType=machine_learning"
+
+
+# --- the site's history
+
+
+def history(home):
+    return History(home / "history")
+
+
+def told(home, site):
+    return [(r.kind, r.actor, r.version) for r in history(home).read(f"brewing.{site}").records()]
+
+
+def test_promotions_and_refusals_are_on_record_each_once(registry, home, site):
+    made, better = candidate(site), candidate(site, 2.0)
+    kept = promoted(registry, made)
+    registry.promote(kept.model, kept.version, verdict(made), by="otto")  # is champion already
+    challenger = registry.register(better)
+    for _ in range(2):  # as when a run that died is run again
+        registry.record_verdict(challenger.model, challenger.version, verdict(better, passed=False))
+    with pytest.raises(ReleaseRefused):
+        registry.promote(challenger.model, challenger.version, verdict(better, passed=False), by="otto")
+    assert told(home, site) == [("promotion", "lena", 1), ("refusal", "gates", 2), ("refusal", "otto", 2)]
+    refusals = history(home).read(kept.model).records()[1:]
+    assert all("scored on 32 rows, needs 500" in refusal.reason for refusal in refusals)
+    assert {refusal.digest for refusal in refusals} == {better.digest}
+
+
+def test_where_an_approval_is_wanted_no_file_is_promoted_without_its_own(registry, home, site):
+    made, other = candidate(site), candidate(site, 2.0)
+    kept, key = registry.register(made), signing_key(home / "keys")
+    with pytest.raises(ReleaseRefused, match=f"factory approve {site}"):
+        registry.promote(kept.model, kept.version, verdict(made), by="line", approval_required=True)
+    history(home).append(kept.model, Event(kind="approval", actor="lena", reason="ok", digest=other.digest), key)
+    with pytest.raises(ReleaseRefused, match="wants a person's approval"):
+        registry.promote(kept.model, kept.version, verdict(made), by="line", approval_required=True)
+    assert registry.champion(kept.model) is None
+    history(home).append(kept.model, Event(kind="approval", actor="lena", reason="ok", digest=made.digest), key)
+    registry.promote(kept.model, kept.version, verdict(made), by="line", approval_required=True)
+    assert registry.champion(kept.model).digest == made.digest
+    tags = registry._client().get_model_version(kept.model, str(kept.version)).tags
+    assert tags["approved_by"] == "lena"
+
+
+def test_an_approval_does_not_replace_a_passing_verdict(registry, home, site):
+    made = candidate(site)
+    kept = registry.register(made)
+    approval = Event(kind="approval", actor="lena", reason="I like it", digest=made.digest)
+    history(home).append(kept.model, approval, signing_key(home / "keys"))
+    with pytest.raises(ReleaseRefused, match="did not pass its gates"):
+        registry.promote(kept.model, kept.version, verdict(made, passed=False), by="lena", approval_required=True)
+
+
+def test_while_a_rollback_holds_only_the_file_it_went_back_to_may_be_champion(registry, home, site):
+    good, bad = candidate(site), candidate(site, 2.0)
+    first = promoted(registry, good)
+    second = promoted(registry, bad)
+    back = Event(kind="rollback", actor="lena", reason="late", release=1, digest=good.digest, withdrawn=bad.digest)
+    history(home).append(first.model, back, signing_key(home / "keys"))
+    with pytest.raises(ReleaseRefused, match="holds it on release 1"):
+        registry.promote(second.model, second.version, verdict(bad), by="line")
+    registry.promote(first.model, first.version, verdict(good), by="line")  # the alias is put right
+    assert registry.champion(first.model).digest == good.digest
+
+
+def test_a_registry_whose_files_are_far_away_must_be_told_where_the_histories_are():
+    remote = Registry(tracking_uri="https://mlflow.example/", artifact_root="s3://bucket/models")
+    with pytest.raises(HistoryError, match="say in its resource where `history` is"):
+        remote._record()

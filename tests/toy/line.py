@@ -25,6 +25,7 @@ from resources.data_docs import DataDocs
 from resources.lake import LakeStore
 from resources.model_store import ModelStore
 from resources.registry import Registry
+from resources.reports import Reports
 from resources.workbench import Workbench
 
 NAME = "press_faults"
@@ -86,6 +87,7 @@ class ToyFactory:
             "registry": self.registry,
             "store": self.store,
             "docs": DataDocs(root=str(self.home / "docs")),
+            "reports": Reports(root=str(self.home / "reports")),
             "workbench": Workbench(root=str(self.home / "work")),
             **self.swapped,
         }
@@ -95,10 +97,10 @@ class ToyFactory:
             line_definitions(made.line(file), file, section, places), dg.Definitions(resources=bound)
         )
 
-    def run(self, sites: Sequence[str] = (), until: str = "", **source: Any) -> int:
+    def run(self, sites: Sequence[str] = (), until: str = "", redo_from: str = "", **source: Any) -> int:
         """Run the whole line and return its exit code."""
         with opened_instance(self.home / "dagster") as instance:
-            return Launch(NAME, self.definitions(source or None), instance).run(sites, until)
+            return Launch(NAME, self.definitions(source or None), instance).run(sites, until, redo_from)
 
     def status(self) -> dict[str, Any]:
         """Return what each site has and serves."""

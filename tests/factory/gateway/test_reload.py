@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from factory.errors import ModelRefused
+from factory.errors import ModelRefused, ReleaseRefused
 from factory.gateway.server import Server, Settings
+from factory.history import Event
 from factory.signing import signing_key
 from tests.factory.gateway.builders import Shop, eventually, expected, gateway, onnx_model, question, verdict
 
@@ -120,8 +121,13 @@ def test_a_model_tampered_with_before_the_start_is_not_served_and_the_others_are
 
 
 def test_a_release_signed_by_a_stranger_is_refused_and_the_old_one_stays(shop, tmp_path):
+    key = signing_key(tmp_path / "stranger")
     with gateway(shop) as client:
-        shop.release(NEW, version=2, key=signing_key(tmp_path / "stranger"))
+        with pytest.raises(ReleaseRefused, match="its history was changed"):  # for the stranger's key it was
+            shop.release(NEW, version=2, key=key)
+        allowance = Event(kind="allowance", actor="a stranger", reason="let me in")
+        shop.repository.site_history.append("toy.UA", allowance, key)
+        shop.release(NEW, version=2, key=key)
         eventually(lambda: refused(client))
         assert version(client) == 1
 

@@ -2,10 +2,15 @@
 
 import numpy as np
 
-from factory.training.recipe import Recipe
+from factory.tasks import Binary
+from factory.tasks.binary import figures
+from factory.tasks.binary.head import BinaryHead
+from factory.training import predict
+from factory.training.recipe import TableRecipe
 from factory.training.samples import Samples
 
-SMALL = Recipe(
+TASK = Binary()
+SMALL = TableRecipe(
     members=2,
     width=16,
     depth=2,
@@ -47,3 +52,16 @@ def pooled(*parts):
 
 def with_label(samples, label):
     return Samples(features=samples.features, label=np.asarray(label, np.float32), site=samples.site)
+
+
+def probability(weights, recipe, features):
+    """Return the probability of each row, `[rows]`."""
+    return predict.answers(weights, recipe, TASK, features)[:, 0]
+
+
+def average_precision(probability, label):
+    return figures.average_precision(label, probability)
+
+
+def log_loss(logit, label):
+    return BinaryHead().joined_loss(np.asarray(logit)[:, None], label)

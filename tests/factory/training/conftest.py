@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from factory.training.loop import train_base
-from tests.factory.training.builders import SMALL, pooled, rows
+from tests.factory.training.builders import SMALL, TASK, pooled, rows
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,4 +25,4 @@ def validation():
 
 @pytest.fixture(scope="session")
 def base(train, validation):
-    return train_base(train, validation, SMALL, device="cpu", checkpoint=None, report=lambda _: None)
+    return train_base(train, validation, SMALL, task=TASK, device="cpu", checkpoint=None, report=lambda _: None)

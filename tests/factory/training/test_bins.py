@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from factory.training.bins import fit_bins, piece_edges
-from factory.training.network import Embedding
+from factory.training.table_network import Embedding
 
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
 COLUMNS = hnp.arrays(np.float32, st.integers(0, 60), elements=FLOATS)

@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from factory.training.fine_tune import fine_tune
-from factory.training.predict import average_precision, probability
 from factory.training.samples import Samples
 from factory.training.stack import Stack
-from tests.factory.training.builders import SMALL, pooled, rows, with_label
+from tests.factory.training.builders import SMALL, TASK, average_precision, pooled, probability, rows, with_label
 
 
 def site(name, *, train=600, seed=10, **kind):
@@ -18,7 +17,7 @@ def site(name, *, train=600, seed=10, **kind):
 def tune(base, *sites, recipe=SMALL, device="cpu"):
     train, validation = (pooled(*parts) for parts in zip(*sites, strict=True))
     names = sorted(set(train.site) | set(validation.site))
-    return fine_tune(base.weights, train, validation, recipe, sites=names, device=device)
+    return fine_tune(base.weights, train, validation, recipe, task=TASK, sites=names, device=device)
 
 
 def gap(one, other):
@@ -53,7 +52,7 @@ def test_a_site_does_not_depend_on_which_others_are_trained_with_it(base):
     recipe = dataclasses.replace(SMALL, max_gradient_norm=0.05)
     together, alone = tune(base, a, b, c, recipe=recipe), tune(base, b, recipe=recipe)
     assert together["B"].fine_tuned
-    assert gap(together["B"], alone["B"]) <= 1e-5
+    assert gap(together["B"], alone["B"]) <= 5e-5  # a batched product of another size rounds otherwise
     assert together["B"].why == alone["B"].why
 
 
@@ -104,14 +103,14 @@ def test_one_sick_site_harms_no_other(base, spoil):
 def test_weights_that_are_no_numbers_any_more_stay_in_their_own_slice(base):
     recipe = dataclasses.replace(SMALL, fine_tune_epochs=2)
     healthy, sick = site("A", **REVERSED), site("S")
-    stack = Stack(base.weights, {"S": sick[0], "A": healthy[0]}, recipe, "cpu")
+    stack = Stack(base.weights, {"S": sick[0], "A": healthy[0]}, recipe, TASK, "cpu")
     with torch.no_grad():
         for tensor in stack.stacked.values():
             tensor[0] = float("nan")
     losses = stack.one_epoch()
     assert torch.isnan(losses[0])
     assert torch.isfinite(losses[1])
-    alone = Stack(base.weights, {"A": healthy[0]}, recipe, "cpu")
+    alone = Stack(base.weights, {"A": healthy[0]}, recipe, TASK, "cpu")
     alone.one_epoch()
     for name, tensor in stack.weights(1).items():
         torch.testing.assert_close(tensor, alone.weights(0)[name], atol=1e-5, rtol=0)

@@ -8,9 +8,18 @@ import torch
 from factory.errors import TrainingError
 from factory.training.loop import train_base
 from factory.training.network import rebuilt
-from factory.training.predict import average_precision, log_loss, probability, raw_logit
+from factory.training.predict import joined
 from factory.training.weights import to_bytes
-from tests.factory.training.builders import SMALL, pooled, rows, with_label
+from tests.factory.training.builders import (
+    SMALL,
+    TASK,
+    average_precision,
+    log_loss,
+    pooled,
+    probability,
+    rows,
+    with_label,
+)
 
 
 def digest(trained):
@@ -18,7 +27,7 @@ def digest(trained):
 
 
 def run(train, validation, recipe=SMALL, *, checkpoint=None, report=lambda _: None):
-    return train_base(train, validation, recipe, device="cpu", checkpoint=checkpoint, report=report)
+    return train_base(train, validation, recipe, task=TASK, device="cpu", checkpoint=checkpoint, report=report)
 
 
 class Killed(Exception):  # noqa: N818 - a death, not an error of ours
@@ -89,7 +98,7 @@ def test_training_stops_when_the_validation_loss_no_longer_falls_and_keeps_the_b
 
 
 def test_calibration_on_the_validation_window_does_not_raise_its_loss(base, validation):
-    raw = raw_logit(rebuilt(SMALL, base.weights), validation.features)
+    raw = joined(rebuilt(SMALL, TASK, base.weights), validation.features)[:, 0]
     likely = probability(base.weights, SMALL, validation.features).astype(float)
     assert log_loss(np.log(likely / (1 - likely)), validation.label) <= log_loss(raw, validation.label) + 1e-6
 
@@ -131,7 +140,8 @@ def test_importing_the_recipe_imports_no_torch():
 @pytest.mark.gpu
 def test_on_a_gpu_training_is_reproducible_and_as_good_as_on_the_cpu(base, train, validation):
     runs = [
-        train_base(train, validation, SMALL, device="cuda", checkpoint=None, report=lambda _: None) for _ in range(2)
+        train_base(train, validation, SMALL, task=TASK, device="cuda", checkpoint=None, report=lambda _: None)
+        for _ in range(2)
     ]
     assert digest(runs[0]) == digest(runs[1])
     test = rows(count=2000, seed=99)

@@ -52,8 +52,9 @@ class Presses:
     """Gives parts and shifts, whole or in one of the ways that sources fail.
 
     `broken` plants die after their first batch; `deadly` ones kill the whole process there; `spoiled` ones have a row
-    of wrong force; `strange` ones a column nobody declared; `flawless` ones no faulty part. `meet` is a folder in which
-    two processes wait for each other, before either gives a part.
+    of wrong force; `strange` ones a column nobody declared; `flawless` ones no faulty part; `late` ones have not sent
+    ten parts of the first days yet. `meet` is a folder in which two processes wait for each other, before either gives
+    a part.
     """
 
     def __init__(self, meet: str = "", **plants: Sequence[str]) -> None:
@@ -88,6 +89,8 @@ class Presses:
             rows = rows.with_columns(force_kn=pl.when(pl.col("part") % 100 == 7).then(-1.0).otherwise("force_kn"))
         if self._is("strange", site):
             rows = rows.with_columns(smell=pl.lit("burnt"))
+        if self._is("late", site):
+            rows = rows.filter(~pl.col("part").is_in(rows["part"][20:30].to_list()))
         if self._is("flawless", site):
             rows = rows.with_columns(faulty=pl.lit(False))
         return rows

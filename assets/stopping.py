@@ -1,0 +1,132 @@
+"""Ctrl-C and SIGTERM: a run that is asked to stop is recorded as canceled, and so is one whose process died.
+
+Everything the stages write is whole or absent, so nothing is undone here: the same command goes on from there.
+"""
+
+import fcntl
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import dagster as dg
+
+LAUNCH = "factory/launch"
+"""The tag that names the launch a run belongs to; while its process lives, it holds a lock of that name."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+UNDER_WAY = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+class StopRequests:
+    """Knows of every SIGINT and SIGTERM since it was entered, whoever handled them.
+
+    The orchestrator puts handlers of its own in place while a run is on, and forgets a signal that comes between two
+    steps. Python writes each signal's number to a file of ours before any handler runs.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    def __enter__(self) -> "StopRequests":
+        """Begin to listen; both signals raise KeyboardInterrupt, also where the parent had them ignored."""
+        self._ours, self._theirs = socket.socketpair()
+        for end in (self._ours, self._theirs):
+            end.setblocking(False)
+        self._before = signal.set_wakeup_fd(self._theirs.fileno(), warn_on_full_buffer=False)
+        for number in SIGNALS:
+            signal.signal(number, signal.default_int_handler)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening."""
+        self.asked()
+        signal.set_wakeup_fd(self._before)
+        self._ours.close()
+        self._theirs.close()
+
+    def asked(self) -> bool:
+        """Whether the process was asked to stop."""
+        with suppress(BlockingIOError):
+            told = [number for number in self._ours.recv(1024) if number in SIGNALS]
+            self.signal = self.signal or (told[0] if told else 0)
+        return self.signal != 0
+
+    def obey(self) -> None:
+        """Raise KeyboardInterrupt if the process was asked to stop, though the handler of that moment did not."""
+        if self.asked():
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait for the end of the block: it makes what must not be left half made.
+
+    Blocking them would hold for one thread alone, and any thread may be given them. Elsewhere than in the main thread,
+    where Python runs no handlers, there is nothing to do.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    before = {number: signal.signal(number, lambda got, _: waiting.append(got)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for first in waiting[:1]:
+            signal.raise_signal(first)
+
+
+@contextmanager
+def living(instance: dg.DagsterInstance) -> Iterator[str]:
+    """Give the block's launch a name and hold the lock that says its process lives."""
+    name = uuid.uuid4().hex
+    place = _lock_of(instance, name)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield name
+        finally:
+            place.unlink(missing_ok=True)
+
+
+def bury_dead_runs(instance: dg.DagsterInstance, line: str) -> list[str]:
+    """Record as canceled every run of the line that is under way in no living process; return their ids."""
+    found = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY, tags={"line": line}))
+    dead = [run for run in found if LAUNCH in run.tags and not _lives(_lock_of(instance, run.tags[LAUNCH]))]
+    for run in dead:
+        instance.report_run_canceled(run, "The process of this run died; the same command goes on from here.")
+        _lock_of(instance, run.tags[LAUNCH]).unlink(missing_ok=True)
+    return [run.run_id for run in dead]
+
+
+def record_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Record a run that was interrupted as canceled, wherever the interruption caught it."""
+    run = instance.get_run_by_id(run_id)
+    if run and run.status not in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED):
+        instance.report_run_canceled(run, "Stopped by a person or the system; the same command goes on from here.")
+
+
+def _lock_of(instance: dg.DagsterInstance, launch: str) -> Path:
+    return Path(instance.root_directory) / "launches" / f"{launch}.lock"
+
+
+def _lives(lock: Path) -> bool:
+    try:
+        with lock.open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -1,0 +1,67 @@
+"""Whether time goes forward in a table, and where it has gaps; batch by batch."""
+
+import itertools
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+import polars as pl
+
+_ENTITIES = 100_000
+_DAYS = 40_000
+
+
+@dataclass(kw_only=True)
+class TimeOrder:
+    """What was seen of a table's time column, and of each entity's."""
+
+    time: str
+    entity: str = ""
+    backwards: int = 0
+    """Rows that are older than the row before them."""
+    entity_backwards: int = 0
+    """Rows that are older than the row before them of the same entity."""
+    days: dict[date, int] = field(default_factory=dict)
+    _last: datetime | None = None
+    _last_of: dict[object, datetime] = field(default_factory=dict)
+
+    def see(self, batch: pl.DataFrame) -> None:
+        """Take a batch, in the table's order."""
+        moments = batch[self.time].drop_nulls()
+        if not len(moments):
+            return
+        self.backwards += int((moments.diff().dt.total_microseconds() < 0).sum())
+        if self._last is not None and moments[0] < self._last:
+            self.backwards += 1
+        self._last = moments[-1]
+        if len(self.days) < _DAYS:
+            for day, rows in moments.dt.date().value_counts().iter_rows():
+                self.days[day] = self.days.get(day, 0) + rows
+        if self.entity:
+            self._see_entities(batch)
+
+    def _see_entities(self, batch: pl.DataFrame) -> None:
+        rows = batch.select(self.entity, self.time).drop_nulls()
+        older = (pl.col(self.time) < pl.col(self.time).shift(1).over(self.entity)).sum()
+        self.entity_backwards += int(rows.select(older).item() or 0)
+        ends = rows.group_by(self.entity).agg(pl.first(self.time).alias("first"), pl.last(self.time).alias("last"))
+        for entity, first, last in ends.iter_rows():
+            before = self._last_of.get(entity)
+            self.entity_backwards += before is not None and first < before
+            if len(self._last_of) < _ENTITIES or before is not None:
+                self._last_of[entity] = last
+
+    def gap(self) -> tuple[date, timedelta] | None:
+        """Return the last day before the longest time without a row, and its length; None where no day is without."""
+        days = sorted(self.days)
+        gaps = [(after - before, before) for before, after in itertools.pairwise(days)]
+        length, start = max(gaps, default=(timedelta(days=1), date.min))
+        return (start, length) if length > timedelta(days=1) else None
+
+    def day_at(self, share: float) -> date:
+        """Return the first day by whose end at least this share of the rows has come."""
+        total, so_far = sum(self.days.values()), 0
+        for day in sorted(self.days):
+            so_far += self.days[day]
+            if so_far >= share * total:
+                return day
+        return max(self.days)

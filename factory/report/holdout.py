@@ -1,0 +1,53 @@
+"""The rows that were judged and every model's answers to them: what the pictures of a task are drawn from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from factory.resampling import ROUNDS, SEED, Interval, bootstrap_sum
+from factory.tasks.task import Floats, Task, Value
+
+if TYPE_CHECKING:
+    from factory.evidence import Scored
+
+ROLES = {"candidate": "site model", "champion": "champion before", "base": "base model", "baseline": "baseline"}
+"""The models in the order they are told, as people call them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Holdout:
+    """One site's judged rows; all arrays hold the same rows in the same order, labels are known."""
+
+    task: Task
+    label: Floats
+    models: Mapping[str, "Scored"]
+    """By role; a vacant role is absent."""
+    value: Value
+    idle: float
+    """What would be decided without a model; see Task.without_model."""
+
+    @property
+    def candidate(self) -> "Scored":
+        """The model that was judged."""
+        return self.models["candidate"]
+
+    @property
+    def enough(self) -> bool:
+        """Whether the labels can say anything at all; a picture of one class or of three rows says nothing."""
+        return len(self.label) >= 10 and self.task.flaw(self.label) is None
+
+    def headline(self, role: str) -> Interval:
+        """Return where a model's headline figure lies, from the resamples that the verdict is from."""
+        return Interval.of(self.task.bootstrap(self.label, self.models[role].answer, rounds=ROUNDS, seed=SEED))
+
+    def money(self, role: str) -> Interval:
+        """Return where the worth of a model's decisions lies, in EUR, each model by its own threshold."""
+        return Interval.of(bootstrap_sum(self.row_values(role, self.models[role].threshold)))
+
+    def worth(self, role: str, threshold: float) -> float:
+        """Return what a model's decisions would have been worth at another threshold, in EUR."""
+        return float(self.row_values(role, threshold).sum())
+
+    def row_values(self, role: str, threshold: float) -> Floats:
+        """Return what each decision is worth, in EUR."""
+        return self.task.row_values_eur(self.label, self.models[role].answer, threshold, self.value, self.idle)

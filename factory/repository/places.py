@@ -1,0 +1,28 @@
+"""Names in the model repository: which folder is a release's, which name can be a model's."""
+
+from factory.errors import ModelRefused, NameRefused
+from factory.names import line_and_site
+
+RELEASES = ".releases"
+
+
+def target(model: str, sequence: int) -> str:
+    """Return where a release lies, as the model's link says it."""
+    return f"{RELEASES}/{model}/{sequence}"
+
+
+def is_model(name: str) -> bool:
+    """Whether the name can be a model's."""
+    try:
+        return bool(checked(name))
+    except ModelRefused:
+        return False
+
+
+def checked(model: str) -> str:
+    """Return the name unchanged, or raise ModelRefused: `<line>.<site>`, each a checked name."""
+    try:
+        line_and_site(model)
+    except NameRefused as error:
+        raise ModelRefused(f"model name {model[:80]!r} is not <line>.<site>: {error}") from error
+    return model

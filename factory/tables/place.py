@@ -1,0 +1,92 @@
+"""Where a table is, written in one line of text.
+
+    data/orders.csv, data/orders.csv.gz        a CSV file
+    data/orders.parquet, data/orders/*.parquet Parquet: a file, a pattern, or a folder of them
+    data/orders                                a folder: Delta if it has a `_delta_log`, Parquet otherwise
+    sqlite:///data/shop.db::orders             a SQL table: an SQLAlchemy URL, `::`, the table (`schema.table` too)
+    env:SHOP_URL::orders                       the same, the URL in the environment variable SHOP_URL
+
+A relative path is relative to the project: the folder with `definitions.py`. A URL with a password is refused here: it
+would end up in a line's file; an environment variable keeps it out.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from factory.errors import SourceError
+
+Kind = Literal["csv", "parquet", "delta", "sql"]
+ENVIRONMENT = "env:"
+_SECRETS = frozenset({"password", "passwd", "pwd", "token", "access_token", "secret", "sslpassword"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A table's kind, its path or URL, and for SQL the table in the database."""
+
+    kind: Kind
+    at: str
+    table: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a person calls the table: its file's or its own name."""
+        if self.kind == "sql":
+            return self.table
+        last = Path(self.at.rstrip("/")).name
+        return last.split(".")[0].replace("*", "") or Path(self.at).parent.name
+
+
+def place_of(text: str, root: Path) -> Place:
+    """Return the place that a text names; raises SourceError if it names none or would show a password."""
+    at, separator, table = text.rpartition("::")
+    if separator:
+        return _database(at, table, root)
+    if "://" in text:
+        return Place(kind="parquet" if ".parquet" in text else "delta", at=text)
+    path = (root / text).absolute()
+    if path.is_dir():
+        kind: Kind = "delta" if (path / "_delta_log").is_dir() else "parquet"
+        return Place(kind=kind, at=str(path if kind == "delta" else path / "**/*.parquet"))
+    return Place(kind=_kind_by_name(path, text), at=str(path))
+
+
+def _kind_by_name(path: Path, text: str) -> Kind:
+    known: dict[str, Kind] = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
+    name = path.name.removesuffix(".gz").lower()
+    kind = known.get(Path(name).suffix)
+    if kind is None:
+        what = "is no CSV, Parquet or Delta table" if path.exists() else "does not exist"
+        raise SourceError(
+            f"{text!r} {what}; a table is a .csv, .csv.gz or .parquet file, a folder of Parquet or Delta, "
+            "or a SQL table written as URL::table"
+        )
+    if "*" not in text and not path.is_file():
+        raise SourceError(f"there is no file {path}; check the path, which is relative to the project's folder")
+    return kind
+
+
+def _database(at: str, table: str, root: Path) -> Place:
+    if not table or not at:
+        raise SourceError(f"a SQL table is written as URL::table, such as sqlite:///shop.db::orders, not {at}::{table}")
+    if at.startswith(ENVIRONMENT):
+        return Place(kind="sql", at=at, table=table)
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(at)
+    except ArgumentError as error:
+        raise SourceError(f"the database of table {table!r} is no SQLAlchemy URL; write it as dialect://…") from error
+    if url.password or _SECRETS & {name.lower() for name in url.query}:
+        raise SourceError(
+            f"the URL of table {table!r} has a password in it, which must not be written into a line's file: put the "
+            f"whole URL into an environment variable, such as TABLE_URL, and say env:TABLE_URL::{table}"
+        )
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        file = (root / url.database).absolute()
+        if not file.is_file():
+            raise SourceError(f"there is no database {file}; check the path, which is relative to the project's folder")
+        url = url.set(database=str(file))
+    return Place(kind="sql", at=url.render_as_string(hide_password=False), table=table)

@@ -1,0 +1,142 @@
+"""What a report shows of a binary line: are probabilities kept, whom the alarms catch, what each threshold is worth."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from factory.report.curves import ACROSS, tenths, with_hindsight, worth_curve
+from factory.report.holdout import ROLES, Holdout
+from factory.report.numbers import figure, percent
+from factory.report.pictures import Gallery, Mark, Plane, Series
+from factory.tasks.task import Floats
+
+SHOWN = ("candidate", "baseline")
+
+
+def gallery(holdout: Holdout) -> Gallery:
+    """Return reliability, precision against recall, and value against threshold."""
+    precision, recall = at(holdout.label, holdout.candidate.answer[:, 0], holdout.candidate.threshold)
+    right = f"; {percent(precision)} of its alarms are right" if math.isfinite(precision) else ""
+    return Gallery(
+        says=f"it catches {percent(recall)} of the cases{right}",
+        pictures=(apart(holdout), reliability(holdout), precision_recall(holdout), value_by_threshold(holdout)),
+    )
+
+
+def apart(holdout: Holdout) -> Plane:
+    """Return how the probabilities of rows where it happened and where it did not are spread."""
+    chance, case = holdout.candidate.answer[:, 0], holdout.label > 0
+    area = holdout.task.figures(holdout.label, holdout.candidate.answer)["roc_auc"]
+    edges = np.linspace(0.0, min(1.0, float(np.nanmax(chance)) * 1.02), 21)
+    kinds = (("it happened", case, True), ("it did not", ~case, False))
+    series = [
+        Series(name=name, x=(edges[:-1] + edges[1:]) / 2, y=_shares(chance[rows], edges), accent=accent)
+        for name, rows, accent in kinds
+    ]
+    return Plane(
+        title="Does it tell the two apart?",
+        says=f"Of a row where it happened and one where it did not, the right one got the higher probability in "
+        f"{percent(area)} of all pairs.",
+        x_label="probability",
+        y_label="share of rows",
+        series=series,
+        x_form="percent",
+        y_form="percent",
+        x_range=(0.0, float(edges[-1])),
+    )
+
+
+def _shares(chance: Floats, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    counts = np.histogram(chance, bins=edges)[0].astype(np.float64)
+    shares: npt.NDArray[np.float64] = counts / max(1.0, counts.sum())
+    return shares
+
+
+def reliability(holdout: Holdout) -> Plane:
+    """Return promised against observed frequency in tenths of the rows, with Wilson's 95 % interval."""
+    error = holdout.task.figures(holdout.label, holdout.candidate.answer)["calibration_error"]
+    promised, seen, low, high = tenths(holdout.label > 0, holdout.candidate.answer[:, 0])
+    most = min(1.0, float(max(promised.max(), high.max())) * 1.05)
+    return Plane(
+        title="Are its probabilities kept?",
+        says=f"Promised and observed differ by {percent(error)} of the cases on average. On the line is right; "
+        "each dot is a tenth of the decisions.",
+        x_label="said to happen",
+        y_label="did happen",
+        series=[Series(name="", x=promised, y=seen, low=low, high=high, style="both", accent=True)],
+        diagonal=True,
+        x_form="percent",
+        y_form="percent",
+        x_range=(0.0, most),
+        y_range=(0.0, most),
+    )
+
+
+def precision_recall(holdout: Holdout) -> Plane:
+    """Return precision against recall of model and baseline, the chosen threshold marked."""
+    model = holdout.candidate
+    precision, recall = at(holdout.label, model.answer[:, 0], model.threshold)
+    found = not math.isnan(precision)
+    chosen = Series(name="", x=np.array([recall]), y=np.array([precision]), style="dots", accent=True)
+    told = (
+        f"At its threshold {figure(model.threshold)} it catches {percent(recall)} of the cases, and "
+        f"{percent(precision)} of its alarms are right."
+        if found
+        else f"At its threshold {figure(model.threshold)} it raises no alarm."
+    )
+    curves = [_curve(holdout, role) for role in SHOWN if role in holdout.models]
+    return Plane(
+        title="What do the alarms catch?",
+        says=f"{told} Happens in {percent(float((holdout.label > 0).mean()))} of all rows.",
+        x_label="cases caught",
+        y_label="alarms that are right",
+        series=[*curves, *([chosen] if found else [])],
+        marks=[Mark(at=float((holdout.label > 0).mean()), text="alarm always", axis="y")],
+        x_form="percent",
+        y_form="percent",
+        x_range=(0.0, 1.0),
+        y_range=(0.0, 1.0),
+    )
+
+
+def at(label: Floats, chance: Floats, threshold: float) -> tuple[float, float]:
+    """Return precision (NaN without an alarm) and recall at a threshold."""
+    alarm, case = chance >= threshold, label > 0
+    caught = int((alarm & case).sum())
+    return (caught / int(alarm.sum()) if alarm.any() else float("nan")), caught / max(1, int(case.sum()))
+
+
+def _curve(holdout: Holdout, role: str) -> Series:
+    chance = holdout.models[role].answer[:, 0]
+    points = [at(holdout.label, chance, threshold) for threshold in _thresholds(chance)]
+    return Series(
+        name=ROLES[role],
+        x=np.array([recall for _, recall in points]),
+        y=np.array([precision for precision, _ in points]),
+        accent=role == "candidate",
+    )
+
+
+def _thresholds(chance: Floats) -> npt.NDArray[np.float64]:
+    known = chance[np.isfinite(chance)].astype(np.float64)
+    return np.unique(np.quantile(known, np.linspace(0, 1, ACROSS)))[::-1] if known.size else np.zeros(0)
+
+
+def value_by_threshold(holdout: Holdout) -> Plane:
+    """Return what the holdout would have earned at each threshold, the chosen one marked."""
+    chosen = holdout.candidate.threshold
+    curves = [
+        worth_curve(holdout, role, _thresholds(holdout.models[role].answer[:, 0]))
+        for role in SHOWN
+        if role in holdout.models
+    ]
+    return Plane(
+        title="What is each threshold worth?",
+        says=with_hindsight(holdout, curves[0]),
+        x_label="threshold",
+        y_label="EUR above never acting",
+        series=curves,
+        marks=[Mark(at=chosen, text="chosen")] if chosen <= 1 else [],
+        x_range=(0.0, 1.0),
+    )

@@ -1,0 +1,129 @@
+"""The binary task: figures, money, baseline and head, each in a module of its own, gathered for the factory."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from factory.engine import Engine
+from factory.errors import TrainingError
+from factory.tasks.binary import figures as of
+from factory.tasks.binary.value import BinaryValue, best_threshold, row_values_eur
+from factory.tasks.plain import fit_classifier
+from factory.tasks.task import Floats, Predict, Task, Value
+from factory.verdict import Figure
+
+if TYPE_CHECKING:
+    from factory.report.holdout import Holdout
+    from factory.report.pictures import Gallery
+    from factory.tasks.binary.head import BinaryHead
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binary(Task):
+    """Will it happen? Labels are 0 or 1, an answer is the probability of 1."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    headline: ClassVar[str] = "average_precision"
+    greater_is_better: ClassVar[bool] = True
+    output: ClassVar[str] = "probability"
+    value: ClassVar[type[Value]] = BinaryValue
+    compared: ClassVar[tuple[str, ...]] = ("average_precision", "roc_auc")
+    gateable: ClassVar[tuple[str, ...]] = (*compared, "log_loss", "calibration_error", "positives", "alarms")
+
+    kind: Literal["binary"] = "binary"
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The one column, `probability`."""
+        return ("probability",)
+
+    def codes(self, label: pl.Series) -> npt.NDArray[np.float32]:
+        """Return 0, 1 and NaN. Raises TrainingError on a label that is no number."""
+        if not (label.dtype.is_numeric() or label.dtype in (pl.Boolean, pl.Null)):
+            raise TrainingError(f"labels are {label.dtype}; a binary line's features give 0, 1 or null")
+        return label.cast(pl.Float32).to_numpy().astype(np.float32)
+
+    def flaw(self, label: Floats) -> str | None:
+        """Return why these labels are of no use: none, others than 0 and 1, or all the same."""
+        if not len(label):
+            return "no row has a known label"
+        values = np.unique(label)
+        if not np.isin(values, (0.0, 1.0)).all():
+            return f"labels must be 0 or 1, found {values[~np.isin(values, (0.0, 1.0))][:3].tolist()}"
+        if values.size == 1:
+            return f"all {len(label)} labels are {values[0]:.0f}"
+        return None
+
+    def figures(self, label: Floats, answer: Floats) -> dict[str, float]:
+        """Return average precision, ROC AUC, log loss in nats and expected calibration error."""
+        probability = answer[:, 0]
+        return {
+            "average_precision": of.average_precision(label, probability),
+            "roc_auc": of.roc_auc(label, probability),
+            "log_loss": of.log_loss(label, probability),
+            "calibration_error": of.expected_calibration_error(label, probability),
+        }
+
+    def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, int]:
+        """Return positives, answers that are no probabilities, and alarms."""
+        return {
+            "positives": int(label.sum()),
+            "not_probabilities": int((~((answer >= 0) & (answer <= 1))).sum()),
+            "alarms": int((answer[:, 0] >= threshold).sum()),
+        }
+
+    def bootstrap(self, label: Floats, answer: Floats, *, rounds: int, seed: int) -> npt.NDArray[np.float64]:
+        """Return the average precision in each resample."""
+        return of.bootstrap_average_precision(label, answer[:, 0], rounds=rounds, seed=seed)
+
+    def objections(self, figures: Mapping[str, Figure]) -> Iterator[str]:
+        """Object to a holdout of one class, which has nothing to rank, and to answers that are no probabilities."""
+        rows, positives, wrong = (int(figures[name] or 0) for name in ("rows", "positives", "not_probabilities"))
+        if rows and positives in (0, rows):
+            yield f"holdout has one class only, {positives} positives in {rows} rows, needs both"
+        if wrong:
+            yield f"{wrong} of {rows} answers are not between 0 and 1, needs 0 such"
+
+    def without_model(self, label: Floats, value: Value) -> float:  # noqa: ARG002  no alarm, whatever the past was
+        """Return 0: without a model there is no alarm."""
+        return 0.0
+
+    def row_values_eur(
+        self,
+        label: Floats,
+        answer: Floats,
+        threshold: float,
+        value: Value,
+        idle: float,  # noqa: ARG002
+    ) -> npt.NDArray[np.float64]:
+        """Return what each decision is worth above never raising an alarm."""
+        assert isinstance(value, BinaryValue)  # noqa: S101  the line's file was read by this task's own table
+        return row_values_eur(label, answer[:, 0] >= threshold, value)
+
+    def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:  # noqa: ARG002
+        """Return the probability from which an alarm is worth most."""
+        assert isinstance(value, BinaryValue)  # noqa: S101
+        return best_threshold(label, answer[:, 0], value)
+
+    def fit_baseline(
+        self, features: npt.NDArray[np.float32], label: Floats, *, iterations: int, seed: int, engine: Engine
+    ) -> tuple[Predict, str]:
+        """Fit boosted trees, or a forest on the GPU; the answer is the probability of 1."""
+        predict, kind = fit_classifier(features, label, classes=2, iterations=iterations, seed=seed, engine=engine)
+        return (lambda rows: predict(rows)[:, 1:]), kind
+
+    def new_head(self, label: Floats | None = None) -> "BinaryHead":  # noqa: ARG002  nothing is fitted to labels
+        """Return an uncalibrated head."""
+        from factory.tasks.binary.head import BinaryHead
+
+        return BinaryHead()
+
+    def gallery(self, holdout: "Holdout") -> "Gallery":
+        """Return reliability, precision against recall, and value against threshold."""
+        from factory.tasks.binary.pictures import gallery
+
+        return gallery(holdout)

@@ -1,0 +1,140 @@
+"""The multiclass task: figures, money, baseline and head, each in a module of its own, gathered for the factory."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from factory.engine import Engine
+from factory.errors import LineError, TrainingError
+from factory.tasks.multiclass import figures as of
+from factory.tasks.multiclass.value import MulticlassValue, best_threshold, row_values_eur
+from factory.tasks.plain import fit_classifier
+from factory.tasks.task import Floats, Predict, Task, Value
+from factory.verdict import Figure
+
+if TYPE_CHECKING:
+    from factory.report.holdout import Holdout
+    from factory.report.pictures import Gallery
+    from factory.tasks.multiclass.head import MulticlassHead
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multiclass(Task):
+    """Which of these is it? Labels are the classes' names, an answer has one probability for each."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    headline: ClassVar[str] = "log_loss"
+    greater_is_better: ClassVar[bool] = False
+    output: ClassVar[str] = "probability"
+    value: ClassVar[type[Value]] = MulticlassValue
+    compared: ClassVar[tuple[str, ...]] = ("log_loss", "accuracy")
+    gateable: ClassVar[tuple[str, ...]] = (*compared, "macro_f1", "calibration_error", "rarest_class_rows", "decided")
+
+    kind: Literal["multiclass"] = "multiclass"
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Raise LineError on classes that cannot be told apart."""
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise LineError(f"task: classes must be two or more different names, found {list(self.classes)}")
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The classes."""
+        return self.classes
+
+    def codes(self, label: pl.Series) -> npt.NDArray[np.float32]:
+        """Return each label's place among the classes. Raises TrainingError on a class that the line does not name."""
+        text = label.cast(pl.String)
+        unknown = text.drop_nulls().unique().filter(~text.drop_nulls().unique().is_in(list(self.classes)))
+        if len(unknown):
+            raise TrainingError(
+                f"labels name {unknown.sort().head(3).to_list()}, which are not among the line's classes "
+                f"{list(self.classes)}; add them to `task: classes`, or mend the features"
+            )
+        places = {name: place for place, name in enumerate(self.classes)}
+        codes = text.replace_strict(places, default=None, return_dtype=pl.Float32)
+        return codes.fill_null(float("nan")).to_numpy().astype(np.float32)
+
+    def flaw(self, label: Floats) -> str | None:
+        """Return why these labels are of no use: none, or all the same."""
+        if not len(label):
+            return "no row has a known label"
+        values = np.unique(label)
+        return f"all {len(label)} labels are {self.classes[int(values[0])]!r}" if values.size == 1 else None
+
+    def figures(self, label: Floats, answer: Floats) -> dict[str, float]:
+        """Return log loss in nats, accuracy, macro F1 and calibration error of the likeliest class."""
+        return {
+            "log_loss": of.log_loss(label, answer),
+            "accuracy": of.accuracy(label, answer),
+            "macro_f1": of.macro_f1(label, answer),
+            "calibration_error": of.calibration_error(label, answer),
+        }
+
+    def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, int]:
+        """Return the rows of the rarest class, answers that are no probabilities, and rows that would be decided."""
+        rows = np.bincount(label.astype(np.int64), minlength=len(self.classes))
+        sound = (answer >= 0).all(axis=1) & (np.abs(answer.sum(axis=1) - 1) < 1e-3)
+        return {
+            "rarest_class_rows": int(rows.min()),
+            "not_probabilities": int((~sound).sum()),
+            "decided": int((answer.max(axis=1, initial=0.0) >= threshold).sum()),
+        }
+
+    def bootstrap(self, label: Floats, answer: Floats, *, rounds: int, seed: int) -> npt.NDArray[np.float64]:
+        """Return the log loss in each resample."""
+        return of.bootstrap_log_loss(label, answer, rounds=rounds, seed=seed)
+
+    def objections(self, figures: Mapping[str, Figure]) -> Iterator[str]:
+        """Object to answers that are no probabilities."""
+        if wrong := int(figures["not_probabilities"] or 0):
+            yield f"{wrong} of {figures['rows']} answers are not probabilities with sum 1, needs 0 such"
+
+    def without_model(self, label: Floats, value: Value) -> float:  # noqa: ARG002  whatever the past was
+        """Return 0: without a model every row goes to a person."""
+        return 0.0
+
+    def row_values_eur(
+        self,
+        label: Floats,
+        answer: Floats,
+        threshold: float,
+        value: Value,
+        idle: float,  # noqa: ARG002
+    ) -> npt.NDArray[np.float64]:
+        """Return what each decision is worth above handing every row to a person."""
+        return row_values_eur(label, answer, threshold, _mine(value))
+
+    def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:  # noqa: ARG002
+        """Return the certainty from which deciding is worth most."""
+        return best_threshold(label, answer, _mine(value))
+
+    def fit_baseline(
+        self, features: npt.NDArray[np.float32], label: Floats, *, iterations: int, seed: int, engine: Engine
+    ) -> tuple[Predict, str]:
+        """Fit boosted trees, or a forest on the GPU."""
+        return fit_classifier(
+            features, label, classes=len(self.classes), iterations=iterations, seed=seed, engine=engine
+        )
+
+    def new_head(self, label: Floats | None = None) -> "MulticlassHead":  # noqa: ARG002  nothing is fitted to labels
+        """Return an uncalibrated head."""
+        from factory.tasks.multiclass.head import MulticlassHead
+
+        return MulticlassHead(len(self.classes))
+
+    def gallery(self, holdout: "Holdout") -> "Gallery":
+        """Return the confusion matrix, reliability of the likeliest class, and value against certainty."""
+        from factory.tasks.multiclass.pictures import gallery
+
+        return gallery(holdout)
+
+
+def _mine(value: Any) -> MulticlassValue:
+    assert isinstance(value, MulticlassValue)  # noqa: S101  the line's file was read by this task's own table
+    return value

@@ -1,0 +1,147 @@
+"""The regression task: figures, money, baseline and head, each in a module of its own, gathered for the factory."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from factory.engine import Engine
+from factory.errors import LineError, TrainingError
+from factory.tasks.plain import fit_regressor
+from factory.tasks.regression import figures as of
+from factory.tasks.regression.value import RegressionValue, best_constant, best_margin, cost_eur
+from factory.tasks.task import Floats, Predict, Task, Value
+from factory.verdict import Figure
+
+if TYPE_CHECKING:
+    from factory.report.holdout import Holdout
+    from factory.report.pictures import Gallery
+    from factory.tasks.regression.head import RegressionHead
+
+MIN_ROWS = 30
+"""A window with fewer rows says nothing about how far estimates miss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regression(Task):
+    """How much? Labels are numbers, an answer is an estimate with the interval that should hold the outcome."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    headline: ClassVar[str] = "rmse"
+    greater_is_better: ClassVar[bool] = False
+    output: ClassVar[str] = "estimate"
+    value: ClassVar[type[Value]] = RegressionValue
+    compared: ClassVar[tuple[str, ...]] = ("rmse", "mae")
+    gateable: ClassVar[tuple[str, ...]] = (*compared, "bias", "coverage", "interval_width")
+
+    kind: Literal["regression"] = "regression"
+    coverage: float = 0.9
+    """The share of outcomes that should lie in their interval."""
+    minimum: float | None = None
+    maximum: float | None = None
+    """What no outcome can be below or above: answers are cut there."""
+
+    def __post_init__(self) -> None:
+        """Raise LineError on a promise that no interval could keep."""
+        if not 0.5 <= self.coverage < 1:
+            raise LineError(f"task: coverage {self.coverage:g} must be at least 0.5 and below 1")
+        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
+            raise LineError(f"task: minimum {self.minimum:g} must be below maximum {self.maximum:g}")
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The estimate and its interval."""
+        return ("estimate", "low", "high")
+
+    def codes(self, label: pl.Series) -> npt.NDArray[np.float32]:
+        """Return the numbers, NaN where unknown. Raises TrainingError on labels that are none."""
+        if not (label.dtype.is_numeric() or label.dtype == pl.Null):
+            raise TrainingError(f"labels are {label.dtype}; a regression line's features give numbers or null")
+        return label.cast(pl.Float32).to_numpy().astype(np.float32)
+
+    def flaw(self, label: Floats) -> str | None:
+        """Return why these labels are of no use: too few, an infinite one, or all the same."""
+        if len(label) < MIN_ROWS:
+            return f"{len(label)} rows have a known label, an estimate needs {MIN_ROWS}"
+        if not np.isfinite(label).all():
+            return f"{int((~np.isfinite(label)).sum())} labels are infinite"
+        if np.ptp(label) == 0:
+            return f"all {len(label)} labels are {label[0]:g}"
+        return None
+
+    def figures(self, label: Floats, answer: Floats) -> dict[str, float]:
+        """Return root mean squared and mean absolute error, bias, coverage and mean width of the intervals."""
+        return {
+            "rmse": of.rmse(label, answer),
+            "mae": of.mae(label, answer),
+            "bias": of.bias(label, answer),
+            "coverage": of.coverage(label, answer),
+            "interval_width": of.interval_width(label, answer),
+        }
+
+    def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, int]:  # noqa: ARG002
+        """Return how many answers are no interval around an estimate."""
+        in_order = (answer[:, 1] <= answer[:, 0]) & (answer[:, 0] <= answer[:, 2])
+        return {"not_intervals": int((~(in_order & np.isfinite(answer).all(axis=1))).sum())}
+
+    def bootstrap(self, label: Floats, answer: Floats, *, rounds: int, seed: int) -> npt.NDArray[np.float64]:
+        """Return the root mean squared error in each resample."""
+        return of.bootstrap_rmse(label, answer, rounds=rounds, seed=seed)
+
+    def objections(self, figures: Mapping[str, Figure]) -> Iterator[str]:
+        """Object to answers that are no interval around an estimate."""
+        if wrong := int(figures["not_intervals"] or 0):
+            yield f"{wrong} of {figures['rows']} answers are no finite low ≤ estimate ≤ high, needs 0 such"
+
+    def without_model(self, label: Floats, value: Value) -> float:
+        """Return the one number that, acted on every time, would have cost least."""
+        return best_constant(label, _mine(value))
+
+    def row_values_eur(
+        self, label: Floats, answer: Floats, threshold: float, value: Value, idle: float
+    ) -> npt.NDArray[np.float64]:
+        """Return what acting on estimate less margin saves against acting on the same number every time."""
+        money = _mine(value)
+        return cost_eur(label, answer[:, 0].astype(np.float64) - threshold, money) - cost_eur(label, idle, money)
+
+    def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:  # noqa: ARG002
+        """Return the margin to take off the estimate before acting on it."""
+        return best_margin(label, answer[:, 0], _mine(value))
+
+    def fit_baseline(
+        self, features: npt.NDArray[np.float32], label: Floats, *, iterations: int, seed: int, engine: Engine
+    ) -> tuple[Predict, str]:
+        """Fit boosted trees, or a forest on the GPU; they give an estimate and no interval (NaN)."""
+        estimate, kind = fit_regressor(features, label, iterations=iterations, seed=seed, engine=engine)
+
+        def predict(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            answer = np.full((len(rows), 3), math.nan, np.float32)
+            answer[:, 0] = np.clip(estimate(rows), self.minimum, self.maximum) if self._bounded else estimate(rows)
+            return answer
+
+        return predict, kind
+
+    def new_head(self, label: Floats | None = None) -> "RegressionHead":
+        """Return a head that knows the labels' centre and spread."""
+        from factory.tasks.regression.head import RegressionHead
+
+        return RegressionHead(self.coverage, self.minimum, self.maximum, label)
+
+    def gallery(self, holdout: "Holdout") -> "Gallery":
+        """Return estimates against outcomes, error by outcome, coverage, and value against margin."""
+        from factory.tasks.regression.pictures import gallery
+
+        return gallery(holdout)
+
+    @property
+    def _bounded(self) -> bool:
+        return self.minimum is not None or self.maximum is not None
+
+
+def _mine(value: Any) -> RegressionValue:
+    assert isinstance(value, RegressionValue)  # noqa: S101  the line's file was read by this task's own table
+    return value

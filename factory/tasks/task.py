@@ -1,0 +1,107 @@
+"""What every task can be asked. Labels are float32 `[rows]`, NaN where unknown; answers float32 `[rows, answers]`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from factory.verdict import Figure
+
+if TYPE_CHECKING:
+    from factory.engine import Engine
+    from factory.report.holdout import Holdout
+    from factory.report.pictures import Gallery
+    from factory.tasks.head import Head
+
+Floats = npt.NDArray[np.floating[Any]]
+Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+"""A fitted baseline: float32 `[rows, features]` in, answers out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """What one decision is worth, in EUR; each task has its own table of amounts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(ABC):
+    """One kind of answer."""
+
+    headline: ClassVar[str]
+    """The figure by which models are compared."""
+    greater_is_better: ClassVar[bool]
+    output: ClassVar[str]
+    """The name of the served model's output."""
+    value: ClassVar[type[Value]]
+    compared: ClassVar[tuple[str, ...]]
+    """The figures that are told of every model: candidate, base, baseline and champion; the headline is among them."""
+    gateable: ClassVar[tuple[str, ...]]
+    """The figures that a line's gates may put a limit to."""
+
+    kind: str
+    """The word a line's file uses."""
+
+    @property
+    @abstractmethod
+    def answers(self) -> tuple[str, ...]:
+        """The names of an answer's columns."""
+
+    @abstractmethod
+    def codes(self, label: pl.Series) -> npt.NDArray[np.float32]:
+        """Return labels as the task computes with them. Raises TrainingError on one that it does not know."""
+
+    @abstractmethod
+    def flaw(self, label: Floats) -> str | None:
+        """Return why these known labels can neither train nor judge a model, or None if they can."""
+
+    @abstractmethod
+    def figures(self, label: Floats, answer: Floats) -> dict[str, float]:
+        """Return the figures of merit by name; NaN where one is not defined. Raises nothing for poor data."""
+
+    @abstractmethod
+    def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, int]:
+        """Return what is counted in a candidate's holdout beside its rows."""
+
+    @abstractmethod
+    def bootstrap(self, label: Floats, answer: Floats, *, rounds: int, seed: int) -> npt.NDArray[np.float64]:
+        """Return the headline in `rounds` resamples of the rows; those of equal rows, rounds and seed are paired."""
+
+    @abstractmethod
+    def objections(self, figures: Mapping[str, Figure]) -> Iterator[str]:
+        """Yield what speaks against any model with these figures, whatever the line's limits are."""
+
+    @abstractmethod
+    def without_model(self, label: Floats, value: Value) -> float:
+        """Return what would be decided, always alike, if there were no model; from labels of the past."""
+
+    @abstractmethod
+    def row_values_eur(
+        self, label: Floats, answer: Floats, threshold: float, value: Value, idle: float
+    ) -> npt.NDArray[np.float64]:
+        """Return what each decision is worth above deciding without a model (`idle`), in EUR."""
+
+    @abstractmethod
+    def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:
+        """Return the threshold that is worth most on a validation window."""
+
+    @abstractmethod
+    def fit_baseline(
+        self, features: npt.NDArray[np.float32], label: Floats, *, iterations: int, seed: int, engine: "Engine"
+    ) -> tuple[Predict, str]:
+        """Fit a plain model on `[rows, features]`; return it, and library and class for the record."""
+
+    @abstractmethod
+    def new_head(self, label: Floats | None = None) -> "Head":
+        """Return the network's last part, fitted to training labels, or an empty one to load weights into."""
+
+    @abstractmethod
+    def gallery(self, holdout: "Holdout") -> "Gallery":
+        """Return what a report draws of a model's answers to the holdout; its labels have no flaw."""
+
+    def headline_of(self, label: Floats, answer: Floats) -> float:
+        """Return the one figure by which models are compared."""
+        return self.figures(label, answer)[self.headline]

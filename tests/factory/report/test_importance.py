@@ -1,0 +1,69 @@
+"""Importance and slices: what decides comes first, cost is bounded, histories stay whole, weak spots are named."""
+
+import numpy as np
+
+from factory.report.importance import MAX_ANSWERS, REPEATS, importances
+from factory.report.slices import MIN_ROWS, slices, worst
+from factory.tasks import Regression
+from tests.factory.report.builders import COLUMNS, TASKS, answer, features, labels
+
+
+def test_the_column_that_decides_matters_and_one_that_nobody_reads_does_not():
+    for task in TASKS.values():
+        seen = features(600)
+        found = importances(task, lambda some, task=task: answer(task, some), seen, labels(task, seen), COLUMNS)
+        by_name = {one.column: one for one in found}
+        assert found[0].column == "torque"
+        assert 0 < by_name["torque"].least <= by_name["torque"].worsens <= by_name["torque"].most
+        assert by_name["idle_column"].worsens == 0
+
+
+def test_a_large_holdout_costs_no_more_than_was_agreed():
+    answered = []
+
+    def counting(some):
+        answered.append(len(some))
+        return answer(TASKS["binary"], some)
+
+    seen = features(50_000)
+    importances(TASKS["binary"], counting, seen, labels(TASKS["binary"], seen), COLUMNS)
+    looked_at = MAX_ANSWERS // (len(COLUMNS) * REPEATS)
+    assert sum(answered) <= MAX_ANSWERS + looked_at
+
+
+def test_a_sequence_keeps_its_history_when_a_column_is_shuffled():
+    rows, steps = 80, 5
+    seen = np.repeat(np.arange(rows, dtype=np.float32)[:, None, None], steps, 1) * np.ones((1, 1, 2), np.float32)
+    shuffled = []
+
+    def watching(some):
+        shuffled.append(some)
+        return np.repeat(some[:, -1, :1], 3, 1)
+
+    importances(Regression(), watching, seen, np.arange(rows, dtype=np.float32), ("a", "b"))
+    for some in shuffled:
+        assert (some == some[:, :1, :]).all()  # every history is one row's own
+        assert set(some[:, 0, 0]) == set(range(rows))
+
+
+def test_the_worst_slice_is_named_with_its_rows():
+    task, rows = Regression(), 400
+    seen = np.zeros((rows, 1), np.float32)
+    seen[:100] = 1
+    label = np.random.default_rng(1).normal(size=rows).astype(np.float32)
+    said = np.stack([label + 3 * seen[:, 0], label - 1, label + 1], 1).astype(np.float32)
+    found = slices(task, label, said, seen, [("hot", 0)])
+    assert [(one.where, one.rows, round(one.headline, 3)) for one in found] == [("0", 300, 0.0), ("1", 100, 3.0)]
+    assert worst(task, found, 1.5) == "Weakest where hot is 1: RMSE 3.000 on 100 rows, 1.500 on all."
+
+
+def test_slices_say_nothing_of_a_few_rows_and_unknown_is_a_level():
+    task, rows = TASKS["regression"], 300
+    seen = features(rows)[:, :1].copy()
+    seen[: MIN_ROWS - 1] = np.nan
+    label = labels(task, features(rows))
+    assert "unknown" not in [one.where for one in slices(task, label, answer(task, features(rows)), seen, [("a", 0)])]
+    seen[:60] = np.nan
+    found = slices(task, label, answer(task, features(rows)), seen, [("a", 0)])
+    assert {one.where: one.rows for one in found}["unknown"] == 60
+    assert sum(one.rows for one in found) == rows
