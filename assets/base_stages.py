@@ -61,6 +61,7 @@ class BaseStages:
             "digest": candidate.digest,
             "registry": registered.url,
             "why": candidate.why,
+            "ranges": {feature: list(ends) for feature, ends in candidate.ranges.items()},
             "epochs": [dict(epoch) for epoch in candidate.epochs],
             **candidate.metrics,
         }

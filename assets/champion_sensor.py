@@ -71,7 +71,7 @@ def followed(model: str, registry: Registry, store: ModelStore) -> str:
     return f"{model} serves version {now.version} as release {now.sequence}"
 
 
-def champion_sensor(line: Line, job: dg.JobDefinition) -> dg.SensorDefinition:
+def champion_sensor(line: Line) -> dg.SensorDefinition:
     """Return the sensor `<line>_champion_moved`.
 
     It asks for a run when alias and release have differed at two ticks in a row, since in between promoting and
@@ -79,7 +79,12 @@ def champion_sensor(line: Line, job: dg.JobDefinition) -> dg.SensorDefinition:
     own; one that went through is not, whatever it decided.
     """
 
-    @dg.sensor(name=f"{line.name}_champion_moved", job=job, minimum_interval_seconds=INTERVAL_S)
+    # By the job's name: given the job itself, Dagster makes the sensor anew on loading, and warns of its own doing.
+    @dg.sensor(
+        name=f"{line.name}_champion_moved",
+        job_name=f"{line.name}_follow_job",
+        minimum_interval_seconds=INTERVAL_S,
+    )
     def champion_moved(context: dg.SensorEvaluationContext, registry: Registry, store: ModelStore) -> dg.SensorResult:
         """Compare every site's champion with what it serves."""
         seen: dict[str, Asked] = json.loads(context.cursor or "{}")

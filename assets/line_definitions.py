@@ -51,11 +51,10 @@ def line_definitions(line: Line, file: LineFile, source: SourceSection, places: 
         description="What is served has passed: load every served model as the gateway would.",
         tags={"line": line.name},
     )
-    follow = follow_job(line)
     return dg.Definitions(
         assets=assets,
-        jobs=[*jobs, checks, follow],
-        sensors=[champion_sensor(line, follow)],
+        jobs=[*jobs, checks, follow_job(line)],
+        sensors=[champion_sensor(line)],
         asset_checks=[serving_check(line, sites)],
         resources={f"{line.name}{SUFFIX}": opened},
     )

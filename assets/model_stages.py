@@ -19,6 +19,7 @@ from factory.isolation import Isolated, one_by_one, together
 from factory.journal import Entry, fingerprint
 from factory.lake import SITE
 from factory.names import LINE_SITE, model_name
+from factory.repository import Guard
 from factory.sampling import samples
 from factory.splitting import DECIDED_AT, LABEL, Parts
 from factory.verdict import Verdict
@@ -185,7 +186,7 @@ class ModelStages:
         verdict = Verdict.from_dict(self.entry(VERDICT, site).figures["verdict"])
         repository, model = self.store.repository(), model_name(self.line.name, site)
         before, standing = repository.marker(model), repository.standing(model, self.store.key().public_key())
-        obstacle = standing.obstacle(verdict.digest)
+        obstacle = standing.obstacle(verdict.digest, approval_required=self.line.gates.approval_required)
         if standing.hold:
             self._settle(site, standing.hold)
         if verdict.passed and not obstacle:
@@ -217,7 +218,8 @@ class ModelStages:
         candidate = self.entry("site_model", site)
         model, version = registered_version(self.line.name, candidate)
         content = self.tools.registry.onnx(model, version)
-        self.tools.registry.promote(model, version, verdict, by=f"line {self.line.name}")
+        by, approval = f"line {self.line.name}", self.line.gates.approval_required
+        self.tools.registry.promote(model, version, verdict, by=by, approval_required=approval)
         self.store.repository().release(
             content,
             line=self.line.name,
@@ -229,6 +231,9 @@ class ModelStages:
             provenance=candidate.figures["provenance"],
             example=tuple(candidate.figures["example"]),
             key=self.store.key(),
+            guard=Guard(ranges=self.entry("base_model", LINE_SITE).figures["ranges"]),
+            by=by,
+            approval_required=approval,
         )
 
     def entry(self, stage: str, site: str) -> Entry:

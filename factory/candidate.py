@@ -27,6 +27,8 @@ class Candidate:
     signature: Signature
     example: npt.NDArray[np.float32]
     """A few rows of input, [rows, *signature.input_shape]; NaN is unknown."""
+    ranges: Mapping[str, tuple[float, float]]
+    """The lowest and the highest value of each feature in the training rows; a feature never known is absent."""
     params: Mapping[str, str | int | float | bool]
     metrics: Mapping[str, float]
     epochs: Sequence[Mapping[str, float]]

@@ -82,6 +82,7 @@ def _candidate(
         digest=digest_of(content),
         signature=line.signature,
         example=_example(validation, train, line.signature),
+        ranges=_ranges(train),
         params=asdict(line.recipe),
         metrics={
             "training_rows": float(len(train)),
@@ -108,3 +109,10 @@ def _example(validation: Samples, train: Samples, signature: Signature) -> NDArr
     """Return a few real rows of the site, the latest it has; one of unknowns where it has none."""
     rows = np.concatenate([train.features[-EXAMPLE_ROWS:], validation.features[-EXAMPLE_ROWS:]])[-EXAMPLE_ROWS:]
     return rows if len(rows) else np.full((1, *signature.input_shape), np.nan, np.float32)
+
+
+def _ranges(train: Samples) -> dict[str, tuple[float, float]]:
+    """Return the least and the greatest finite value of each feature that has one."""
+    flat = train.features.reshape(-1, len(train.columns))
+    known = {name: column[np.isfinite(column)] for name, column in zip(train.columns, flat.T, strict=True)}
+    return {name: (float(values.min()), float(values.max())) for name, values in known.items() if values.size}

@@ -7,7 +7,7 @@ into GATES; a limit of its own is a field of Gates. A limit to a figure needs no
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from factory.evidence import Evidence, Figures, measured
 from factory.verdict import Figure, Verdict
@@ -44,6 +44,13 @@ class Gates:
     max_parity_error: float = 1e-4
     max_latency_ms: float = 5.0
     max_size_mb: float = 20.0
+    approval: Literal["none", "required"] = "none"
+    """Whether a person must consent to what passed before it is promoted: `factory approve SITE VERSION`."""
+
+    @property
+    def approval_required(self) -> bool:
+        """Whether a person must consent."""
+        return self.approval == "required"
 
 
 def judge(evidence: Evidence, gates: Gates) -> Verdict:

@@ -5,6 +5,7 @@
 /metrics                                          Prometheus
 /v2, /v2/health/live, /v2/health/ready            server
 /v2/models/{m}[/versions/{v}], …/ready, …/infer   one site's model
+/v1/lines/{line}/sites/{site}/predict             features by name in, decisions out
 /v2/repository/index, …/models/{m}/load, …/unload all models
 """
 
@@ -15,8 +16,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from factory.gateway.access import Access, Grant
+from factory.gateway.business import predict
 from factory.gateway.docs_page import docs_page
-from factory.gateway.http import HTML, TEXT, Answer, Request, as_error, as_json
+from factory.gateway.http import HTML, TEXT, Answer, Request, as_error, as_json, as_problem
 from factory.gateway.infer import infer
 from factory.gateway.openapi import openapi
 from factory.gateway.page import status_page
@@ -27,6 +29,7 @@ from factory.gateway.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
+_LINES = "/v1/lines/"
 _MODELS, _REPOSITORY = "/v2/models/", "/v2/repository/models/"
 _PAGE_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
@@ -62,7 +65,7 @@ class Gateway:
         try:
             self._routed(request)
         except RequestRefused as refused:
-            request.reply(self.refused(refused))
+            request.reply(self._refused(refused, request))
         except Exception:  # the boundary of a request: the client learns nothing of our insides, the log all
             log.exception("%s failed", shown(request.path))
             request.reply(self.refusal(500, _FAILED))
@@ -76,6 +79,13 @@ class Gateway:
         self._telemetry.errors[refused.status] += 1
         return as_error(refused.status, str(refused), refused.headers)
 
+    def _refused(self, refused: RequestRefused, request: Request) -> Answer:
+        """Return what is told to who was refused, in the form of the door that was asked."""
+        if not request.path.startswith(_LINES):
+            return self.refused(refused)
+        self._telemetry.errors[refused.status] += 1
+        return as_problem(refused.status, str(refused), refused.headers)
+
     def _routed(self, request: Request) -> None:
         path = request.path
         if (public := self._public.get(path)) is not None:
@@ -85,6 +95,8 @@ class Gateway:
         grant = self._access.grant(request.headers)
         if path.startswith(_MODELS):
             self._of_model(path[len(_MODELS) :].split("/"), request, grant)
+        elif path.startswith(_LINES):
+            self._of_line(path[len(_LINES) :].split("/"), request, grant)
         elif path.startswith(_REPOSITORY):
             self._of_repository(path[len(_REPOSITORY) :], request, grant)
         else:
@@ -113,6 +125,15 @@ class Gateway:
             infer(entry, request, grant, self.refused)
         else:
             request.reply(as_json({"name": name, "ready": True} if rest else entry.model.metadata()))
+
+    def _of_line(self, parts: list[str], request: Request, grant: Grant) -> None:
+        if len(parts) != 4 or (parts[1], parts[3]) != ("sites", "predict"):
+            raise RequestRefused(404, f"no such path: {shown(request.path)}; ask {_LINES}<line>/sites/<site>/predict")
+        _require_method(request, "POST")
+        entry = self._service.found(f"{parts[0]}.{parts[2]}")
+        manifest = entry.model.manifest
+        grant.require(manifest.line, manifest.site)
+        predict(entry, request, grant, lambda refused: self._refused(refused, request))
 
     def _of_repository(self, rest: str, request: Request, grant: Grant) -> None:
         name, _, verb = rest.partition("/")

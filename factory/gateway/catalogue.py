@@ -139,3 +139,4 @@ class Catalogue:
     def _forget(self, model: str) -> None:
         if model in self.served:
             self._predictions.residents.forget(self.served[model].model)
+            self.served[model].series.waiting_rows = int  # or the numbers, which stay, would keep the session

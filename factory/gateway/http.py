@@ -9,6 +9,7 @@ import msgspec
 from factory.gateway.refusal import Headers
 
 JSON, BINARY = b"application/json", b"application/octet-stream"
+PROBLEM = b"application/problem+json"
 TEXT, HTML = b"text/plain; version=0.0.4; charset=utf-8", b"text/html; charset=utf-8"
 
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -72,6 +73,12 @@ def encoded(content: object) -> bytes:
 def as_json(content: object, status: int = 200, headers: Headers = ()) -> Answer:
     """Return the content as a JSON answer."""
     return Answer(body=encoded(content), status=status, headers=headers)
+
+
+def as_problem(status: int, message: str, headers: Headers = ()) -> Answer:
+    """Return an error as problem details, RFC 9457."""
+    content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": message}
+    return Answer(body=encoded(content), status=status, kind=PROBLEM, headers=headers)
 
 
 def as_error(status: int, message: str, headers: Headers = ()) -> Answer:

@@ -89,6 +89,49 @@ _INDEXED = {
         "reason": _STRING,
     },
 }
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {"type": _STRING, "title": _STRING, "status": {"type": "integer"}, "detail": _STRING},
+}
+_RECORD = {
+    "type": "object",
+    "additionalProperties": {"type": ["number", "boolean", "null"], "maximum": 1e30, "minimum": -1e30},
+    "description": "each feature of the model by its name, null where unknown",
+}
+_ROWS = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": MAX_BATCH,
+    "items": {"anyOf": [_RECORD, {"type": "array", "items": _RECORD, "description": "a sequence, oldest step first"}]},
+}
+_PREDICT = {"type": "object", "required": ["rows"], "properties": {"rows": _ROWS}}
+_PREDICTED = {
+    "type": "object",
+    "required": ["line", "site", "model_version", "prediction_id", "rows"],
+    "properties": {
+        "line": _STRING,
+        "site": _STRING,
+        "model_version": {"type": "integer"},
+        "prediction_id": {**_STRING, "description": "names this prediction in the records"},
+        "outside": {**_STRING, "description": "values that the training never saw"},
+        "rows": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["answer", "decision", "outside"],
+                "properties": {
+                    "answer": {"type": ["object", "null"], "description": "the model's numbers by name"},
+                    "decision": {
+                        "type": ["boolean", "string", "number", "null"],
+                        "description": "whether to act; the class, or null for a person; the number to act on",
+                    },
+                    "outside": {"type": "boolean"},
+                },
+            },
+        },
+    },
+}
 _INDEX_REQUEST = {"type": "object", "properties": {"ready": {"type": "boolean"}}}
 
 
@@ -97,14 +140,17 @@ def _flag(name: str) -> dict[str, Any]:
 
 
 def _operation(
-    summary: str, answer: dict[str, Any], *refusals: int, body: dict[str, Any] | None = None, public: bool = False
+    summary: str,
+    answer: dict[str, Any],
+    *refusals: int,
+    body: dict[str, Any] | None = None,
+    public: bool = False,
+    problem: bool = False,
 ) -> dict[str, Any]:
     """Return one operation; `refusals` are the statuses beside 200 that it can answer with."""
     statuses = [*refusals, *(() if public else (401, 403))]
-    errors = {
-        str(status): {"description": _MEANING[status], "content": {"application/json": {"schema": _ERROR}}}
-        for status in sorted(statuses)
-    }
+    told = {"application/problem+json": {"schema": _PROBLEM}} if problem else {"application/json": {"schema": _ERROR}}
+    errors = {str(status): {"description": _MEANING[status], "content": told} for status in sorted(statuses)}
     found: dict[str, Any] = {
         "summary": summary,
         "responses": {"200": {"description": "done", "content": {"application/json": {"schema": answer}}}, **errors},
@@ -141,6 +187,16 @@ _PATHS: dict[str, tuple[str, dict[str, Any]]] = {
     _VERSIONED: ("get", _METADATA_OF),
     f"{_VERSIONED}/ready": ("get", _READY_OF),
     f"{_VERSIONED}/infer": ("post", _INFER_OF),
+    "/v1/lines/{line}/sites/{site}/predict": (
+        "post",
+        _operation(
+            "What to do: features by name in, decisions out",
+            _PREDICTED,
+            *(400, 404, 413, 429, 503),
+            body=_PREDICT,
+            problem=True,
+        ),
+    ),
     "/v2/repository/index": (
         "post",
         _operation("All models", {"type": "array", "items": _INDEXED}, 400, body=_INDEX_REQUEST),
@@ -169,6 +225,6 @@ def openapi() -> dict[str, Any]:
 
 
 def _with_parameters(path: str, operation: dict[str, Any]) -> dict[str, Any]:
-    names = [name for name in ("model", "version") if f"{{{name}}}" in path]
+    names = [name for name in ("line", "site", "model", "version") if f"{{{name}}}" in path]
     parameters = [{"name": name, "in": "path", "required": True, "schema": _STRING} for name in names]
     return {**operation, "parameters": parameters} if parameters else operation

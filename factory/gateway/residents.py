@@ -1,6 +1,7 @@
 """Which models are awake: at most so many, those that were asked last."""
 
 from collections import OrderedDict
+from weakref import WeakSet
 
 from factory.gateway.served_model import ServedModel
 
@@ -12,6 +13,7 @@ class Residents:
 
     def __init__(self, at_most: int = DEFAULT_RESIDENTS) -> None:
         self._at_most = at_most
+        self._retired: WeakSet[ServedModel] = WeakSet()
         self._awake: OrderedDict[ServedModel, None] = OrderedDict()
 
     @property
@@ -26,6 +28,8 @@ class Residents:
 
     def used(self, model: ServedModel) -> None:
         """Note that an awake model is asked now; whoever was asked longest ago may go to sleep for it."""
+        if model in self._retired:
+            return
         self._awake[model] = None
         self._awake.move_to_end(model)
         while len(self._awake) > self._at_most:
@@ -33,4 +37,5 @@ class Residents:
 
     def forget(self, model: ServedModel) -> None:
         """Count a model no longer, for it is served no more; questions it has still are answered."""
+        self._retired.add(model)
         self._awake.pop(model, None)

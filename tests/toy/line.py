@@ -1,9 +1,10 @@
 """Runs the toy line in a folder of its own, through Dagster, with real resources."""
 
+import dataclasses
 import functools
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,11 @@ def empty_database() -> bytes:
 
 
 class ToyFactory:
-    """The toy line with a home; `source` and single resources can be swapped, as in another environment."""
+    """The toy line with a home; `source` and single resources can be swapped, `gates` raised."""
 
-    def __init__(self, home: Path, **swapped: Any) -> None:
+    def __init__(self, home: Path, *, gates: Mapping[str, Any] | None = None, **swapped: Any) -> None:
         self.home = home
+        self.gates = dict(gates or {})
         self.swapped = swapped
         self.lake = Lake(home / "lake", NAME)
         self.journal = Journal(self.lake)
@@ -95,9 +97,9 @@ class ToyFactory:
         }
         file = LineFile(FILE)
         places = {name: file.contract_place(name, table.contract) for name, table in made.tables.items()}
-        return dg.Definitions.merge(
-            line_definitions(made.line(file), file, section, places), dg.Definitions(resources=bound)
-        )
+        line = made.line(file)
+        line = dataclasses.replace(line, gates=dataclasses.replace(line.gates, **self.gates))
+        return dg.Definitions.merge(line_definitions(line, file, section, places), dg.Definitions(resources=bound))
 
     def run(self, sites: Sequence[str] = (), until: str = "", redo_from: str = "", **source: Any) -> int:
         """Run the whole line and return its exit code."""

@@ -15,6 +15,7 @@ from tests.factory.gateway.builders import Shop, onnx_model, running
 from tests.factory.gateway.test_connection import infer
 
 MUTATIONS = 10_000
+KNOWN = {"model": ["toy.UA", "toy.ZZ"], "version": ["3", "4"], "line": ["toy"], "site": ["UA", "ZZ"]}
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +32,7 @@ def document():
     for methods in found["paths"].values():
         for operation in methods.values():
             for parameter in operation.get("parameters", ()):
-                known = ["toy.UA", "toy.ZZ"] if parameter["name"] == "model" else ["3", "4"]
-                parameter["schema"] = {"enum": known}
+                parameter["schema"] = {"enum": KNOWN[parameter["name"]]}
     return found
 
 

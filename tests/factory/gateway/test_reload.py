@@ -1,5 +1,6 @@
 """A release changes, is tampered with or goes away while requests come in."""
 
+import gc
 import shutil
 import signal
 import socket
@@ -14,10 +15,11 @@ import httpx
 import pytest
 
 from factory.errors import ModelRefused, ReleaseRefused
+from factory.gateway.served_model import ServedModel
 from factory.gateway.server import Server, Settings
 from factory.history import Event
 from factory.signing import signing_key
-from tests.factory.gateway.builders import Shop, eventually, expected, gateway, onnx_model, question, verdict
+from tests.factory.gateway.builders import Shop, eventually, expected, gateway, onnx_model, question, running, verdict
 
 ROOT = Path(__file__).parents[3]
 OLD, NEW = onnx_model(), onnx_model(bias=3.0)
@@ -251,3 +253,18 @@ def test_many_questions_to_sleeping_models_at_once_are_all_answered(tmp_path):
     with gateway(shop, max_awake=2) as client, ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda number: version(client, sites[number % 6]), range(300)))
     assert set(answers) == {1}
+
+
+def test_a_replaced_model_leaves_nothing_behind_but_its_numbers(shop):
+    with running(shop) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+        for number in range(1, 8):
+            shop.release((OLD, NEW)[number % 2], version=number, site="ONCE")
+            eventually(lambda number=number: version(client, "ONCE") == number)
+        eventually(lambda: versions_in_memory("ONCE") == [7])
+        assert client.get("/metrics").text.count('nv_inference_request_success{model="toy.ONCE"') == 7
+
+
+def versions_in_memory(site: str) -> list[int]:
+    gc.collect()
+    models = [one for one in gc.get_objects() if isinstance(one, ServedModel)]
+    return [model.manifest.version for model in models if model.manifest.site == site]
