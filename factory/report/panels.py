@@ -6,12 +6,12 @@ from itertools import groupby
 import numpy as np
 
 from factory.report.facts import Epochs, SiteFacts
-from factory.report.holdout import ROLES
 from factory.report.importance import CLOSELY
 from factory.report.numbers import figure, percent, signed, whole, words
 from factory.report.pictures import Bars, Dots, Mark, Picture, Plane, Row, Series
 from factory.report.slices import Slice, worst
 from factory.resampling import Interval
+from factory.tasks.holdout import ROLES
 from factory.tasks.task import Task
 
 MOST_IMPORTANT = CLOSELY
