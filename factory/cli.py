@@ -139,6 +139,20 @@ def add_site(line: str, site: str, home: Home = DEFAULT_HOME) -> None:
     raise typer.Exit(_show(home, "add-sites", line, f"--sites={checked_name(site)}"))
 
 
+@app.command()
+def why(prediction: str, home: Home = DEFAULT_HOME) -> None:
+    """Show a prediction as recorded, and what the release that gave it answers now; exit code 1 if they differ."""
+    from factory.gateway.why import why as answer
+    from factory.repository import ModelRepository
+    from factory.signing import public_key
+
+    home = home.resolve()
+    key = public_key(home / "keys" / "release.pub")
+    told = answer(home / "predictions", ModelRepository(home / "models"), key, prediction)
+    typer.echo(json.dumps(told, indent=2))
+    raise typer.Exit(0 if told["rebuilt"] else 1)
+
+
 @key_app.command("add")
 def add_key(
     name: str,

@@ -15,6 +15,7 @@ FactoryError
 ├── ReleaseRefused           no passing verdict for exactly this digest, a rollback holds, or an approval is missing
 ├── HistoryError             a site's history could not be read or written
 ├── RequestRefused           a request the gateway cannot serve (factory/gateway/refusal.py)
+├── PredictionUnknown        a prediction that is in no record, or whose release is gone
 ├── TlsRefused               a certificate or its key that the gateway cannot use
 ├── KeyRefused               a file of API keys that is none, or a key that is not in it
 └── ModelRefused             a model file that must not be loaded: digest, signature or verdict do not fit
@@ -87,3 +88,7 @@ class KeyRefused(FactoryError):
 
 class TlsRefused(FactoryError):
     """A certificate and its private key cannot be used: missing, no PEM, or not of one another."""
+
+
+class PredictionUnknown(FactoryError):
+    """A prediction is in no record, or the release that gave it is no longer in the model repository."""

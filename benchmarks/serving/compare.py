@@ -261,6 +261,7 @@ def main() -> None:
         print(f"{'server':10} {'conns':>5} {'rows':>5} {'req/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'CPU µs/req':>11}")
         for server in servers(home, model, given.servers.split(","), pythons):
             with started(server) as (pid, start_s):
+                measured(server, pid, concurrency=16, rows=1, seconds=2)  # to warm up
                 for concurrency in CONCURRENCY:
                     for rows in BATCHES:
                         found = measured(server, pid, concurrency=concurrency, rows=rows, seconds=given.seconds)

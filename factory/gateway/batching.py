@@ -9,8 +9,9 @@ import itertools
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
@@ -121,17 +122,31 @@ class Batches:
             return
         self._predictions.residents.used(self._model)
         batch = self._taken()
-        rows = stacked(batch).reshape(-1, *self._model.signature.input_shape)
         call = self._model.call()
-        if len(rows) * self._model.row_s <= INLINE_S:
-            try:
-                self._told(batch, rows, self._answers(call, rows))
-            finally:
-                self._go_on()
+        if sum(question.rows for question in batch) * self._model.row_s <= INLINE_S:
+            with self._ended(batch):
+                self._told(batch, *self._answered(call, batch))
         else:
             loop = asyncio.get_running_loop()
-            answers = loop.run_in_executor(self._predictions.workers, self._answers, call, rows)
-            answers.add_done_callback(lambda done: self._told_later(batch, rows, done))
+            answers = loop.run_in_executor(self._predictions.workers, self._answered, call, batch)
+            answers.add_done_callback(lambda done: self._told_later(batch, done))
+
+    def _answered(self, call: Callable[[Rows], Rows], batch: list[Question]) -> tuple[Rows, Rows]:
+        """Return the batch's rows and the model's numbers."""
+        rows = stacked(batch).reshape(-1, *self._model.signature.input_shape)
+        return rows, call(rows)
+
+    @contextmanager
+    def _ended(self, batch: list[Question]) -> Iterator[None]:
+        """Go on after a batch; if anything in it failed, tell its questions so, and the next ones are answered."""
+        try:
+            yield
+        except Exception:  # the boundary of a batch
+            log.exception("%s failed on %d questions", self._model.manifest.model, len(batch))
+            for question in batch:
+                question.done(RequestRefused(500, "the model failed on this request; the gateway's log says why"))
+        finally:
+            self._go_on()
 
     def _woken(self) -> str | None:
         """Wake the model, and return why not if that is impossible."""
@@ -151,11 +166,9 @@ class Batches:
             question.done(refused)
         self._go_on()
 
-    def _told_later(self, batch: list[Question], rows: Rows, answers: "asyncio.Future[Rows | None]") -> None:
-        try:
-            self._told(batch, rows, answers.result())
-        finally:
-            self._go_on()
+    def _told_later(self, batch: list[Question], answers: "asyncio.Future[tuple[Rows, Rows]]") -> None:
+        with self._ended(batch):
+            self._told(batch, *answers.result())
 
     def _go_on(self) -> None:
         if self._waiting:
@@ -172,18 +185,7 @@ class Batches:
         self._waiting_rows -= rows
         return batch
 
-    def _answers(self, call: Callable[[Rows], Rows], rows: Rows) -> Rows | None:
-        try:
-            return call(rows)
-        except Exception:  # the boundary of a batch: the next one may go through
-            log.exception("%s failed on %d rows", self._model.manifest.model, len(rows))
-            return None
-
-    def _told(self, batch: list[Question], rows: Rows, numbers: Rows | None) -> None:
-        if numbers is None:
-            for question in batch:
-                question.done(RequestRefused(500, "the model failed on this request; the gateway's log says why"))
-            return
+    def _told(self, batch: list[Question], rows: Rows, numbers: Rows) -> None:
         ids = self._predictions.names(len(batch))
         self._series.ran(len(rows))
         if (beyond := self._guard.beyond(rows)) is None and np.isfinite(numbers).all():

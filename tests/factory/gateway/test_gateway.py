@@ -323,6 +323,7 @@ def test_importing_the_gateway_loads_nothing_that_trains_orchestrates_or_registe
     loaded = set(done.stdout.split())
     assert "onnxruntime" in loaded
     assert not loaded & HEAVY
+    assert "grpc" not in loaded  # it is a tenth of a second that only who wants it pays for
 
 
 def test_a_model_of_another_width_is_asked_for_its_own_width(tmp_path):

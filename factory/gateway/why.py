@@ -1,0 +1,103 @@
+"""Why a prediction was what it was: found in the records, and asked once more of the very release that gave it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from factory.errors import PredictionUnknown
+from factory.gateway.business import decision
+from factory.gateway.range_guard import RangeGuard
+from factory.gateway.record_file import RecordedBatch, recorded, segments
+from factory.gateway.served_model import Rows, ServedModel
+from factory.names import model_name
+from factory.repository import Manifest, ModelRepository
+
+TOLERANCE = 1e-5
+"""The rows that a row is computed with may change the last digits of single precision, and no more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One prediction as it was recorded."""
+
+    batch: RecordedBatch
+    key: str
+    inputs: Rows
+    answers: Rows
+
+
+def found(folder: Path, prediction: str) -> Found:
+    """Return a prediction from the records, newest segment first; raises PredictionUnknown if it is in none."""
+    for segment in reversed(segments(folder)):
+        for batch, _ in recorded(segment):
+            if prediction in batch.ids:
+                return _part(batch, list(batch.ids).index(prediction))
+    raise PredictionUnknown(f"prediction {prediction!r} is in no record under {folder}; were they taken elsewhere?")
+
+
+def why(folder: Path, repository: ModelRepository, key: Ed25519PublicKey, prediction: str) -> dict[str, Any]:
+    """Return what was asked, what was answered by which release, and what that release answers now, in JSON's types.
+
+    Raises PredictionUnknown if it is in no record, or if the release that gave it is no longer in the repository, and
+    ModelRefused where that may not be loaded.
+    """
+    one = found(folder, prediction)
+    model = model_name(one.batch.line, one.batch.site)
+    released = repository.found(model, one.batch.digest, key)
+    if released is None:
+        raise PredictionUnknown(f"{model}: no release has digest {one.batch.digest[:12]}, which gave {prediction!r}")
+    served = ServedModel(released, lambda: released)
+    served.wake()
+    again = served.call()(one.inputs)
+    manifest, answered = released.manifest, ~np.isnan(one.answers).any(axis=1)
+    return {
+        "prediction": prediction,
+        "at": datetime.fromtimestamp(one.batch.at, UTC).isoformat(timespec="milliseconds"),
+        "line": one.batch.line,
+        "site": one.batch.site,
+        "version": one.batch.version,
+        "digest": one.batch.digest,
+        "threshold": manifest.threshold,
+        "asked_by": one.key or None,
+        "outside": _outside(manifest, one.inputs),
+        "rows": [_row(manifest, *numbers) for numbers in zip(one.inputs, one.answers, again, strict=True)],
+        "rebuilt": bool(np.allclose(one.answers[answered], again[answered], rtol=TOLERANCE, atol=TOLERANCE)),
+        "provenance": dict(manifest.provenance),
+    }
+
+
+def _part(batch: RecordedBatch, place: int) -> Found:
+    start = sum(batch.rows[:place])
+    rows = slice(start, start + batch.rows[place])
+    return Found(batch=batch, key=batch.keys[place], inputs=batch.inputs()[rows], answers=batch.outputs()[rows])
+
+
+def _outside(manifest: Manifest, rows: Rows) -> str | None:
+    guard = RangeGuard(manifest)
+    beyond = guard.beyond(rows)
+    told = None if beyond is None else guard.outside(rows, beyond)
+    return told.reasons if told else None
+
+
+def _row(manifest: Manifest, inputs: Rows, answers: Rows, again: Rows) -> dict[str, Any]:
+    """Return one row: features by name (of a sequence by step), what was answered, what to do, and the answer now."""
+    steps = [
+        {name: _known(value) for name, value in zip(manifest.features, step, strict=True)}
+        for step in inputs.reshape(-1, len(manifest.features))
+    ]
+    names = manifest.model_signature.answers
+    abstained = bool(np.isnan(answers).any())
+    return {
+        "features": steps[0] if manifest.model_signature.steps is None else steps,
+        "answer": None if abstained else {name: float(value) for name, value in zip(names, answers, strict=True)},
+        "decision": None if abstained else decision(manifest, answers.astype(np.float64)),
+        "now": {name: float(value) for name, value in zip(names, again, strict=True)},
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
