@@ -218,6 +218,7 @@ class ModelStages:
         candidate = self.entry("site_model", site)
         model, version = registered_version(self.line.name, candidate)
         content = self.tools.registry.onnx(model, version)
+        seen = self.entry("base_model", LINE_SITE).figures["ranges"]
         by, approval = f"line {self.line.name}", self.line.gates.approval_required
         self.tools.registry.promote(model, version, verdict, by=by, approval_required=approval)
         self.store.repository().release(
@@ -231,7 +232,8 @@ class ModelStages:
             provenance=candidate.figures["provenance"],
             example=tuple(candidate.figures["example"]),
             key=self.store.key(),
-            guard=Guard(ranges=self.entry("base_model", LINE_SITE).figures["ranges"]),
+            # As pairs, which the journal keeps as lists: a guard equal to the one that is served is no new release.
+            guard=Guard(ranges={name: (low, high) for name, (low, high) in seen.items()}),
             by=by,
             approval_required=approval,
         )

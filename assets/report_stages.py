@@ -94,7 +94,8 @@ class ReportStages:
         """Return what keeps a candidate that passed from being released, such as a person's rollback."""
         told, store = self._entry(VERDICT, site).figures, self.models.store
         standing = store.repository().standing(model_name(self.line.name, site), store.key().public_key())
-        return standing.obstacle(told["verdict"]["digest"]) if told["passed"] else None
+        wanted = self.line.gates.approval_required
+        return standing.obstacle(told["verdict"]["digest"], approval_required=wanted) if told["passed"] else None
 
     def _page(self, site: str, parts: Parts, mark: str) -> Figures:
         """Draw one site's page, and return what the line's page and the orchestrator want to know of it."""

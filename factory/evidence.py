@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.resampling import ROUNDS, SEED, Interval, bootstrap_sum, share_above
+from factory.tasks.scored import Scored
 from factory.tasks.task import Task, Value
 from factory.verdict import Figure
 
@@ -22,16 +23,6 @@ Figures = Mapping[str, Figure]
 Of a model's figures the candidate's have the bare name, the others' the role before it: `baseline_rmse`.
 `probability_…` is the share of paired bootstrap resamples of the holdout. Values are above deciding without a model.
 """
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Scored:
-    """One model on the holdout: its answer to each row, [rows, answers], and the threshold that it decides by."""
-
-    answer: Floats
-    threshold: float
-    digest: str | None = None
-    """SHA-256 of the model file, where the model is one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

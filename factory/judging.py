@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.evidence import Evidence, Scored
+from factory.evidence import Evidence
 from factory.gates import judge
 from factory.line import Line
+from factory.tasks.scored import Scored
 from factory.training.onnx_export import latency_ms, onnx_answer, parity_error
 from factory.training.samples import Samples
 from factory.training.weights import from_bytes

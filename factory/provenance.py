@@ -9,8 +9,8 @@ from pathlib import Path
 from factory.journal import fingerprint
 from factory.lake import Lake
 
-PICTURES = "pictures.py"
-"""What a task's report shows: the one file of a task that no model depends on."""
+PICTURES = ("pictures.py", "holdout.py")
+"""What a task's report is drawn from and by: the files of a task that no model depends on."""
 
 
 def provenance(lake: Lake, until: datetime, tables: Iterable[str]) -> dict[str, str]:
@@ -52,14 +52,14 @@ def deciding_sources() -> list[Path]:
         "resampling",
     )
     rooms = [path for room in ("contract", "training", "tasks") for path in (here / room).rglob("*.py")]
-    return [*(path for path in rooms if path.name != PICTURES), *(here / f"{name}.py" for name in deciding)]
+    return [*(path for path in rooms if path.name not in PICTURES), *(here / f"{name}.py" for name in deciding)]
 
 
 def picturing_sources() -> list[Path]:
     """Return the library's files that decide how a report looks, and nothing else."""
     here = Path(__file__).parent
     report = [path for path in (here / "report").rglob("*") if path.suffix in (".py", ".html", ".css")]
-    return [*report, *(here / "tasks").rglob(PICTURES)]
+    return [*report, *(path for name in PICTURES for path in (here / "tasks").rglob(name))]
 
 
 def code_digest(files: Iterable[Path]) -> str:

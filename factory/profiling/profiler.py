@@ -20,7 +20,8 @@ from factory.profiling.suspects import Suspect, leak_of, personal_data_of
 from factory.profiling.task import Task, inferred_task
 from factory.tables.arguments import TableAt
 from factory.tables.place import Place, place_of
-from factory.tables.readers import Narrowing, Reader, reader_of
+from factory.tables.reader import Narrowing, Reader
+from factory.tables.readers import reader_of
 from factory.tables.values import Wanted, typed
 
 MOMENT = "Datetime[us, UTC]"

@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from factory.report.holdout import ROLES, Holdout
 from factory.report.numbers import eur
 from factory.report.pictures import Series
+from factory.tasks.holdout import ROLES, Holdout
 from factory.tasks.task import Floats
 
 BINS = 10

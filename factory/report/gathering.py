@@ -7,14 +7,15 @@ from typing import Any
 
 import polars as pl
 
-from factory.evidence import Figures, Scored
+from factory.evidence import Figures
 from factory.journal import Entry
 from factory.line import Line
 from factory.report.facts import LineFacts, Serving, Shown, SiteFacts, SiteLine
-from factory.report.holdout import Holdout
 from factory.report.importance import Rows, importances
 from factory.report.limits import limits
 from factory.report.slices import slices
+from factory.tasks.holdout import Holdout
+from factory.tasks.scored import Scored
 from factory.tasks.task import Floats
 from factory.training.samples import Samples
 from factory.verdict import Verdict

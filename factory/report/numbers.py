@@ -44,7 +44,7 @@ def percent(value: Number) -> str:
     """Return a share as a percentage: 34 %, 4.2 %, 99.97 %; no line breaks before the sign."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    places = 0 if value in (0, 1) or 0.1 <= abs(value) <= 0.99 else 1 if abs(value) < 0.1 else 2
+    places = 0 if value in (0, 1) or 0.1 <= abs(value) <= 0.99 else 1 if 0.01 <= abs(value) < 0.1 else 2
     return f"{value * 100:.{places}f}{SPACE}%".replace("-", MINUS)
 
 

@@ -6,12 +6,12 @@ from itertools import groupby
 import numpy as np
 
 from factory.report.facts import Epochs, SiteFacts
-from factory.report.holdout import ROLES
 from factory.report.importance import CLOSELY
 from factory.report.numbers import figure, percent, signed, whole, words
 from factory.report.pictures import Bars, Dots, Mark, Picture, Plane, Row, Series
 from factory.report.slices import Slice, worst
 from factory.resampling import Interval
+from factory.tasks.holdout import ROLES
 from factory.tasks.task import Task
 
 MOST_IMPORTANT = CLOSELY
@@ -96,7 +96,9 @@ def money(facts: SiteFacts) -> Dots | None:
     """Return what every model's decisions are worth, with the interval; None where nothing could be measured."""
     rows = _model_rows(facts, "value_eur", facts.shown.money, whole)
     says = f"EUR on {whole(len_rows(facts))} rows held out, above deciding without a model; each by its own threshold."
-    return Dots(title="What are its decisions worth?", says=says, rows=rows, form="brief") if rows else None
+    if not rows or not len_rows(facts):
+        return None
+    return Dots(title="What are its decisions worth?", says=says, rows=rows, form="brief")
 
 
 def len_rows(facts: SiteFacts) -> int:

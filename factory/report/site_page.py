@@ -4,13 +4,13 @@ from dataclasses import asdict, dataclass
 
 from factory.report import panels
 from factory.report.facts import SiteFacts
-from factory.report.holdout import ROLES
 from factory.report.numbers import FORMS, UNKNOWN, figure, percent, whole, words
 from factory.report.pictures import Picture
 from factory.report.rendering import page
 from factory.report.sentences import of_site
 from factory.report.shelf import LINE_PAGE
 from factory.report.slices import worst
+from factory.tasks.holdout import ROLES
 
 COUNTED = ("positives", "alarms", "rarest_class_rows", "decided")
 SHARES = ("accuracy", "coverage", "calibration_error")

@@ -36,14 +36,19 @@ def slices(
 ) -> list[Slice]:
     """Return the slices of each column (its name and its place in `[rows, columns]`), in the order of its values.
 
-    Left out is a slice of fewer than 30 rows, or of labels that have no headline: one class, all the same.
+    Left out is a slice of fewer than 30 rows, or of labels that have no headline: one class, all the same; and a column
+    of which one slice is left.
     """
     found = []
     for column, place in columns:
-        for where, rows in _levels(features[:, place]):
-            if int(rows.sum()) >= MIN_ROWS and task.flaw(label[rows]) is None:
-                found.append(_slice(task, column, where, label[rows], answer[rows]))
-    return [one for one in found if np.isfinite(one.headline)]
+        parts = [
+            _slice(task, column, where, label[rows], answer[rows])
+            for where, rows in _levels(features[:, place])
+            if int(rows.sum()) >= MIN_ROWS and task.flaw(label[rows]) is None
+        ]
+        sound = [one for one in parts if np.isfinite(one.headline)]
+        found += sound if len(sound) > 1 else []
+    return found
 
 
 def _slice(task: Task, column: str, where: str, label: Floats, answer: Floats) -> Slice:
@@ -78,8 +83,16 @@ def _levels(values: npt.NDArray[np.float32]) -> list[tuple[str, npt.NDArray[np.b
     parts = [(brief(float(value)), values == value) for value in distinct]
     if len(distinct) > MAX_LEVELS:
         many = max(1, min(QUANTILES, int(known.sum()) // MIN_ROWS))
-        parts = _quantiles(values, np.unique(np.quantile(values[known], np.linspace(0, 1, many + 1))))
+        edges = np.unique(np.quantile(values[known].astype(np.float64), np.linspace(0, 1, many + 1)))
+        parts = _quantiles(values, edges) if len(edges) > 2 else _usual(values, known)
     return [*parts, *([("unknown", ~known)] if not known.all() else [])]
+
+
+def _usual(values: npt.NDArray[np.float32], known: npt.NDArray[np.bool_]) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+    """Return the value that almost all rows have, and the others together."""
+    distinct, rows = np.unique(values[known], return_counts=True)
+    most = distinct[int(rows.argmax())]
+    return [(brief(float(most)), values == most), ("another value", known & (values != most))]
 
 
 def _quantiles(

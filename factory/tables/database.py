@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from factory.errors import SourceError
 from factory.tables.place import ENVIRONMENT, Place
-from factory.tables.readers import BATCH_ROWS, Narrowing
+from factory.tables.reader import BATCH_ROWS, Narrowing
 
 _SLACK = timedelta(days=1)
 """A database may keep moments as text or in its own zone: it narrows to the day, and the source looks exactly."""

@@ -4,9 +4,6 @@ A reader may leave out rows that a `Narrowing` excludes, to save work; whoever a
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
 
 import polars as pl
 import polars.selectors as cs
@@ -14,31 +11,7 @@ import polars.selectors as cs
 from factory.errors import SourceError
 from factory.tables.arguments import TableAt
 from factory.tables.place import Place
-
-BATCH_ROWS = 50_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Narrowing:
-    """Which rows are wanted: those with one of the values in a column, and with a moment in `[after, until)`."""
-
-    column: str = ""
-    values: Sequence[str] = ()
-    moment: str = ""
-    after: datetime | None = None
-    until: datetime | None = None
-
-
-class Reader(Protocol):
-    """One table, read in batches of bounded size, in the table's own order, names and types."""
-
-    def schema(self) -> dict[str, pl.DataType]:
-        """Return the table's columns; raises SourceError."""
-        ...
-
-    def batches(self, columns: Sequence[str], only: Narrowing, row_number: str = "") -> Iterator[pl.DataFrame]:
-        """Yield the columns' rows; `row_number` names a column to add, the row's place in the table from 1."""
-        ...
+from factory.tables.reader import BATCH_ROWS, Narrowing, Reader
 
 
 class FileReader:

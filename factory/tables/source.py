@@ -14,7 +14,8 @@ from factory.line import Table
 from factory.project import project_root
 from factory.tables.arguments import TableAt, tables_of
 from factory.tables.place import place_of
-from factory.tables.readers import Narrowing, Reader, reader_of
+from factory.tables.reader import Narrowing, Reader
+from factory.tables.readers import reader_of
 from factory.tables.site_names import sites_of_values
 from factory.tables.values import Wanted, typed
 

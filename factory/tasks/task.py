@@ -13,9 +13,9 @@ from factory.verdict import Figure
 
 if TYPE_CHECKING:
     from factory.engine import Engine
-    from factory.report.holdout import Holdout
     from factory.report.pictures import Gallery
     from factory.tasks.head import Head
+    from factory.tasks.holdout import Holdout
 
 Floats = npt.NDArray[np.floating[Any]]
 Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from factory.evidence import Evidence, Scored
+from factory.evidence import Evidence
 from factory.gates import GATES, Comparison, Gates, judge
 from factory.tasks import Binary
 from factory.tasks.binary import BinaryValue
 from factory.tasks.binary.figures import average_precision, roc_auc
 from factory.tasks.binary.value import value_eur
+from factory.tasks.scored import Scored
 
 MONEY = BinaryValue(caught_eur=-40.0, missed_eur=-200.0, false_alarm_eur=-30.0)
 BAR = Gates(

@@ -17,9 +17,9 @@ from factory.tasks.task import Floats, Predict, Task, Value
 from factory.verdict import Figure
 
 if TYPE_CHECKING:
-    from factory.report.holdout import Holdout
     from factory.report.pictures import Gallery
     from factory.tasks.binary.head import BinaryHead
+    from factory.tasks.holdout import Holdout
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.report.curves import ACROSS, tenths, wilson, with_hindsight, worth_curve
-from factory.report.holdout import Holdout
 from factory.report.numbers import percent, whole
 from factory.report.pictures import Dots, Gallery, Mark, Matrix, Plane, Row, Series
+from factory.tasks.holdout import Holdout
 
 LISTED = 12
 CLASSES = 8

@@ -17,8 +17,8 @@ from factory.tasks.task import Floats, Predict, Task, Value
 from factory.verdict import Figure
 
 if TYPE_CHECKING:
-    from factory.report.holdout import Holdout
     from factory.report.pictures import Gallery
+    from factory.tasks.holdout import Holdout
     from factory.tasks.multiclass.head import MulticlassHead
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.report.curves import ACROSS, tenths, with_hindsight, worth_curve
-from factory.report.holdout import ROLES, Holdout
 from factory.report.numbers import brief, figure, percent
 from factory.report.pictures import Gallery, Mark, Plane, Series
+from factory.tasks.holdout import ROLES, Holdout
 from factory.tasks.task import Floats
 
 SHOWN = 160

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import polars as pl
 
-from factory.evidence import Evidence, Scored
+from factory.evidence import Evidence
 from factory.gates import Comparison, Gates, judge
 from factory.journal import Entry
 from factory.report.facts import Serving
@@ -17,6 +17,7 @@ from factory.tasks import Binary, Multiclass, Regression
 from factory.tasks.binary import BinaryValue
 from factory.tasks.multiclass import MulticlassValue
 from factory.tasks.regression import RegressionValue
+from factory.tasks.scored import Scored
 from factory.training.samples import Samples
 from tests.toy.line import toy_line
 

@@ -72,6 +72,16 @@ def test_the_worst_slice_is_named_with_its_rows():
     assert worst(task, found, 1.5) == "Weakest where hot is 1: RMSE 3.000 on 100 rows, 1.500 on all."
 
 
+def test_a_column_that_is_almost_always_the_same_is_cut_into_that_and_the_rest():
+    task, rows = Regression(), 2000
+    seen = np.zeros((rows, 1), np.float32)
+    seen[:40, 0] = np.arange(1, 41)
+    label = np.random.default_rng(1).normal(size=rows).astype(np.float32)
+    found = slices(task, label, np.stack([label, label - 1, label + 1], 1), seen, [("overdue", 0)])
+    assert {one.where: one.rows for one in found} == {"0": 1960, "another value": 40}
+    assert not slices(task, label, np.stack([label] * 3, 1), np.zeros((rows, 1), np.float32), [("overdue", 0)])
+
+
 def test_slices_say_nothing_of_a_few_rows_and_unknown_is_a_level():
     task, rows = TASKS["regression"], 300
     seen = features(rows)[:, :1].copy()

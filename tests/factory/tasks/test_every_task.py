@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from factory.candidates import base_candidate, site_candidates
-from factory.evidence import Evidence, Scored
+from factory.evidence import Evidence
 from factory.gates import judge
 from factory.judging import Exhibits, judged
 from factory.names import LINE_SITE
@@ -18,6 +18,7 @@ from factory.tasks import TASKS, Binary, Multiclass, Regression
 from factory.tasks.binary import BinaryValue
 from factory.tasks.multiclass import MulticlassValue
 from factory.tasks.regression import RegressionValue
+from factory.tasks.scored import Scored
 from factory.training.baseline import fit_baseline
 from factory.training.recipe import SequenceRecipe, TableRecipe
 from tests.toy.line import toy_line

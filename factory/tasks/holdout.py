@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from factory.resampling import ROUNDS, SEED, Interval, bootstrap_sum
+from factory.tasks.scored import Scored
 from factory.tasks.task import Floats, Task, Value
-
-if TYPE_CHECKING:
-    from factory.evidence import Scored
 
 ROLES = {"candidate": "site model", "champion": "champion before", "base": "base model", "baseline": "baseline"}
 """The models in the order they are told, as people call them."""
@@ -20,14 +17,14 @@ class Holdout:
 
     task: Task
     label: Floats
-    models: Mapping[str, "Scored"]
+    models: Mapping[str, Scored]
     """By role; a vacant role is absent."""
     value: Value
     idle: float
     """What would be decided without a model; see Task.without_model."""
 
     @property
-    def candidate(self) -> "Scored":
+    def candidate(self) -> Scored:
         """The model that was judged."""
         return self.models["candidate"]
 

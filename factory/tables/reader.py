@@ -1,0 +1,33 @@
+"""What reads a table: in batches of bounded size, leaving out what nobody wants."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import polars as pl
+
+BATCH_ROWS = 50_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrowing:
+    """Which rows are wanted: those with one of the values in a column, and with a moment in `[after, until)`."""
+
+    column: str = ""
+    values: Sequence[str] = ()
+    moment: str = ""
+    after: datetime | None = None
+    until: datetime | None = None
+
+
+class Reader(Protocol):
+    """One table, read in batches of bounded size, in the table's own order, names and types."""
+
+    def schema(self) -> dict[str, pl.DataType]:
+        """Return the table's columns; raises SourceError."""
+        ...
+
+    def batches(self, columns: Sequence[str], only: Narrowing, row_number: str = "") -> Iterator[pl.DataFrame]:
+        """Yield the columns' rows; `row_number` names a column to add, the row's place in the table from 1."""
+        ...
