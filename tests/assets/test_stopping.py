@@ -181,8 +181,11 @@ def test_a_signal_that_another_handler_swallowed_is_known_all_the_same():
             signal.signal(number, handler)
 
 
-def test_what_must_not_be_left_half_made_is_finished_first():
+def test_what_must_not_be_left_half_made_is_finished_first(request):
     done = []
+    # A shell starts what runs in the background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     def make():
         with undisturbed():
