@@ -59,7 +59,7 @@ def _served_row(entry: Entry, address: str) -> str:
         f'<code title="{escape(manifest.digest)}">{escape(manifest.digest[:12])}</code>',
         f"{model.since:%Y-%m-%d %H:%M} UTC",
         f"{counts['nv_inference_request_success']:,}",
-        f"{entry.series.mean_s * 1000:.2f}",
+        f"{entry.series.mean_s * 1000:.2f}" if counts["nv_inference_request_success"] else "—",
         f"{counts['factory_rows_outside_total']:,} / {counts['factory_rows_abstained_total']:,}",
         trial,
     )
