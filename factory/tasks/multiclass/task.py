@@ -50,10 +50,10 @@ class Multiclass(Task):
     def codes(self, label: pl.Series) -> npt.NDArray[np.float32]:
         """Return each label's place among the classes. Raises TrainingError on a class that the line does not name."""
         text = label.cast(pl.String)
-        unknown = text.drop_nulls().unique().filter(~text.drop_nulls().unique().is_in(list(self.classes)))
-        if len(unknown):
+        unknown = sorted(set(text.drop_nulls().unique()) - set(self.classes))
+        if unknown:
             raise TrainingError(
-                f"labels name {unknown.sort().head(3).to_list()}, which are not among the line's classes "
+                f"labels name {unknown[:3]}, which are not among the line's classes "
                 f"{list(self.classes)}; add them to `task: classes`, or mend the features"
             )
         places = {name: place for place, name in enumerate(self.classes)}
