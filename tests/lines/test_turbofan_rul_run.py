@@ -1,4 +1,4 @@
-"""The turbofan line as a person runs it, on the published fleets: figures in the status, pages, and a served interval."""
+"""The turbofan line as a person runs it, on the published fleets: figures in the status, pages, a served interval."""
 
 import json
 import os
