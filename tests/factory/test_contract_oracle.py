@@ -190,12 +190,18 @@ ROW = st.fixed_dictionaries(
 ROW_LEVEL = [wanted for wanted in SUITE if "values" in wanted.type or "compound" in wanted.type]
 
 
+def but_for_mostly(wanted: Expectation) -> str:
+    """What an expectation asks, however many rows may break it."""
+    return f"{wanted.type} {sorted((name, value) for name, value in wanted.kwargs.items() if name != 'mostly')}"
+
+
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=st.lists(ROW, min_size=1, max_size=12), mostly=st.sampled_from([0.0, 0.5, 0.75, 1.0]), data=st.data())
 def test_any_rows_are_judged_as_the_pandas_engine_judges_them(
     rows: list[dict[str, Any]], mostly: float, data: st.DataObject
 ) -> None:
-    chosen = data.draw(st.lists(st.sampled_from(ROW_LEVEL), min_size=6, max_size=10, unique_by=id))
+    # Great Expectations drops the second of two that are equal but for `mostly`, which all get the same of here.
+    chosen = data.draw(st.lists(st.sampled_from(ROW_LEVEL), min_size=6, max_size=10, unique_by=but_for_mostly))
     suite = [
         Expectation(type=wanted.type, kwargs={**wanted.kwargs, "mostly": mostly})
         for wanted in chosen
