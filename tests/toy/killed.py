@@ -50,8 +50,8 @@ class DeadlyRegistry(Registry):
             die()
         super().record_verdict(model, version, verdict)
 
-    def promote(self, model: str, version: int, verdict: Any, *, by: str) -> None:
-        super().promote(model, version, verdict, by=by)
+    def promote(self, model: str, version: int, verdict: Any, **how: Any) -> None:
+        super().promote(model, version, verdict, **how)
         if self.point == "promoted":
             die()
 
