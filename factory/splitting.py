@@ -52,11 +52,6 @@ class Split(Protocol):
         """Return what the division depends on beside the rows, for the journal."""
         ...
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns beside the features' own that it reads."""
-        ...
-
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
@@ -107,11 +102,6 @@ class TimeSplit:
     def mark(self, until: datetime) -> str:
         """Return the windows."""
         return str(self.before(until))
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """None."""
-        return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +156,6 @@ class EntitySplit:
     def mark(self, until: datetime) -> str:  # noqa: ARG002  things do not change sides as time passes
         """Return the shares."""
         return str(self)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The column that marks the holdout, if one does."""
-        return () if self.holdout is None else (self.holdout,)
 
 
 def _chances(rows: pl.DataFrame, entity: Sequence[str]) -> pl.Series:

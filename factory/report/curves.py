@@ -1,5 +1,7 @@
 """Curves that several tasks draw: shares by tenths of the rows, and what each threshold is worth."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,6 +10,8 @@ from factory.report.pictures import Series
 from factory.tasks.holdout import ROLES, Holdout
 from factory.tasks.task import Floats
 
+SHOWN = ("candidate", "baseline")
+"""The models whose curves are drawn; with more of them no curve can be told from another."""
 BINS = 10
 ACROSS = 120
 """Points of a curve."""
@@ -29,6 +33,12 @@ def wilson(share: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> tup
     centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z / (1 + z * z / rows) * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
     return share, np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+
+
+def worth_curves(holdout: Holdout, tried: Callable[[Floats], Floats]) -> list[Series]:
+    """Return what candidate and baseline, where there is one, are worth at the thresholds tried of their answers."""
+    shown = [role for role in SHOWN if role in holdout.models]
+    return [worth_curve(holdout, role, tried(holdout.models[role].answer)) for role in shown]
 
 
 def worth_curve(holdout: Holdout, role: str, thresholds: Floats) -> Series:

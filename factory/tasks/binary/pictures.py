@@ -5,13 +5,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from factory.report.curves import ACROSS, tenths, with_hindsight, worth_curve
+from factory.report.curves import ACROSS, SHOWN, tenths, with_hindsight, worth_curves
 from factory.report.numbers import figure, percent
 from factory.report.pictures import Gallery, Mark, Plane, Series
 from factory.tasks.holdout import ROLES, Holdout
 from factory.tasks.task import Floats
-
-SHOWN = ("candidate", "baseline")
 
 
 def gallery(holdout: Holdout) -> Gallery:
@@ -127,11 +125,7 @@ def _thresholds(chance: Floats) -> npt.NDArray[np.float64]:
 def value_by_threshold(holdout: Holdout) -> Plane:
     """Return what the holdout would have earned at each threshold, the chosen one marked."""
     chosen = holdout.candidate.threshold
-    curves = [
-        worth_curve(holdout, role, _thresholds(holdout.models[role].answer[:, 0]))
-        for role in SHOWN
-        if role in holdout.models
-    ]
+    curves = worth_curves(holdout, lambda answer: _thresholds(answer[:, 0]))
     return Plane(
         title="What is each threshold worth?",
         says=with_hindsight(holdout, curves[0]),

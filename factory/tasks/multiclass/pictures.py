@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from factory.report.curves import ACROSS, tenths, wilson, with_hindsight, worth_curve
+from factory.report.curves import ACROSS, tenths, wilson, with_hindsight, worth_curves
 from factory.report.numbers import percent, whole
 from factory.report.pictures import Dots, Gallery, Mark, Matrix, Plane, Row, Series
 from factory.tasks.holdout import Holdout
+from factory.tasks.task import Floats
 
 LISTED = 12
 CLASSES = 8
@@ -111,11 +112,7 @@ def reliability(holdout: Holdout) -> Plane:
 def value_by_certainty(holdout: Holdout) -> Plane:
     """Return what the holdout would have earned by deciding from each certainty on, the chosen one marked."""
     chosen = holdout.candidate.threshold
-    curves = [
-        worth_curve(holdout, role, _certainties(holdout, role))
-        for role in ("candidate", "baseline")
-        if role in holdout.models
-    ]
+    curves = worth_curves(holdout, _certainties)
     return Plane(
         title="From which certainty to decide?",
         says=f"{with_hindsight(holdout, curves[0])} What is less sure goes to a person, for 0 EUR.",
@@ -126,6 +123,6 @@ def value_by_certainty(holdout: Holdout) -> Plane:
     )
 
 
-def _certainties(holdout: Holdout, role: str) -> npt.NDArray[np.float64]:
-    sure = holdout.models[role].answer.max(axis=1).astype(np.float64)
+def _certainties(answer: Floats) -> npt.NDArray[np.float64]:
+    sure = answer.max(axis=1).astype(np.float64)
     return np.unique(np.quantile(sure[np.isfinite(sure)], np.linspace(0, 1, ACROSS)))

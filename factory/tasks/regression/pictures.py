@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from factory.report.curves import ACROSS, tenths, with_hindsight, worth_curve
+from factory.report.curves import ACROSS, tenths, with_hindsight, worth_curves
 from factory.report.numbers import brief, figure, percent
 from factory.report.pictures import Gallery, Mark, Plane, Series
 from factory.tasks.holdout import ROLES, Holdout
@@ -114,11 +114,7 @@ def coverage(holdout: Holdout) -> Plane:
 def value_by_margin(holdout: Holdout) -> Plane:
     """Return what acting on the estimate less each margin is worth, the chosen margin marked."""
     chosen = holdout.candidate.threshold
-    curves = [
-        worth_curve(holdout, role, _margins(holdout, role))
-        for role in ("candidate", "baseline")
-        if role in holdout.models
-    ]
+    curves = worth_curves(holdout, lambda answer: _margins(holdout, answer))
     return Plane(
         title="How much margin to take?",
         says=f"Acting on the estimate less {figure(chosen)}. {with_hindsight(holdout, curves[0])}",
@@ -129,9 +125,9 @@ def value_by_margin(holdout: Holdout) -> Plane:
     )
 
 
-def _margins(holdout: Holdout, role: str) -> npt.NDArray[np.float64]:
+def _margins(holdout: Holdout, answer: Floats) -> npt.NDArray[np.float64]:
     """Return margins from none to what makes almost every estimate too low."""
-    error = holdout.models[role].answer[:, 0].astype(np.float64) - holdout.label
+    error = answer[:, 0].astype(np.float64) - holdout.label
     chosen = holdout.candidate.threshold
     most = float(np.quantile(error[np.isfinite(error)], 0.995, method="higher"))
     return np.linspace(min(0.0, chosen), max(chosen * 1.5, most, 1e-9), ACROSS)
