@@ -11,6 +11,7 @@ from assets.data import data_assets
 from assets.line_file import LineFile, SourceSection
 from assets.line_source import SUFFIX, LineSource
 from assets.models import models_asset
+from assets.operations import operations_asset
 from assets.specs import asset_key
 from factory.contract.compiler import compile_contract
 from factory.line import Line
@@ -33,6 +34,7 @@ def line_definitions(line: Line, file: LineFile, source: SourceSection, places: 
     code = f"{library_version()}+{code_digest([*file.sources(), *deciding_sources()])}"
     assets = [
         *data_assets(line, opened, contracts, code, sites),
+        operations_asset(line, code, sites),
         base_model_asset(line, code),
         models_asset(line, code, sites),
     ]

@@ -16,6 +16,7 @@ from factory.errors import LineError
 from factory.line import Table
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times as fast, where it was built
+TODAY = "today"
 _SUITE = TypeAdapter(list[Expectation])
 _GX_ADDS = {"id", "rendered_content", "severity", "description", "notes"}
 """What Great Expectations writes beside type, kwargs and meta when it exports a suite."""
@@ -152,12 +153,16 @@ class LineFile:
             )
         return name
 
-    def date(self, text: str, *keys: str | int) -> datetime:
-        """Return a date written as YYYY-MM-DD; raises LineError."""
+    def moment(self, text: str, *keys: str | int) -> datetime | None:
+        """Return a date written as YYYY-MM-DD, None for `today`; raises LineError."""
+        if text == TODAY:
+            return None
         try:
             return datetime.fromisoformat(text)
         except ValueError as error:
-            raise LineError(f"{self.place(*keys)}: {text!r} is not a date; write it as YYYY-MM-DD") from error
+            raise LineError(
+                f"{self.place(*keys)}: {text!r} is not a date; write it as YYYY-MM-DD, or `{TODAY}`"
+            ) from error
 
     def sources(self) -> Sequence[Path]:
         """Return every file that decides what the line makes: all YAML, JSON and Python in its folder."""
