@@ -96,7 +96,10 @@ def watched(
     if limits.mode == "disabled":
         return dict(states), []
     looked_at = [shift for shift in shifts if shift.rows >= limits.min_rows]
-    far = [shift for shift in discovered(looked_at, limits.max_false_discoveries) if _is_far(shift, limits)]
+    # Whether decisions earn less is a question of its own: it must not pay for how many features there are.
+    families = [[shift for shift in looked_at if (shift.measure == "value") is worth] for worth in (False, True)]
+    noise = limits.max_false_discoveries
+    far = [shift for family in families for shift in discovered(family, noise) if _is_far(shift, limits)]
     after, alerts = dict(states), []
     for site in sorted({shift.site for shift in looked_at}):
         mine = [shift for shift in far if shift.site == site]

@@ -67,9 +67,17 @@ def empty_database() -> bytes:
 class ToyFactory:
     """The toy line with a home; `source` and single resources can be swapped, `gates` raised."""
 
-    def __init__(self, home: Path, *, gates: Mapping[str, Any] | None = None, **swapped: Any) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        gates: Mapping[str, Any] | None = None,
+        drift: Mapping[str, Any] | None = None,
+        **swapped: Any,
+    ) -> None:
         self.home = home
         self.gates = dict(gates or {})
+        self.drift = dict(drift or {})
         self.swapped = swapped
         self.lake = Lake(home / "lake", NAME)
         self.journal = Journal(self.lake)
@@ -98,13 +106,22 @@ class ToyFactory:
         file = LineFile(FILE)
         places = {name: file.contract_place(name, table.contract) for name, table in made.tables.items()}
         line = made.line(file)
-        line = dataclasses.replace(line, gates=dataclasses.replace(line.gates, **self.gates))
+        line = dataclasses.replace(
+            line,
+            gates=dataclasses.replace(line.gates, **self.gates),
+            drift=dataclasses.replace(line.drift, **self.drift),
+        )
         return dg.Definitions.merge(line_definitions(line, file, section, places), dg.Definitions(resources=bound))
 
     def run(self, sites: Sequence[str] = (), until: str = "", redo_from: str = "", **source: Any) -> int:
         """Run the whole line and return its exit code."""
         with opened_instance(self.home / "dagster") as instance:
             return Launch(NAME, self.definitions(source or None), instance).run(sites, until, redo_from)
+
+    def operate(self, sites: Sequence[str] = (), until: str = "", **source: Any) -> int:
+        """Bring new rows in, predict, join outcomes and judge drift; return the exit code."""
+        with opened_instance(self.home / "dagster") as instance:
+            return Launch(NAME, self.definitions(source or None), instance).operate(sites, until)
 
     def status(self) -> dict[str, Any]:
         """Return what each site has and serves."""

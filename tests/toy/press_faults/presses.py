@@ -16,6 +16,7 @@ from factory.line import Table
 
 DAYS = 60
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
+CHANGED_AT = FIRST + timedelta(days=38)
 PARTS = {"north": 420, "south": 360, "east": 30}
 GUESTS = {"west": 60}
 """Plants that the source has rows of and does not tell of."""
@@ -53,7 +54,8 @@ class Presses:
 
     `broken` plants die after their first batch; `deadly` ones kill the whole process there; `spoiled` ones have a row
     of wrong force; `strange` ones a column nobody declared; `flawless` ones no faulty part; `late` ones have not sent
-    ten parts of the first days yet. `meet` is a folder in which two processes wait for each other, before either gives
+    ten parts of the first days yet; `hot` ones run hotter from 8 February on; `sound` ones make no faulty part from
+    then on. `meet` is a folder in which two processes wait for each other, before either gives
     a part.
     """
 
@@ -91,6 +93,11 @@ class Presses:
             rows = rows.with_columns(smell=pl.lit("burnt"))
         if self._is("late", site):
             rows = rows.filter(~pl.col("part").is_in(rows["part"][20:30].to_list()))
+        later = pl.col("pressed_at") >= CHANGED_AT
+        if self._is("hot", site):
+            rows = rows.with_columns(heat_c=pl.when(later).then(pl.col("heat_c") + 40).otherwise("heat_c"))
+        if self._is("sound", site):
+            rows = rows.with_columns(faulty=pl.col("faulty") & ~later)
         if self._is("flawless", site):
             rows = rows.with_columns(faulty=pl.lit(False))
         return rows
