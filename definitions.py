@@ -52,9 +52,11 @@ def home() -> Path:
 def resources() -> dict[str, dg.ConfigurableResource]:
     """Bind everything outside the process to this environment."""
     from resources.alerts import Alerts
+    from resources.calendar import Calendar
     from resources.compute import Compute
     from resources.data_docs import DataDocs
     from resources.lake import LakeStore
+    from resources.launcher import Launcher
     from resources.model_store import ModelStore
     from resources.registry import Registry
     from resources.reports import Reports
@@ -63,6 +65,8 @@ def resources() -> dict[str, dg.ConfigurableResource]:
     here = home()
     return {
         "alerts": Alerts(webhook=os.environ.get("FACTORY_ALERT_WEBHOOK") or None),
+        "calendar": Calendar(),
+        "launcher": Launcher(root=str(ROOT), home=str(here)),
         "lake": LakeStore(url=os.environ.get("FACTORY_LAKE") or str(here / "lake")),
         "compute": Compute(engine=os.environ.get("FACTORY_ENGINE") or "auto"),
         "registry": Registry(

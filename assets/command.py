@@ -62,6 +62,13 @@ def _run(asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], h
         return launch.run(_named(asked.sites), asked.until, asked.redo_from)
 
 
+def _operate(
+    asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], home: Path, stop: StopRequests
+) -> int:
+    with opened_instance(home / "dagster") as instance:
+        return Launch(asked.line, _loaded(definitions), instance, stop.obey).operate(_named(asked.sites), asked.until)
+
+
 def _add_sites(
     asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], home: Path, stop: StopRequests
 ) -> int:
@@ -96,7 +103,7 @@ def _inspect(
     return 0
 
 
-_DOES = {"run": _run, "add-sites": _add_sites, "fetch": _fetch, "inspect": _inspect}
+_DOES = {"run": _run, "operate": _operate, "add-sites": _add_sites, "fetch": _fetch, "inspect": _inspect}
 
 
 def _named(sites: str) -> list[str]:

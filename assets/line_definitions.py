@@ -9,6 +9,8 @@ from assets.champion_sensor import champion_sensor, follow_job
 from assets.checks import serving_check
 from assets.data import data_assets
 from assets.line_file import LineFile, SourceSection
+from assets.line_job import line_job
+from assets.line_sensors import drift_sensor, line_schedule, new_rows_sensor
 from assets.line_source import SUFFIX, LineSource
 from assets.models import models_asset
 from assets.operations import operations_asset
@@ -55,8 +57,9 @@ def line_definitions(line: Line, file: LineFile, source: SourceSection, places: 
     )
     return dg.Definitions(
         assets=assets,
-        jobs=[*jobs, checks, follow_job(line)],
-        sensors=[champion_sensor(line)],
+        jobs=[*jobs, checks, follow_job(line), line_job(line)],
+        sensors=[champion_sensor(line), new_rows_sensor(line, sites), drift_sensor(line)],
+        schedules=[line_schedule(line, line.schedule)] if line.schedule else [],
         asset_checks=[serving_check(line, sites)],
         resources={f"{line.name}{SUFFIX}": opened},
     )

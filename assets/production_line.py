@@ -8,6 +8,7 @@ import dagster as dg
 
 from assets.line_file import FeaturesSection, LineFile, SourceSection, TableSection
 from assets.line_sections import RecipeSection, SplitSection, TaskSection, ValueSection
+from factory.costs import Costs
 from factory.drift.limits import Limits
 from factory.errors import LineError
 from factory.gates import Gates
@@ -38,6 +39,8 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
     drift: Annotated[Limits, dg.Resolver(_as_read, model_field_type=Limits)] = Limits()
     value: Annotated[Any, dg.Resolver(_as_read, model_field_type=ValueSection)]
     figures: Mapping[str, str] = {}
+    schedule: str = ""
+    costs: Annotated[Costs, dg.Resolver(_as_read, model_field_type=Costs)] = Costs()
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return everything the orchestrator needs to run this line."""
@@ -76,5 +79,7 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
             drift=self.drift,
             value=self.value,
             figures={name: file.imported(dotted, "figures", name) for name, dotted in self.figures.items()},
+            schedule=file.cron(self.schedule, "schedule"),
+            costs=self.costs,
             as_of=file.moment(self.as_of, "as_of"),
         )

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from factory.contract.expectation import Expectation
+from factory.costs import Costs
 from factory.drift.limits import Limits
 from factory.errors import LineError
 from factory.gates import Gates
@@ -70,6 +71,9 @@ class Line:
     value: Value
     figures: Mapping[str, Figure]
     """The line's own figures of merit, told beside the task's."""
+    schedule: str
+    """When the whole line runs by itself: five fields of cron, in UTC; empty: never."""
+    costs: Costs
     as_of: datetime | None
     """The moment before which the line looks at the world (UTC, naive); None: the beginning of today."""
 

@@ -12,8 +12,9 @@ Mode = Literal["disabled", "dry_run", "enabled"]
 class Limits:
     """How far is far, and how often is often; the section `drift` of a line's file.
 
-    Of the features that are said to have moved in a window, at most the share `max_false_discoveries` is expected to be
-    noise, and so of the sites that are said to earn less. The effects: PSI above noise, change of the share of nulls, and share of a decision's value that is lost.
+    Of the features that are said to have moved in a window at most the share `max_false_discoveries` is expected to be
+    noise, and so of the sites that are said to earn less. The effects: PSI above noise, change of the share of nulls,
+    and share of a decision's value that is lost.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake

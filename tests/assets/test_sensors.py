@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from assets.alerting import failure_sensor
-from assets.champion_sensor import MAX_ATTEMPTS
+from assets.attempts import MAX_ATTEMPTS
 from factory.names import model_name
 from factory.rollback import roll_back
 from factory.signature import Signature

@@ -22,9 +22,11 @@ from factory.line import Line
 from factory.repository import ModelRepository
 from factory.status import line_status
 from resources.alerts import Alerts
+from resources.calendar import Calendar
 from resources.compute import Compute
 from resources.data_docs import DataDocs
 from resources.lake import LakeStore
+from resources.launcher import Launcher
 from resources.model_store import ModelStore
 from resources.registry import Registry
 from resources.reports import Reports
@@ -94,6 +96,8 @@ class ToyFactory:
         section = made.source if source is None else type(made.source)(use=made.source.use, arguments=source)
         bound = {
             "alerts": Alerts(),
+            "calendar": Calendar(),
+            "launcher": Launcher(root=str(self.home), home=str(self.home)),
             "lake": LakeStore(url=str(self.home / "lake")),
             "compute": Compute(engine="cpu"),
             "registry": self.registry,

@@ -13,6 +13,7 @@ import polars as pl
 
 from factory.errors import SourceError
 from factory.line import Table
+from factory.sources import newest_of
 
 DAYS = 60
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
@@ -66,6 +67,11 @@ class Presses:
     def sites(self, _table: Table, _until: datetime) -> list[str]:
         """Return the plants."""
         return sorted(PARTS)
+
+    def newest(self, table: Table, until: datetime) -> dict[str, Any]:
+        """Return the moment of each plant's newest part."""
+        rows = pl.concat([parts(plant) for plant in self.sites(table, until)])
+        return newest_of(rows.filter(pl.col("pressed_at") < until.replace(tzinfo=UTC)), table)
 
     def read(self, table: Table, *, site: str | None, after: Any, until: datetime) -> Iterator[pl.DataFrame]:
         """Yield the rows in two batches."""
