@@ -46,6 +46,9 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--sites", default="", help="comma-separated; all that the source knows when left out")
     parser.add_argument("--until", default="", help="as-of date YYYY-MM-DD, exclusive")
     parser.add_argument("--from", dest="redo_from", default="", help="stage to begin with though nothing changed")
+    parser.add_argument("--begin", default="", help="first day of a replay, YYYY-MM-DD")
+    parser.add_argument("--end", default="", help="last day of a replay, YYYY-MM-DD")
+    parser.add_argument("--every", default="month", help="how far a replay goes in one step")
     return parser.parse_args(words)
 
 
@@ -103,7 +106,25 @@ def _inspect(
     return 0
 
 
-_DOES = {"run": _run, "operate": _operate, "add-sites": _add_sites, "fetch": _fetch, "inspect": _inspect}
+def _replay(
+    asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], home: Path, stop: StopRequests
+) -> int:
+    from assets.replay import Replay
+
+    with opened_instance(home / "dagster") as instance:
+        replay = Replay(asked.line, _loaded(definitions), instance, stop.obey)
+        emit("replay", report=replay.walk(asked.begin, asked.end, asked.every))
+    return 0
+
+
+_DOES = {
+    "run": _run,
+    "operate": _operate,
+    "add-sites": _add_sites,
+    "fetch": _fetch,
+    "inspect": _inspect,
+    "replay": _replay,
+}
 
 
 def _named(sites: str) -> list[str]:

@@ -68,6 +68,8 @@ class Launch:
         self.failed: set[str] = set()
         self.behind: set[str] = set()
         """Sites whose predictions, outcomes or drift failed; their models are made all the same."""
+        self.only: dict[str, list[str]] = {}
+        """The assets that an op makes, where not all of them are asked for."""
         self.tags: dict[str, str] = {}
         self.config: dict[str, str] = {}
         sources = line_sources(definitions)
@@ -100,6 +102,11 @@ class Launch:
         Returns as `run` does.
         """
         return self._through(OPERATING, list(sites) or self._known_to_the_source(until), self._as_of(until, ""), "")
+
+    def train(self, sites: Sequence[str], until: str) -> int:
+        """Make the base model and the sites' models from the data that is there; judge and release none."""
+        self.only = {"models": ["site_model"]}
+        return self._through(("base_model", "models"), sites, self._as_of(until, ""), "")
 
     def _through(self, ops: Sequence[str], chosen: Sequence[str], until: str, redo_from: str) -> int:
         self.add(chosen)
@@ -185,12 +192,18 @@ class Launch:
             return
         groups = neighbours(sites, self.instance.get_dynamic_partitions(f"{self.line}_sites"))
         # Features know what neighbours did: with several groups, all of them are clean before the first has features.
-        parts = self._data_then_features(name) if stage == "data" and len(groups) > 1 else [None]
+        parts: Sequence[Sequence[dg.AssetKey] | None] = [self._only(stage)]
+        if stage == "data" and len(groups) > 1:
+            parts = self._data_then_features(name)
         for part in parts:
             for group in groups:
                 going = [site for site in group if site not in self.failed]
                 if going:
                     self._run(name, {RANGE_START: group[0], RANGE_END: group[-1]}, group, part)
+
+    def _only(self, op: str) -> list[dg.AssetKey] | None:
+        assets = self.only.get(op)
+        return None if assets is None else [dg.AssetKey([self.line, *asset.split("/")]) for asset in assets]
 
     def _data_then_features(self, name: str) -> list[Sequence[dg.AssetKey]]:
         keys = self.definitions.resolve_job_def(f"{name}_job").asset_layer.executable_asset_keys
