@@ -26,8 +26,11 @@ class FactoryError(Exception):
     """Base of all: the message names line, site, thing, value found, limit, and what to do."""
 
 
-class LineError(FactoryError):
-    """A line's definition is wrong; names the file and the place in it."""
+class LineError(FactoryError, ValueError):
+    """A line's definition is wrong; names the file and the place in it.
+
+    It is a ValueError too, so that a section which refuses itself is reported at its place in the file.
+    """
 
 
 class UnsupportedExpectation(LineError):
