@@ -162,7 +162,11 @@ class ModelStages:
             lake.append(VERDICT, rows, {site: seen[site] for site in rows[SITE]})
         candidates = self.tools.journal.latest("site_model", list(verdicts))
         return {
-            site: {**_told(verdict, candidates[site]), "rival": self._rival_digest(site, candidates[site])}
+            site: {
+                **_told(verdict, candidates[site]),
+                "rival": self._rival_digest(site, candidates[site]),
+                "approval": self.line.gates.approval,
+            }
             for site, verdict in verdicts.items()
         }
 
