@@ -5,6 +5,7 @@
     FACTORY_DATA    folder that the lines' sources find their files in (default: what each line's file says)
     FACTORY_ENGINE  auto, cpu or gpu (default: auto)
     FACTORY_ALERT_WEBHOOK  http(s) address that takes alerts as JSON (default: the log alone)
+    FACTORY_ALERT_URLS     where else alerts go, as mail or chat: Apprise's addresses, space-separated
     MLFLOW_TRACKING_URI   a tracking server (default: SQLite in <home>)
 
 `python definitions.py run LINE` drives a whole line through Dagster; `factory run` calls it.
@@ -49,6 +50,11 @@ def home() -> Path:
     return Path(os.environ.get("FACTORY_HOME") or ROOT / ".factory").resolve()
 
 
+def secret(name: str) -> dg.EnvVar | None:
+    """Return a variable's value by its name, so that the orchestrator neither stores nor shows it; None where unset."""
+    return dg.EnvVar(name) if os.environ.get(name) else None
+
+
 def resources() -> dict[str, dg.ConfigurableResource]:
     """Bind everything outside the process to this environment."""
     from resources.alerts import Alerts
@@ -64,7 +70,7 @@ def resources() -> dict[str, dg.ConfigurableResource]:
 
     here = home()
     return {
-        "alerts": Alerts(webhook=os.environ.get("FACTORY_ALERT_WEBHOOK") or None),
+        "alerts": Alerts(webhook=secret("FACTORY_ALERT_WEBHOOK"), addresses=secret("FACTORY_ALERT_URLS")),
         "calendar": Calendar(),
         "launcher": Launcher(root=str(ROOT), home=str(here)),
         "lake": LakeStore(url=os.environ.get("FACTORY_LAKE") or str(here / "lake")),

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from assets.walk import Figures
 from factory.candidate import Candidate
 from factory.errors import ModelRefused, ReleaseRefused, TableMissing
 from factory.isolation import Isolated, one_by_one, together
-from factory.journal import Entry, fingerprint
+from factory.journal import Entry, fingerprint, next_moment
 from factory.lake import SITE
 from factory.names import LINE_SITE, model_name
 from factory.repository import Guard
@@ -154,7 +154,8 @@ class ModelStages:
         """Add the verdicts to the lake, unless a run that died had added them already."""
         lake, marks = self.tools.lake, self.verdict_marks(list(verdicts))
         seen = lake.site_versions(VERDICT, verdicts)
-        rows = pl.DataFrame([self._row(verdict, marks[verdict.site]) for verdict in verdicts.values()])
+        at = next_moment(lake, VERDICT, verdicts, self.tools.journal.clock())
+        rows = pl.DataFrame([self._row(verdict, marks[verdict.site], at) for verdict in verdicts.values()])
         if lake.has(VERDICT):
             newest = lake.scan(VERDICT, list(verdicts)).sort("at").unique(SITE, keep="last").collect()
             rows = rows.join(newest, on=[SITE, "mark"], how="anti")
@@ -162,11 +163,15 @@ class ModelStages:
             lake.append(VERDICT, rows, {site: seen[site] for site in rows[SITE]})
         candidates = self.tools.journal.latest("site_model", list(verdicts))
         return {
-            site: {**_told(verdict, candidates[site]), "rival": self._rival_digest(site, candidates[site])}
+            site: {
+                **_told(verdict, candidates[site]),
+                "rival": self._rival_digest(site, candidates[site]),
+                "approval": self.line.gates.approval,
+            }
             for site, verdict in verdicts.items()
         }
 
-    def _row(self, verdict: Verdict, mark: str) -> dict[str, object]:
+    def _row(self, verdict: Verdict, mark: str, at: datetime) -> dict[str, object]:
         return {
             SITE: verdict.site,
             "mark": mark,
@@ -175,7 +180,7 @@ class ModelStages:
             "passed": verdict.passed,
             "reasons": json.dumps(verdict.reasons),
             "figures": json.dumps(dict(verdict.figures)),
-            "at": datetime.now(UTC),
+            "at": at,
         }
 
     def release(self, sites: Sequence[str]) -> Isolated[Figures]:

@@ -77,8 +77,13 @@ class Evidence:
         return None if self.champion is None or self.champion.digest == self.digest else self.champion
 
 
-def measured(evidence: Evidence, *, baseline_margin: float = 0.0, champion_margin: float = 0.0) -> dict[str, Figure]:
-    """Return every figure. The margins are by how much the headline must be exceeded to count as better."""
+def measured(
+    evidence: Evidence, *, baseline_margin: float | None = 0.0, champion_margin: float | None = 0.0
+) -> dict[str, Figure]:
+    """Return every figure. The margins are by how much the headline must be exceeded to count as better.
+
+    With None there is no comparison with that model, and its figures say so; its own figures of merit stay.
+    """
     return {
         "task": evidence.task.kind,
         "headline": evidence.task.headline,
@@ -121,25 +126,26 @@ def _of_merit(evidence: Evidence, model: Scored, names: tuple[str, ...]) -> dict
     return {name: _known(value) for name, value in {**found, **own}.items() if name in (*names, *own)}
 
 
-def _comparisons(evidence: Evidence, baseline_margin: float, champion_margin: float) -> dict[str, Figure]:
+def _comparisons(evidence: Evidence, baseline_margin: float | None, champion_margin: float | None) -> dict[str, Figure]:
+    rival = None if champion_margin is None else evidence.rival
     baseline_change, baseline_share = _against(evidence, evidence.baseline, baseline_margin)
-    champion_change, champion_share = _against(evidence, evidence.rival, champion_margin)
+    champion_change, champion_share = _against(evidence, rival, champion_margin)
     return {
         "change_vs_baseline": baseline_change,
         "probability_better_than_baseline": baseline_share,
-        "compared_with_champion": evidence.rival is not None,
+        "compared_with_champion": rival is not None,
         "change_vs_champion": champion_change,
         "probability_better_than_champion": champion_share,
-        "probability_earns_less_than_champion": _earns_less(evidence),
+        "probability_earns_less_than_champion": _earns_less(evidence, rival),
     }
 
 
-def _against(evidence: Evidence, other: Scored | None, margin: float) -> tuple[float | None, float | None]:
+def _against(evidence: Evidence, other: Scored | None, margin: float | None) -> tuple[float | None, float | None]:
     """Return the headline's change, and in which share of paired resamples it is better by more than the margin.
 
     Pairing cancels what both owe to easy or hard rows, so far smaller differences show than in two intervals.
     """
-    if other is None:
+    if other is None or margin is None:
         return None, None
     task, label, ours, theirs = evidence.task, evidence.label, evidence.candidate.answer, other.answer
     change = task.headline_of(label, ours) - task.headline_of(label, theirs)
@@ -148,11 +154,11 @@ def _against(evidence: Evidence, other: Scored | None, margin: float) -> tuple[f
     return _known(change), _known(share_above(better, margin))
 
 
-def _earns_less(evidence: Evidence) -> float | None:
+def _earns_less(evidence: Evidence, rival: Scored | None) -> float | None:
     """Return in which share of resamples the champion's decisions, at its own threshold, earn more than ours."""
-    if evidence.rival is None:
+    if rival is None:
         return None
-    lost = _row_values(evidence, evidence.rival) - _row_values(evidence, evidence.candidate)
+    lost = _row_values(evidence, rival) - _row_values(evidence, evidence.candidate)
     return _known(share_above(bootstrap_sum(lost), 0.0))
 
 

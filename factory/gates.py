@@ -7,10 +7,12 @@ into GATES; a limit of its own is a field of Gates. A limit to a figure needs no
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from factory.evidence import Evidence, Figures, measured
 from factory.verdict import Figure, Verdict
+
+Mode = Literal["disabled", "dry_run", "enabled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +24,20 @@ class Comparison:
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    mode: Mode = "enabled"
+    """Whether what falls short is refused, only told of in the figure `would_refuse`, or not compared at all."""
     min_absolute_change: float = 0.0
     min_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on a mode that is none: what is misspelt must not let a candidate through."""
+        if self.mode not in get_args(Mode):
+            raise ValueError(f"mode {self.mode!r} is none of {', '.join(get_args(Mode))}")
+
+    @property
+    def margin(self) -> float | None:
+        """By how much the headline must be exceeded; None where nothing is compared."""
+        return None if self.mode == "disabled" else self.min_absolute_change
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +54,10 @@ class Gates:
     against_baseline: Comparison
     against_champion: Comparison
     max_probability_of_loss: float = 0.95
-    """Refused when the champion earns more in a larger share of resamples than this: beyond noise, not merely today."""
+    """Refused when the champion earns more in a larger share of resamples than this: beyond noise, not merely today.
+
+    Obeys the mode of `against_champion`.
+    """
     max_parity_error: float = 1e-4
     max_latency_ms: float = 5.0
     max_size_mb: float = 20.0
@@ -59,21 +76,17 @@ def judge(evidence: Evidence, gates: Gates) -> Verdict:
     Poor evidence gives reasons and raises nothing: no rows, one class, answers that are not probabilities.
     """
     figures = measured(
-        evidence,
-        baseline_margin=gates.against_baseline.min_absolute_change,
-        champion_margin=gates.against_champion.min_absolute_change,
+        evidence, baseline_margin=gates.against_baseline.margin, champion_margin=gates.against_champion.margin
     )
-    reasons = (
-        *(reason for gate in GATES for reason in gate(figures, gates)),
-        *evidence.task.objections(figures),
-    )
+    reasons = (*_reasons(figures, gates, "enabled"), *evidence.task.objections(figures))
+    would_refuse = "; ".join(_reasons(figures, gates, "dry_run")) or None
     return Verdict(
         line=evidence.line,
         site=evidence.site,
         digest=evidence.digest,
         passed=not reasons,
         reasons=reasons,
-        figures=figures,
+        figures={**figures, "would_refuse": would_refuse},
     )
 
 
@@ -151,6 +164,20 @@ GATES: tuple[Gate, ...] = (
     quick_enough,
     small_enough,
 )
+
+COMPARISONS: Mapping[Gate, Callable[[Gates], Comparison]] = {
+    better_than_baseline: lambda gates: gates.against_baseline,
+    better_than_champion: lambda gates: gates.against_champion,
+    earns_no_less_than_champion: lambda gates: gates.against_champion,
+}
+"""The gates that obey a comparison's mode; all others are always enabled."""
+
+
+def _reasons(figures: Figures, gates: Gates, mode: Mode) -> Iterator[str]:
+    """Yield what the gates in this mode have against the candidate."""
+    for gate in GATES:
+        if (COMPARISONS[gate](gates).mode if gate in COMPARISONS else "enabled") == mode:
+            yield from gate(figures, gates)
 
 
 def _readable(name: str) -> str:

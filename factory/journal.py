@@ -3,13 +3,16 @@
 An entry's fingerprint names everything its result depends on. A stage whose inputs give the fingerprint that is
 already there has nothing to do, which is how a run over unchanged data changes nothing. The entry is written after
 the data: a run that dies between the two does its last stage again, with the same result.
+
+Entries are in the order of their moments, and each one's moment is after those of the entries before it: when the
+clock goes back, the newest entry is still the one that was written last.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -23,6 +26,19 @@ BEGUN = "begun "
 def fingerprint(*parts: Any) -> str:
     """Return 16 hexadecimal digits that change when any part does; parts are JSON types."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def utc_now() -> datetime:
+    """Return what the clock says."""
+    return datetime.now(UTC)
+
+
+def next_moment(lake: Lake, table: str, sites: Iterable[str], now: datetime) -> datetime:
+    """Return now, or the moment after the sites' newest row in the table, `at`, where that one is not before now."""
+    if not lake.has(table):
+        return now
+    newest = lake.scan(table, list(sites)).select(pl.col("at").max()).collect().item()
+    return now if newest is None or newest < now else newest + timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +57,9 @@ class Entry:
 class Journal:
     """Reads and writes the entries of one line."""
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, clock: Callable[[], datetime] = utc_now) -> None:
         self.lake = lake
+        self.clock = clock
 
     def latest(self, stage: str, sites: Sequence[str] | None = None) -> dict[str, Entry]:
         """Return each site's newest entry of a stage; a site the stage never finished is absent."""
@@ -72,7 +89,7 @@ class Journal:
         seconds: float,
     ) -> None:
         """Add one entry for each site in `figures`, in one commit; `seconds` is shared evenly among them."""
-        at = datetime.now(UTC)
+        at = next_moment(self.lake, TABLE, figures, self.clock())
         share = seconds / max(1, len(figures))
         rows = [
             {

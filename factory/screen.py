@@ -96,12 +96,33 @@ def _number(value: float | None, form: str) -> str:
 
 def _print_refusals(sites: Mapping[str, Any]) -> None:
     told = {site: (state["verdict"] or {}).get("reasons", []) for site, state in sites.items()}
-    refused = {site: reasons for site, reasons in told.items() if reasons}
-    if refused:
-        console.print("Why sites were refused (all figures: `factory status --json`)")
-    for site, reasons in refused.items():
-        for reason in reasons:
-            console.print(f"  {site}  {reason}", markup=False, highlight=False, soft_wrap=True)
+    dry = {site: (state["verdict"] or {}).get("figures", {}).get("would_refuse") for site, state in sites.items()}
+    _print_by_site("Why sites were refused (all figures: `factory status --json`)", told)
+    _print_by_site("Why what passed is not released", _told_once(sites, "held_back"))
+    _print_by_site("Where a rollback holds the site", _holds(sites))
+    _print_by_site("What a dry run would have refused", {site: [said] for site, said in dry.items() if said})
+
+
+def _told_once(sites: Mapping[str, Any], name: str) -> dict[str, list[str]]:
+    return {site: [state[name]] for site, state in sites.items() if state[name]}
+
+
+def _holds(sites: Mapping[str, Any]) -> dict[str, list[str]]:
+    holds = {site: state["hold"] for site, state in sites.items() if state["hold"]}
+    return {
+        site: [
+            f"release {hold['release']} since {hold['since'][:16]} by {hold['by']} ({hold['reason']}); "
+            f"factory allow {site} --by NAME --reason … lets the next one through"
+        ]
+        for site, hold in holds.items()
+    }
+
+
+def _print_by_site(title: str, told: Mapping[str, Iterable[str]]) -> None:
+    """Print what there is to say of sites, a line each thing; nothing where there is nothing."""
+    lines = [f"  {site}  {what}" for site, said in told.items() for what in said]
+    for line in [title, *lines] if lines else ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_next_steps(home: Path, model: str | None) -> None:

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from factory.errors import ModelRefused
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from factory.errors import HistoryError, ModelRefused
+from factory.history import Record, Standing
 from factory.journal import Journal
 from factory.lake import Lake
 from factory.names import LINE_SITE, model_name
@@ -19,7 +22,7 @@ ROWS = ("raw", "clean", "quarantine", "superseded")
 
 
 def status(home: Path) -> dict[str, Any]:
-    """Return `{"lines": {line: {"sites": {site: {"rows", "verdict", "serving", "page"}}, "page"}}}`, plain JSON types.
+    """Return `{"lines": {line: {"sites": {site: {…}}, "page"}}}`, plain JSON types; a site's keys as in `line_status`.
 
     A page is where the report lies, null where none was written yet.
     """
@@ -29,16 +32,19 @@ def status(home: Path) -> dict[str, Any]:
 
 
 def line_status(home: Path, line: str) -> dict[str, Any]:
-    """Return one line's sites; what a site does not have yet is null."""
+    """Return `{site: {"rows", "verdict", "serving", "hold", "held_back", "page"}}`; what a site does not have is null.
+
+    `hold` is the rollback that holds the site, `held_back` why a candidate that passed is not released.
+    """
     journal = Journal(Lake(home / "lake", line))
     repository = ModelRepository(home / "models")
     cleaned, verdicts = journal.latest("clean"), journal.latest("verdict")
-    sites = sorted({*cleaned, *verdicts} - {LINE_SITE})
+    sites, key = sorted({*cleaned, *verdicts} - {LINE_SITE}), _key(home)
     return {
         site: {
             "rows": _rows(cleaned[site].figures) if site in cleaned else None,
             "verdict": _verdict(verdicts[site].figures) if site in verdicts else None,
-            "serving": _serving(home, repository, model_name(line, site)),
+            **_released(repository, model_name(line, site), key, verdicts[site].figures if site in verdicts else {}),
             "page": _page(home, line, site),
         }
         for site in sites
@@ -59,9 +65,50 @@ def _verdict(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {name: verdict[name] for name in ("passed", "reasons", "figures", "digest")}
 
 
-def _serving(home: Path, repository: ModelRepository, model: str) -> dict[str, Any] | None:
+def _key(home: Path) -> Ed25519PublicKey | None:
     try:
-        manifest = repository.load(model, public_key(home / "keys" / "release.pub")).manifest
+        return public_key(home / "keys" / "release.pub")
+    except ModelRefused:
+        return None  # nothing was released or decided here yet, or nothing of it can be trusted
+
+
+def _released(
+    repository: ModelRepository, model: str, key: Ed25519PublicKey | None, judged: Mapping[str, Any]
+) -> dict[str, Any]:
+    if key is None:
+        return {"serving": None, "hold": None, "held_back": None}
+    serving = _serving(repository, model, key)
+    try:
+        standing = repository.standing(model, key)
+    except HistoryError as error:  # nothing is promoted or released past a history that cannot be read
+        return {"serving": serving, "hold": None, "held_back": str(error)}
+    return {
+        "serving": serving,
+        "hold": _hold(standing.hold) if standing.hold else None,
+        "held_back": _held_back(standing, judged, serving["digest"] if serving else None),
+    }
+
+
+def _hold(rollback: Record) -> dict[str, Any]:
+    return {
+        "release": rollback.release,
+        "version": rollback.version,
+        "by": rollback.actor,
+        "since": rollback.at,
+        "reason": rollback.reason,
+    }
+
+
+def _held_back(standing: Standing, judged: Mapping[str, Any], served: str | None) -> str | None:
+    if not judged or not judged["verdict"]["passed"] or judged["verdict"]["digest"] == served:
+        return None
+    digest, wanted = judged["verdict"]["digest"], judged.get("approval") == "required"
+    return standing.obstacle(digest, approval_required=wanted)
+
+
+def _serving(repository: ModelRepository, model: str, key: Ed25519PublicKey) -> dict[str, Any] | None:
+    try:
+        manifest = repository.load(model, key).manifest
     except (ModelRefused, OSError):
         return None  # nothing released, or a release that the gateway would refuse
     return {"version": manifest.version, "digest": manifest.digest, "since": manifest.released_at}

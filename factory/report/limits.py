@@ -1,7 +1,7 @@
 """The gates as a table: what was asked, what was found. The verdict decides; this only lays it side by side."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from factory.evidence import Figures
 from factory.gates import Comparison, Gates
@@ -17,6 +17,8 @@ class Limit:
     found: str
     asked: str
     kept: bool
+    enforced: bool = True
+    """Whether not keeping it refuses the candidate; a comparison in a dry run only tells."""
 
 
 def limits(figures: Figures, gates: Gates) -> list[Limit]:
@@ -45,15 +47,20 @@ def _merit(figures: Figures, gates: Gates) -> Iterator[Limit]:
 
 
 def _rivals(figures: Figures, gates: Gates) -> Iterator[Limit]:
-    yield _better("baseline", figures, gates.against_baseline)
+    if gates.against_baseline.margin is not None:
+        yield _in_its_mode(_better("baseline", figures, gates.against_baseline), gates.against_baseline)
     if figures.get("compared_with_champion"):
-        yield _better("champion", figures, gates.against_champion)
-        yield _most(
-            "chance of earning less than the champion",
-            figures.get("probability_earns_less_than_champion"),
-            gates.max_probability_of_loss,
-            "percent",
-        )
+        yield _in_its_mode(_better("champion", figures, gates.against_champion), gates.against_champion)
+        yield _in_its_mode(_no_less_money(figures, gates), gates.against_champion)
+
+
+def _in_its_mode(limit: Limit, bar: Comparison) -> Limit:
+    return replace(limit, enforced=bar.mode == "enabled")
+
+
+def _no_less_money(figures: Figures, gates: Gates) -> Limit:
+    found = figures.get("probability_earns_less_than_champion")
+    return _most("chance of earning less than the champion", found, gates.max_probability_of_loss, "percent")
 
 
 def _better(other: str, figures: Figures, bar: Comparison) -> Limit:

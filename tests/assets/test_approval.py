@@ -15,6 +15,7 @@ def test_what_passed_waits_for_a_persons_approval_and_is_released_by_the_next_ru
     assert toy.repository.current(MODEL) is None
     assert toy.registry.champion(MODEL) is None
     assert waiting is None or "approval" in waiting.figures["held_back"]
+    assert "wants a person's approval" in toy.status()["north"]["held_back"]
 
     version = int(toy.journal.latest("site_model", ["north"])["north"].figures["version"])
     approve(
@@ -23,6 +24,7 @@ def test_what_passed_waits_for_a_persons_approval_and_is_released_by_the_next_ru
     assert toy.run(["north"]) == 0
     assert toy.repository.current(MODEL).version == version
     assert toy.registry.champion(MODEL).version == version
+    assert toy.status()["north"]["held_back"] is None
 
 
 def test_a_release_tells_the_gateway_what_training_saw(tmp_path):

@@ -54,6 +54,12 @@ MISTAKES = {
         "caught_eur",
         "value.caught_eur: .*number",
     ),
+    "unknown mode of a comparison": (
+        "against_champion: {",
+        "against_champion: {mode: dryrun, ",
+        "dryrun",
+        "gates.against_champion.mode: .*'disabled', 'dry_run' or 'enabled'.*found 'dryrun'",
+    ),
     "wrong type of a column": ("heat_c: Float64", "heat_c: Celsius", "contract:", "Celsius"),
     "unknown key of an expectation": ("type: expect_table", "sort: 1, type: expect_table", "sort: 1", "sort: Unexp"),
     "wrong expectation kwargs": ("min_value: 0, max", "least: 0, max", "contract:", "least"),

@@ -75,17 +75,19 @@ def test_status_json_tells_rows_verdict_and_what_serves_of_every_site(home):
     since = ModelRepository(home / "models").current("presses.big").released_at
     assert list(sites) == ["big", "new", "small"]
     rows = {"raw": 10, "clean": 7, "quarantine": 2, "superseded": 1}
-    passed = verdict("big")
+    passed, released = verdict("big"), {"serving": None, "hold": None, "held_back": None}
     assert sites["big"] == {
         "rows": rows,
         "verdict": {"passed": True, "reasons": [], "figures": dict(passed.figures), "digest": passed.digest},
         "serving": {"version": 3, "digest": passed.digest, "since": since},
+        "hold": None,
+        "held_back": None,
         "page": None,
     }
     assert sites["small"]["verdict"]["passed"] is False
     assert sites["small"]["verdict"]["reasons"] == ["scored on 2 rows, needs 20"]
     assert sites["small"]["serving"] is None
-    assert sites["new"] == {"rows": rows, "verdict": None, "serving": None, "page": None}
+    assert sites["new"] == {"rows": rows, "verdict": None, **released, "page": None}
 
 
 def test_status_tells_a_person_what_serves_and_why_not(home):
@@ -99,6 +101,18 @@ def test_status_tells_a_person_what_serves_and_why_not(home):
     assert "refused" in by_site["small"] + out
     assert "nothing" in next(line for line in out.splitlines() if line.startswith("small"))
     assert "scored on 2 rows, needs 20" in out
+
+
+def test_status_tells_what_a_dry_run_would_have_refused(tmp_path):
+    told = verdict("big").to_dict()
+    told["figures"]["would_refuse"] = "better than the champion with probability 1.0%, needs 50.0%"
+    Journal(Lake(tmp_path / "lake", "presses")).record(
+        "verdict", {"big": {"verdict": told}}, {"big": "mark"}, run="run", seconds=1.0
+    )
+    code, out, _ = typed("status", "--home", str(tmp_path))
+    assert code == 0
+    assert "What a dry run would have refused\n  big  better than the champion with probability 1.0%" in out
+    assert "Why sites were refused" not in out
 
 
 def test_a_spoiled_release_is_not_told_as_served(home, tmp_path):

@@ -214,6 +214,62 @@ def test_a_margin_that_must_be_exceeded_counts():
     assert "by more than 0.9 with probability 0.0%" in reason
 
 
+def in_mode(mode, **bars):
+    """The bar, with both comparisons in a mode."""
+    return dataclasses.replace(BAR, **{name: Comparison(mode=mode, **told) for name, told in bars.items()})
+
+
+def poor():
+    """A candidate that is worse than the baseline and the champion, and earns less than the champion."""
+    label = holdout()
+    rivals = {"baseline": model(label, 0.6), "champion": model(label, 0.6, digest=OTHER)}
+    return evidence(label=label, candidate=model(label, 0.3), **rivals)
+
+
+BOTH = {"against_baseline": {}, "against_champion": {}}
+
+
+def test_a_dry_run_refuses_nothing_and_tells_what_it_would_have_refused_word_for_word():
+    refused, dry = judge(poor(), in_mode("enabled", **BOTH)), judge(poor(), in_mode("dry_run", **BOTH))
+    assert len(refused.reasons) == 3
+    assert refused.figures["would_refuse"] is None
+    assert dry.passed
+    assert dry.figures["would_refuse"] == "; ".join(refused.reasons)
+    assert {**dry.figures, "would_refuse": None} == refused.figures
+
+
+def test_a_disabled_comparison_is_neither_made_nor_told_of_and_the_rivals_own_figures_stay():
+    verdict = judge(poor(), in_mode("disabled", **BOTH))
+    assert verdict.passed
+    assert verdict.figures["would_refuse"] is None
+    assert verdict.figures["compared_with_champion"] is False
+    compared = [name for name in verdict.figures if name.startswith(("probability_", "change_vs_"))]
+    assert {verdict.figures[name] for name in compared} == {None}
+    assert verdict.figures["baseline_average_precision"] > verdict.figures["average_precision"]
+
+
+@pytest.mark.parametrize("mode", ["dry_run", "disabled"])
+def test_money_against_the_champion_obeys_the_mode_of_that_comparison_and_not_of_the_baselines(mode):
+    label = holdout()
+    costly = evidence(label=label, champion=model(label, 0.5, digest=OTHER))
+    bars = {"against_champion": {"min_probability": 0.0}}
+    (reason,) = judge(costly, in_mode("enabled", **bars)).reasons
+    assert reason.startswith("earns ")
+    assert judge(costly, in_mode(mode, **bars)).passed
+    assert judge(costly, in_mode(mode, against_baseline={})).reasons
+
+
+@pytest.mark.parametrize("mode", ["dry_run", "disabled"])
+def test_no_mode_of_a_comparison_lets_through_what_another_gate_refuses(mode):
+    label = holdout(499)
+    assert judge(evidence(label=label), in_mode(mode, **BOTH)).reasons == ("scored on 499 rows, needs 500",)
+
+
+def test_a_mode_that_is_none_is_no_bar():
+    with pytest.raises(ValueError, match="mode 'dryrun' is none of disabled, dry_run, enabled"):
+        Comparison(mode="dryrun")
+
+
 def test_a_candidate_below_the_champion_is_refused_in_precision_and_in_money():
     label = holdout()
     found = reasons(evidence(label=label, candidate=model(label, 0.3), champion=model(label, 0.6, digest=OTHER)))

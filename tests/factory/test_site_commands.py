@@ -43,13 +43,13 @@ def typed(shop, *words):
     return done.returncode, done.stdout, done.stderr
 
 
-def judged(shop, content, version, *reasons, model="toy.UA"):
+def judged(shop, content, version, *reasons, model="toy.UA", approval="none"):
     """The lake says that this candidate was made and judged."""
     line, site = line_and_site(model)
     found = verdict(content, site, *reasons, line=line)
     journal = Journal(Lake(shop.home / "lake", line))
     made = {"version": version, "digest": found.digest}
-    told = {"verdict": found.to_dict()}
+    told = {"verdict": found.to_dict(), "approval": approval}
     for stage, figures in {"site_model": made, "verdict": told}.items():
         journal.record(stage, {site: figures}, {site: "mark"}, run="run", seconds=1.0)
 
@@ -68,6 +68,46 @@ def test_history_tells_who_did_what_and_why(shop):
     ]
     assert told["hold"]["reason"] == "late again"
     assert told["findings"] == []
+
+
+def test_status_shows_who_holds_a_site_since_when_and_why_until_somebody_allows(shop):
+    judged(shop, NEW, 2)
+    assert typed(shop, "rollback", "UA", "--line", "toy", *DECIDED)[0] == 0
+    held = told_by_status(shop)
+    assert (held["hold"]["release"], held["hold"]["by"], held["hold"]["reason"]) == (1, "lena", "late again")
+    assert held["hold"]["since"] == shop.repository.site_history.read("toy.UA").records()[-1].at
+    assert "holds it on release 1" in held["held_back"]
+    out = typed(shop, "status")[1]
+    assert "UA  release 1 since 2" in out
+    assert "by lena (late again)" in out
+    assert typed(shop, "allow", "UA", "--line", "toy", *DECIDED)[0] == 0
+    assert told_by_status(shop)["hold"] is None
+
+
+def test_status_shows_what_passed_and_waits_for_a_persons_approval(shop):
+    newest = onnx_model(bias=2.0)
+    judged(shop, newest, 3, approval="required")
+    assert "wants a person's approval" in told_by_status(shop)["held_back"]
+    assert "Why what passed is not released\n  UA  its line wants a person's approval" in typed(shop, "status")[1]
+    assert typed(shop, "approve", "UA", "3", "--line", "toy", *DECIDED)[0] == 0
+    assert told_by_status(shop)["held_back"] is None
+
+
+def test_status_tells_of_a_history_that_cannot_be_read_and_of_everything_else(shop):
+    judged(shop, NEW, 2)
+    history = shop.home / "history" / "toy.UA.jsonl"
+    history.unlink()
+    history.mkdir()
+    found = told_by_status(shop)
+    assert found["serving"]["version"] == 2
+    assert "cannot be read" in found["held_back"]
+
+
+def told_by_status(shop):
+    """What `factory status --json` says of UA of the line toy."""
+    code, out, err = typed(shop, "status", "--json")
+    assert code == 0, err
+    return json.loads(out)["lines"]["toy"]["sites"]["UA"]
 
 
 def test_a_reason_is_shown_as_text_and_never_obeyed(shop):

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from factory.gates import Comparison
 from factory.report.numbers import FORMS
 from factory.report.site_page import form, site_page
 from factory.tasks import Multiclass
@@ -89,6 +90,20 @@ def test_limits_side_by_side_agree_with_the_verdict():
     for asked in (gates(), gates(min_rows=5000), gates(at_most={"log_loss": 0.0001}), gates(max_latency_ms=0.1)):
         found = facts(gates=asked)
         assert all(limit.kept for limit in found.limits) == found.verdict.passed
+
+
+def test_a_dry_run_is_told_apart_from_what_refuses_and_what_is_disabled_is_not_asked():
+    asked = Comparison(mode="dry_run", min_absolute_change=1.0)
+    found = facts(gates=gates(against_baseline=asked, against_champion=Comparison(mode="disabled")), champion=True)
+    page = Page.of(found)
+    assert found.verdict.passed
+    assert [limit.what for limit in found.limits if not limit.kept] == [
+        "chance of being better than the baseline by more than 1.000"
+    ]
+    assert "What a dry run would have refused" in page.text
+    assert found.figures["would_refuse"] in page.text
+    assert ", dry run" in page.text
+    assert "chance of being better than the champion" not in page.text
 
 
 def test_a_site_that_keeps_the_base_model_has_one_column_for_both_and_says_why():
