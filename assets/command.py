@@ -62,6 +62,13 @@ def _run(asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], h
         return launch.run(_named(asked.sites), asked.until, asked.redo_from)
 
 
+def _sites(asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], home: Path, stop: StopRequests) -> int:
+    """Tell which sites a run without `--sites` would take."""
+    with opened_instance(home / "dagster") as instance:
+        emit("sites", sites=Launch(asked.line, _loaded(definitions), instance, stop.obey).sites(asked.until))
+    return 0
+
+
 def _add_sites(
     asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], home: Path, stop: StopRequests
 ) -> int:
@@ -96,7 +103,7 @@ def _inspect(
     return 0
 
 
-_DOES = {"run": _run, "add-sites": _add_sites, "fetch": _fetch, "inspect": _inspect}
+_DOES = {"run": _run, "sites": _sites, "add-sites": _add_sites, "fetch": _fetch, "inspect": _inspect}
 
 
 def _named(sites: str) -> list[str]:

@@ -14,6 +14,7 @@ import typer
 from factory import site_commands
 from factory.new import app as new_app
 from factory.project import Project
+from factory.rollout.command import app as rollout_app
 from factory.stages import STAGES, checked_stage
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
 app.add_typer(site_app, name="site")
 app.add_typer(new_app, name="new")
+app.add_typer(rollout_app, name="rollout")
 key_app = typer.Typer(no_args_is_help=True, help="The gateway's API keys; a running gateway follows at once.")
 app.add_typer(key_app, name="key")
 for command in (site_commands.history, site_commands.rollback, site_commands.allow, site_commands.approve):

@@ -221,6 +221,7 @@ def summary(event: Mapping[str, Any], total_s: float) -> list[str]:
         "released": named(event["released"]),
         "goes on": named(event["kept"]),
         "refused": named(event["refused"]),
+        "held back": named(event["held_back"]) and f"{named(event['held_back'])}; why: factory history SITE",
         "seconds": f"{seconds}; {total_s:.1f} in all",
     }
     return [

@@ -31,6 +31,7 @@ SUMMARY = {
     "released": ["north"],
     "kept": [],
     "refused": ["south"],
+    "held_back": ["west"],
     "failed": {"east": "clean: Oh: [no]"},
     "runs": [{"name": "presses_references", "run": "r-0"}, {"name": "presses_data", "run": "r-1"}],
 }

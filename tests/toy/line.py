@@ -65,11 +65,19 @@ def empty_database() -> bytes:
 
 
 class ToyFactory:
-    """The toy line with a home; `source` and single resources can be swapped, `gates` raised."""
+    """The toy line with a home; `source` and single resources can be swapped, `gates` and `recipe` changed."""
 
-    def __init__(self, home: Path, *, gates: Mapping[str, Any] | None = None, **swapped: Any) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        gates: Mapping[str, Any] | None = None,
+        recipe: Mapping[str, Any] | None = None,
+        **swapped: Any,
+    ) -> None:
         self.home = home
         self.gates = dict(gates or {})
+        self.recipe = dict(recipe or {})
         self.swapped = swapped
         self.lake = Lake(home / "lake", NAME)
         self.journal = Journal(self.lake)
@@ -98,7 +106,11 @@ class ToyFactory:
         file = LineFile(FILE)
         places = {name: file.contract_place(name, table.contract) for name, table in made.tables.items()}
         line = made.line(file)
-        line = dataclasses.replace(line, gates=dataclasses.replace(line.gates, **self.gates))
+        gates, recipe = (
+            dataclasses.replace(section, **changed)
+            for section, changed in ((line.gates, self.gates), (line.recipe, self.recipe))
+        )
+        line = dataclasses.replace(line, gates=gates, recipe=recipe)
         return dg.Definitions.merge(line_definitions(line, file, section, places), dg.Definitions(resources=bound))
 
     def run(self, sites: Sequence[str] = (), until: str = "", redo_from: str = "", **source: Any) -> int:
