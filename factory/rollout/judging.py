@@ -4,6 +4,7 @@ A wave is judged twice: before its turn by the figures that its verdicts hold, s
 serves, and after by what it serves.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -60,13 +61,13 @@ def reasons_against(outcomes: Sequence[Outcome], limits: Limits) -> tuple[Reason
 
 
 def value_change_eur(outcomes: Sequence[Outcome]) -> float | None:
-    """Return by how much the candidates earn more than the champions they replace; None where none is replaced."""
+    """Return by how much the candidates earn more than the champions they replace, to the cent; None without one."""
     changes = [
         outcome.value_eur - outcome.champion_value_eur
         for outcome in _replacing(outcomes)
         if outcome.value_eur is not None and outcome.champion_value_eur is not None
     ]
-    return sum(changes) if changes else None
+    return round(math.fsum(changes), 2) if changes else None
 
 
 def _too_many_refused(outcomes: Sequence[Outcome], limits: Limits) -> Iterator[Reason]:
