@@ -72,6 +72,13 @@ def _operate(
         return Launch(asked.line, _loaded(definitions), instance, stop.obey).operate(_named(asked.sites), asked.until)
 
 
+def _sites(asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], home: Path, stop: StopRequests) -> int:
+    """Tell which sites a run without `--sites` would take."""
+    with opened_instance(home / "dagster") as instance:
+        emit("sites", sites=Launch(asked.line, _loaded(definitions), instance, stop.obey).sites(asked.until))
+    return 0
+
+
 def _add_sites(
     asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], home: Path, stop: StopRequests
 ) -> int:
@@ -120,6 +127,7 @@ def _replay(
 _DOES = {
     "run": _run,
     "operate": _operate,
+    "sites": _sites,
     "add-sites": _add_sites,
     "fetch": _fetch,
     "inspect": _inspect,

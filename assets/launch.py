@@ -85,6 +85,10 @@ class Launch:
             self.instance.add_dynamic_partitions(f"{self.line}_sites", list(sites))
         return 0
 
+    def sites(self, until: str) -> list[str]:
+        """Return the sites that the source knows, as far as their names can be used."""
+        return self._known_to_the_source(self._as_of(until, ""))
+
     def run(self, sites: Sequence[str], until: str, redo_from: str = "") -> int:
         """Run every stage for the sites, or for all that the source knows; a failed site is left out from there on.
 

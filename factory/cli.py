@@ -15,6 +15,7 @@ from factory import site_commands
 from factory.new import app as new_app
 from factory.project import Project
 from factory.replay.command import replay
+from factory.rollout.command import app as rollout_app
 from factory.stages import STAGES, checked_stage
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
 app.add_typer(site_app, name="site")
 app.add_typer(new_app, name="new")
 app.command()(replay)
+app.add_typer(rollout_app, name="rollout")
 key_app = typer.Typer(no_args_is_help=True, help="The gateway's API keys; a running gateway follows at once.")
 app.add_typer(key_app, name="key")
 for command in (site_commands.history, site_commands.rollback, site_commands.allow, site_commands.approve):

@@ -67,7 +67,7 @@ def empty_database() -> bytes:
 
 
 class ToyFactory:
-    """The toy line with a home; `source` and single resources can be swapped, `gates` raised."""
+    """The toy line with a home; `source` and single resources can be swapped, `gates` and `recipe` changed."""
 
     def __init__(
         self,
@@ -75,11 +75,13 @@ class ToyFactory:
         *,
         gates: Mapping[str, Any] | None = None,
         drift: Mapping[str, Any] | None = None,
+        recipe: Mapping[str, Any] | None = None,
         **swapped: Any,
     ) -> None:
         self.home = home
         self.gates = dict(gates or {})
         self.drift = dict(drift or {})
+        self.recipe = dict(recipe or {})
         self.swapped = swapped
         self.lake = Lake(home / "lake", NAME)
         self.journal = Journal(self.lake)
@@ -110,11 +112,9 @@ class ToyFactory:
         file = LineFile(FILE)
         places = {name: file.contract_place(name, table.contract) for name, table in made.tables.items()}
         line = made.line(file)
-        line = dataclasses.replace(
-            line,
-            gates=dataclasses.replace(line.gates, **self.gates),
-            drift=dataclasses.replace(line.drift, **self.drift),
-        )
+        swapped = {"gates": self.gates, "drift": self.drift, "recipe": self.recipe}
+        sections = {name: dataclasses.replace(getattr(line, name), **changed) for name, changed in swapped.items()}
+        line = dataclasses.replace(line, **sections)
         return dg.Definitions.merge(line_definitions(line, file, section, places), dg.Definitions(resources=bound))
 
     def run(self, sites: Sequence[str] = (), until: str = "", redo_from: str = "", **source: Any) -> int:
