@@ -58,6 +58,20 @@ def run(
 
 
 @app.command()
+def operate(
+    line: str,
+    sites: Annotated[str, typer.Option(help="Comma-separated; all that the source knows when left out.")] = "",
+    until: Annotated[str, typer.Option(help="As-of date YYYY-MM-DD, exclusive; the line's own when left out.")] = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Bring new rows in, let what serves decide about them, join outcomes, judge drift; train and release nothing.
+
+    Exit codes as of `factory run`.
+    """
+    raise typer.Exit(_show(home, "operate", line, f"--sites={sites}", f"--until={until}"))
+
+
+@app.command()
 def demo(
     line: str,
     site: Annotated[
