@@ -13,7 +13,9 @@ from assets.attempts import Attempts
 from assets.drift_stages import DRIFT
 from assets.line_job import CAUSE, request
 from assets.line_source import SUFFIX, LineSource
+from assets.model_stages import RELEASE
 from factory.errors import NameRefused
+from factory.journal import Entry
 from factory.line import Line
 from factory.names import checked_name
 from resources.calendar import Calendar
@@ -74,8 +76,13 @@ def drift_sensor(line: Line) -> dg.SensorDefinition:
         description="Sites that drifted, or whose decisions earn less than their verdict promised.",
     )
     def drifted(context: dg.SensorEvaluationContext, lake: LakeStore) -> dg.SensorResult:
-        judged = lake.journal(line.name).latest(DRIFT)
-        waiting = {site: entry.figures for site, entry in judged.items() if (entry.figures["alert"] or {}).get("acts")}
+        journal = lake.journal(line.name)
+        judged, released = journal.latest(DRIFT), journal.latest(RELEASE)
+        waiting = {
+            site: entry.figures
+            for site, entry in judged.items()
+            if (entry.figures["alert"] or {}).get("acts") and not _answered(entry, released.get(site))
+        }
         attempts = Attempts(f"{line.name}-drift", context)
         due = attempts.due({site: f"{told['digest'][:12]} {told['alert']['at']}" for site, told in waiting.items()})
         requests = []
@@ -104,6 +111,11 @@ def line_schedule(line: Line, cron: str) -> dg.ScheduleDefinition:
         return asked.with_replaced_attrs(tags={CAUSE: "calendar", "dagster/max_retries": str(RETRIES)})
 
     return by_calendar
+
+
+def _answered(judged: Entry, released: Entry | None) -> bool:
+    """Whether the site serves another model by now than the one that the alert is about."""
+    return released is not None and released.figures["serving_digest"] != judged.figures["digest"]
 
 
 def _sound(context: dg.SensorEvaluationContext, names: Iterable[str]) -> Iterable[str]:

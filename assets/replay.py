@@ -8,12 +8,13 @@ made of the same rows is the same model; what the factory serves never depends o
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise, takewhile
 from typing import Any
 
 import dagster as dg
 import polars as pl
+from dagster._utils.schedules import schedule_execution_time_iterator  # the daemon's own reading of a cron line
 
 from assets.launch import Launch
 from assets.line_job import LineConfig
@@ -91,7 +92,7 @@ class Replay:
             if end == days[-1]:
                 return
             course = Course(begin=end, end=days[days.index(end) + 1], blind={})
-            self._factory(course, arrived)
+            self._factory(course, begin, arrived)
             self._blindly(course)
             told = {name: ", ".join(sites) for name, sites in course.events.items() if sites}
             emit("told", text=f"{begin:%Y-%m-%d} to {end:%Y-%m-%d} is over; {told or 'nothing drifted'}")
@@ -107,13 +108,17 @@ class Replay:
                 new += asked.sites
         return new
 
-    def _factory(self, course: Course, arrived: Sequence[str]) -> None:
-        """Do what the sensor of drift asks for, and note what it cost and what became of it."""
+    def _factory(self, course: Course, before_that: datetime, arrived: Sequence[str]) -> None:
+        """Do what calendar and sensor of drift ask for, and note what it cost and what became of it."""
         before, drifted = self._serving(), []
+        planned = self._planned(before_that, course.begin)
+        for asked in planned:
+            self._launch().run(asked.sites, asked.until)
         for asked in self._tick("drifted", course.begin):
             drifted += asked.sites
             self._launch().run(asked.sites, asked.until)
-        made = sorted({*drifted, *arrived})
+        known = self.instance.get_dynamic_partitions(f"{self.name}_sites")
+        made = sorted({*drifted, *arrived, *(known if planned else ())})
         after = self._serving()
         released = [site for site in made if after.get(site) != before.get(site) or (site in arrived and site in after)]
         refused = [site for site in made if site not in released]
@@ -216,8 +221,27 @@ class Replay:
         context = dg.build_sensor_context(self.instance, cursor=self.cursors.get(name), resources=resources)
         found = self.definitions.resolve_sensor_def(name).evaluate_tick(context)
         self.cursors[name] = found.cursor
-        asked = [request.run_config["ops"][f"{self.name}_line"]["config"] for request in found.run_requests or ()]
-        return [LineConfig(**config) for config in asked]
+        return [self._asked(request) for request in found.run_requests or ()]
+
+    def _planned(self, begin: datetime, end: datetime) -> list[LineConfig]:
+        """Return what the line's schedule asks for on the days after `begin` up to the day `end`; of several the last.
+
+        A run looks at the days before its own, so what is due during the day `end` is what is due at its beginning.
+        """
+        if not self.line.schedule:
+            return []
+        schedule = self.definitions.resolve_schedule_def(f"{self.name}_calendar")
+        after, until = (day.replace(tzinfo=UTC) + timedelta(days=1) for day in (begin, end))
+        times = schedule_execution_time_iterator(after.timestamp(), schedule.cron_schedule, "UTC")
+        due = list(takewhile(lambda at: at < until, times))
+        if not due:
+            return []
+        resources = {"calendar": Calendar(as_of=_date(end))}
+        context = dg.build_schedule_context(self.instance, scheduled_execution_time=due[-1], resources=resources)
+        return [self._asked(request) for request in schedule.evaluate_tick(context).run_requests or ()]
+
+    def _asked(self, request: dg.RunRequest) -> LineConfig:
+        return LineConfig(**request.run_config["ops"][f"{self.name}_line"]["config"])
 
     def _launch(self) -> Launch:
         return Launch(self.name, self.definitions, self.instance, self.obey)
