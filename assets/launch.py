@@ -158,7 +158,9 @@ class Launch:
         if sites is None:
             self._run(name, {}, [])
             return
-        groups = neighbours(sites, self.instance.get_dynamic_partitions(f"{self.line}_sites"))
+        known = self.instance.get_dynamic_partitions(f"{self.line}_sites")
+        self._leave_out_removed(sites, known)
+        groups = neighbours(sites, known)
         # Features know what neighbours did: with several groups, all of them are clean before the first has features.
         parts = self._data_then_features(name) if stage == "data" and len(groups) > 1 else [None]
         for part in parts:
@@ -166,6 +168,16 @@ class Launch:
                 going = [site for site in group if site not in self.failed]
                 if going:
                     self._run(name, {RANGE_START: group[0], RANGE_END: group[-1]}, group, part)
+
+    def _leave_out_removed(self, sites: Sequence[str], known: Sequence[str]) -> None:
+        """Tell of sites that somebody took from the line while it ran; what was done for them stays."""
+        for site in sorted(set(sites) - set(known)):
+            emit(
+                "failed",
+                text=f"{site} was removed from line {self.line} meanwhile and is left out from here on; what was done "
+                f"for it stays. To bring it back: factory site add {self.line} {site}",
+            )
+            self.failed.add(site)
 
     def _data_then_features(self, name: str) -> list[Sequence[dg.AssetKey]]:
         keys = self.definitions.resolve_job_def(f"{name}_job").asset_layer.executable_asset_keys
