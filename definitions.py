@@ -60,9 +60,11 @@ def secret(name: str) -> dg.EnvVar | None:
 def resources() -> dict[str, dg.ConfigurableResource]:
     """Bind everything outside the process to this environment."""
     from resources.alerts import Alerts
+    from resources.calendar import Calendar
     from resources.compute import Compute
     from resources.data_docs import DataDocs
     from resources.lake import LakeStore
+    from resources.launcher import Launcher
     from resources.model_store import ModelStore
     from resources.registry import Registry
     from resources.reports import Reports
@@ -71,6 +73,8 @@ def resources() -> dict[str, dg.ConfigurableResource]:
     here = home()
     return {
         "alerts": Alerts(webhook=secret("FACTORY_ALERT_WEBHOOK"), addresses=secret("FACTORY_ALERT_URLS")),
+        "calendar": Calendar(),
+        "launcher": Launcher(root=str(ROOT), home=str(here)),
         "lake": LakeStore(url=os.environ.get("FACTORY_LAKE") or str(here / "lake")),
         "compute": Compute(engine=os.environ.get("FACTORY_ENGINE") or "auto"),
         "registry": Registry(

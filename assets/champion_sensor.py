@@ -4,12 +4,9 @@ The registry's UI lets anybody move an alias. What it moves to is served only if
 its very file, was released before, and no rollback holds the site; a hold puts the alias back instead.
 """
 
-import json
-from collections.abc import Callable
-from typing import TypedDict
-
 import dagster as dg
 
+from assets.attempts import Attempts
 from factory.errors import FactoryError, ModelRefused, ReleaseRefused
 from factory.line import Line
 from factory.names import checked_name, model_name
@@ -18,15 +15,7 @@ from resources.alerts import Alerts
 from resources.model_store import ModelStore
 from resources.registry import Registry
 
-MAX_ATTEMPTS = 3
 INTERVAL_S = 60
-
-
-class Asked(TypedDict):
-    """A difference by its `<alias>-<served>`, and how often a run was asked for because of it."""
-
-    mark: str
-    attempt: int
 
 
 class FollowConfig(dg.Config):
@@ -75,8 +64,8 @@ def champion_sensor(line: Line) -> dg.SensorDefinition:
     """Return the sensor `<line>_champion_moved`.
 
     It asks for a run when alias and release have differed at two ticks in a row, since in between promoting and
-    releasing they do for a moment. A run that fails is asked for again, three times in all, each under a key of its
-    own; one that went through is not, whatever it decided.
+    releasing they do for a moment. A run that fails is asked for again, three times in all; one that went through is
+    not, whatever it decided.
     """
 
     # By the job's name: given the job itself, Dagster makes the sensor anew on loading, and warns of its own doing.
@@ -87,14 +76,10 @@ def champion_sensor(line: Line) -> dg.SensorDefinition:
     )
     def champion_moved(context: dg.SensorEvaluationContext, registry: Registry, store: ModelStore) -> dg.SensorResult:
         """Compare every site's champion with what it serves."""
-        seen: dict[str, Asked] = json.loads(context.cursor or "{}")
-        now: dict[str, Asked] = {}
-        for site, mark in differences(line.name, registry, store).items():
-            now[site] = _next(seen.get(site), mark, lambda key: _failed(context.instance, key), line.name, site)
-        due = [site for site, told in now.items() if 1 <= told["attempt"] <= MAX_ATTEMPTS and told != seen.get(site)]
-        return dg.SensorResult(
-            run_requests=[_request(line.name, site, now[site]) for site in due], cursor=json.dumps(now, sort_keys=True)
-        )
+        attempts = Attempts(f"{line.name}-champion", context, patience=1)
+        due = attempts.due(differences(line.name, registry, store))
+        requests = [_request(line.name, key, sites) for key, sites in due.items()]
+        return dg.SensorResult(run_requests=requests, cursor=attempts.cursor)
 
     return champion_moved
 
@@ -112,25 +97,6 @@ def differences(line: str, registry: Registry, store: ModelStore) -> dict[str, s
     return found
 
 
-def _next(told: Asked | None, mark: str, failed: Callable[[str], bool], line: str, site: str) -> Asked:
-    """Return at which attempt a difference is: 0 when it is new, one more when it lasts or the last attempt failed."""
-    if told is None or told["mark"] != mark:
-        return {"mark": mark, "attempt": 0}
-    if told["attempt"] == 0 or (told["attempt"] <= MAX_ATTEMPTS and failed(_key(line, site, told))):
-        return {"mark": mark, "attempt": told["attempt"] + 1}
-    return told
-
-
-def _key(line: str, site: str, told: Asked) -> str:
-    return f"{line}-champion-{site}-{told['mark']}-{told['attempt']}"
-
-
-def _request(line: str, site: str, told: Asked) -> dg.RunRequest:
-    config = {"ops": {f"{line}_follow": {"config": {"sites": [site]}}}}
-    return dg.RunRequest(run_key=_key(line, site, told), run_config=config)
-
-
-def _failed(instance: dg.DagsterInstance, key: str) -> bool:
-    """Whether the run of that key is over and did not go through."""
-    found = instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": key}), limit=1)
-    return bool(found) and found[0].is_failure_or_canceled
+def _request(line: str, key: str, sites: list[str]) -> dg.RunRequest:
+    config = {"ops": {f"{line}_follow": {"config": {"sites": sites}}}}
+    return dg.RunRequest(run_key=key, run_config=config)

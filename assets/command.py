@@ -46,6 +46,9 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--sites", default="", help="comma-separated; all that the source knows when left out")
     parser.add_argument("--until", default="", help="as-of date YYYY-MM-DD, exclusive")
     parser.add_argument("--from", dest="redo_from", default="", help="stage to begin with though nothing changed")
+    parser.add_argument("--begin", default="", help="first day of a replay, YYYY-MM-DD")
+    parser.add_argument("--end", default="", help="last day of a replay, YYYY-MM-DD")
+    parser.add_argument("--every", default="month", help="how far a replay goes in one step")
     return parser.parse_args(words)
 
 
@@ -60,6 +63,20 @@ def _run(asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], h
     with opened_instance(home / "dagster") as instance:
         launch = Launch(asked.line, _loaded(definitions), instance, stop.obey)
         return launch.run(_named(asked.sites), asked.until, asked.redo_from)
+
+
+def _operate(
+    asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], home: Path, stop: StopRequests
+) -> int:
+    with opened_instance(home / "dagster") as instance:
+        return Launch(asked.line, _loaded(definitions), instance, stop.obey).operate(_named(asked.sites), asked.until)
+
+
+def _sites(asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], home: Path, stop: StopRequests) -> int:
+    """Tell which sites a run without `--sites` would take."""
+    with opened_instance(home / "dagster") as instance:
+        emit("sites", sites=Launch(asked.line, _loaded(definitions), instance, stop.obey).sites(asked.until))
+    return 0
 
 
 def _add_sites(
@@ -96,7 +113,26 @@ def _inspect(
     return 0
 
 
-_DOES = {"run": _run, "add-sites": _add_sites, "fetch": _fetch, "inspect": _inspect}
+def _replay(
+    asked: argparse.Namespace, definitions: Callable[[], dg.Definitions], home: Path, stop: StopRequests
+) -> int:
+    from assets.replay import Replay
+
+    with opened_instance(home / "dagster") as instance:
+        replay = Replay(asked.line, _loaded(definitions), instance, stop.obey)
+        emit("replay", report=replay.walk(asked.begin, asked.end, asked.every))
+    return 0
+
+
+_DOES = {
+    "run": _run,
+    "operate": _operate,
+    "sites": _sites,
+    "add-sites": _add_sites,
+    "fetch": _fetch,
+    "inspect": _inspect,
+    "replay": _replay,
+}
 
 
 def _named(sites: str) -> list[str]:

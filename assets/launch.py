@@ -1,4 +1,6 @@
-"""Drives a whole line through Dagster: references, data, base model, models, each its own run.
+"""Drives a whole line through Dagster: references, data, operations, base model, models, each its own run.
+
+Operations come before the models: what was decided until now was decided by what serves until now.
 
 What happens is written to standard output as JSON, one event a line, for whoever shows it to a person (assets/tail.py).
 """
@@ -23,8 +25,18 @@ from factory.project import prepare_orchestrator
 from factory.stages import checked_stage, comes_before
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-LAST_ASSET = {"references": "clean", "data": "features", "base_model": "base_model", "models": "report"}
+LAST_ASSET = {
+    "references": "clean",
+    "data": "features",
+    "operations": "drift",
+    "base_model": "base_model",
+    "models": "report",
+}
 """The last asset of each op's stages: the op is left out where even that one is to stay as it is."""
+OPS = tuple(LAST_ASSET)
+OPERATING = OPS[:3]
+OF_THE_LINE = ("references", "base_model")
+"""The ops that are about no single site."""
 
 
 @contextmanager
@@ -54,6 +66,10 @@ class Launch:
         self.obey = obey
         self.tally = Tally()
         self.failed: set[str] = set()
+        self.behind: set[str] = set()
+        """Sites whose predictions, outcomes or drift failed; their models are made all the same."""
+        self.only: dict[str, list[str]] = {}
+        """The assets that an op makes, where not all of them are asked for."""
         self.tags: dict[str, str] = {}
         self.config: dict[str, str] = {}
         sources = line_sources(definitions)
@@ -69,6 +85,10 @@ class Launch:
             self.instance.add_dynamic_partitions(f"{self.line}_sites", list(sites))
         return 0
 
+    def sites(self, until: str) -> list[str]:
+        """Return the sites that the source knows, as far as their names can be used."""
+        return self._known_to_the_source(self._as_of(until, ""))
+
     def run(self, sites: Sequence[str], until: str, redo_from: str = "") -> int:
         """Run every stage for the sites, or for all that the source knows; a failed site is left out from there on.
 
@@ -78,6 +98,21 @@ class Launch:
         """
         until = self._as_of(until, checked_stage(redo_from))
         chosen = list(sites) or (self._known_to_the_line() if redo_from else self._known_to_the_source(until))
+        return self._through(OPS, chosen, until, redo_from)
+
+    def operate(self, sites: Sequence[str], until: str) -> int:
+        """Bring new rows in, predict, join outcomes, judge drift; train nothing and release nothing.
+
+        Returns as `run` does.
+        """
+        return self._through(OPERATING, list(sites) or self._known_to_the_source(until), self._as_of(until, ""), "")
+
+    def train(self, sites: Sequence[str], until: str) -> int:
+        """Make the base model and the sites' models from the data that is there; judge and release none."""
+        self.only = {"models": ["site_model"]}
+        return self._through(("base_model", "models"), sites, self._as_of(until, ""), "")
+
+    def _through(self, ops: Sequence[str], chosen: Sequence[str], until: str, redo_from: str) -> int:
         self.add(chosen)
         self.config = {"until": until, **({"redo_from": redo_from} if redo_from else {})}
         for dead in bury_dead_runs(self.instance, self.line):
@@ -85,20 +120,21 @@ class Launch:
         emit("start", sites=len(chosen))
         with living(self.instance) as launch:
             self.tags = {LAUNCH: launch, **({"factory/from": redo_from} if redo_from else {})}
-            self._stages(chosen, redo_from)
+            self._ops(ops, chosen, redo_from)
             self._check()
         emit("summary", **self.tally.summary())
-        emit("end", changed=self.tally.changed.total(), failed=sorted(self.failed))
+        failed = self.failed | self.behind
+        emit("end", changed=self.tally.changed.total(), failed=sorted(failed))
         nothing_done = not self.tally.changed and not self.tally.unchanged
-        return 0 if not self.failed else 2 if nothing_done and LINE_SITE in self.failed else 1
+        return 0 if not failed else 2 if nothing_done and LINE_SITE in failed else 1
 
-    def _stages(self, chosen: Sequence[str], redo_from: str) -> None:
-        """Run stage after stage for the sites still on their way, until what all of them need fails."""
-        shared = ["references"] if self.source.line.shared_tables else []
-        for stage in (*shared, "data", "base_model", "models"):
+    def _ops(self, ops: Sequence[str], chosen: Sequence[str], redo_from: str) -> None:
+        """Run op after op for the sites still on their way, until what all of them need fails."""
+        for op in ops:
             going = [site for site in chosen if site not in self.failed]
-            if going and LINE_SITE not in self.failed and not comes_before(LAST_ASSET[stage], redo_from):
-                self._stage(stage, going if stage in ("data", "models") else None)
+            wanted = op != "references" or self.source.line.shared_tables
+            if wanted and going and LINE_SITE not in self.failed and not comes_before(LAST_ASSET[op], redo_from):
+                self._stage(op, None if op in OF_THE_LINE else going)
 
     def _as_of(self, until: str, redo_from: str) -> str:
         """Return the as-of date of a run: models made as of one day must not be judged as of another.
@@ -162,7 +198,9 @@ class Launch:
         self._leave_out_removed(sites, known)
         groups = neighbours(sites, known)
         # Features know what neighbours did: with several groups, all of them are clean before the first has features.
-        parts = self._data_then_features(name) if stage == "data" and len(groups) > 1 else [None]
+        parts: Sequence[Sequence[dg.AssetKey] | None] = [self._only(stage)]
+        if stage == "data" and len(groups) > 1:
+            parts = self._data_then_features(name)
         for part in parts:
             for group in groups:
                 going = [site for site in group if site not in self.failed]
@@ -178,6 +216,10 @@ class Launch:
                 f"for it stays. To bring it back: factory site add {self.line} {site}",
             )
             self.failed.add(site)
+
+    def _only(self, op: str) -> list[dg.AssetKey] | None:
+        assets = self.only.get(op)
+        return None if assets is None else [dg.AssetKey([self.line, *asset.split("/")]) for asset in assets]
 
     def _data_then_features(self, name: str) -> list[Sequence[dg.AssetKey]]:
         keys = self.definitions.resolve_job_def(f"{name}_job").asset_layer.executable_asset_keys
@@ -203,7 +245,11 @@ class Launch:
         if done.success:
             return
         emit("failed", text=tail.failure)
-        self.failed |= tail.failed or set(sites or [LINE_SITE])
+        failed = tail.failed or set(sites or [LINE_SITE])
+        if name == f"{self.line}_operations":
+            self.behind |= failed  # what a site serves says nothing about whether it can be trained
+            return
+        self.failed |= failed
         if not sites:
             emit("failed", text=f"{name} failed, and without it nothing after it can run")
 

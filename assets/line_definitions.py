@@ -9,8 +9,11 @@ from assets.champion_sensor import champion_sensor, follow_job
 from assets.checks import serving_check
 from assets.data import data_assets
 from assets.line_file import LineFile, SourceSection
+from assets.line_job import line_job
+from assets.line_sensors import drift_sensor, line_schedule, new_rows_sensor
 from assets.line_source import SUFFIX, LineSource
 from assets.models import models_asset
+from assets.operations import operations_asset
 from assets.specs import asset_key
 from factory.contract.compiler import compile_contract
 from factory.line import Line
@@ -33,6 +36,7 @@ def line_definitions(line: Line, file: LineFile, source: SourceSection, places: 
     code = f"{library_version()}+{code_digest([*file.sources(), *deciding_sources()])}"
     assets = [
         *data_assets(line, opened, contracts, code, sites),
+        operations_asset(line, code, sites),
         base_model_asset(line, code),
         models_asset(line, code, sites),
     ]
@@ -53,8 +57,9 @@ def line_definitions(line: Line, file: LineFile, source: SourceSection, places: 
     )
     return dg.Definitions(
         assets=assets,
-        jobs=[*jobs, checks, follow_job(line)],
-        sensors=[champion_sensor(line)],
+        jobs=[*jobs, checks, follow_job(line), line_job(line)],
+        sensors=[champion_sensor(line), new_rows_sensor(line, sites), drift_sensor(line)],
+        schedules=[line_schedule(line, line.schedule)] if line.schedule else [],
         asset_checks=[serving_check(line, sites)],
         resources={f"{line.name}{SUFFIX}": opened},
     )

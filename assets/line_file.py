@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
+from dagster._utils.schedules import is_valid_cron_string  # what the orchestrator itself would refuse it by, later
 from pydantic import TypeAdapter
 
 from factory.contract.expectation import Expectation
@@ -16,6 +17,7 @@ from factory.errors import LineError
 from factory.line import Table
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times as fast, where it was built
+TODAY = "today"
 _SUITE = TypeAdapter(list[Expectation])
 _GX_ADDS = {"id", "rendered_content", "severity", "description", "notes"}
 """What Great Expectations writes beside type, kwargs and meta when it exports a suite."""
@@ -152,12 +154,25 @@ class LineFile:
             )
         return name
 
-    def date(self, text: str, *keys: str | int) -> datetime:
-        """Return a date written as YYYY-MM-DD; raises LineError."""
+    def moment(self, text: str, *keys: str | int) -> datetime | None:
+        """Return a date written as YYYY-MM-DD, None for `today`; raises LineError."""
+        if text == TODAY:
+            return None
         try:
             return datetime.fromisoformat(text)
         except ValueError as error:
-            raise LineError(f"{self.place(*keys)}: {text!r} is not a date; write it as YYYY-MM-DD") from error
+            raise LineError(
+                f"{self.place(*keys)}: {text!r} is not a date; write it as YYYY-MM-DD, or `{TODAY}`"
+            ) from error
+
+    def cron(self, text: str, *keys: str | int) -> str:
+        """Return a cron line of five fields unchanged, empty for none; raises LineError."""
+        if text and not (len(text.split()) == 5 and is_valid_cron_string(text)):
+            raise LineError(
+                f"{self.place(*keys)}: {text!r} is no cron line; write minute, hour, day of the month, month and day "
+                "of the week, such as `0 4 1 */3 *`"
+            )
+        return text
 
     def sources(self) -> Sequence[Path]:
         """Return every file that decides what the line makes: all YAML, JSON and Python in its folder."""

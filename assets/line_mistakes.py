@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from assets.line_file import LineFile
 from factory.errors import FactoryError, LineError
 
+TOLD = ("missing", "value_error")
+"""Kinds of mistake that say all there is: nothing was found, or a section of ours said what it refuses."""
 _PLACE = re.compile(r"`?attributes\.?(?P<keys>.*) at (?P<file>.+):(?P<line>\d+)`?")
 """How the loader writes where a value stands."""
 
@@ -41,17 +43,21 @@ def _mistakes(error: ValidationError) -> list[str]:
     """Return one sentence a wrong value; what a value might have been as template text is of no help."""
     found = [(".".join(map(str, one["loc"])).strip("`"), one) for one in error.errors(include_url=False)]
     real = [one for one in found if not re.search(r"\.str( at .*)?$", one[0])] or found
-    return [_mistake(where, str(one["msg"]), one["input"], missing=one["type"] == "missing") for where, one in real]
+    return [
+        _mistake(where, str(one["msg"]), "" if one["type"] in TOLD else f", found {one['input']!r}")
+        for where, one in real
+    ]
 
 
-def _mistake(where: str, message: str, value: object, *, missing: bool) -> str:
+def _mistake(where: str, message: str, value: str) -> str:
     place = _PLACE.fullmatch(where)
     if place is None:
         return f"{where}: {message}"
     # The loader names the types it tried, such as Gates or tuple[Expectation,...], between the keys of the file.
     keys = [key for key in re.sub(r"[\w-]+\[.*?\]", "", place["keys"]).split(".") if key and not key[0].isupper()]
     at = LineFile(Path(place["file"])).place(*(int(key) if key.isdigit() else key for key in keys))
-    return f"{at}: {'.'.join(keys)}: {message}{'' if missing else f', found {value!r}'}"
+    name = ".".join(keys)
+    return f"{at}: {name}: {message.removeprefix('Value error, ').removeprefix(f'{name}: ')}{value}"
 
 
 def _unreadable(error: yaml.YAMLError) -> str:

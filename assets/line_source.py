@@ -14,7 +14,7 @@ from assets.line_file import LineFile, SourceSection
 from factory.errors import LineError
 from factory.fetching import Report, fetch
 from factory.line import Line, Table
-from factory.sources import Fetched, Inspected, Source
+from factory.sources import Dated, Fetched, Inspected, Source
 
 DATA_FOLDER = "data_folder"
 SUFFIX = "_source"
@@ -52,6 +52,10 @@ class LineSource:
     def read(self, table: Table, *, site: str | None, after: Any, until: datetime) -> Iterator[pl.DataFrame]:
         """Yield the source's batches."""
         return self._source.read(table, site=site, after=after, until=until)
+
+    def newest(self, table: Table, until: datetime) -> dict[str, Any] | None:
+        """Return each site's largest cursor before `until`; None where the source cannot tell."""
+        return self._source.newest(table, until) if isinstance(self._source, Dated) else None
 
     def lacking(self) -> list[str]:
         """Return a sentence on each thing the source lacks; a source that cannot tell lacks nothing."""

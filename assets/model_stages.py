@@ -200,7 +200,7 @@ class ModelStages:
         return {
             "passed": verdict.passed,
             "reasons": list(verdict.reasons),
-            "held_back": obstacle if verdict.passed else None,
+            "held_back": obstacle if verdict.passed and (now is None or now.digest != verdict.digest) else None,
             "serving_version": now.version if now else None,
             "serving_digest": now.digest if now else None,
             "since": now.released_at if now else None,

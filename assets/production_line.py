@@ -8,6 +8,8 @@ import dagster as dg
 
 from assets.line_file import FeaturesSection, LineFile, SourceSection, TableSection
 from assets.line_sections import RecipeSection, SplitSection, TaskSection, ValueSection
+from factory.costs import Costs
+from factory.drift.limits import Limits
 from factory.errors import LineError
 from factory.gates import Gates
 from factory.line import Features, Line, Table
@@ -34,8 +36,11 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
     split: Annotated[Any, dg.Resolver(_as_read, model_field_type=SplitSection)]
     recipe: Annotated[Any, dg.Resolver(_as_read, model_field_type=RecipeSection)]
     gates: Annotated[Gates, dg.Resolver(_as_read, model_field_type=Gates)]
+    drift: Annotated[Limits, dg.Resolver(_as_read, model_field_type=Limits)] = Limits()
     value: Annotated[Any, dg.Resolver(_as_read, model_field_type=ValueSection)]
     figures: Mapping[str, str] = {}
+    schedule: str = ""
+    costs: Annotated[Costs, dg.Resolver(_as_read, model_field_type=Costs)] = Costs()
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return everything the orchestrator needs to run this line."""
@@ -71,7 +76,10 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
             split=self.split,
             recipe=self.recipe,
             gates=self.gates,
+            drift=self.drift,
             value=self.value,
             figures={name: file.imported(dotted, "figures", name) for name, dotted in self.figures.items()},
-            default_until=file.date(self.as_of, "as_of"),
+            schedule=file.cron(self.schedule, "schedule"),
+            costs=self.costs,
+            as_of=file.moment(self.as_of, "as_of"),
         )

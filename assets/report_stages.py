@@ -118,7 +118,7 @@ class ReportStages:
         """Return what the judged rows show, every model answering them again."""
         from factory.report.gathering import holdout, shown
         from factory.sampling import samples
-        from factory.training.onnx_export import onnx_answer
+        from factory.scoring import onnx_answer
 
         rows = samples(self.line, parts.holdout, parts.rows)
         figures = self._entry(VERDICT, site).figures

@@ -96,6 +96,36 @@ def site_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.Asset
     ]
 
 
+def operation_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.AssetSpec]:
+    """Return the assets of a site's decisions: predictions, outcomes, drift."""
+    return [
+        _spec(
+            line,
+            "predictions",
+            "What the site's release answered to each decision since it is served, and which file it was.",
+            {"polars", "onnx", "deltalake"},
+            ["features", "release"],
+            sites,
+        ),
+        _spec(
+            line,
+            "outcomes",
+            "What really happened: predictions whose label is known by now, and what each decision was worth.",
+            {"polars", "deltalake"},
+            ["predictions", "features"],
+            sites,
+        ),
+        _spec(
+            line,
+            "drift",
+            "How far each feature, the answers and their worth moved, week by week, and what is more than noise.",
+            {"polars", "deltalake"},
+            ["outcomes", "features"],
+            sites,
+        ),
+    ]
+
+
 def base_spec(line: Line) -> dg.AssetSpec:
     """Return the one asset of the pooled sites."""
     return _spec(

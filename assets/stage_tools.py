@@ -68,4 +68,4 @@ class Tools:
     def provenance(self, until: datetime) -> dict[str, str]:
         """Return what a model made now came from."""
         raw = [self.line.lake_table("raw", table) for table in self.line.tables.values()]
-        return provenance(self.lake, until, [*raw, "clean", "features"])
+        return {**provenance(self.lake, until, [*raw, "clean", "features"]), "code": self.code}

@@ -54,12 +54,12 @@ class Tally:
             self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + self._last - self._since
         self._stage = ""
 
-    def made(self, stage: str, site: str, *, changed: bool, passed: bool | None, at: float) -> None:
-        """Count one site through one stage; `passed` is what a release was told."""
+    def made(self, stage: str, site: str, *, changed: bool, release: str | None, at: float) -> None:
+        """Count one site through one stage; `release` is what became of its candidate there."""
         self._last = at
         (self.changed if changed else self.unchanged)[stage] += 1
-        if passed is not None:
-            self.released[site] = "refused" if not passed else "released" if changed else "kept"
+        if release:
+            self.released[site] = release
 
     def site_failed(self, site: str, why: str, at: float) -> None:
         """Note what stopped a site."""
@@ -75,7 +75,7 @@ class Tally:
         return {**stages, **became, "failed": self.failed, "runs": [{"name": n, "run": r} for n, r in self.runs]}
 
 
-_KINDS = ("released", "kept", "refused")
+_KINDS = ("released", "kept", "refused", "held_back")
 
 
 class Tail:
@@ -143,6 +143,13 @@ class Tail:
 
     def _made(self, made: dg.AssetMaterialization, at: float) -> None:
         stage, changed = "/".join(made.asset_key.path[1:]), bool(made.metadata["changed"].value)
-        passed = bool(made.metadata["passed"].value) if stage == "release" else None
-        self.tally.made(stage, made.partition or "", changed=changed, passed=passed, at=at)
+        release = _release(made, changed=changed) if stage == "release" else None
+        self.tally.made(stage, made.partition or "", changed=changed, release=release, at=at)
         emit("site", stage=stage, site=made.partition, changed=changed, at=at)
+
+
+def _release(made: dg.AssetMaterialization, *, changed: bool) -> str:
+    """Return what became of a candidate: one of `_KINDS`."""
+    if not made.metadata["passed"].value:
+        return "refused"
+    return "released" if changed else "held_back" if "held_back" in made.metadata else "kept"

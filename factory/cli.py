@@ -14,6 +14,8 @@ import typer
 from factory import site_commands
 from factory.new import app as new_app
 from factory.project import Project
+from factory.replay.command import replay
+from factory.rollout.command import app as rollout_app
 from factory.stages import STAGES, checked_stage
 
 app = typer.Typer(
@@ -22,6 +24,8 @@ app = typer.Typer(
 site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
 app.add_typer(site_app, name="site")
 app.add_typer(new_app, name="new")
+app.command()(replay)
+app.add_typer(rollout_app, name="rollout")
 key_app = typer.Typer(no_args_is_help=True, help="The gateway's API keys; a running gateway follows at once.")
 app.add_typer(key_app, name="key")
 for command in (site_commands.history, site_commands.rollback, site_commands.allow, site_commands.approve):
@@ -51,6 +55,20 @@ def run(
     others went through, 2 nothing could start, 130 stopped by Ctrl-C, 143 by SIGTERM. Run again to go on.
     """
     raise typer.Exit(_run(line, home, sites=sites, until=until, redo_from=redo_from))
+
+
+@app.command()
+def operate(
+    line: str,
+    sites: Annotated[str, typer.Option(help="Comma-separated; all that the source knows when left out.")] = "",
+    until: Annotated[str, typer.Option(help="As-of date YYYY-MM-DD, exclusive; the line's own when left out.")] = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Bring new rows in, let what serves decide about them, join outcomes, judge drift; train and release nothing.
+
+    Exit codes as of `factory run`.
+    """
+    raise typer.Exit(_show(home, "operate", line, f"--sites={sites}", f"--until={until}"))
 
 
 @app.command()

@@ -25,6 +25,14 @@ def create_file(place: Path, content: bytes, *, mode: int) -> None:
         os.fsync(file.fileno())
 
 
+def replace_file(place: Path, content: bytes, *, mode: int) -> None:
+    """Write a file, over an earlier one too, and return once it is on the disk; a crash leaves the old or the new."""
+    draft = place.with_name(temporary_name(place.name))
+    create_file(draft, content, mode=mode)
+    draft.replace(place)
+    sync_folder(place.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Return once the folder's entries are on the disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -13,6 +13,7 @@ FactoryError
 │   └── RowsUnaccounted      raw != clean + quarantine + superseded
 ├── TrainingError            the data cannot train a model
 ├── ReleaseRefused           no passing verdict for exactly this digest, a rollback holds, or an approval is missing
+├── RolloutRefused           a rollout that cannot begin or go on; nothing was released
 ├── HistoryError             a site's history could not be read or written
 ├── RequestRefused           a request the gateway cannot serve (factory/gateway/refusal.py)
 ├── PredictionUnknown        a prediction that is in no record, or whose release is gone
@@ -26,8 +27,11 @@ class FactoryError(Exception):
     """Base of all: the message names line, site, thing, value found, limit, and what to do."""
 
 
-class LineError(FactoryError):
-    """A line's definition is wrong; names the file and the place in it."""
+class LineError(FactoryError, ValueError):
+    """A line's definition is wrong; names the file and the place in it.
+
+    It is a ValueError too, so that a section which refuses itself is reported at its place in the file.
+    """
 
 
 class UnsupportedExpectation(LineError):
@@ -72,6 +76,10 @@ class TrainingError(FactoryError):
 
 class ReleaseRefused(FactoryError):
     """A model may be neither promoted nor released: no passing verdict for exactly its digest, or people said no."""
+
+
+class RolloutRefused(FactoryError):
+    """A rollout cannot begin or go on: another is under way, its terms do not fit, or its state cannot be read."""
 
 
 class HistoryError(FactoryError):

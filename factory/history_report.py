@@ -13,13 +13,14 @@ from factory.repository import ModelRepository
 
 
 def told_of(repository: ModelRepository, model: str, key: Ed25519PublicKey) -> dict[str, Any]:
-    """Return `{"model", "records": […], "hold", "obstacle", "findings": […]}`, records oldest first."""
+    """Return `{"model", "records": […], "hold", "wait", "head", "findings": […]}`, records oldest first."""
     written = repository.site_history.read(model)
     standing = repository.standing(model, key)
     return {
         "model": model,
         "records": [asdict(record) for record in written.records()],
         "hold": asdict(standing.hold) if standing.hold else None,
+        "wait": asdict(standing.wait) if standing.wait else None,
         **_verified(repository, model, key, None),
     }
 

@@ -19,13 +19,14 @@ def show_history(told: Mapping[str, Any]) -> None:
         table.add_row(*_cells(record))
     console.print(table)
     if hold := told["hold"]:
-        console.print(
-            f"Held on release {hold['release']} by {hold['actor']}, since {hold['at'][:16]}: {hold['reason']}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        _say(f"Held on release {hold['release']} by {hold['actor']}, since {hold['at'][:16]}: {hold['reason']}")
+    if wait := told["wait"]:
+        _say(f"Waits for its turn in the rollout by {wait['actor']}, since {wait['at'][:16]}: {wait['reason']}")
     _print_findings({told["model"]: told["findings"]})
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _cells(record: Mapping[str, Any]) -> list[str]:

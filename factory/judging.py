@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from factory.evidence import Evidence
 from factory.gates import judge
 from factory.line import Line
+from factory.scoring import latency_ms, onnx_answer
 from factory.tasks.scored import Scored
-from factory.training.onnx_export import latency_ms, onnx_answer, parity_error
+from factory.training.onnx_export import parity_error
 from factory.training.samples import Samples
 from factory.training.weights import from_bytes
 from factory.verdict import Verdict, digest_of

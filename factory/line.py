@@ -5,11 +5,13 @@ Read from `lines/<line>/defs.yaml` by the orchestrator's component; nothing here
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 
 import polars as pl
 
 from factory.contract.expectation import Expectation
+from factory.costs import Costs
+from factory.drift.limits import Limits
 from factory.errors import LineError
 from factory.gates import Gates
 from factory.signature import Signature
@@ -65,10 +67,15 @@ class Line:
     split: Split
     recipe: Recipe
     gates: Gates
+    drift: Limits
     value: Value
     figures: Mapping[str, Figure]
     """The line's own figures of merit, told beside the task's."""
-    default_until: datetime
+    schedule: str
+    """When the whole line runs by itself: five fields of cron, in UTC; empty: never."""
+    costs: Costs
+    as_of: datetime | None
+    """The moment before which the line looks at the world (UTC, naive); None: the beginning of today."""
 
     def __post_init__(self) -> None:
         """Raise LineError where the sections of a line do not fit each other."""
@@ -83,6 +90,11 @@ class Line:
         known = {*self.task.gateable, *self.figures, "value_eur"}
         if unknown := sorted({*self.gates.at_least, *self.gates.at_most} - known):
             raise LineError(f"gates: there is no figure {unknown[0]!r}; there are {', '.join(sorted(known))}")
+
+    @property
+    def default_until(self) -> datetime:
+        """The as-of moment of a run that is given none."""
+        return self.as_of or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 
     @property
     def signature(self) -> Signature:

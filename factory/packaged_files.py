@@ -20,6 +20,7 @@ import polars as pl
 from factory.contract.columns import type_named
 from factory.errors import SchemaMismatch, SourceError
 from factory.line import Table
+from factory.sources import newest_of
 
 BATCH_ROWS = 100_000
 _TIME_FORMAT = {True: "%Y-%m-%dT%H:%M:%SZ", False: "%Y-%m-%dT%H:%M:%S"}
@@ -46,6 +47,10 @@ class PackagedFiles:
             return []
         rows = self._known(table, None, until)
         return rows[table.site_column].drop_nulls().cast(pl.String).unique().sort().to_list()
+
+    def newest(self, table: Table, until: datetime) -> dict[str, Any]:
+        """Return each site's largest cursor before `until`; keeps factory.sources.Dated."""
+        return newest_of(self._known(table, None, until), table)
 
     def read(self, table: Table, *, site: str | None, after: Any | None, until: datetime) -> Iterator[pl.DataFrame]:
         """Yield the rows with `after` <= cursor < `until` in file order. Raises SourceError, SchemaMismatch."""

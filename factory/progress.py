@@ -214,13 +214,16 @@ def summary(event: Mapping[str, Any], total_s: float) -> list[str]:
     """Return the lines that end a run: what changed, what became of the sites, seconds by stage, runs in the UI."""
     changed = ", ".join(f"{stage} {count}" for stage, count in event["changed"].items())
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in event["seconds"].items())
+    held_back = f"{named(event['held_back'])}; why: factory history SITE" if event["held_back"] else ""
     if not changed and not event["failed"]:
-        return ["Nothing changed: every stage is up to date for every site."]
+        quiet = "Nothing changed: every stage is up to date for every site."
+        return [quiet, *([f"  held back {held_back}"] if held_back else [])]
     rows = {
         "changed": changed or "nothing",
         "released": named(event["released"]),
         "goes on": named(event["kept"]),
         "refused": named(event["refused"]),
+        "held back": held_back,
         "seconds": f"{seconds}; {total_s:.1f} in all",
     }
     return [

@@ -24,6 +24,13 @@ nux:
 concurrency:
   pools:
     granularity: run
+  runs:
+    tag_concurrency_limits:  # one run over a whole line at a time
+      - key: factory/line
+        value: {applyLimitPerUniqueValue: true}
+        limit: 1
+run_retries:
+  enabled: true  # for runs whose tags say how often
 """
 
 

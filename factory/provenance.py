@@ -47,6 +47,7 @@ def deciding_sources() -> list[Path]:
         "sampling",
         "candidates",
         "judging",
+        "scoring",
         "gates",
         "evidence",
         "resampling",

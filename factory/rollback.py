@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from factory.errors import ModelRefused, ReleaseRefused
 from factory.gateway.served_model import ServedModel
-from factory.repository import Manifest, ModelRepository
+from factory.repository import Manifest, ModelRepository, Released
 
 
 def roll_back(
@@ -21,9 +21,13 @@ def roll_back(
     there is no such release and ModelRefused where it may not be served; what is served then stays.
     """
     sequence = _before(repository, model) if to is None else _known(repository, model, to)
-    tried = repository.released(model, sequence, key.public_key())
-    ServedModel(tried, lambda: tried).wake(tried)
+    try_out(repository.released(model, sequence, key.public_key()))
     return repository.return_to(model, sequence, by=by, reason=reason, key=key)
+
+
+def try_out(released: Released) -> None:
+    """Raise ModelRefused unless ONNX Runtime loads the release and it answers its own example."""
+    ServedModel(released, lambda: released).wake(released)
 
 
 def _before(repository: ModelRepository, model: str) -> int:

@@ -123,7 +123,10 @@ def allow(site: str, by: By, reason: Reason, line: Line = "", home: Home = DEFAU
     desk = Desk(home=home.resolve())
     model = chosen(site, line, desk.models())
     desk.history.append(model, Event(kind="allowance", actor=by, reason=reason), desk.key())
-    typer.echo(f"{model}: its next release is let through; a file that was rolled back from is not.")
+    if wait := desk.repository.standing(model, desk.public_key()).wait:
+        typer.echo(f"{model}: it still waits for its turn in the rollout by {wait.actor} ({wait.reason}).")
+    else:
+        typer.echo(f"{model}: its next release is let through; a file that was rolled back from is not.")
 
 
 def approve(site: str, version: int, by: By, reason: Reason, line: Line = "", home: Home = DEFAULT_HOME) -> None:

@@ -35,6 +35,26 @@ class Source(Protocol):
         ...
 
 
+def newest_of(rows: pl.DataFrame, table: Table) -> dict[str, Any]:
+    """Return each site's largest cursor among rows, or how many it has where the table has no cursor."""
+    site = pl.col(table.site_column or "").cast(pl.String)
+    told = pl.col(table.cursor).max() if table.cursor else pl.len()
+    found = rows.filter(site.is_not_null()).group_by(site.alias("site")).agg(told.alias("newest")).sort("site")
+    return dict(found.select("site", "newest").iter_rows())
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """A source that can tell, much cheaper than by reading, whether a site has new rows."""
+
+    def newest(self, table: Table, until: datetime) -> dict[str, Any]:
+        """Return each site's largest cursor before `until`, or its number of rows where the table has no cursor.
+
+        It looks at the source as it is now, whatever was known before.
+        """
+        ...
+
+
 @runtime_checkable
 class Inspected(Protocol):
     """A source that can tell, before a run, whether it has what it reads."""

@@ -2,7 +2,19 @@
 
 from factory.errors import LineError
 
-STAGES = ("raw", "clean", "features", "base_model", "site_model", "verdict", "release", "report")
+STAGES = (
+    "raw",
+    "clean",
+    "features",
+    "predictions",
+    "outcomes",
+    "drift",
+    "base_model",
+    "site_model",
+    "verdict",
+    "release",
+    "report",
+)
 
 
 def checked_stage(name: str) -> str:

@@ -6,34 +6,13 @@ One alert a site, with the features that moved, what may be lost, and a picture.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
+from factory.drift.limits import Limits
 from factory.drift.measure import Measure, Shift
 from factory.drift.picture import picture
-
-Mode = Literal["disabled", "dry_run", "enabled"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How far is far, and how often is often.
-
-    Of the features that are said to have moved in a window, at most the share `max_false_discoveries` is expected to be
-    noise. The effects: PSI above noise, change of the share of nulls, and share of a decision's value that is lost.
-    """
-
-    mode: Mode = "enabled"
-    max_false_discoveries: float = 0.05
-    min_psi: float = 0.1
-    min_null_change: float = 0.05
-    min_value_loss: float = 0.2
-    min_rows: int = 20
-    windows_of: tuple[int, int] = (2, 3)
-    """k of n: a feature must have moved in so many of the last so many windows."""
-    quiet_days: float = 7.0
-    """How long after a retraining or an alert nothing is said of a site."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +41,18 @@ class SiteState:
     def retrained(self, at: datetime, limits: Limits) -> "SiteState":
         """Return the state after a retraining: the past is forgotten, and it is quiet for a while."""
         return SiteState(quiet_until=at + timedelta(days=limits.quiet_days))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; `from_dict` is the inverse."""
+        quiet = self.quiet_until.isoformat() if self.quiet_until else None
+        return {"windows": [[list(moved) for moved in window] for window in self.windows], "quiet_until": quiet}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> "SiteState":
+        """Rebuild a state."""
+        quiet = datetime.fromisoformat(told["quiet_until"]) if told["quiet_until"] else None
+        windows = tuple(tuple((feature, measure) for feature, measure in window) for window in told["windows"])
+        return cls(windows=windows, quiet_until=quiet)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +96,10 @@ def watched(
     if limits.mode == "disabled":
         return dict(states), []
     looked_at = [shift for shift in shifts if shift.rows >= limits.min_rows]
-    far = [shift for shift in discovered(looked_at, limits.max_false_discoveries) if _is_far(shift, limits)]
+    # Whether decisions earn less is a question of its own: it must not pay for how many features there are.
+    families = [[shift for shift in looked_at if (shift.measure == "value") is worth] for worth in (False, True)]
+    noise = limits.max_false_discoveries
+    far = [shift for family in families for shift in discovered(family, noise) if _is_far(shift, limits)]
     after, alerts = dict(states), []
     for site in sorted({shift.site for shift in looked_at}):
         mine = [shift for shift in far if shift.site == site]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from factory.durable import create_file, sync_folder, temporary_name
+from factory.durable import replace_file, sync_folder
 from factory.errors import HistoryError, ModelRefused, NameRefused
 from factory.file_lock import held_lock
 from factory.history.head import Head
@@ -143,11 +143,7 @@ class History:
             os.close(handle)
 
     def _put_head(self, head: Head, key: Ed25519PrivateKey) -> None:
-        place = self._place(head.model, ".head")
-        draft = self.root / temporary_name(place.name)
-        create_file(draft, head.signed(key).to_json(), mode=0o644)
-        draft.replace(place)
-        sync_folder(self.root)
+        replace_file(self._place(head.model, ".head"), head.signed(key).to_json(), mode=0o644)
 
 
 def _content(place: Path) -> bytes:

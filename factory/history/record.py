@@ -12,12 +12,14 @@ from factory.errors import HistoryError, ModelRefused
 from factory.signing import sign, verify
 from factory.verdict import Verdict
 
-Kind = Literal["promotion", "refusal", "approval", "release", "rollback", "allowance", "gap"]
+Kind = Literal["promotion", "refusal", "approval", "release", "rollback", "allowance", "wait", "turn", "gap"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """What somebody did at a site.
+
+    A `wait` says that a rollout has not come to the site, the `turn` after it that it has, or was ended.
 
     `version` is the registry's, `release` the sequence in the model repository, `digest` the SHA-256 of the model file,
     `verdict` that of the verdict; `withdrawn` is the digest of the file that a rollback took out of service.

@@ -1,6 +1,7 @@
-"""What a site's history permits: no release while a rollback holds, of a withdrawn file, or without approval.
+"""What a site's history permits.
 
-The promoting and the releasing function both ask; who calls them does not matter.
+No release while a rollback holds, of a withdrawn file, before its turn in a rollout, or without approval. The promoting
+and the releasing function both ask; who calls them does not matter.
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ class Standing:
     """The rollback that nothing may undo until somebody allows it."""
     withdrawn: Mapping[str, Record]
     """The files that were rolled back from, and by which record; only another rollback brings one back."""
+    wait: Record | None
+    """The rollout that has not come to the site yet, with what it served then; only its turn ends it, no allowance."""
     approvals: Mapping[str, Record]
     """The newest approval of each file, by its digest."""
     broken: tuple[Finding, ...]
@@ -44,6 +47,11 @@ class Standing:
         if digest in self.withdrawn:
             told = self.withdrawn[digest]
             return f"{_told(told)} took this very file out of service; factory rollback {site} --to … brings it back"
+        if self.wait and self.wait.digest != digest:
+            return (
+                f"the rollout of {self.wait.at[:16]} by {self.wait.actor} ({self.wait.reason}) has not come to it; "
+                f"how far it is: factory rollout status {self.model.partition('.')[0]}"
+            )
         if approval_required and digest not in self.approvals:
             return f"its line wants a person's approval: factory approve {site} VERSION --by NAME --reason …"
         return None
@@ -65,9 +73,15 @@ def standing(written: Written, key: Ed25519PublicKey, *, releases: Mapping[int, 
         model=written.model,
         hold=next((record for record in reversed(rollbacks) if record.sequence > allowed), None),
         withdrawn=_withdrawn(rollbacks),
+        wait=_wait(genuine),
         approvals={str(record.digest): record for record in genuine if record.kind == "approval"},
         broken=tuple(finding for finding in found if finding.after >= allowed),
     )
+
+
+def _wait(genuine: list[Record]) -> Record | None:
+    newest = next((record for record in reversed(genuine) if record.kind in ("wait", "turn")), None)
+    return newest if newest and newest.kind == "wait" else None
 
 
 def _withdrawn(rollbacks: list[Record]) -> dict[str, Record]:

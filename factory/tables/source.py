@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ class TableSource:
             if len(rows):
                 yield rows.select(list(table.columns))
 
+    def newest(self, table: Table, until: datetime) -> dict[str, Any]:
+        """Return each site's largest cursor before `until`, or its number of rows; keeps factory.sources.Dated."""
+        at, found = self._at(table), self._newest_of_values(table, until)
+        if at.only_site:
+            return {at.only_site: found[None]} if found else {}
+        sites = sites_of_values(found, at.sites, table.name)
+        with self._looking:
+            self._known_sites[table.name, until] = sites
+        return {site: found[value] for site, (value,) in sites.items()}
+
     def lacking(self) -> list[str]:
         """Return a sentence on each table that is not where it should be."""
         return [lack for lack in map(self._lack, self.tables.values()) if lack]
@@ -94,14 +105,23 @@ class TableSource:
             return self._known_sites[table.name, until]
 
     def _look_for_sites(self, table: Table, until: datetime) -> dict[str, list[str | None]]:
-        at, site = self._at(table), table.site_column or ""
-        named = [name for name in _wanted(table, at) if name in (site, table.cursor)]
-        wanted = {name: _wanted(table, at)[name] for name in named}
-        values: set[str | None] = set()
+        return sites_of_values(self._newest_of_values(table, until), self._at(table).sites, table.name)
+
+    def _newest_of_values(self, table: Table, until: datetime) -> dict[str | None, Any]:
+        """Return, for each value of the site column with rows before `until`, the largest cursor or the rows' number.
+
+        A table of one site has the one value None.
+        """
+        at = self._at(table)
+        wanted = {name: one for name, one in _wanted(table, at).items() if name in (table.site_column, table.cursor)}
+        found: dict[str | None, Any] = {}
         for raw in self._reader(table, at).batches([column.source_name for column in wanted.values()], Narrowing()):
             rows = _within(typed(raw, wanted, at, table.name), table, None, until)
-            values |= set(rows[site].unique().to_list())
-        return sites_of_values(values, at.sites, table.name)
+            for value, newest in _newest(rows, table, at).iter_rows():
+                before = found.get(value)
+                both = max if table.cursor in rows.columns else add
+                found[value] = newest if before is None else both(before, newest)
+        return found
 
 
 def _wanted(table: Table, at: TableAt) -> dict[str, Wanted]:
@@ -122,6 +142,13 @@ def _typed(raw: pl.DataFrame, wanted: Mapping[str, Wanted], table: Table, at: Ta
     if at.only_site and table.site_column:
         rows = rows.with_columns(pl.lit(at.only_site).alias(table.site_column))
     return rows
+
+
+def _newest(rows: pl.DataFrame, table: Table, at: TableAt) -> pl.DataFrame:
+    """Return each value of the site column, and its largest cursor or number of rows."""
+    value = pl.lit(None, pl.String) if at.only_site else pl.col(table.site_column or "")
+    newest = pl.col(table.cursor).max() if table.cursor in rows.columns else pl.len()
+    return rows.group_by(value.alias("value")).agg(newest.alias("newest"))
 
 
 def _within(rows: pl.DataFrame, table: Table, after: Any | None, until: datetime) -> pl.DataFrame:

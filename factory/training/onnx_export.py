@@ -6,11 +6,9 @@ The graph takes `features`, FP32 `[batch, …]` with NaN where unknown, and give
 
 import functools
 import logging
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import onnx
@@ -18,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from factory.errors import ModelRefused
+from factory.scoring import onnx_answer
 from factory.signature import INPUT, Signature
 from factory.tasks import Task
 from factory.training.network import rebuilt
@@ -26,7 +25,6 @@ from factory.training.recipe import Recipe
 from factory.training.weights import Weights
 
 Shapes = tuple[tuple[str, tuple[int, ...], torch.dtype], ...]
-_WARM_UP_CALLS, _TIMED_CALLS = 50, 500
 
 
 def export_onnx(models: Mapping[str, Weights], recipe: Recipe, task: Task, signature: Signature) -> dict[str, bytes]:
@@ -46,15 +44,6 @@ def export_onnx(models: Mapping[str, Weights], recipe: Recipe, task: Task, signa
     return {site: _filled(graph, site, weights) for site, weights in models.items()}
 
 
-def onnx_answer(content: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the answer to each row, float32 `[rows, answers]`, as ONNX Runtime on one thread computes it."""
-    rows = np.ascontiguousarray(features, np.float32)
-    # What a network holds of so few rows stays in the processor's cache: twice as fast as thousands at once.
-    parts = np.array_split(rows, max(1, len(rows) // 256))
-    session = _session(content)
-    return np.concatenate([session.run(None, {INPUT: part})[0] for part in parts])
-
-
 def parity_error(content: bytes, weights: Weights, recipe: Recipe, task: Task, features: NDArray[np.float32]) -> float:
     """Return the greatest difference between ONNX Runtime's and torch's answers; NaN counts as 1.
 
@@ -63,29 +52,6 @@ def parity_error(content: bytes, weights: Weights, recipe: Recipe, task: Task, f
     served, trained = onnx_answer(content, features), answers(weights, recipe, task, features)
     difference = np.abs(served - trained) / np.maximum(1.0, np.abs(trained))
     return float(np.nan_to_num(difference, nan=1.0).max(initial=0.0))
-
-
-def latency_ms(content: bytes, signature: Signature) -> float:
-    """Return the 99th percentile of 500 calls with one row, in milliseconds, on one thread and warmed up.
-
-    It is the thread's own time: another busy process on the machine makes no model slower.
-    """
-    session = _session(content)
-    row = np.random.default_rng(0).normal(size=(1, *signature.input_shape)).astype(np.float32)
-    seconds = []
-    for _ in range(_WARM_UP_CALLS + _TIMED_CALLS):
-        start = time.thread_time()
-        session.run(None, {INPUT: row})
-        seconds.append(time.thread_time() - start)
-    return float(np.percentile(seconds[_WARM_UP_CALLS:], 99) * 1000)
-
-
-def _session(content: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 @functools.lru_cache(maxsize=8)

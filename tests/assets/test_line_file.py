@@ -81,6 +81,14 @@ MISTAKES = {
         "decision_table",
         "parts, shifts",
     ),
+    "no cron line": ("  as_of:", "  schedule: every monday\n  as_of:", "schedule", "'every monday' is no cron line"),
+    "drift that never speaks": (
+        "  value:",
+        "  drift: {windows_of: [4, 3]}\n  value:",
+        "drift",
+        "windows_of .4, 3. must be",
+    ),
+    "costs below nothing": ("  value:", "  costs: {compute_hour_eur: -1}\n  value:", "costs", "must be 0 or more"),
     "no YAML": ("  gates:", "  gates: {", "min_contract_share", "no YAML"),
 }
 
@@ -95,6 +103,12 @@ def test_a_mistake_is_told_with_file_and_line(name):
     assert f"press_faults/defs.yaml:{line_of(text, sign)}: " in told
     assert re.search(words, told)
     assert "pydantic" not in told
+
+
+def test_a_line_may_look_at_the_world_as_of_today():
+    assert (
+        mistake(GOOD.replace('"2024-03-01"', "today").replace("  value:", '  schedule: "0 4 * * 1"\n  value:')) is None
+    )
 
 
 def test_an_unknown_expectation_is_told_with_its_name_and_all_that_there_are():

@@ -8,9 +8,10 @@ import pytest
 from mlflow import MlflowClient
 
 from assets.alerting import failure_sensor
-from assets.champion_sensor import MAX_ATTEMPTS
+from assets.attempts import MAX_ATTEMPTS
 from factory.names import model_name
 from factory.rollback import roll_back
+from factory.rollout.place import LinePlace
 from factory.signature import Signature
 from factory.verdict import digest_of
 from resources.alerts import Alerts
@@ -128,6 +129,19 @@ def test_while_a_rollback_holds_the_alias_is_put_back_instead(tmp_path, instance
     assert plant.served() == 1
     assert plant.toy.registry.champions(NAME) == {"north": 1}
     assert plant.tick(instance) == []
+
+
+def test_before_its_turn_in_a_rollout_an_alias_that_was_moved_is_not_followed(tmp_path, instance):
+    with webhook() as (address, came):
+        plant = Plant(tmp_path, address)
+        LinePlace.at(tmp_path, NAME).keep_waiting(["north"], by="lena", reason="a wider network")
+        plant.move_alias(1)
+        plant.tick(instance)
+        (request,) = plant.tick(instance)
+        assert plant.run(request, instance).success
+        assert plant.served() == 2
+    (alert,) = came
+    assert "the rollout of" in alert["text"]
 
 
 def test_a_run_that_fails_is_asked_for_again_under_another_key_three_times_in_all(tmp_path, instance):

@@ -31,6 +31,7 @@ SUMMARY = {
     "released": ["north"],
     "kept": [],
     "refused": ["south"],
+    "held_back": ["west"],
     "failed": {"east": "clean: Oh: [no]"},
     "runs": [{"name": "presses_references", "run": "r-0"}, {"name": "presses_data", "run": "r-1"}],
 }
@@ -76,6 +77,7 @@ def test_the_end_says_what_changed_what_became_of_each_site_and_where_the_runs_a
         "changed   raw/shifts 1, clean 1",
         "released  north",
         "refused   south",
+        "held back west; why: factory history SITE",
         "failed    east: clean: Oh: [no]",
         "seconds   raw/shifts 0.5, clean 2.0",
         "presses_data  http://127.0.0.1:3000/runs/r-1",
@@ -84,8 +86,12 @@ def test_the_end_says_what_changed_what_became_of_each_site_and_where_the_runs_a
 
 
 def test_a_run_that_changed_nothing_says_just_that():
-    quiet = {**SUMMARY, "changed": {}, "failed": {}}
-    assert summary(quiet, 1.0) == ["Nothing changed: every stage is up to date for every site."]
+    quiet, nothing = (
+        {**SUMMARY, "changed": {}, "failed": {}},
+        "Nothing changed: every stage is up to date for every site.",
+    )
+    assert summary({**quiet, "held_back": []}, 1.0) == [nothing]
+    assert summary(quiet, 1.0) == [nothing, "  held back west; why: factory history SITE"]
 
 
 def test_bars_are_for_terminals_alone():

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from factory.errors import ReleaseRefused
 from factory.journal import Journal
 from factory.lake import Lake
 from factory.names import line_and_site
+from factory.rollout.place import LinePlace
 from tests.factory.gateway.builders import Shop, onnx_model, verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,6 +130,38 @@ def test_rollback_and_allow_change_what_serves_and_say_what_comes_next(shop):
     assert shop.repository.current("toy.UA").version == 2
     assert typed(shop, "allow", "UA", "--line", "toy", *DECIDED)[0] == 0
     assert shop.release(onnx_model(bias=3.0), version=3).sequence == 3
+
+
+def test_a_site_that_waits_for_its_turn_in_a_rollout_says_so_and_no_allowance_ends_that(shop):
+    LinePlace.at(shop.home, "toy").keep_waiting(["UA"], by="lena", reason="a wider network")
+    code, out, _ = typed(shop, "history", "UA", "--line", "toy")
+    assert code == 0
+    assert "Waits for its turn in the rollout by lena" in out
+    code, out, _ = typed(shop, "allow", "UA", "--line", "toy", *DECIDED)
+    assert code == 0
+    assert out == "toy.UA: it still waits for its turn in the rollout by lena (a wider network).\n"
+    with pytest.raises(ReleaseRefused, match="has not come to it"):
+        shop.release(onnx_model(bias=3.0), version=3)
+    code, out, _ = typed(shop, "rollout", "end", "toy", *DECIDED)
+    assert (code, out) == (0, "toy: the rollout is ended. The next run releases what passes at: UA\n")
+    assert shop.release(onnx_model(bias=3.0), version=3).sequence == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["rollout", "status", "toy"], "toy was never rolled out in waves here."),
+        (["rollout", "status", "toy", "--json"], "null"),
+        (["rollout", "end", "toy", *DECIDED], "no rollout is under way or halted, so there is none to end"),
+        (["rollout", "toy"], "--by"),
+        (["rollout", "toy", "--by", "lena", "--reason", " "], "say something: it goes on record"),
+        (["rollout", "--by", "lena", "--reason", "x", "--waves", "1,4", "toy"], "write sizes and then rest"),
+        (["rollout", "start", "toy", *DECIDED, "--max-refused", "2"], "--max-refused"),
+    ],
+)
+def test_a_rollout_that_is_none_or_is_not_said_right_is_told_in_words(shop, words, told):
+    _, out, errors = typed(shop, *words)
+    assert told in out + errors
 
 
 def test_a_refused_rollback_is_one_line_and_exit_code_2(shop):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from factory.repository import ModelRepository
+from factory.scoring import onnx_answer
 from factory.signing import public_key
-from factory.training.onnx_export import onnx_answer
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / (os.environ.get("FACTORY_DATA") or "../shared/data")

@@ -513,6 +513,20 @@ def test_while_a_rollback_holds_only_the_file_it_went_back_to_may_be_champion(re
     assert registry.champion(first.model).digest == good.digest
 
 
+def test_before_its_turn_in_a_rollout_a_site_promotes_nothing_but_what_it_served(registry, home, site):
+    old, new = candidate(site), candidate(site, 2.0)
+    first, second = promoted(registry, old), registry.register(new)
+    key, kept = signing_key(home / "keys"), history(home)
+    kept.append(first.model, Event(kind="wait", actor="lena", reason="wider", digest=old.digest), key)
+    kept.append(first.model, Event(kind="allowance", actor="otto", reason="mended"), key)  # not what it waits for
+    with pytest.raises(ReleaseRefused, match="has not come to it; how far it is: factory rollout status"):
+        registry.promote(second.model, second.version, verdict(new), by="line")
+    registry.promote(first.model, first.version, verdict(old), by="line")
+    kept.append(first.model, Event(kind="turn", actor="lena", reason="wider"), key)
+    registry.promote(second.model, second.version, verdict(new), by="line")
+    assert registry.champion(first.model).digest == new.digest
+
+
 def test_a_registry_whose_files_are_far_away_must_be_told_where_the_histories_are():
     remote = Registry(tracking_uri="https://mlflow.example/", artifact_root="s3://bucket/models")
     with pytest.raises(HistoryError, match="say in its resource where `history` is"):

@@ -22,9 +22,11 @@ from factory.line import Line
 from factory.repository import ModelRepository
 from factory.status import line_status
 from resources.alerts import Alerts
+from resources.calendar import Calendar
 from resources.compute import Compute
 from resources.data_docs import DataDocs
 from resources.lake import LakeStore
+from resources.launcher import Launcher
 from resources.model_store import ModelStore
 from resources.registry import Registry
 from resources.reports import Reports
@@ -65,11 +67,21 @@ def empty_database() -> bytes:
 
 
 class ToyFactory:
-    """The toy line with a home; `source` and single resources can be swapped, `gates` raised."""
+    """The toy line with a home; `source` and single resources can be swapped, `gates` and `recipe` changed."""
 
-    def __init__(self, home: Path, *, gates: Mapping[str, Any] | None = None, **swapped: Any) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        gates: Mapping[str, Any] | None = None,
+        drift: Mapping[str, Any] | None = None,
+        recipe: Mapping[str, Any] | None = None,
+        **swapped: Any,
+    ) -> None:
         self.home = home
         self.gates = dict(gates or {})
+        self.drift = dict(drift or {})
+        self.recipe = dict(recipe or {})
         self.swapped = swapped
         self.lake = Lake(home / "lake", NAME)
         self.journal = Journal(self.lake)
@@ -86,6 +98,8 @@ class ToyFactory:
         section = made.source if source is None else type(made.source)(use=made.source.use, arguments=source)
         bound = {
             "alerts": Alerts(),
+            "calendar": Calendar(),
+            "launcher": Launcher(root=str(self.home), home=str(self.home)),
             "lake": LakeStore(url=str(self.home / "lake")),
             "compute": Compute(engine="cpu"),
             "registry": self.registry,
@@ -98,13 +112,20 @@ class ToyFactory:
         file = LineFile(FILE)
         places = {name: file.contract_place(name, table.contract) for name, table in made.tables.items()}
         line = made.line(file)
-        line = dataclasses.replace(line, gates=dataclasses.replace(line.gates, **self.gates))
+        swapped = {"gates": self.gates, "drift": self.drift, "recipe": self.recipe}
+        sections = {name: dataclasses.replace(getattr(line, name), **changed) for name, changed in swapped.items()}
+        line = dataclasses.replace(line, **sections)
         return dg.Definitions.merge(line_definitions(line, file, section, places), dg.Definitions(resources=bound))
 
     def run(self, sites: Sequence[str] = (), until: str = "", redo_from: str = "", **source: Any) -> int:
         """Run the whole line and return its exit code."""
         with opened_instance(self.home / "dagster") as instance:
             return Launch(NAME, self.definitions(source or None), instance).run(sites, until, redo_from)
+
+    def operate(self, sites: Sequence[str] = (), until: str = "", **source: Any) -> int:
+        """Bring new rows in, predict, join outcomes and judge drift; return the exit code."""
+        with opened_instance(self.home / "dagster") as instance:
+            return Launch(NAME, self.definitions(source or None), instance).operate(sites, until)
 
     def status(self) -> dict[str, Any]:
         """Return what each site has and serves."""

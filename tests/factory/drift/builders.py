@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from factory.drift import Columns, reference_profiles
+from factory.drift.counting import Columns
+from factory.drift.profile import reference_profiles
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 FEATURES = ("force", "speed", "rare", "gaps")

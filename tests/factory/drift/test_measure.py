@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.drift import Columns, Profile, measured, reference_profiles
-from factory.drift.counting import counted
+from factory.drift.counting import Columns, counted
+from factory.drift.measure import measured
+from factory.drift.profile import Profile, reference_profiles
 from tests.factory.drift.builders import COLUMNS, FEATURES, profiles, rows, week
 
 

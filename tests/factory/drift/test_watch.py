@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
-from factory.drift import Limits, Shift, SiteState, Stake, measured, watched
-from factory.drift.watch import discovered
+from factory.drift.limits import Limits
+from factory.drift.measure import Shift, measured
+from factory.drift.watch import SiteState, Stake, discovered, watched
 from tests.factory.drift.builders import COLUMNS, START, profiles, week
 
 

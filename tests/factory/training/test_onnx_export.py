@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from factory.errors import ModelRefused
+from factory.scoring import latency_ms, onnx_answer
 from factory.signature import Signature
-from factory.training.onnx_export import export_onnx, latency_ms, onnx_answer, parity_error
+from factory.training.onnx_export import export_onnx, parity_error
 from factory.training.weights import from_bytes, to_bytes
 from tests.factory.training.builders import SMALL, TASK, probability, rows
 

@@ -13,9 +13,11 @@ import polars as pl
 
 from factory.errors import SourceError
 from factory.line import Table
+from factory.sources import newest_of
 
 DAYS = 60
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
+CHANGED_AT = FIRST + timedelta(days=38)
 PARTS = {"north": 420, "south": 360, "east": 30}
 GUESTS = {"west": 60}
 """Plants that the source has rows of and does not tell of."""
@@ -53,7 +55,8 @@ class Presses:
 
     `broken` plants die after their first batch; `deadly` ones kill the whole process there; `spoiled` ones have a row
     of wrong force; `strange` ones a column nobody declared; `flawless` ones no faulty part; `late` ones have not sent
-    ten parts of the first days yet. `meet` is a folder in which two processes wait for each other, before either gives
+    ten parts of the first days yet; `hot` ones run hotter from 8 February on; `sound` ones make no faulty part from
+    then on. `meet` is a folder in which two processes wait for each other, before either gives
     a part.
     """
 
@@ -64,6 +67,11 @@ class Presses:
     def sites(self, _table: Table, _until: datetime) -> list[str]:
         """Return the plants."""
         return sorted(PARTS)
+
+    def newest(self, table: Table, until: datetime) -> dict[str, Any]:
+        """Return the moment of each plant's newest part."""
+        rows = pl.concat([parts(plant) for plant in self.sites(table, until)])
+        return newest_of(rows.filter(pl.col("pressed_at") < until.replace(tzinfo=UTC)), table)
 
     def read(self, table: Table, *, site: str | None, after: Any, until: datetime) -> Iterator[pl.DataFrame]:
         """Yield the rows in two batches."""
@@ -91,6 +99,11 @@ class Presses:
             rows = rows.with_columns(smell=pl.lit("burnt"))
         if self._is("late", site):
             rows = rows.filter(~pl.col("part").is_in(rows["part"][20:30].to_list()))
+        later = pl.col("pressed_at") >= CHANGED_AT
+        if self._is("hot", site):
+            rows = rows.with_columns(heat_c=pl.when(later).then(pl.col("heat_c") + 40).otherwise("heat_c"))
+        if self._is("sound", site):
+            rows = rows.with_columns(faulty=pl.col("faulty") & ~later)
         if self._is("flawless", site):
             rows = rows.with_columns(faulty=pl.lit(False))
         return rows

@@ -1,0 +1,29 @@
+"""What making models costs: the section `costs` of a line's file, and seconds in, euros out."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from factory.errors import LineError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What is paid for, in EUR."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    compute_hour_eur: float = 0.0
+    """An hour of the machine that trains and judges."""
+    site_model_eur: float = 0.0
+    """What people do for each site model that was made anew: look at its figures, see it into service."""
+
+    def __post_init__(self) -> None:
+        """Raise LineError on a cost below nothing."""
+        if self.compute_hour_eur < 0 or self.site_model_eur < 0:
+            raise LineError(
+                f"costs: compute_hour_eur {self.compute_hour_eur:g} and site_model_eur {self.site_model_eur:g} must be "
+                "0 or more"
+            )
+
+    def retraining_eur(self, seconds: float, site_models: int) -> float:
+        """Return what a retraining cost that took so many seconds and made so many site models."""
+        return seconds / 3600 * self.compute_hour_eur + site_models * self.site_model_eur
