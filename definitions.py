@@ -27,6 +27,8 @@ def loaded() -> dg.Definitions:
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing calls home unless its user says so
+    # A registry that is down is asked for some 15 s a call and not for MLflow's four minutes: each site asks anew.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     # Torch's threads wait for each other by spinning: on a busy machine an epoch then takes eight times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from assets.alerting import failure_sensor

@@ -194,7 +194,9 @@ class Launch:
         if sites is None:
             self._run(name, {}, [])
             return
-        groups = neighbours(sites, self.instance.get_dynamic_partitions(f"{self.line}_sites"))
+        known = self.instance.get_dynamic_partitions(f"{self.line}_sites")
+        self._leave_out_removed(sites, known)
+        groups = neighbours(sites, known)
         # Features know what neighbours did: with several groups, all of them are clean before the first has features.
         parts: Sequence[Sequence[dg.AssetKey] | None] = [self._only(stage)]
         if stage == "data" and len(groups) > 1:
@@ -204,6 +206,16 @@ class Launch:
                 going = [site for site in group if site not in self.failed]
                 if going:
                     self._run(name, {RANGE_START: group[0], RANGE_END: group[-1]}, group, part)
+
+    def _leave_out_removed(self, sites: Sequence[str], known: Sequence[str]) -> None:
+        """Tell of sites that somebody took from the line while it ran; what was done for them stays."""
+        for site in sorted(set(sites) - set(known)):
+            emit(
+                "failed",
+                text=f"{site} was removed from line {self.line} meanwhile and is left out from here on; what was done "
+                f"for it stays. To bring it back: factory site add {self.line} {site}",
+            )
+            self.failed.add(site)
 
     def _only(self, op: str) -> list[dg.AssetKey] | None:
         assets = self.only.get(op)

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assets.stage_config import StageConfig
-from factory.errors import LineError
+from factory.errors import LakeError, LineError
 from factory.isolation import Isolated
 from factory.journal import Journal, fingerprint
 from factory.line import Line
@@ -61,19 +61,29 @@ class Walk:
         unchanged = set() if self.redo_from else known
         todo = [site for site in self.sites if site not in unchanged]
         self.context.log.info(f"{stage}: {len(todo)} to do ({', '.join(todo)}), {len(unchanged)} unchanged")
-        if marks and todo:
-            self.journal.begin(stage, todo, run=self.context.run.run_id)
-        started = time.monotonic()
-        found = work(todo) if todo else Isolated[Figures]()
-        changed = {site: figures for site, figures in found.done.items() if figures.get("changed", True)}
-        made = marks or {site: fingerprint(dict(figures)) for site, figures in changed.items()}
-        noted = {site: {**figures, "as_of": self.as_of} for site, figures in changed.items()}
-        self.journal.record(stage, noted, made, run=self.context.run.run_id, seconds=time.monotonic() - started)
-        for site, figures in found.done.items():
-            self._materialized(assets, site, figures, made.get(site), changed=site in changed)
+        found = self._done(assets, work, todo, marks) if todo else Isolated[Figures]()
         for site, entry in self.journal.latest(stage, sorted(unchanged)).items():
             self._materialized(assets, site, entry.figures, entry.fingerprint, changed=False)
         self._drop(stage, found.failed)
+
+    def _done(
+        self, assets: Sequence[str], work: Work, todo: Sequence[str], marks: Mapping[str, str] | None
+    ) -> Isolated[Figures]:
+        """Do a stage's work, and keep it in the journal; what cannot be kept there was not done."""
+        stage, run, started = assets[0], self.context.run.run_id, time.monotonic()
+        try:
+            if marks:
+                self.journal.begin(stage, todo, run=run)
+            found = work(todo)
+            changed = {site: figures for site, figures in found.done.items() if figures.get("changed", True)}
+            made = marks or {site: fingerprint(dict(figures)) for site, figures in changed.items()}
+            noted = {site: {**figures, "as_of": self.as_of} for site, figures in changed.items()}
+            self.journal.record(stage, noted, made, run=run, seconds=time.monotonic() - started)
+        except LakeError as error:
+            return Isolated(failed=dict.fromkeys(todo, error))
+        for site, figures in found.done.items():
+            self._materialized(assets, site, figures, made.get(site), changed=site in changed)
+        return found
 
     def _require_same_day(self, stage: str) -> None:
         """Drop the sites whose site model was made as of another day: it may have learnt from what would judge it."""

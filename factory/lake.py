@@ -6,7 +6,6 @@ second one to commit gets SiteBusy and has written nothing, on a local disk and 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from factory.contract.columns import SITE
-from factory.errors import SiteBusy, TableMissing
+from factory.errors import LakeError, SiteBusy, TableMissing
 from factory.names import checked_name
 
 __all__ = ["SITE", "Lake"]
@@ -91,6 +90,8 @@ class Lake:
             )
         except CommitFailedError as error:
             raise self._busy(table, seen) from error
+        except (DeltaError, OSError) as error:
+            raise self._unwritten(table, error) from error
         return DeltaTable(self.uri(table), storage_options=self.storage_options).version()
 
     def _created(self, table: str, rows: pl.DataFrame) -> DeltaTable:
@@ -98,7 +99,7 @@ class Lake:
 
         A table made together with its first rows would not notice the other run's.
         """
-        with suppress(DeltaError):  # the other run has made it meanwhile
+        try:
             write_deltalake(
                 self.uri(table),
                 rows.clear(),
@@ -106,7 +107,19 @@ class Lake:
                 mode="ignore",
                 storage_options=self.storage_options,
             )
+        except (DeltaError, OSError) as error:
+            made = self._open(table)  # by the other run, meanwhile
+            if made is None:
+                raise self._unwritten(table, error) from error
+            return made
         return DeltaTable(self.uri(table), storage_options=self.storage_options)
+
+    def _unwritten(self, table: str, error: Exception) -> LakeError:
+        why = " ".join(str(error).split())
+        return LakeError(
+            f"line {self.line}: the lake's table {table!r} at {self.uri(table)} cannot be written ({why}); "
+            "nothing of it was, and what is served goes on. Look at permissions, room and network, then run again"
+        )
 
     def _busy(self, table: str, sites: Iterable[str]) -> SiteBusy:
         return SiteBusy(

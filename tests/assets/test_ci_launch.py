@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -98,21 +100,41 @@ def test_ci_submits_a_backfill_and_the_daemon_completes_it(ci):
     ci.add("OO")
     words = ("-j", f"{LINE}_data_job", "--partitions", "HA,OO", "--noprompt", "-w", "workspace.yaml")
     backfill = re.search(r"Launched backfill job `(\w+)`", ci.does("dagster", "job", "backfill", *words))
-    daemon = subprocess.Popen(
-        [BIN / "dagster-daemon", "run", "-w", "workspace.yaml"],
-        cwd=ROOT,
-        env=ci.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        with dg.DagsterInstance.from_config(ci.environment["DAGSTER_HOME"]) as instance:
-            statuses = awaited(instance, backfill[1], runs=2)
-    finally:
-        daemon.terminate()
-        daemon.wait(timeout=60)
+    with daemons(ci, 1), dg.DagsterInstance.from_config(ci.environment["DAGSTER_HOME"]) as instance:
+        statuses = awaited(instance, backfill[1], runs=2)
     assert statuses == ["SUCCESS", "SUCCESS"]
     assert ci.rows("features", "OO") == 1
+
+
+@pytest.mark.slow
+def test_two_daemons_over_one_home_do_nothing_twice(tmp_path):
+    ci = Ci(tmp_path)
+    ci.add("HA", "OO")
+    ci.does("dg", "launch", "--assets", REFERENCES)
+    words = ("-j", f"{LINE}_data_job", "--partitions", "HA,OO", "--noprompt", "-w", "workspace.yaml")
+    with daemons(ci, 2), dg.DagsterInstance.from_config(ci.environment["DAGSTER_HOME"]) as instance:
+        backfill = re.search(r"Launched backfill job `(\w+)`", ci.does("dagster", "job", "backfill", *words))
+        statuses = awaited(instance, backfill[1], runs=2)
+    assert set(statuses) == {"SUCCESS"}
+    assert (ci.rows("raw/flights", "HA"), ci.rows("raw/flights", "OO")) == (120, 1)
+    assert (ci.rows("features", "HA"), ci.rows("features", "OO")) == (120, 1)
+    assert ci.lake.site_versions("raw/flights", ["HA", "OO"]) == {"HA": 1, "OO": 1}
+
+
+@contextmanager
+def daemons(ci: Ci, number: int) -> Iterator[None]:
+    """Run so many of the orchestrator's daemons over the home at once."""
+    words = [BIN / "dagster-daemon", "run", "-w", "workspace.yaml"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = [subprocess.Popen(words, cwd=ROOT, env=ci.environment, **quiet) for _ in range(number)]
+    try:
+        yield
+        assert [daemon.poll() for daemon in running] == [None] * number
+    finally:
+        for daemon in running:
+            daemon.terminate()
+        for daemon in running:
+            daemon.wait(timeout=60)
 
 
 def awaited(instance: dg.DagsterInstance, backfill: str, runs: int, timeout_s: float = 180) -> list[str]:
@@ -121,7 +143,7 @@ def awaited(instance: dg.DagsterInstance, backfill: str, runs: int, timeout_s: f
     given_up = time.monotonic() + timeout_s
     while time.monotonic() < given_up:
         found = instance.get_runs(mine)
-        if len(found) == runs and all(run.is_finished for run in found):
+        if len(found) >= runs and all(run.is_finished for run in found):
             break
         time.sleep(1)
     return [run.status.value for run in found]

@@ -5,8 +5,11 @@ import json
 import polars as pl
 import pytest
 
+from assets.launch import opened_instance
 from factory.errors import ModelRefused
 from factory.names import LINE_SITE, model_name
+from resources.alerts import Alerts
+from tests.assets.webhook import webhook
 from tests.toy.line import NAME, ToyFactory
 
 SITES = ["east", "north", "south"]
@@ -124,8 +127,22 @@ def test_a_spoiled_release_is_noticed_refused_and_mended(done, capsys):
     file.write_bytes(good + b"x")
     with pytest.raises(ModelRefused, match="the file was changed"):
         done.repository.load(model, done.store.key().public_key())
+    with webhook() as (address, came):
+        assert not checked(ToyFactory(done.home, alerts=Alerts(webhook=address)))
+    (alert,) = came
+    assert (alert["kind"], alert["site"]) == ("release refused", site)
+    assert "the file was changed" in alert["text"]
     assert done.run() == 0
+    assert checked(done)
     assert done.repository.load(model, done.store.key().public_key()).content == good
+
+
+def checked(toy):
+    """Whether everything that is served has passed, as the check on it says."""
+    with opened_instance(toy.home / "dagster") as instance:
+        job = toy.definitions().resolve_job_def(f"{NAME}_checks_job")
+        (check,) = job.execute_in_process(instance=instance).get_asset_check_evaluations()
+    return check.passed
 
 
 def test_later_data_brings_new_rows_and_a_new_judgement(tmp_path):

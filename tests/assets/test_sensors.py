@@ -1,5 +1,7 @@
 """Sensors without a daemon: a moved alias is followed or refused, what fails is asked for again, people are told."""
 
+import shutil
+
 import dagster as dg
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from factory.verdict import digest_of
 from resources.alerts import Alerts
 from resources.registry import Registry
 from tests.assets.webhook import webhook
-from tests.factory.gateway.builders import onnx_model
+from tests.factory.gateway.builders import Shop, onnx_model
+from tests.factory.gateway.builders import verdict as a_verdict
 from tests.resources.test_registry import candidate, verdict
 from tests.toy.line import NAME, ToyFactory
 
@@ -152,6 +155,58 @@ def test_a_run_that_fails_is_asked_for_again_under_another_key_three_times_in_al
             assert not plant.run(request, instance, registry=down).success
     assert len(keys) == len(set(keys)) == MAX_ATTEMPTS
     assert plant.served() == 2
+
+
+def by_a_strangers_key(plant, releases):
+    """Whole and well made, but for the key: signed in another factory."""
+    stranger = Shop(plant.toy.home / "stranger")
+    for number in (1, 2, 3):
+        content = onnx_model(bias=10.0 + number)
+        passed = a_verdict(content, "north", line=NAME)
+        stranger.release(content, number, "north", line=NAME, verdict=passed)
+    shutil.copytree(stranger.home / "models" / ".releases" / MODEL / "3", releases / "3")
+
+
+def another_model_in_a_good_release(plant, releases):
+    """The manifest of what passed over the file of what did not."""
+    shutil.copytree(releases / "2", releases / "3")
+    file = releases / "3" / "2" / "model.onnx"
+    file.chmod(0o644)
+    file.write_bytes(onnx_model(bias=3.0))
+    manifest = releases / "3" / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text(manifest.read_text().replace('"sequence": 2', '"sequence": 3'))
+
+
+def what_was_rolled_back_from(plant, _releases):
+    """It passed its gates, and a person took it out of service."""
+    roll_back(plant.toy.repository, MODEL, to=None, by="lena", reason="late", key=plant.toy.store.key())
+
+
+BY_HAND = {
+    by_a_strangers_key: (3, "is not signed by this factory's release key"),
+    another_model_in_a_good_release: (3, "is not signed by this factory's release key"),
+    what_was_rolled_back_from: (2, "the rollback by lena (late) holds release 1: the link was switched by hand"),
+}
+
+
+@pytest.mark.parametrize("put", BY_HAND, ids=lambda put: put.__name__)
+def test_a_release_put_in_by_hand_is_told_of_with_why(tmp_path, instance, put):
+    """Files laid into the repository and the link switched to them, as anybody can who may write there."""
+    release, why = BY_HAND[put]
+    instance.add_dynamic_partitions(f"{NAME}_sites", ["north"])
+    with webhook() as (address, came):
+        plant = Plant(tmp_path, address)
+        job = plant.definitions.resolve_job_def(f"{NAME}_checks_job")
+        assert job.execute_in_process(instance=instance).get_asset_check_evaluations()[0].passed
+        put(plant, tmp_path / "models" / ".releases" / MODEL)
+        link = tmp_path / "models" / MODEL
+        link.unlink()
+        link.symlink_to(f".releases/{MODEL}/{release}")
+        assert not job.execute_in_process(instance=instance).get_asset_check_evaluations()[0].passed
+    (alert,) = came
+    assert (alert["kind"], alert["line"], alert["site"]) == ("release refused", NAME, "north")
+    assert why in alert["text"]
 
 
 class NoRegistry(Registry):

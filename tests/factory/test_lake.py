@@ -6,7 +6,7 @@ from threading import Barrier
 import polars as pl
 import pytest
 
-from factory.errors import SiteBusy, TableMissing
+from factory.errors import LakeError, SiteBusy, TableMissing
 from factory.lake import Lake
 
 
@@ -29,6 +29,12 @@ def test_a_write_is_one_version(lake):
     assert lake.append("clean", rows("UA", "DL"), {"UA": 0, "DL": 0}) == 1  # version 0 is the empty table
     assert lake.append("clean", rows("UA"), lake.site_versions("clean", ["UA"])) == 2
     assert lake.site_versions("clean", ["UA", "DL", "AA"]) == {"UA": 2, "DL": 1, "AA": 0}
+
+
+def test_a_place_that_takes_no_table_is_told_with_what_to_do(lake, tmp_path):
+    (tmp_path / "line").write_text("a file where the line's folder should be")
+    with pytest.raises(LakeError, match=r"line line: the lake's table 'clean' at .* cannot be written .* run again"):
+        lake.append("clean", rows("UA"), {"UA": 0})
 
 
 def test_replacing_a_site_leaves_the_others_alone(lake):
