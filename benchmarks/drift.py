@@ -1,6 +1,6 @@
 """Drift: false alarms where there is none, what injected shifts look like, the real quarters of 2013, and seconds.
 
-    python benchmarks/drift.py [noise] [shifts] [quarters] [speed]      # all four when none is named
+    python benchmarks/drift.py [noise] [earnings] [shifts] [quarters] [speed]      # all when none is named
 
 No drift, three ways. `iid`: independent rows. `days`: every day has an offset of its own that resembles the day before
 (AR(1), 0.6), a third of the variance. `weeks of 2013`: the real departures of 16 carriers with the weeks of the year in
@@ -124,6 +124,41 @@ def noise(year: pl.DataFrame) -> None:
     print(false_alarms("weeks of 2013", [shuffled_weeks(year, seed) for seed in range(6)]))
 
 
+def earnings() -> None:
+    """Print the false alarms about what decisions earn, held against 30 days as a release's are, and losses found."""
+    for name, alike in {"iid": 0.0, "days": 1 / 3}.items():
+        for loss in (0.0, 0.25, 0.5):
+            found = [earning_less(seed, alike=alike, loss=loss) for seed in range(3)]
+            told, weeks = sum(alarm for alarm, _ in found), sum(site_weeks for _, site_weeks in found)
+            share = 100 * told / weeks
+            print(f"earnings, {name}: {loss:.0%} less: {told} alarms in {weeks:,} site-weeks ({share:.2f} in 100)")
+
+
+def earning_less(seed: int, *, alike: float, loss: float, sites: int = 16, weeks: int = 26) -> tuple[int, int]:
+    """Return alarms and site-weeks of decisions worth 10 EUR on average that earn so much less after the reference."""
+    rng, days, reference = np.random.default_rng(seed), 30 + 7 * weeks, 30
+    parts = []
+    for site in range(sites):
+        size, offset = max(3, int(60 * rng.lognormal(-0.5, 1.0))), np.zeros(days)
+        for day in range(1, days):
+            offset[day] = 0.6 * offset[day - 1] + 0.8 * rng.normal()
+        noise = np.sqrt(alike) * np.repeat(offset, size) + np.sqrt(1 - alike) * rng.normal(size=days * size)
+        level = np.repeat(np.where(np.arange(days) < reference, 10.0, 10.0 * (1 - loss)), size)
+        at = [START + timedelta(days=day, minutes=20 * place % 1440) for day in range(days) for place in range(size)]
+        parts.append(pl.DataFrame({"site": f"s{site:02}", "decided_at": at, "value_eur": level + 60 * noise}))
+    rows, columns = pl.concat(parts), Columns(features=(), value_eur="value_eur")
+    end = START + timedelta(days=reference)
+    profiles = reference_profiles(rows.lazy().filter(pl.col("decided_at") < end), columns)
+    states: dict[str, SiteState] = {}
+    told = 0
+    for week in range(weeks):
+        start = end + week * WEEK
+        window = rows.filter(pl.col("decided_at").is_between(start, start + WEEK, closed="left"))
+        states, found = watched(states, measured(window.lazy(), columns, profiles), at=start + WEEK, limits=Limits())
+        told += len(found)
+    return told, sites * weeks
+
+
 def shifts(year: pl.DataFrame) -> None:
     """Print how many sites an injected shift of one feature is found at within eight weeks, and when."""
     for name, alike in {"iid": 0.0, "days, 5 % of variance": 0.05, "days, a third": 1 / 3}.items():
@@ -191,10 +226,11 @@ def speed() -> None:
 
 def main(words: Sequence[str]) -> None:
     """Do what is asked for."""
-    wanted = set(words) or {"noise", "shifts", "quarters", "speed"}
-    if "speed" in wanted:
-        speed()
-    year = departures() if wanted - {"speed"} else pl.DataFrame()
+    wanted = set(words) or {"noise", "earnings", "shifts", "quarters", "speed"}
+    for name, alone in {"speed": speed, "earnings": earnings}.items():
+        if name in wanted:
+            alone()
+    year = departures() if wanted - {"speed", "earnings"} else pl.DataFrame()
     for name, part in {"noise": noise, "shifts": shifts, "quarters": quarters}.items():
         if name in wanted:
             part(year)
