@@ -10,7 +10,7 @@ from factory.replay.tally import POLICIES
 from factory.report import svg
 
 WIDTH, HEIGHT = 720.0, 320.0
-LEFT, RIGHT, TOP, BOTTOM = 64.0, 130.0, 34.0, 34.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 136.0, 34.0, 34.0
 NAMES = {"never": "never retrained", "blind": "retrained blindly", "factory": "the factory"}
 STYLE = Markup("""
 text { font: 12px system-ui, sans-serif; fill: #5b6770; } .title { font-weight: 600; fill: #1d2a33; }
@@ -21,19 +21,26 @@ text.never, text.blind, text.factory { stroke: none; font-weight: 600; } circle 
 
 
 def picture(told: Mapping[str, Any]) -> Markup:
-    """Return the replay's report (factory.replay.tally.report) as a picture of net EUR, added up."""
-    sums = {policy: [0.0, *accumulate(month[policy]["net_eur"] for month in told["months"])] for policy in POLICIES}
+    """Return the replay's report (factory.replay.tally.report) as a picture of what retraining earned.
+
+    It shows net EUR, added up, beyond never retraining; each policy's total stands at its line's end.
+    """
+    sums = {policy: _beyond(told["months"], policy) for policy in POLICIES}
     days = [told["months"][0]["from"], *(month["to"] for month in told["months"])]
     across = svg.Scale(low=0, high=len(days) - 1, start=LEFT, end=WIDTH - RIGHT)
     low, high = svg.spread([value for line in sums.values() for value in line])
     up = svg.Scale(low=low, high=high, start=HEIGHT - BOTTOM, end=TOP)
     background = svg.tag("rect", x=0, y=0, width=WIDTH, height=HEIGHT, fill="#ffffff")
-    title = svg.text(LEFT, 18, f"{told['line']}: net EUR so far, above deciding without a model", "title")
+    title = svg.text(LEFT, 18, f"{told['line']}: net EUR so far, beyond never retraining", "title")
     parts = [svg.tag("style", STYLE), background, title, *_axes(days, across, up)]
     for policy, place in zip(POLICIES, _apart([up(sums[policy][-1]) for policy in POLICIES]), strict=True):
-        parts += _line(policy, sums[policy], across, up, place)
-    drawn = svg.picture(WIDTH, HEIGHT, "Net EUR so far of three policies", *parts)
+        parts += _line(policy, sums[policy], told["total"][policy]["net_eur"], across, up, place)
+    drawn = svg.picture(WIDTH, HEIGHT, "Net EUR so far of three policies, beyond never retraining", *parts)
     return Markup(str(drawn).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))  # noqa: S704  made above
+
+
+def _beyond(months: Sequence[Mapping[str, Any]], policy: str) -> list[float]:
+    return [0.0, *accumulate(month[policy]["net_eur"] - month["never"]["net_eur"] for month in months)]
 
 
 def _axes(days: Sequence[str], across: svg.Scale, up: svg.Scale) -> list[Markup]:
@@ -47,14 +54,16 @@ def _axes(days: Sequence[str], across: svg.Scale, up: svg.Scale) -> list[Markup]
     return parts
 
 
-def _line(policy: str, sums: Sequence[float], across: svg.Scale, up: svg.Scale, label: float) -> list[Markup]:
+def _line(
+    policy: str, sums: Sequence[float], total: float, across: svg.Scale, up: svg.Scale, label: float
+) -> list[Markup]:
     places = [(across(number), up(value)) for number, value in enumerate(sums)]
-    told = f"{NAMES[policy]}: {_thousands(sums[-1])} EUR"
+    told = f"{NAMES[policy]}: {_thousands(total)} EUR in all"
     return [
         svg.tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), class_=policy),
         *(svg.titled("circle", told, cx=x, cy=y, r=3, class_=policy) for x, y in places),
         svg.text(WIDTH - RIGHT + 10, label, NAMES[policy], policy),
-        svg.text(WIDTH - RIGHT + 10, label + 14, f"{_thousands(sums[-1])} EUR", policy),
+        svg.text(WIDTH - RIGHT + 10, label + 14, f"{_thousands(total)} EUR", policy),
     ]
 
 
