@@ -354,6 +354,44 @@ def test_newer_candidates_of_the_same_code_are_judged_anew_before_they_are_relea
     assert desk.rollout.waves[1].outcomes[0].why == TOO_FEW[0]
 
 
+def test_a_candidate_that_is_remade_between_judging_and_releasing_is_judged_anew(desk):
+    desk.line.dies_at = (2, "run")  # the pilot was judged and has its turn
+    with pytest.raises(Died):
+        desk.roll_out()
+    desk.line.dies_at, desk.line.recipe = None, recipe(5.0, A={"reasons": TOO_FEW})
+    desk.line.run(["A"])
+    assert desk.roll_out() == 1
+    assert desk.rollout.state == "halted"
+    assert desk.rollout.waves[0].outcomes[0].why == TOO_FEW[0]
+    assert desk.line.serving() == FIRST
+
+
+def test_a_wave_goes_back_to_what_it_served_before_it_though_another_run_released_its_change(desk):
+    desk.line.dies_at = (2, "run")
+    with pytest.raises(Died):
+        desk.roll_out(soak_min=1)
+    desk.line.dies_at, desk.line.recipe = None, recipe(5.0)
+    desk.line.run(["A"])
+    assert desk.line.serving() == {**FIRST, "A": 2}
+    desk.clock.meanwhile = lambda: desk.line.shop.tamper(b"spoiled", "A")
+    assert desk.roll_out(soak_min=1) == 1
+    assert desk.line.serving() == FIRST
+
+
+def test_money_is_compared_with_what_is_replaced_and_with_nothing_else(desk):
+    desk.line.recipe = recipe(0.5)
+    desk.line.run(["B"])
+    desk.line.dies_at, desk.line.recipe = (2, "run"), recipe(1.0)
+    with pytest.raises(Died):
+        desk.roll_out()
+    desk.line.dies_at = None
+    roll_back(desk.line.shop.repository, "toy.B", to=1, by="otto", reason="late", key=desk.line.shop.key)
+    allow(desk, "B")
+    assert desk.roll_out() == 1
+    (reason,) = desk.rollout.waves[1].reasons
+    assert (reason.site, reason.figure, reason.found) == ("B", "value_change_eur", None)
+
+
 @pytest.mark.parametrize("code", [130, 143, 2])
 def test_a_run_that_is_stopped_or_cannot_start_leaves_the_rollout_to_go_on(desk, code):
     line, runs = desk.line, desk.line.__class__.__call__
