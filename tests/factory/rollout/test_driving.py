@@ -10,7 +10,6 @@ from factory.errors import ReleaseRefused, RolloutRefused
 from factory.history import Event
 from factory.rollback import roll_back
 from factory.rollout.ending import end
-from factory.rollout.state import RolloutStore
 from tests.factory.rollout.builders import LINE, WHO, Desk, Died, Made, NotedJournal, SmallLine
 
 SITES = {"A": 90, "B": 80, "C": 70, "D": 60, "N": 50}
@@ -218,28 +217,13 @@ def test_a_rollout_that_dies_anywhere_goes_on_by_the_same_command_and_does_nothi
     assert [line.kinds(site).count("turn") for site in "ABCDN"] == [1] * 5
 
 
-def test_a_rollout_that_dies_between_two_steps_of_the_disk_goes_on(desk):
-    """Whatever was the last state to be written, everything after it is done once."""
-    kept = []
-    store = RolloutStore(desk.line.home / "rollouts")
-    desk.clock.meanwhile = lambda: kept.append(store.read(LINE))
-    assert desk.roll_out(soak_min=1) == 0
-    for state in kept:
-        store.write(state)
-        assert desk.roll_out(soak_min=1) == 0
-    assert desk.line.serving() == ALL
-    assert [desk.line.kinds(site).count("release") for site in "ABCD"] == [2, 2, 2, 2]
-
-
-def test_a_halt_that_dies_while_it_puts_back_is_taken_up_and_ends_as_one(desk):
+def test_a_halt_that_dies_after_it_put_back_does_so_once(desk):
     change(desk, N={"reasons": ()})
     desk.line.broken = {"C": "release"}
     assert desk.roll_out() == 1
     whole = desk.rollout
     halting = replace(whole.waves[1], step="halting", reverted={})
     desk.store.write(replace(whole.with_wave(1, halting), state="under way"))
-    with pytest.raises(RolloutRefused, match="a wave is being reverted; let that end first"):
-        end(desk.line.place, desk.store, **WHO)
     assert desk.roll_out() == 1
     assert desk.line.serving() == {**FIRST, "A": 2}
     assert desk.line.kinds("B").count("rollback") == 1
@@ -355,15 +339,38 @@ def test_newer_candidates_of_the_same_code_are_judged_anew_before_they_are_relea
 
 
 def test_a_candidate_that_is_remade_between_judging_and_releasing_is_judged_anew(desk):
-    desk.line.dies_at = (2, "run")  # the pilot was judged and has its turn
+    desk.dies_after = (0, "judged")
     with pytest.raises(Died):
         desk.roll_out()
-    desk.line.dies_at, desk.line.recipe = None, recipe(5.0, A={"reasons": TOO_FEW})
+    desk.dies_after, desk.line.recipe = None, recipe(5.0, A={"value_eur": 10.0})
     desk.line.run(["A"])
     assert desk.roll_out() == 1
-    assert desk.rollout.state == "halted"
-    assert desk.rollout.waves[0].outcomes[0].why == TOO_FEW[0]
-    assert desk.line.serving() == FIRST
+    (reason,) = desk.rollout.waves[0].reasons
+    assert (reason.figure, reason.found) == ("value_change_eur", -90.0)
+    assert desk.line.kinds("A").count("release") == 1
+
+
+@pytest.mark.parametrize("step", ["judged", "released", "through"])
+@pytest.mark.parametrize("wave", [0, 2])
+def test_a_rollout_that_dies_after_any_step_goes_on_behind_it(desk, wave, step):
+    desk.dies_after = (wave, step)
+    with pytest.raises(Died):
+        desk.roll_out()
+    desk.dies_after = None
+    assert desk.roll_out() == 0
+    assert desk.line.serving() == ALL
+    assert desk.steps == [(number, each) for number in range(3) for each in ("judged", "released", "through")]
+
+
+def test_a_halt_that_dies_before_it_puts_back_does_so_when_it_is_taken_up(desk):
+    desk.line.broken, desk.dies_after = {"C": "release"}, (1, "halting")
+    with pytest.raises(Died):
+        desk.roll_out()
+    assert desk.line.serving() == {**FIRST, "A": 2, "B": 2}
+    with pytest.raises(RolloutRefused, match="a wave is being reverted; let that end first"):
+        end(desk.line.place, desk.store, **WHO)
+    assert desk.roll_out() == 1
+    assert desk.line.serving() == {**FIRST, "A": 2}
 
 
 def test_a_wave_goes_back_to_what_it_served_before_it_though_another_run_released_its_change(desk):
