@@ -65,6 +65,7 @@ def test_a_good_change_reaches_every_site_wave_by_wave(desk):
     assert desk.line.serving() == ALL
     assert desk.clock.slept == [1800, 1800]  # and after the last wave nobody waits
     assert desk.rollout.state == "finished"
+    assert desk.said[-1] == "All 3 waves are through."
     assert desk.line.place.waiting() == []
     assert [step for number, step in desk.steps if number == 0] == ["judged", "released", "through"]
 
