@@ -109,6 +109,7 @@ class Driver:
             self.place.waiting(), by=rollout.by, reason=rollout.reason
         )  # sites the source has lost too
         self.store.write(replace(rollout, state="finished"))
+        self.say(f"All {len(rollout.waves)} waves are through.")
         return DONE
 
     def _stepped(self, rollout: Rollout, number: int) -> Rollout:

@@ -86,10 +86,8 @@ def test_the_end_says_what_changed_what_became_of_each_site_and_where_the_runs_a
 
 
 def test_a_run_that_changed_nothing_says_just_that():
-    quiet, nothing = (
-        {**SUMMARY, "changed": {}, "failed": {}},
-        "Nothing changed: every stage is up to date for every site.",
-    )
+    quiet = {**SUMMARY, "changed": {}, "failed": {}}
+    nothing = "Nothing changed: every stage is up to date for every site."
     assert summary({**quiet, "held_back": []}, 1.0) == [nothing]
     assert summary(quiet, 1.0) == [nothing, "  held back west; why: factory history SITE"]
 

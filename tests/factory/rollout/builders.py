@@ -188,6 +188,8 @@ class Desk:
     clock: Clock = field(default_factory=Clock)
     said: list[str] = field(default_factory=list)
     steps: list[tuple[int, str]] = field(default_factory=list)
+    dies_after: tuple[int, str] | None = None
+    """The wave, counted from 0, and its step after which the process dies."""
 
     @property
     def store(self) -> RolloutStore:
@@ -206,9 +208,14 @@ class Desk:
             place=self.line.place,
             store=self.store,
             runs=Runs(line=LINE, launch=self.line),
-            show=lambda rollout, number: self.steps.append((number, rollout.waves[number].step)),
+            show=self._shown,
             say=self.said.append,
             sleep=self.clock.sleep,
             now=self.clock.now,
         )
         return driver.drive(**WHO, terms=Terms(**{"waves": "1,2,rest", **terms}, limits=limits), again=again)
+
+    def _shown(self, rollout: Rollout, number: int) -> None:
+        self.steps.append((number, rollout.waves[number].step))
+        if self.steps[-1] == self.dies_after:
+            raise Died

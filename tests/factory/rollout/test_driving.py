@@ -10,7 +10,6 @@ from factory.errors import ReleaseRefused, RolloutRefused
 from factory.history import Event
 from factory.rollback import roll_back
 from factory.rollout.ending import end
-from factory.rollout.state import RolloutStore
 from tests.factory.rollout.builders import LINE, WHO, Desk, Died, Made, NotedJournal, SmallLine
 
 SITES = {"A": 90, "B": 80, "C": 70, "D": 60, "N": 50}
@@ -66,6 +65,7 @@ def test_a_good_change_reaches_every_site_wave_by_wave(desk):
     assert desk.line.serving() == ALL
     assert desk.clock.slept == [1800, 1800]  # and after the last wave nobody waits
     assert desk.rollout.state == "finished"
+    assert desk.said[-1] == "All 3 waves are through."
     assert desk.line.place.waiting() == []
     assert [step for number, step in desk.steps if number == 0] == ["judged", "released", "through"]
 
@@ -218,28 +218,13 @@ def test_a_rollout_that_dies_anywhere_goes_on_by_the_same_command_and_does_nothi
     assert [line.kinds(site).count("turn") for site in "ABCDN"] == [1] * 5
 
 
-def test_a_rollout_that_dies_between_two_steps_of_the_disk_goes_on(desk):
-    """Whatever was the last state to be written, everything after it is done once."""
-    kept = []
-    store = RolloutStore(desk.line.home / "rollouts")
-    desk.clock.meanwhile = lambda: kept.append(store.read(LINE))
-    assert desk.roll_out(soak_min=1) == 0
-    for state in kept:
-        store.write(state)
-        assert desk.roll_out(soak_min=1) == 0
-    assert desk.line.serving() == ALL
-    assert [desk.line.kinds(site).count("release") for site in "ABCD"] == [2, 2, 2, 2]
-
-
-def test_a_halt_that_dies_while_it_puts_back_is_taken_up_and_ends_as_one(desk):
+def test_a_halt_that_dies_after_it_put_back_does_so_once(desk):
     change(desk, N={"reasons": ()})
     desk.line.broken = {"C": "release"}
     assert desk.roll_out() == 1
     whole = desk.rollout
     halting = replace(whole.waves[1], step="halting", reverted={})
     desk.store.write(replace(whole.with_wave(1, halting), state="under way"))
-    with pytest.raises(RolloutRefused, match="a wave is being reverted; let that end first"):
-        end(desk.line.place, desk.store, **WHO)
     assert desk.roll_out() == 1
     assert desk.line.serving() == {**FIRST, "A": 2}
     assert desk.line.kinds("B").count("rollback") == 1
@@ -352,6 +337,67 @@ def test_newer_candidates_of_the_same_code_are_judged_anew_before_they_are_relea
     assert desk.roll_out(soak_min=1) == 1
     assert desk.line.serving() == {**FIRST, "A": 2}
     assert desk.rollout.waves[1].outcomes[0].why == TOO_FEW[0]
+
+
+def test_a_candidate_that_is_remade_between_judging_and_releasing_is_judged_anew(desk):
+    desk.dies_after = (0, "judged")
+    with pytest.raises(Died):
+        desk.roll_out()
+    desk.dies_after, desk.line.recipe = None, recipe(5.0, A={"value_eur": 10.0})
+    desk.line.run(["A"])
+    assert desk.roll_out() == 1
+    (reason,) = desk.rollout.waves[0].reasons
+    assert (reason.figure, reason.found) == ("value_change_eur", -90.0)
+    assert desk.line.kinds("A").count("release") == 1
+
+
+@pytest.mark.parametrize("step", ["judged", "released", "through"])
+@pytest.mark.parametrize("wave", [0, 2])
+def test_a_rollout_that_dies_after_any_step_goes_on_behind_it(desk, wave, step):
+    desk.dies_after = (wave, step)
+    with pytest.raises(Died):
+        desk.roll_out()
+    desk.dies_after = None
+    assert desk.roll_out() == 0
+    assert desk.line.serving() == ALL
+    assert desk.steps == [(number, each) for number in range(3) for each in ("judged", "released", "through")]
+
+
+def test_a_halt_that_dies_before_it_puts_back_does_so_when_it_is_taken_up(desk):
+    desk.line.broken, desk.dies_after = {"C": "release"}, (1, "halting")
+    with pytest.raises(Died):
+        desk.roll_out()
+    assert desk.line.serving() == {**FIRST, "A": 2, "B": 2}
+    with pytest.raises(RolloutRefused, match="a wave is being reverted; let that end first"):
+        end(desk.line.place, desk.store, **WHO)
+    assert desk.roll_out() == 1
+    assert desk.line.serving() == {**FIRST, "A": 2}
+
+
+def test_a_wave_goes_back_to_what_it_served_before_it_though_another_run_released_its_change(desk):
+    desk.line.dies_at = (2, "run")
+    with pytest.raises(Died):
+        desk.roll_out(soak_min=1)
+    desk.line.dies_at, desk.line.recipe = None, recipe(5.0)
+    desk.line.run(["A"])
+    assert desk.line.serving() == {**FIRST, "A": 2}
+    desk.clock.meanwhile = lambda: desk.line.shop.tamper(b"spoiled", "A")
+    assert desk.roll_out(soak_min=1) == 1
+    assert desk.line.serving() == FIRST
+
+
+def test_money_is_compared_with_what_is_replaced_and_with_nothing_else(desk):
+    desk.line.recipe = recipe(0.5)
+    desk.line.run(["B"])
+    desk.line.dies_at, desk.line.recipe = (2, "run"), recipe(1.0)
+    with pytest.raises(Died):
+        desk.roll_out()
+    desk.line.dies_at = None
+    roll_back(desk.line.shop.repository, "toy.B", to=1, by="otto", reason="late", key=desk.line.shop.key)
+    allow(desk, "B")
+    assert desk.roll_out() == 1
+    (reason,) = desk.rollout.waves[1].reasons
+    assert (reason.site, reason.figure, reason.found) == ("B", "value_change_eur", None)
 
 
 @pytest.mark.parametrize("code", [130, 143, 2])
