@@ -20,6 +20,7 @@ import numpy as np
 
 from factory.errors import ModelRefused
 from factory.gateway.range_guard import Outside, RangeGuard
+from factory.gateway.record_file import Role
 from factory.gateway.refusal import RequestRefused, come_again
 from factory.gateway.residents import Residents
 from factory.gateway.served_model import Rows, ServedModel
@@ -29,6 +30,8 @@ from factory.repository.triton import MAX_BATCH
 log = logging.getLogger(__name__)
 
 MAX_WAITING_ROWS = 8 * MAX_BATCH
+MAX_SHADOW_ROWS = MAX_BATCH
+"""So few copies wait: they must not take the memory that questions of clients need."""
 INLINE_S = 0.002
 """A batch that is expected to take less is answered on the event loop; more would hold up the other models."""
 
@@ -53,34 +56,57 @@ class Question:
     done: Callable[[Answered | RequestRefused], None]
     by: str = ""
     """The name of the key that asked."""
+    id: str = ""
+    """The client's name for the request; empty where it gave none."""
+    copy_of: str = ""
+    """The champion's prediction that this question, of a trial, is about."""
     asked: float = 0.0
+
+
+@dataclass(slots=True)
+class Call:
+    """Questions and what a model said to them, or in which role it failed on them and why."""
+
+    model: ServedModel
+    role: Role
+    questions: Sequence[Question]
+    ids: Sequence[str]
+    rows: Rows
+    numbers: Rows
+    error: str = ""
 
 
 class Records(Protocol):
     """Where predictions are kept."""
 
-    def add(self, model: ServedModel, batch: Sequence[Question], ids: Sequence[str], rows: Rows, numbers: Rows) -> None:
+    def add(self, call: Call) -> None:
         """Keep one batch; never raises, never waits."""
 
 
 class Predictions:
-    """What all models share: names for predictions, threads for large batches, the records, and who is awake."""
+    """What all models share: names for predictions, threads for large batches, the records, and who is awake.
+
+    Shadows share a thread of their own, so that no copy is in the way of a question.
+    """
 
     def __init__(
         self, workers: ThreadPoolExecutor, records: Records | None = None, residents: Residents | None = None
     ) -> None:
         self.workers = workers
+        self.shadows = ThreadPoolExecutor(1, thread_name_prefix="shadow")
         self.residents = residents or Residents()
         self.records = records
         self._start = secrets.token_hex(6)
         self._counter = itertools.count(1)
 
-    def keep(
-        self, model: ServedModel, batch: Sequence[Question], ids: Sequence[str], rows: Rows, numbers: Rows
-    ) -> None:
+    def keep(self, call: Call) -> None:
         """Hand what is answered to the records, if there are any."""
         if self.records:
-            self.records.add(model, batch, ids, rows, numbers)
+            self.records.add(call)
+
+    async def end(self) -> None:
+        """Wait for the copy that is being answered; before, no shadow may be left that asks for more."""
+        await asyncio.to_thread(self.shadows.shutdown)
 
     def names(self, count: int) -> list[str]:
         """Return names that no other prediction has, whichever process made it."""
@@ -88,10 +114,18 @@ class Predictions:
 
 
 class Batches:
-    """The questions to one version of one model; it is used on one event loop."""
+    """The questions to one version of one model in one role; it is used on one event loop.
 
-    def __init__(self, model: ServedModel, series: Series, predictions: Predictions) -> None:
+    A shadow never runs on the event loop itself.
+    """
+
+    def __init__(self, model: ServedModel, series: Series, predictions: Predictions, role: Role = "champion") -> None:
         self._model = model
+        self._role = role
+        shadow = role == "shadow"
+        self._workers = predictions.shadows if shadow else predictions.workers
+        self._max_waiting_rows = MAX_SHADOW_ROWS if shadow else MAX_WAITING_ROWS
+        self._inline_s = -1.0 if shadow else INLINE_S
         self._guard = RangeGuard(model.manifest)
         self._series = series
         self._predictions = predictions
@@ -106,8 +140,9 @@ class Batches:
 
     def ask(self, question: Question) -> None:
         """Take a question; it is done within this turn of the loop or later. Raises RequestRefused (503) when full."""
-        if self._waiting_rows + question.rows > MAX_WAITING_ROWS:
-            raise come_again(503, f"{self._waiting_rows} rows wait for this model; the limit is {MAX_WAITING_ROWS}", 1)
+        limit = self._max_waiting_rows
+        if self._waiting_rows + question.rows > limit:
+            raise come_again(503, f"{self._waiting_rows} rows wait for this model; the limit is {limit}", 1)
         question.asked = perf_counter()
         self._waiting.append(question)
         self._waiting_rows += question.rows
@@ -115,20 +150,28 @@ class Batches:
             self._busy = True
             asyncio.get_running_loop().call_soon(self._run)
 
+    def drop_waiting(self) -> None:
+        """Forget the questions that no call has taken yet; nobody is told."""
+        self._waiting.clear()
+        self._waiting_rows = 0
+
     def _run(self) -> None:
+        if not self._waiting:
+            self._busy = False
+            return
         if not self._model.awake:
             loop = asyncio.get_running_loop()
-            loop.run_in_executor(self._predictions.workers, self._woken).add_done_callback(self._go_on_awake)
+            loop.run_in_executor(self._workers, self._woken).add_done_callback(self._go_on_awake)
             return
         self._predictions.residents.used(self._model)
         batch = self._taken()
         call = self._model.call()
-        if sum(question.rows for question in batch) * self._model.row_s <= INLINE_S:
+        if sum(question.rows for question in batch) * self._model.row_s <= self._inline_s:
             with self._ended(batch):
                 self._told(batch, *self._answered(call, batch))
         else:
             loop = asyncio.get_running_loop()
-            answers = loop.run_in_executor(self._predictions.workers, self._answered, call, batch)
+            answers = loop.run_in_executor(self._workers, self._answered, call, batch)
             answers.add_done_callback(lambda done: self._told_later(batch, done))
 
     def _answered(self, call: Callable[[Rows], Rows], batch: list[Question]) -> tuple[Rows, Rows]:
@@ -189,7 +232,7 @@ class Batches:
         ids = self._predictions.names(len(batch))
         self._series.ran(len(rows))
         if (beyond := self._guard.beyond(rows)) is None and np.isfinite(numbers).all():
-            self._predictions.keep(self._model, batch, ids, rows, numbers)
+            self._predictions.keep(Call(self._model, self._role, batch, ids, rows, numbers))
             self._tell(batch, ids, numbers)
         else:
             self._tell_apart(batch, ids, rows, numbers, beyond)
@@ -217,7 +260,7 @@ class Batches:
             except RequestRefused as refused:
                 question.done(refused)
                 continue
-            self._predictions.keep(self._model, [question], [name], rows[part], answered.numbers)
+            self._predictions.keep(Call(self._model, self._role, [question], [name], rows[part], answered.numbers))
             self._series.answered(now - question.asked, question.rows)
             question.done(answered)
 

@@ -80,6 +80,7 @@ class Server:
         self._telemetry.records = self._records
         predictions = Predictions(self._workers, self._records, Residents(settings.max_awake))
         self._telemetry.awake = lambda: predictions.residents.count
+        self._predictions = predictions
         self._catalogue = Catalogue(ModelRepository(models), key, self._telemetry, predictions)
         self._service = Service(self._catalogue)
         gateway = Gateway(self._service, self._access, self._telemetry)
@@ -119,6 +120,8 @@ class Server:
             await self._stopped.wait()
             listener.close()
             await self._connections.drain(DRAIN_S)
+        self._catalogue.end_trials()
+        await self._predictions.end()
 
     @asynccontextmanager
     async def _grpc(self) -> AsyncIterator[int]:

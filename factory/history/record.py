@@ -12,7 +12,18 @@ from factory.errors import HistoryError, ModelRefused
 from factory.signing import sign, verify
 from factory.verdict import Verdict
 
-Kind = Literal["promotion", "refusal", "approval", "release", "rollback", "allowance", "gap"]
+Kind = Literal[
+    "promotion",
+    "refusal",
+    "approval",
+    "release",
+    "rollback",
+    "allowance",
+    "trial",
+    "trial_end",
+    "trial_promotion",
+    "gap",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +31,8 @@ class Event:
     """What somebody did at a site.
 
     `version` is the registry's, `release` the sequence in the model repository, `digest` the SHA-256 of the model file,
-    `verdict` that of the verdict; `withdrawn` is the digest of the file that a rollback took out of service.
+    `verdict` that of the verdict; `withdrawn` is the digest of the file that a rollback took out of service, or that a
+    person ended the trial of.
     """
 
     kind: Kind

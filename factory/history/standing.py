@@ -1,5 +1,7 @@
 """What a site's history permits: no release while a rollback holds, of a withdrawn file, or without approval.
 
+A trial is permitted as a release is; but a person may try again a file whose trial a person ended.
+
 The promoting and the releasing function both ask; who calls them does not matter.
 """
 
@@ -10,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import HistoryError, ReleaseRefused
 from factory.history.files import Written
-from factory.history.record import Record
+from factory.history.record import Kind, Record
 from factory.history.verify import Finding, findings
 
 
@@ -22,14 +24,21 @@ class Standing:
     hold: Record | None
     """The rollback that nothing may undo until somebody allows it."""
     withdrawn: Mapping[str, Record]
-    """The files that were rolled back from, and by which record; only another rollback brings one back."""
+    """The files that were rolled back from, or whose trial a person ended, and by which record."""
     approvals: Mapping[str, Record]
     """The newest approval of each file, by its digest."""
+    promoted_trial: Record | None
+    """The newest promotion of a trial, as long as the registry has recorded no promotion since."""
+    only_tried: frozenset[int]
+    """The releases that were on trial and never served."""
     broken: tuple[Finding, ...]
     """What is wrong with the history since somebody last allowed releases."""
 
-    def obstacle(self, digest: str, *, approval_required: bool = False) -> str | None:
-        """Return why this file may not become what the site serves, and what to do; None if it may."""
+    def obstacle(self, digest: str, *, approval_required: bool = False, retrying: bool = False) -> str | None:
+        """Return why this file may not become what the site serves, and what to do; None if it may.
+
+        With `retrying` a person begins its trial anew, for which the end of an earlier one is no obstacle.
+        """
         site = self.model.partition(".")[2]
         if self.broken:
             return (
@@ -41,46 +50,65 @@ class Standing:
                 f"{_told(self.hold)} holds it on release {self.hold.release}; "
                 f"let the next release through with: factory allow {site} --by NAME --reason …"
             )
-        if digest in self.withdrawn:
-            told = self.withdrawn[digest]
+        told = self.withdrawn.get(digest)
+        if told and told.kind == "rollback":
             return f"{_told(told)} took this very file out of service; factory rollback {site} --to … brings it back"
+        if told and not retrying:
+            again = f"factory trial start {site} --release {told.release} --as … --by NAME --reason …"
+            return f"{_told(told)} was of this very file; try it again with: {again}"
         if approval_required and digest not in self.approvals:
             return f"its line wants a person's approval: factory approve {site} VERSION --by NAME --reason …"
         return None
 
-    def require(self, digest: str, *, approval_required: bool = False) -> None:
+    def require(self, digest: str, *, approval_required: bool = False, retrying: bool = False) -> None:
         """Raise ReleaseRefused if there is an obstacle to this file."""
-        why = self.obstacle(digest, approval_required=approval_required)
+        why = self.obstacle(digest, approval_required=approval_required, retrying=retrying)
         if why:
             raise ReleaseRefused(f"{self.model}: model {digest[:12]} may not be served: {why}")
 
 
 def standing(written: Written, key: Ed25519PublicKey, *, releases: Mapping[int, str] | None = None) -> Standing:
-    """Read where a model stands from its history. Only records that are signed and its own count."""
+    """Read where a model stands from its history. Only records that are signed and its own count.
+
+    `releases` is what is served, sequence → digest.
+    """
     genuine = [record for record in written.records() if _is_genuine(record, written.model, key)]
     allowed = max((record.sequence for record in genuine if record.kind == "allowance"), default=0)
     rollbacks = [record for record in genuine if record.kind == "rollback"]
-    found = findings(written, key, releases=releases)
+    found = findings(written, key, served=releases)
     return Standing(
         model=written.model,
         hold=next((record for record in reversed(rollbacks) if record.sequence > allowed), None),
-        withdrawn=_withdrawn(rollbacks),
+        withdrawn=_withdrawn(genuine),
         approvals={str(record.digest): record for record in genuine if record.kind == "approval"},
+        promoted_trial=_promoted_trial(genuine),
+        only_tried=_releases(genuine, "trial") - _releases(genuine, "release"),
         broken=tuple(finding for finding in found if finding.after >= allowed),
     )
 
 
-def _withdrawn(rollbacks: list[Record]) -> dict[str, Record]:
+def _withdrawn(records: list[Record]) -> dict[str, Record]:
     found: dict[str, Record] = {}
-    for record in rollbacks:
+    for record in records:
+        if record.kind in ("rollback", "trial"):
+            found.pop(str(record.digest), None)
         if record.withdrawn:
             found[record.withdrawn] = record
-        found.pop(str(record.digest), None)
     return found
 
 
+def _promoted_trial(records: list[Record]) -> Record | None:
+    newest = next((one for one in reversed(records) if one.kind in ("promotion", "trial_promotion", "rollback")), None)
+    return newest if newest and newest.kind == "trial_promotion" else None
+
+
+def _releases(records: list[Record], kind: Kind) -> frozenset[int]:
+    return frozenset(record.release for record in records if record.kind == kind and record.release)
+
+
 def _told(record: Record) -> str:
-    return f"the rollback of {record.at[:16]} by {record.actor} ({record.reason})"
+    what = "rollback" if record.kind == "rollback" else "end of the trial"
+    return f"the {what} of {record.at[:16]} by {record.actor} ({record.reason})"
 
 
 def _is_genuine(record: Record, model: str, key: Ed25519PublicKey) -> bool:

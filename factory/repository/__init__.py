@@ -3,8 +3,11 @@
 `release` writes what a passing verdict allows, `load` reads what still has one; the gateway needs nothing else.
 """
 
+from factory.repository.draft import Draft
 from factory.repository.guard import Guard
 from factory.repository.manifest import Manifest
-from factory.repository.repository import ModelRepository, Released
+from factory.repository.releases import Released, Releases
+from factory.repository.repository import ModelRepository
+from factory.repository.trial import Mode, Terms, Trial
 
-__all__ = ["Guard", "Manifest", "ModelRepository", "Released"]
+__all__ = ["Draft", "Guard", "Manifest", "Mode", "ModelRepository", "Released", "Releases", "Terms", "Trial"]
