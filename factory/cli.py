@@ -15,6 +15,7 @@ from factory import site_commands
 from factory.new import app as new_app
 from factory.project import Project
 from factory.stages import STAGES, checked_stage
+from factory.trial_commands import app as trial_app
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="A factory for models.", pretty_exceptions_enable=False
@@ -22,6 +23,7 @@ app = typer.Typer(
 site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
 app.add_typer(site_app, name="site")
 app.add_typer(new_app, name="new")
+app.add_typer(trial_app, name="trial")
 key_app = typer.Typer(no_args_is_help=True, help="The gateway's API keys; a running gateway follows at once.")
 app.add_typer(key_app, name="key")
 for command in (site_commands.history, site_commands.rollback, site_commands.allow, site_commands.approve):

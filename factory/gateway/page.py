@@ -61,7 +61,7 @@ def _rows(entry: Entry, address: str) -> Iterator[str]:
     yield _row(entry.model, entry.series, tried)
     if entry.trial:
         trial = entry.trial.trial
-        told = f"{trial.mode}, {trial.share:.4g} of requests, by {trial.by}: {trial.reason}"
+        told = f"{trial.mode} of {trial.share:.4g} of requests, by {trial.by}: {trial.reason}"
         yield _row(entry.trial.model, entry.trial.series, escape(told), kind="trial")
 
 

@@ -54,6 +54,12 @@ class Trial(Terms):
         """How it is run, without of what."""
         return Terms(mode=self.mode, share=self.share, by=self.by, reason=self.reason)
 
+    @property
+    def told(self) -> str:
+        """What runs beside what, for people."""
+        what = f"release {self.release}, version {self.version}"
+        return f"{what}, is a {self.mode} of {self.share:.4g} of requests beside release {self.beside}"
+
     def to_json(self) -> bytes:
         """Return the file's content; `from_json` is the inverse."""
         return (json.dumps(asdict(self), indent=2, allow_nan=False) + "\n").encode("ascii")
