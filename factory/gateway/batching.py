@@ -29,11 +29,28 @@ from factory.repository.triton import MAX_BATCH
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING_ROWS = 8 * MAX_BATCH
-MAX_SHADOW_ROWS = MAX_BATCH
-"""So few copies wait: they must not take the memory that questions of clients need."""
-INLINE_S = 0.002
-"""A batch that is expected to take less is answered on the event loop; more would hold up the other models."""
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How much of the process a model's questions may take."""
+
+    inline_s: float
+    """A batch that is expected to take less is answered on the event loop; more would hold up the other models."""
+    max_waiting_rows: int
+    max_waiting: int
+    """Questions that wait."""
+    max_questions: int
+    """In one call of the model."""
+    rest: float
+    """So many times as long as a call took nothing is asked after it."""
+
+
+OF_CLIENTS = Pace(
+    inline_s=0.002, max_waiting_rows=8 * MAX_BATCH, max_waiting=8 * MAX_BATCH, max_questions=MAX_BATCH, rest=0.0
+)
+OF_SHADOWS = Pace(inline_s=-1.0, max_waiting_rows=MAX_BATCH, max_waiting=256, max_questions=64, rest=4.0)
+"""Copies are for nobody: never on the event loop, few at once, and most of the time is left to clients' questions. When
+much is asked a call takes longer, the rest after it too, and what there is no room for is dropped."""
 
 
 @dataclass(slots=True)
@@ -114,24 +131,25 @@ class Predictions:
 
 
 class Batches:
-    """The questions to one version of one model in one role; it is used on one event loop.
-
-    A shadow never runs on the event loop itself.
-    """
+    """The questions to one version of one model in one role; it is used on one event loop."""
 
     def __init__(self, model: ServedModel, series: Series, predictions: Predictions, role: Role = "champion") -> None:
         self._model = model
         self._role = role
-        shadow = role == "shadow"
-        self._workers = predictions.shadows if shadow else predictions.workers
-        self._max_waiting_rows = MAX_SHADOW_ROWS if shadow else MAX_WAITING_ROWS
-        self._inline_s = -1.0 if shadow else INLINE_S
+        self._pace = OF_SHADOWS if role == "shadow" else OF_CLIENTS
+        self._workers = predictions.shadows if role == "shadow" else predictions.workers
         self._guard = RangeGuard(model.manifest)
         self._series = series
         self._predictions = predictions
         self._waiting: deque[Question] = deque()
         self._waiting_rows = 0
         self._busy = False
+        self._began = 0.0
+
+    def has_room(self, rows: int) -> bool:
+        """Whether so many more rows may wait."""
+        pace = self._pace
+        return self._waiting_rows + rows <= pace.max_waiting_rows and len(self._waiting) < pace.max_waiting
 
     @property
     def waiting_rows(self) -> int:
@@ -140,8 +158,8 @@ class Batches:
 
     def ask(self, question: Question) -> None:
         """Take a question; it is done within this turn of the loop or later. Raises RequestRefused (503) when full."""
-        limit = self._max_waiting_rows
-        if self._waiting_rows + question.rows > limit:
+        if not self.has_room(question.rows):
+            limit = self._pace.max_waiting_rows
             raise come_again(503, f"{self._waiting_rows} rows wait for this model; the limit is {limit}", 1)
         question.asked = perf_counter()
         self._waiting.append(question)
@@ -164,9 +182,10 @@ class Batches:
             loop.run_in_executor(self._workers, self._woken).add_done_callback(self._go_on_awake)
             return
         self._predictions.residents.used(self._model)
+        self._began = perf_counter()
         batch = self._taken()
         call = self._model.call()
-        if sum(question.rows for question in batch) * self._model.row_s <= self._inline_s:
+        if sum(question.rows for question in batch) * self._model.row_s <= self._pace.inline_s:
             with self._ended(batch):
                 self._told(batch, *self._answered(call, batch))
         else:
@@ -214,15 +233,18 @@ class Batches:
             self._told(batch, *answers.result())
 
     def _go_on(self) -> None:
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._run)
-        else:
+        if not self._waiting:
             self._busy = False
+        elif self._pace.rest:
+            asyncio.get_running_loop().call_later(self._pace.rest * (perf_counter() - self._began), self._run)
+        else:
+            asyncio.get_running_loop().call_soon(self._run)
 
     def _taken(self) -> list[Question]:
         """Return the next questions, up to MAX_BATCH rows of them."""
-        batch, rows, waiting = [], 0, self._waiting
-        while waiting and rows + waiting[0].rows <= MAX_BATCH:
+        batch: list[Question] = []
+        rows, waiting, most = 0, self._waiting, self._pace.max_questions
+        while waiting and rows + waiting[0].rows <= MAX_BATCH and len(batch) < most:
             rows += waiting[0].rows
             batch.append(waiting.popleft())
         self._waiting_rows -= rows

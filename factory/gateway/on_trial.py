@@ -7,6 +7,7 @@ A shadow is asked copies, after the champion's answer has left. Of those that it
 """
 
 import logging
+from collections.abc import Callable
 from hashlib import blake2b
 
 import numpy as np
@@ -45,12 +46,20 @@ class OnTrial:
         self.trial = trial
         self.model = model
         self.series = series
-        self.ask = self._ask_canary if trial.mode == "canary" else self._ask_shadow
         self._share = Share(trial)
         self._batches = Batches(model, series, predictions, trial.mode)
         self._champion = champion
         self._predictions = predictions
         series.waiting_rows = lambda: self._batches.waiting_rows
+
+    def ask(self, question: Question) -> None:
+        """Take a question to the champion. Raises RequestRefused (503) when that is full."""
+        if not self._has(question):
+            self._champion.ask(question)
+        elif self.trial.mode == "canary":
+            self._ask_canary(question)
+        else:
+            self._ask_shadow(question)
 
     def retire(self, residents: Residents) -> None:
         """Go out of service: questions of clients that are under way are answered, copies that wait are forgotten."""
@@ -60,13 +69,9 @@ class OnTrial:
         self.series.waiting_rows = int
 
     def _has(self, question: Question) -> bool:
-        return self._share.has(question.id or self._predictions.names(1)[0])
+        return self.trial.share == 1.0 or self._share.has(question.id or self._predictions.names(1)[0])
 
     def _ask_canary(self, question: Question) -> None:
-        if not self._has(question):
-            self._champion.ask(question)
-            return
-
         def done(result: Answered | RequestRefused) -> None:
             if isinstance(result, Answered):
                 question.done(result)
@@ -74,36 +79,30 @@ class OnTrial:
                 self._ask_champion_instead(question, result)
 
         try:
-            self._batches.ask(Question(question.values, question.rows, done, question.by))
+            self._batches.ask(_again(question, done))
         except RequestRefused as full:
             self._ask_champion_instead(question, full)
 
     def _ask_champion_instead(self, question: Question, refused: RequestRefused) -> None:
         """Have the champion answer; only if it can, the canary has failed: else the question is to blame."""
-        told = question.done
 
         def done(result: Answered | RequestRefused) -> None:
-            told(result)
+            question.done(result)
             if isinstance(result, Answered):
                 self._failed(question, result.prediction, refused)
 
-        question.done = done
         try:
-            self._champion.ask(question)
+            self._champion.ask(_again(question, done))
         except RequestRefused as full:
-            told(full)
+            question.done(full)
 
     def _ask_shadow(self, question: Question) -> None:
-        if self._has(question):
-            told = question.done
+        def done(result: Answered | RequestRefused) -> None:
+            question.done(result)
+            if isinstance(result, Answered):
+                self._copy(question, result.prediction)
 
-            def done(result: Answered | RequestRefused) -> None:
-                told(result)
-                if isinstance(result, Answered):
-                    self._copy(question, result.prediction)
-
-            question.done = done
-        self._champion.ask(question)
+        self._champion.ask(_again(question, done))
 
     def _copy(self, question: Question, prediction: str) -> None:
         """Ask the shadow what was answered just now; never raises."""
@@ -112,10 +111,11 @@ class OnTrial:
             if isinstance(result, RequestRefused):
                 self._failed(question, prediction, result)
 
-        try:
-            self._batches.ask(Question(question.values, question.rows, done, question.by, copy_of=prediction))
-        except RequestRefused:
+        if not self._batches.has_room(question.rows):
             self.series.dropped()
+            return
+        try:
+            self._batches.ask(_again(question, done, copy_of=prediction))
         except Exception as error:  # the boundary of a copy: the questions of clients go on
             log.exception("%s failed to copy a request to its shadow", self.model.manifest.model)
             self._failed(question, prediction, error)
@@ -126,3 +126,11 @@ class OnTrial:
         question.copy_of = prediction
         name = self._predictions.names(1)
         self._predictions.keep(Call(self.model, self.trial.mode, [question], name, _NONE, _NONE, str(error)))
+
+
+def _again(question: Question, done: Callable[[Answered | RequestRefused], None], copy_of: str = "") -> Question:
+    """Return the same question for somebody else to hear the answer.
+
+    A question whose own `done` refers to it would be a cycle, and collecting thousands a second holds up the loop.
+    """
+    return Question(question.values, question.rows, done, question.by, question.id, copy_of)

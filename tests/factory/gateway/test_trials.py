@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from factory.gateway.batching import MAX_SHADOW_ROWS, Batches, Predictions, Question
+from factory.gateway.batching import OF_SHADOWS, Batches, Predictions, Question
 from factory.gateway.on_trial import OnTrial, Share
 from factory.gateway.record_file import recorded, segments
 from factory.gateway.served_model import ServedModel
@@ -249,7 +249,7 @@ def test_a_shadow_is_asked_what_the_champion_answered_and_tells_nobody(shop, fol
 
 def test_a_busy_shadow_keeps_nobody_waiting_and_what_it_has_no_room_for_is_dropped_and_counted(shop):
     trial = try_out(shop, "shadow")
-    half, free = MAX_SHADOW_ROWS // 2, threading.Event()
+    half, free = OF_SHADOWS.max_waiting_rows // 2, threading.Event()
     rows = np.zeros(half * len(ROW), np.float32)
 
     async def ask(workers):
