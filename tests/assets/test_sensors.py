@@ -1,5 +1,7 @@
 """Sensors without a daemon: a moved alias is followed or refused, what fails is asked for again, people are told."""
 
+import dataclasses
+
 import dagster as dg
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from mlflow import MlflowClient
 from assets.alerting import failure_sensor
 from assets.champion_sensor import MAX_ATTEMPTS
 from factory.names import model_name
+from factory.repository import Draft, Guard, Terms
 from factory.rollback import roll_back
 from factory.signature import Signature
 from factory.verdict import digest_of
@@ -125,6 +128,29 @@ def test_while_a_rollback_holds_the_alias_is_put_back_instead(tmp_path, instance
     assert plant.served() == 1
     assert plant.toy.registry.champions(NAME) == {"north": 1}
     assert plant.tick(instance) == []
+
+
+def test_after_a_trial_was_promoted_the_alias_follows_and_may_be_moved_again(tmp_path, instance):
+    plant = Plant(tmp_path)
+    repository, key = plant.toy.repository, plant.toy.store.key()
+    content = onnx_model(bias=3.0)
+    made = candidate("north", line=NAME, onnx=content, digest=digest_of(content))
+    draft = dataclasses.replace(
+        Draft.again(content, repository.current(MODEL)), version=3, verdict=verdict(made), guard=Guard()
+    )
+    trial = repository.try_out(draft, Terms(mode="canary", share=0.1, by="line", reason="passed"), key=key)
+    assert [plant.tick(instance) for _ in range(2)] == [[], []]  # a trial moves no alias
+    repository.promote_trial(trial, by="lena", reason="better", key=key)
+    plant.tick(instance)
+    (request,) = plant.tick(instance)
+    assert plant.run(request, instance).success
+    assert (plant.served(), plant.toy.registry.champions(NAME)) == (3, {"north": 3})
+    assert plant.tick(instance) == []
+    plant.move_alias(2)
+    plant.tick(instance)
+    (request,) = plant.tick(instance)
+    assert plant.run(request, instance).success
+    assert (plant.served(), plant.toy.registry.champions(NAME)) == (2, {"north": 2})
 
 
 def test_a_run_that_fails_is_asked_for_again_under_another_key_three_times_in_all(tmp_path, instance):
