@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 
 from factory.gateway.access import Grant
-from factory.gateway.batching import Answered, Question
 from factory.gateway.entry import Entry
 from factory.gateway.http import Answer, Request, as_json
+from factory.gateway.question import Answered, Question
 from factory.gateway.refusal import RequestRefused, shown
 from factory.repository import Manifest
 from factory.repository.triton import MAX_BATCH

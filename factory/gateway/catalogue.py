@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import ModelRefused
-from factory.gateway.batching import Predictions
 from factory.gateway.entry import Entry
+from factory.gateway.question import Predictions
 from factory.gateway.served_model import ServedModel
 from factory.gateway.telemetry import Telemetry
 from factory.gateway.trials import Trials

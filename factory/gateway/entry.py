@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from factory.gateway.batching import Batches, Predictions, Question
+from factory.gateway.batching import Batches
 from factory.gateway.on_trial import OnTrial
+from factory.gateway.question import Predictions, Question
 from factory.gateway.residents import Residents
 from factory.gateway.served_model import ServedModel
 from factory.gateway.telemetry import Series

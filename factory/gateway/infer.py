@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from factory.gateway.access import Grant
-from factory.gateway.batching import Answered, Question
 from factory.gateway.entry import Entry
 from factory.gateway.http import Answer, Request
 from factory.gateway.protocol import HEADER_LENGTH, answer, asked
+from factory.gateway.question import Answered, Question
 from factory.gateway.refusal import RequestRefused
 
 

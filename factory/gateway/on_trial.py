@@ -12,7 +12,8 @@ from hashlib import blake2b
 
 import numpy as np
 
-from factory.gateway.batching import Answered, Batches, Call, Predictions, Question
+from factory.gateway.batching import Batches
+from factory.gateway.question import Answered, Call, Predictions, Question
 from factory.gateway.refusal import RequestRefused
 from factory.gateway.residents import Residents
 from factory.gateway.served_model import ServedModel

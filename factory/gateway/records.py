@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from factory.gateway.batching import Call
+from factory.gateway.question import Call
 from factory.gateway.record_file import COMPLETE, MAGIC, OPEN, RecordedBatch, complete_leftovers, framed
 
 log = logging.getLogger(__name__)

@@ -17,10 +17,10 @@ import uvloop
 
 from factory.gateway.access import Access
 from factory.gateway.app import Gateway
-from factory.gateway.batching import Predictions
 from factory.gateway.catalogue import Catalogue
 from factory.gateway.connection import Connections
 from factory.gateway.limits import DEFAULT_LIMITS, Limits
+from factory.gateway.question import Predictions
 from factory.gateway.records import DEFAULT_RECORD_LIMITS, RecordLimits, RecordWriter
 from factory.gateway.residents import DEFAULT_RESIDENTS, Residents
 from factory.gateway.service import Service

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import ModelRefused
-from factory.gateway.batching import Predictions
 from factory.gateway.entry import Entry
 from factory.gateway.on_trial import OnTrial
+from factory.gateway.question import Predictions
 from factory.gateway.served_model import ServedModel
 from factory.gateway.telemetry import Telemetry
 from factory.repository import Releases, Trial

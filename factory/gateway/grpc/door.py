@@ -9,10 +9,10 @@ import grpc
 import numpy as np
 
 from factory.gateway.access import EVERYBODY, Access, Grant
-from factory.gateway.batching import Answered, Question
 from factory.gateway.entry import Entry
 from factory.gateway.grpc.messages import CLASSES, SERVICE
 from factory.gateway.protocol import binary_values, require_input, require_outputs, require_shape, told_rows
+from factory.gateway.question import Answered, Question
 from factory.gateway.refusal import RequestRefused
 from factory.gateway.served_model import DATATYPE, Rows
 from factory.gateway.service import EXTENSIONS, NAME, Service, own_version

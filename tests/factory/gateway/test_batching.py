@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from factory.gateway.batching import OF_CLIENTS, Answered, Batches, Predictions, Question
+from factory.gateway.batching import OF_CLIENTS, Batches
+from factory.gateway.question import Answered, Predictions, Question
 from factory.gateway.refusal import RequestRefused
 from factory.gateway.served_model import ServedModel
 from factory.gateway.telemetry import Series

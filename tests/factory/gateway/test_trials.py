@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from factory.gateway.batching import OF_SHADOWS, Batches, Predictions, Question
+from factory.gateway.batching import OF_SHADOWS, Batches
 from factory.gateway.on_trial import OnTrial, Share
+from factory.gateway.question import Predictions, Question
 from factory.gateway.record_file import recorded, segments
 from factory.gateway.served_model import ServedModel
 from factory.gateway.telemetry import Series
