@@ -269,6 +269,7 @@ def test_a_promotion_is_refused_where_the_history_was_changed(shop):
     with pytest.raises(ReleaseRefused, match="its history was changed"):
         shop.repository.promote_trial(trial, by="lena", reason="better", key=shop.key)
     assert served(shop).sequence == 1
+    assert kinds(shop) == ["release", "trial"]  # nothing was promoted, and nothing says so
 
 
 def test_there_is_no_rollback_to_what_was_only_tried(shop):

@@ -11,21 +11,34 @@ import httpx
 import numpy as np
 import onnx
 import pytest
+import tritonclient.grpc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from factory.gateway.batching import OF_SHADOWS, Batches
+from factory.gateway.entry import Entry
 from factory.gateway.on_trial import OnTrial, Share
 from factory.gateway.question import Predictions, Question
 from factory.gateway.record_file import recorded, segments
 from factory.gateway.served_model import ServedModel
-from factory.gateway.telemetry import Series
+from factory.gateway.telemetry import Series, Telemetry
+from factory.gateway.trials import Trials
 from factory.history import Event
 from factory.repository import Draft, Guard, Manifest, Terms, Trial
 from factory.rollback import roll_back
 from factory.verdict import Verdict
-from tests.factory.gateway.builders import Shop, binary, eventually, expected, gateway, onnx_model, question, verdict
+from tests.factory.gateway.builders import (
+    Shop,
+    binary,
+    eventually,
+    expected,
+    gateway,
+    onnx_model,
+    question,
+    running,
+    verdict,
+)
 
 MODEL, INFER = "toy.UA", "/v2/models/toy.UA/infer"
 PREDICT = "/v1/lines/toy/sites/UA/predict"
@@ -399,6 +412,43 @@ def test_a_rollback_and_a_new_release_end_the_trial_without_a_failed_request(sho
             load.more(30)
             assert {answered for _, _, answered in load.seen[-20:]} == {"7"}
         assert {status for status, _, _ in load.seen} == {200}
+
+
+def test_a_trial_runs_beside_the_release_that_it_names_and_beside_no_other(shop):
+    """The gateway may still serve the release before, for the moment until it looks again."""
+    shop.release(onnx_model(bias=0.5), version=5)
+    try_out(shop, "canary")
+    key = shop.key.public_key()
+
+    async def follow(workers):
+        predictions, telemetry = Predictions(workers), Telemetry()
+        trials = Trials(shop.repository, key, telemetry, predictions)
+        models = [awake(shop.repository.released(MODEL, sequence, key)) for sequence in (1, 2)]
+        entries = [Entry(model, telemetry.of(model.manifest), predictions) for model in models]
+        for entry in entries:
+            await trials.follow({MODEL: entry})
+        return [entry.trial for entry in entries]
+
+    with ThreadPoolExecutor(1) as workers:
+        before, now = asyncio.run(follow(workers))
+    assert before is None
+    assert now.trial.beside == 2
+
+
+def test_over_grpc_too_a_request_sent_again_gets_the_same_version(shop):
+    trial = try_out(shop, "canary", share=0.5)
+    tensor = tritonclient.grpc.InferInput("features", [1, 3], "FP32")
+    tensor.set_data_from_numpy(np.array([ROW], np.float32))
+    with running(shop, grpc_port=0) as server:
+        client = tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{server.grpc_port}")
+        names = [f"order-{number}" for number in range(30)]
+        answers = [client.infer(MODEL, [tensor], request_id=name).get_response() for name in names]
+        named = client.infer(MODEL, [tensor], model_version="1", request_id=names[0]).get_response()
+        client.close()
+        client.close = lambda: None  # its __del__ closes once more
+    assert [answer.model_version for answer in answers] == [str(1 + Share(trial).has(name)) for name in names]
+    assert {answer.model_version for answer in answers} == {"1", "2"}
+    assert named.model_version == "1"
 
 
 def test_a_repository_that_is_away_ends_no_trial(shop):
