@@ -47,7 +47,7 @@ class Gates:
     approval: Literal["none", "required"] = "none"
     """Whether a person must consent to what passed before it is promoted: `factory approve SITE VERSION`."""
     promotion: Literal["direct", "shadow", "canary"] = "direct"
-    """Whether what passed replaces the champion, or is first on trial beside it until `factory trial promote SITE`."""
+    """Whether what passed replaces the champion, or is on trial beside it first until `factory trial promote SITE`."""
     canary_share: float = 0.1
     """The share of requests that a canary answers."""
 

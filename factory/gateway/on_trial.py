@@ -9,6 +9,7 @@ A shadow is asked copies, after the champion's answer has left. Of those that it
 import logging
 from collections.abc import Callable
 from hashlib import blake2b
+from time import perf_counter
 
 import numpy as np
 
@@ -54,7 +55,7 @@ class OnTrial:
         series.waiting_rows = lambda: self._batches.waiting_rows
 
     def ask(self, question: Question) -> None:
-        """Take a question to the champion. Raises RequestRefused (503) when that is full."""
+        """Take a question. Raises RequestRefused (503) when the champion, who has to answer it, is full."""
         if not self._has(question):
             self._champion.ask(question)
         elif self.trial.mode == "canary":
@@ -124,7 +125,7 @@ class OnTrial:
     def _failed(self, question: Question, prediction: str, error: Exception) -> None:
         """Count and record that the trial did not answer what the champion did."""
         self.series.failed()
-        question.copy_of = prediction
+        question.copy_of, question.asked = prediction, perf_counter()
         name = self._predictions.names(1)
         self._predictions.keep(Call(self.model, self.trial.mode, [question], name, _NONE, _NONE, str(error)))
 

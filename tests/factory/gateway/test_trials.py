@@ -341,6 +341,7 @@ def test_where_a_trial_fails_the_champion_answers_and_the_failure_is_counted_and
     assert "has no probability for these values" in failed.error
     assert list(failed.copies) == [answer["parameters"]["prediction_id"]]
     assert failed.told is False
+    assert 0 <= failed.took_s < 60
     assert failed.inputs().size == failed.outputs().size == 0
 
 
