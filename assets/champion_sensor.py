@@ -1,12 +1,14 @@
 """Follows the registry's champion: an alias that somebody moved is redeployed, or refused with an alert.
 
 The registry's UI lets anybody move an alias. What it moves to is served only if it was promoted by a passing verdict on
-its very file, was released before, and no rollback holds the site; a hold puts the alias back instead.
+its very file, was released before, and no rollback holds the site; a hold puts the alias back instead. Where a person
+promoted a trial, it is the alias that follows.
 """
 
 import dagster as dg
 
 from assets.attempts import Attempts
+from assets.settling import settle
 from factory.errors import FactoryError, ModelRefused, ReleaseRefused
 from factory.line import Line
 from factory.names import checked_name, model_name
@@ -48,11 +50,8 @@ def follow_job(line: Line) -> dg.JobDefinition:
 def followed(model: str, registry: Registry, store: ModelStore) -> str:
     """Make alias and release agree and return what was done. Raises ModelRefused or ReleaseRefused with why not."""
     repository, key = store.repository(), store.key()
-    hold = repository.standing(model, key.public_key()).hold
-    if hold and hold.release:
-        back = repository.manifest(model, hold.release)
-        registry.promote(model, back.version, back.verdict, by=f"rollback by {hold.actor}")
-        return f"{model}: a rollback holds release {hold.release}; the alias was put back to version {back.version}"
+    if due := repository.unregistered(model, key.public_key()):
+        return settle(model, due, registry, store)
     champion = registry.champion(model)
     if champion is None:
         return f"{model} has no champion; it goes on serving what it serves"

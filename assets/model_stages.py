@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assets.base_stages import BASELINE
+from assets.settling import settle
 from assets.stage_tools import Tools
 from assets.walk import Figures
 from factory.candidate import Candidate
@@ -19,7 +20,7 @@ from factory.isolation import Isolated, one_by_one, together
 from factory.journal import Entry, fingerprint, next_moment
 from factory.lake import SITE
 from factory.names import LINE_SITE, model_name
-from factory.repository import Guard
+from factory.repository import Draft, Guard, Terms
 from factory.sampling import samples
 from factory.splitting import DECIDED_AT, LABEL, Parts
 from factory.verdict import Verdict
@@ -28,7 +29,7 @@ from resources.model_store import ModelStore
 if TYPE_CHECKING:
     from factory.history import Record
     from factory.judging import Exhibits
-    from factory.repository import Released
+    from factory.repository import Released, Trial
 
 VERDICT, RELEASE = "verdict", "release"
 
@@ -192,42 +193,56 @@ class ModelStages:
         repository, model = self.store.repository(), model_name(self.line.name, site)
         before, standing = repository.marker(model), repository.standing(model, self.store.key().public_key())
         obstacle = standing.obstacle(verdict.digest, approval_required=self.line.gates.approval_required)
-        if standing.hold:
-            self._settle(site, standing.hold)
+        if due := repository.unregistered(model, self.store.key().public_key()):
+            self._settle(site, due)
+        trial = None
         if verdict.passed and not obstacle:
-            self._promote(site, verdict)
+            trial = self._let_through(site, verdict)
         now = repository.current(model)
         return {
             "passed": verdict.passed,
             "reasons": list(verdict.reasons),
             "held_back": obstacle if verdict.passed and (now is None or now.digest != verdict.digest) else None,
+            "trial": f"{trial.told}, since {trial.since}" if trial else None,
             "serving_version": now.version if now else None,
             "serving_digest": now.digest if now else None,
             "since": now.released_at if now else None,
             "changed": repository.marker(model) != before,
         }
 
-    def _settle(self, site: str, hold: "Record") -> None:
-        """Make what a rollback went back to the registry's champion too: it may have been down at the time."""
-        repository, model = self.store.repository(), model_name(self.line.name, site)
+    def _settle(self, site: str, due: "Record") -> None:
+        """Make what a person made the site serve the registry's champion too: it may have been down at the time."""
         try:
-            back = repository.manifest(model, int(hold.release or 0))
-            self.tools.registry.promote(model, back.version, back.verdict, by=f"rollback by {hold.actor}")
+            settle(model_name(self.line.name, site), due, self.tools.registry, self.store)
         except (ModelRefused, ReleaseRefused) as error:
             self.tools.warn(
-                f"{RELEASE}: {site} serves release {hold.release}, but not as the registry's champion: {error}"
+                f"{RELEASE}: {site} serves release {due.release}, but not as the registry's champion: {error}"
             )
 
-    def _promote(self, site: str, verdict: Verdict) -> None:
-        """Make the candidate champion in the registry, and only then what the gateway serves."""
+    def _let_through(self, site: str, verdict: Verdict) -> "Trial | None":
+        """Put the candidate on trial and return the trial, or promote it: as the line says, and where there is a rival.
+
+        A champion stays the registry's during a trial, and the candidate its challenger, as registering made it.
+        """
+        draft, mode = self._draft(site, verdict), self.line.gates.promotion
+        by, approval = f"line {self.line.name}", self.line.gates.approval_required
+        champion = self._champion(site)
+        if mode == "direct" or champion is None or champion.manifest.digest == verdict.digest:
+            # Champion in the registry first, and only then what the gateway serves.
+            self.tools.registry.promote(draft.model, draft.version, verdict, by=by, approval_required=approval)
+            self.store.repository().serve(draft, by=by, key=self.store.key(), approval_required=approval)
+            return None
+        share = self.line.gates.canary_share if mode == "canary" else 1.0
+        terms = Terms(mode=mode, share=share, by=by, reason="its verdict passed")
+        return self.store.repository().try_out(draft, terms, key=self.store.key(), approval_required=approval)
+
+    def _draft(self, site: str, verdict: Verdict) -> Draft:
+        """Return the candidate with all that its release says."""
         candidate = self.entry("site_model", site)
         model, version = registered_version(self.line.name, candidate)
-        content = self.tools.registry.onnx(model, version)
         seen = self.entry("base_model", LINE_SITE).figures["ranges"]
-        by, approval = f"line {self.line.name}", self.line.gates.approval_required
-        self.tools.registry.promote(model, version, verdict, by=by, approval_required=approval)
-        self.store.repository().release(
-            content,
+        return Draft(
+            content=self.tools.registry.onnx(model, version),
             line=self.line.name,
             site=site,
             version=version,
@@ -236,11 +251,8 @@ class ModelStages:
             threshold=float(verdict.figures["threshold"] or 0.0),
             provenance=candidate.figures["provenance"],
             example=tuple(candidate.figures["example"]),
-            key=self.store.key(),
             # As pairs, which the journal keeps as lists: a guard equal to the one that is served is no new release.
             guard=Guard(ranges={name: (low, high) for name, (low, high) in seen.items()}),
-            by=by,
-            approval_required=approval,
         )
 
     def entry(self, stage: str, site: str) -> Entry:

@@ -17,6 +17,7 @@ from factory.project import Project
 from factory.replay.command import replay
 from factory.rollout.command import app as rollout_app
 from factory.stages import STAGES, checked_stage
+from factory.trial_commands import app as trial_app
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="A factory for models.", pretty_exceptions_enable=False
@@ -26,6 +27,7 @@ app.add_typer(site_app, name="site")
 app.add_typer(new_app, name="new")
 app.command()(replay)
 app.add_typer(rollout_app, name="rollout")
+app.add_typer(trial_app, name="trial")
 key_app = typer.Typer(no_args_is_help=True, help="The gateway's API keys; a running gateway follows at once.")
 app.add_typer(key_app, name="key")
 for command in (site_commands.history, site_commands.rollback, site_commands.allow, site_commands.approve):

@@ -63,6 +63,15 @@ class Gates:
     max_size_mb: float = 20.0
     approval: Literal["none", "required"] = "none"
     """Whether a person must consent to what passed before it is promoted: `factory approve SITE VERSION`."""
+    promotion: Literal["direct", "shadow", "canary"] = "direct"
+    """Whether what passed replaces the champion, or is on trial beside it first until `factory trial promote SITE`."""
+    canary_share: float = 0.1
+    """The share of requests that a canary answers."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on a share that is none."""
+        if not 0.0 < self.canary_share <= 1.0:
+            raise ValueError(f"canary_share {self.canary_share} is not above 0 and at most 1")
 
     @property
     def approval_required(self) -> bool:

@@ -4,7 +4,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from factory.errors import ReleaseRefused
 from factory.names import line_and_site
-from factory.repository import Manifest, ModelRepository
+from factory.repository import Draft, Manifest, ModelRepository
 
 
 def redeploy(repository: ModelRepository, model: str, digest: str, *, by: str, key: Ed25519PrivateKey) -> Manifest:
@@ -21,21 +21,7 @@ def redeploy(repository: ModelRepository, model: str, digest: str, *, by: str, k
             f"release it with its line: factory run {line} --sites {site}"
         )
     before = repository.released(model, sequence, key.public_key())
-    told = before.manifest
-    return repository.release(
-        before.content,
-        line=line,
-        site=site,
-        version=told.version,
-        verdict=told.verdict,
-        signature=told.model_signature,
-        threshold=told.threshold,
-        provenance=told.provenance,
-        example=told.example,
-        guard=told.guard,
-        key=key,
-        by=by,
-    )
+    return repository.serve(Draft.again(before.content, before.manifest), by=by, key=key)
 
 
 def _is(repository: ModelRepository, model: str, sequence: int, digest: str) -> bool:

@@ -4,7 +4,7 @@ Needs the model repository, its history and the release key alone. The registry'
 next run of the line, whose release stage meets the hold.
 """
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from factory.errors import ModelRefused, ReleaseRefused
 from factory.gateway.served_model import ServedModel
@@ -20,7 +20,7 @@ def roll_back(
     switched. Going back to what is served already changes nothing but that it is held. Raises ReleaseRefused where
     there is no such release and ModelRefused where it may not be served; what is served then stays.
     """
-    sequence = _before(repository, model) if to is None else _known(repository, model, to)
+    sequence = _before(repository, model) if to is None else _known(repository, model, to, key.public_key())
     try_out(repository.released(model, sequence, key.public_key()))
     return repository.return_to(model, sequence, by=by, reason=reason, key=key)
 
@@ -41,9 +41,14 @@ def _before(repository: ModelRepository, model: str) -> int:
     return served.previous
 
 
-def _known(repository: ModelRepository, model: str, sequence: int) -> int:
+def _known(repository: ModelRepository, model: str, sequence: int, key: Ed25519PublicKey) -> int:
     if sequence not in repository.sequences(model):
         raise ReleaseRefused(f"{model} has no release {sequence}; there are {_all(repository, model)}")
+    if sequence in repository.standing(model, key).only_tried:
+        raise ReleaseRefused(
+            f"{model}: release {sequence} was on trial and never served, so there is no going back to it; put it on "
+            f"trial: factory trial start {model.partition('.')[2]} --release {sequence} --as … --by NAME --reason …"
+        )
     return sequence
 
 

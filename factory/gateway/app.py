@@ -122,7 +122,7 @@ class Gateway:
         manifest = entry.model.manifest
         grant.require(manifest.line, manifest.site)
         if rest == ["infer"]:
-            infer(entry, request, grant, self.refused)
+            infer(entry, request, grant, self.refused, version=wanted)
         else:
             request.reply(as_json({"name": name, "ready": True} if rest else entry.model.metadata()))
 
@@ -164,14 +164,15 @@ class Gateway:
     def _page(self, request: Request) -> Answer:
         host = request.headers.get(b"host", b"").decode("latin-1")
         address = f"http://{host if _ADDRESS.fullmatch(host) else '127.0.0.1:8080'}"
-        page = status_page(self._service.entries, self._service.refused, address)
+        page = status_page(self._service.entries, self._service.refused, self._service.refused_trials, address)
         return Answer(body=page.encode(), kind=HTML, headers=_PAGE_HEADERS)
 
     def _docs(self, _: Request) -> Answer:
         return Answer(body=docs_page().encode(), kind=HTML, headers=_PAGE_HEADERS)
 
     def _metrics(self, _: Request) -> Answer:
-        return Answer(body=self._telemetry.text(list(self._service.models.values())).encode(), kind=TEXT)
+        text = self._telemetry.text(self._service.models.values(), self._service.shares)
+        return Answer(body=text.encode(), kind=TEXT)
 
     def _server(self, _: Request) -> Answer:
         return as_json({"name": NAME, "version": own_version(), "extensions": EXTENSIONS})

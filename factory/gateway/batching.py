@@ -7,97 +7,69 @@ meanwhile becomes the next batch.
 import asyncio
 import itertools
 import logging
-import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 
 from factory.errors import ModelRefused
+from factory.gateway.question import Answered, Call, Predictions, Question
 from factory.gateway.range_guard import Outside, RangeGuard
+from factory.gateway.record_file import Role
 from factory.gateway.refusal import RequestRefused, come_again
-from factory.gateway.residents import Residents
 from factory.gateway.served_model import Rows, ServedModel
 from factory.gateway.telemetry import Series
 from factory.repository.triton import MAX_BATCH
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING_ROWS = 8 * MAX_BATCH
-INLINE_S = 0.002
-"""A batch that is expected to take less is answered on the event loop; more would hold up the other models."""
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How much of the process a model's questions may take."""
+
+    inline_s: float
+    """A batch that is expected to take less is answered on the event loop; more would hold up the other models."""
+    max_waiting_rows: int
+    max_waiting: int
+    """Questions that wait."""
+    max_questions: int
+    """In one call of the model."""
+    rest: float
+    """So many times as long as a call took nothing is asked after it."""
 
 
-@dataclass(slots=True)
-class Answered:
-    """What a model said to one question."""
-
-    model: ServedModel
-    numbers: Rows
-    """float32 `[rows, answers]`, NaN in a row that the gateway abstains from."""
-    prediction: str
-    outside: Outside | None
-
-
-@dataclass(slots=True)
-class Question:
-    """Rows for one model, flat and in order, float32 or with None where unknown; and who is told the answer."""
-
-    values: Rows | list[float | None]
-    rows: int
-    done: Callable[[Answered | RequestRefused], None]
-    by: str = ""
-    """The name of the key that asked."""
-    asked: float = 0.0
-
-
-class Records(Protocol):
-    """Where predictions are kept."""
-
-    def add(self, model: ServedModel, batch: Sequence[Question], ids: Sequence[str], rows: Rows, numbers: Rows) -> None:
-        """Keep one batch; never raises, never waits."""
-
-
-class Predictions:
-    """What all models share: names for predictions, threads for large batches, the records, and who is awake."""
-
-    def __init__(
-        self, workers: ThreadPoolExecutor, records: Records | None = None, residents: Residents | None = None
-    ) -> None:
-        self.workers = workers
-        self.residents = residents or Residents()
-        self.records = records
-        self._start = secrets.token_hex(6)
-        self._counter = itertools.count(1)
-
-    def keep(
-        self, model: ServedModel, batch: Sequence[Question], ids: Sequence[str], rows: Rows, numbers: Rows
-    ) -> None:
-        """Hand what is answered to the records, if there are any."""
-        if self.records:
-            self.records.add(model, batch, ids, rows, numbers)
-
-    def names(self, count: int) -> list[str]:
-        """Return names that no other prediction has, whichever process made it."""
-        return [f"{self._start}-{number}" for number in itertools.islice(self._counter, count)]
+OF_CLIENTS = Pace(
+    inline_s=0.002, max_waiting_rows=8 * MAX_BATCH, max_waiting=8 * MAX_BATCH, max_questions=MAX_BATCH, rest=0.0
+)
+OF_SHADOWS = Pace(inline_s=-1.0, max_waiting_rows=MAX_BATCH, max_waiting=256, max_questions=64, rest=4.0)
+"""Copies are for nobody: never on the event loop, few at once, and most of the time is left to clients' questions. When
+much is asked a call takes longer, the rest after it too, and what there is no room for is dropped."""
 
 
 class Batches:
-    """The questions to one version of one model; it is used on one event loop."""
+    """The questions to one version of one model in one role; it is used on one event loop."""
 
-    def __init__(self, model: ServedModel, series: Series, predictions: Predictions) -> None:
+    def __init__(self, model: ServedModel, series: Series, predictions: Predictions, role: Role = "champion") -> None:
         self._model = model
+        self._role = role
+        self._pace = OF_SHADOWS if role == "shadow" else OF_CLIENTS
+        self._workers = predictions.shadows if role == "shadow" else predictions.workers
         self._guard = RangeGuard(model.manifest)
         self._series = series
         self._predictions = predictions
         self._waiting: deque[Question] = deque()
         self._waiting_rows = 0
         self._busy = False
+        self._began = 0.0
+
+    def has_room(self, rows: int) -> bool:
+        """Whether so many more rows may wait."""
+        pace = self._pace
+        return self._waiting_rows + rows <= pace.max_waiting_rows and len(self._waiting) < pace.max_waiting
 
     @property
     def waiting_rows(self) -> int:
@@ -106,8 +78,9 @@ class Batches:
 
     def ask(self, question: Question) -> None:
         """Take a question; it is done within this turn of the loop or later. Raises RequestRefused (503) when full."""
-        if self._waiting_rows + question.rows > MAX_WAITING_ROWS:
-            raise come_again(503, f"{self._waiting_rows} rows wait for this model; the limit is {MAX_WAITING_ROWS}", 1)
+        if not self.has_room(question.rows):
+            limit = self._pace.max_waiting_rows
+            raise come_again(503, f"{self._waiting_rows} rows wait for this model; the limit is {limit}", 1)
         question.asked = perf_counter()
         self._waiting.append(question)
         self._waiting_rows += question.rows
@@ -115,20 +88,29 @@ class Batches:
             self._busy = True
             asyncio.get_running_loop().call_soon(self._run)
 
+    def drop_waiting(self) -> None:
+        """Forget the questions that no call has taken yet; nobody is told."""
+        self._waiting.clear()
+        self._waiting_rows = 0
+
     def _run(self) -> None:
+        if not self._waiting:
+            self._busy = False
+            return
         if not self._model.awake:
             loop = asyncio.get_running_loop()
-            loop.run_in_executor(self._predictions.workers, self._woken).add_done_callback(self._go_on_awake)
+            loop.run_in_executor(self._workers, self._woken).add_done_callback(self._go_on_awake)
             return
         self._predictions.residents.used(self._model)
+        self._began = perf_counter()
         batch = self._taken()
         call = self._model.call()
-        if sum(question.rows for question in batch) * self._model.row_s <= INLINE_S:
+        if sum(question.rows for question in batch) * self._model.row_s <= self._pace.inline_s:
             with self._ended(batch):
                 self._told(batch, *self._answered(call, batch))
         else:
             loop = asyncio.get_running_loop()
-            answers = loop.run_in_executor(self._predictions.workers, self._answered, call, batch)
+            answers = loop.run_in_executor(self._workers, self._answered, call, batch)
             answers.add_done_callback(lambda done: self._told_later(batch, done))
 
     def _answered(self, call: Callable[[Rows], Rows], batch: list[Question]) -> tuple[Rows, Rows]:
@@ -171,15 +153,18 @@ class Batches:
             self._told(batch, *answers.result())
 
     def _go_on(self) -> None:
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._run)
-        else:
+        if not self._waiting:
             self._busy = False
+        elif self._pace.rest:
+            asyncio.get_running_loop().call_later(self._pace.rest * (perf_counter() - self._began), self._run)
+        else:
+            asyncio.get_running_loop().call_soon(self._run)
 
     def _taken(self) -> list[Question]:
         """Return the next questions, up to MAX_BATCH rows of them."""
-        batch, rows, waiting = [], 0, self._waiting
-        while waiting and rows + waiting[0].rows <= MAX_BATCH:
+        batch: list[Question] = []
+        rows, waiting, most = 0, self._waiting, self._pace.max_questions
+        while waiting and rows + waiting[0].rows <= MAX_BATCH and len(batch) < most:
             rows += waiting[0].rows
             batch.append(waiting.popleft())
         self._waiting_rows -= rows
@@ -189,7 +174,7 @@ class Batches:
         ids = self._predictions.names(len(batch))
         self._series.ran(len(rows))
         if (beyond := self._guard.beyond(rows)) is None and np.isfinite(numbers).all():
-            self._predictions.keep(self._model, batch, ids, rows, numbers)
+            self._predictions.keep(Call(self._model, self._role, batch, ids, rows, numbers))
             self._tell(batch, ids, numbers)
         else:
             self._tell_apart(batch, ids, rows, numbers, beyond)
@@ -217,7 +202,7 @@ class Batches:
             except RequestRefused as refused:
                 question.done(refused)
                 continue
-            self._predictions.keep(self._model, [question], [name], rows[part], answered.numbers)
+            self._predictions.keep(Call(self._model, self._role, [question], [name], rows[part], answered.numbers))
             self._series.answered(now - question.asked, question.rows)
             question.done(answered)
 

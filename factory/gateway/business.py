@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 
 from factory.gateway.access import Grant
-from factory.gateway.batching import Answered, Question
-from factory.gateway.catalogue import Entry
+from factory.gateway.entry import Entry
 from factory.gateway.http import Answer, Request, as_json
+from factory.gateway.question import Answered, Question
 from factory.gateway.refusal import RequestRefused, shown
 from factory.repository import Manifest
 from factory.repository.triton import MAX_BATCH
@@ -23,10 +23,12 @@ Record = dict[str, float | bool | None]
 
 class _Single(msgspec.Struct):
     rows: list[Record]
+    id: str | None = None
 
 
 class _Sequences(msgspec.Struct):
     rows: list[list[Record]]
+    id: str | None = None
 
 
 _single, _sequences = msgspec.json.Decoder(_Single), msgspec.json.Decoder(_Sequences)
@@ -36,7 +38,7 @@ def predict(entry: Entry, request: Request, grant: Grant, refused: Callable[[Req
     """Answer the request within this turn of the event loop or later; raises RequestRefused if it cannot be asked."""
     try:
         manifest = entry.model.manifest
-        values, rows = _values(request.body, manifest)
+        values, rows, name = _asked(request.body, manifest)
         grant.spend(rows)
 
         def done(result: Answered | RequestRefused) -> None:
@@ -46,29 +48,41 @@ def predict(entry: Entry, request: Request, grant: Grant, refused: Callable[[Req
                 entry.series.failed()
                 request.reply(refused(result))
 
-        entry.batches.ask(Question(values, rows, done, grant.name))
+        entry.ask(Question(values, rows, done, grant.name, name))
     except Exception:
         entry.series.failed()
         raise
 
 
-def _values(body: bytes, manifest: Manifest) -> tuple[list[float | None], int]:
-    """Return the rows' values, flat, and how many rows they are; raises RequestRefused unless they fit the model."""
-    steps = manifest.model_signature.steps
+def _asked(body: bytes, manifest: Manifest) -> tuple[list[float | None], int, str]:
+    """Return the rows' values, flat, how many rows they are, and the client's name for the request, if it gave one.
+
+    Raises RequestRefused unless the rows fit the model.
+    """
     try:
-        rows = [[row] for row in _single.decode(body).rows] if steps is None else _sequences.decode(body).rows
+        rows, name = _decoded(body, manifest.model_signature.steps)
     except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         raise RequestRefused(400, f"the body is no question: {error}; write null for an unknown value") from error
     if not 1 <= len(rows) <= MAX_BATCH:
         raise RequestRefused(400, f"{len(rows)} rows; send 1 to {MAX_BATCH}")
     values: list[float | None] = []
+    steps = manifest.model_signature.steps or 1
     for number, row in enumerate(rows):
-        if len(row) != (steps or 1):
+        if len(row) != steps:
             raise RequestRefused(400, f"row {number} has {len(row)} steps; the model sees {steps}, oldest first")
         for record in row:
             _require_names(record, manifest.features, number)
             values += [record[name] for name in manifest.features]
-    return values, len(rows)
+    return values, len(rows), name or ""
+
+
+def _decoded(body: bytes, steps: int | None) -> tuple[list[list[Record]], str | None]:
+    """Return each row as its steps, one where the model sees no sequence, and the request's name."""
+    if steps is not None:
+        asked = _sequences.decode(body)
+        return asked.rows, asked.id
+    single = _single.decode(body)
+    return [[row] for row in single.rows], single.id
 
 
 def _require_names(record: Record, features: tuple[str, ...], row: int) -> None:

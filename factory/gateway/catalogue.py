@@ -7,22 +7,14 @@ from collections.abc import Mapping
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import ModelRefused
-from factory.gateway.batching import Batches, Predictions
+from factory.gateway.entry import Entry
+from factory.gateway.question import Predictions
 from factory.gateway.served_model import ServedModel
-from factory.gateway.telemetry import Series, Telemetry
+from factory.gateway.telemetry import Telemetry
+from factory.gateway.trials import Trials
 from factory.repository import ModelRepository
 
 log = logging.getLogger(__name__)
-
-
-class Entry:
-    """One version of one model in service: the model, the questions to it, and what is counted of them."""
-
-    def __init__(self, model: ServedModel, series: Series, predictions: Predictions) -> None:
-        self.model = model
-        self.series = series
-        self.batches = Batches(model, series, predictions)
-        series.waiting_rows = lambda: self.batches.waiting_rows
 
 
 class Catalogue:
@@ -39,6 +31,7 @@ class Catalogue:
         self.refused: dict[str, str] = {}
         self.unloaded: set[str] = set()
         """Models that somebody took out of service by hand."""
+        self.trials = Trials(repository, key, telemetry, predictions)
         self._seen: dict[str, str] = {}
         self._repository = repository
         self._key = key
@@ -59,6 +52,7 @@ class Catalogue:
         """Load what is new, drop what is gone. Files are read and sessions built in a thread, not on the event loop."""
         async with self._one_at_a_time:
             await self._follow(await asyncio.to_thread(self._markers))
+            await self.trials.follow(self.served)
 
     async def _follow(self, markers: Mapping[str, str] | None) -> None:
         if markers is None:
@@ -79,6 +73,7 @@ class Catalogue:
             self.unloaded.discard(model)
             self._seen.pop(model, None)
             await self._follow(await asyncio.to_thread(self._markers))
+            await self.trials.follow(self.served)
             return self.refused.get(model)
 
     async def unload(self, model: str) -> None:
@@ -86,6 +81,11 @@ class Catalogue:
         async with self._one_at_a_time:
             self._drop(model)
             self.unloaded.add(model)
+
+    def end_trials(self) -> None:
+        """Let the served models have all questions, for the process is about to end."""
+        for entry in self.served.values():
+            entry.end_trial(self._predictions.residents)
 
     def _markers(self) -> Mapping[str, str] | None:
         """Return each released model's marker; None where the whole folder is away: that retires no model."""
@@ -138,5 +138,4 @@ class Catalogue:
 
     def _forget(self, model: str) -> None:
         if model in self.served:
-            self._predictions.residents.forget(self.served[model].model)
-            self.served[model].series.waiting_rows = int  # or the numbers, which stay, would keep the session
+            self.served[model].retire(self._predictions.residents)

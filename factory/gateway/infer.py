@@ -3,15 +3,25 @@
 from collections.abc import Callable
 
 from factory.gateway.access import Grant
-from factory.gateway.batching import Answered, Question
-from factory.gateway.catalogue import Entry
+from factory.gateway.entry import Entry
 from factory.gateway.http import Answer, Request
 from factory.gateway.protocol import HEADER_LENGTH, answer, asked
+from factory.gateway.question import Answered, Question
 from factory.gateway.refusal import RequestRefused
 
 
-def infer(entry: Entry, request: Request, grant: Grant, refused: Callable[[RequestRefused], Answer]) -> None:
-    """Answer the request within this turn of the event loop or later; raises RequestRefused if it cannot be asked."""
+def infer(
+    entry: Entry,
+    request: Request,
+    grant: Grant,
+    refused: Callable[[RequestRefused], Answer],
+    *,
+    version: str | None = None,
+) -> None:
+    """Answer the request within this turn of the event loop or later; raises RequestRefused if it cannot be asked.
+
+    `version` is the one that the client named, None for any.
+    """
     try:
         wanted = asked(request.body, request.headers.get(HEADER_LENGTH), entry.model.signature)
 
@@ -24,7 +34,7 @@ def infer(entry: Entry, request: Request, grant: Grant, refused: Callable[[Reque
                 entry.series.failed()
                 request.reply(refused(result))
 
-        entry.batches.ask(Question(wanted.values, wanted.rows, done, grant.name))
+        entry.asker(version)(Question(wanted.values, wanted.rows, done, grant.name, wanted.id or ""))
     except Exception:
         entry.series.failed()
         raise

@@ -8,6 +8,8 @@ from factory.repository.triton import MAX_BATCH
 from factory.signature import INPUT
 
 _STRING, _NUMBER = {"type": "string"}, {"type": "number"}
+_ID = {"type": ["string", "null"]}
+_SAME_VERSION = "while a canary runs, requests of one id are answered by one version"
 _SHAPE = {"type": "array", "items": {"type": "integer"}}
 _ERROR = {"type": "object", "required": ["error"], "properties": {"error": _STRING}}
 _VALUES = {"type": "array", "items": {"type": ["number", "null"], "maximum": 1e30, "minimum": -1e30}}
@@ -29,7 +31,7 @@ _INFER = {
     "type": "object",
     "required": ["inputs"],
     "properties": {
-        "id": {**_STRING, "description": "comes back with the answer"},
+        "id": {**_ID, "description": f"comes back with the answer; {_SAME_VERSION}"},
         "inputs": {"type": "array", "items": _TENSOR, "minItems": 1, "maxItems": 1},
     },
 }
@@ -105,7 +107,11 @@ _ROWS = {
     "maxItems": MAX_BATCH,
     "items": {"anyOf": [_RECORD, {"type": "array", "items": _RECORD, "description": "a sequence, oldest step first"}]},
 }
-_PREDICT = {"type": "object", "required": ["rows"], "properties": {"rows": _ROWS}}
+_PREDICT = {
+    "type": "object",
+    "required": ["rows"],
+    "properties": {"rows": _ROWS, "id": {**_ID, "description": _SAME_VERSION}},
+}
 _PREDICTED = {
     "type": "object",
     "required": ["line", "site", "model_version", "prediction_id", "rows"],

@@ -1,12 +1,13 @@
 """The page a person sees first: what each site serves, since when, and a request to try."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 
 from factory.example import example_request
-from factory.gateway.catalogue import Entry
+from factory.gateway.entry import Entry
 from factory.gateway.served_model import ServedModel
+from factory.gateway.telemetry import Series
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -19,6 +20,7 @@ table {{ border-collapse: collapse; width: 100% }}
 th, td {{ text-align: left; padding: .35rem .8rem; border-bottom: 1px solid #ddd; vertical-align: top }}
 pre {{ white-space: pre-wrap; background: #f5f5f5; padding: .6rem; max-width: 40rem }}
 .refused {{ color: #a00 }}
+.trial td {{ background: #f5f9ff }}
 </style>
 <h1>Gateway</h1>
 <p>{summary} <a href="/metrics">Metrics</a>, <a href="/v2">server</a>, <a href="/docs">what can be asked</a>.</p>
@@ -32,11 +34,14 @@ pre {{ white-space: pre-wrap; background: #f5f5f5; padding: .6rem; max-width: 40
 """
 
 
-def status_page(served: Mapping[str, Entry], refused: Mapping[str, str], address: str) -> str:
+def status_page(
+    served: Mapping[str, Entry], refused: Mapping[str, str], refused_trials: Mapping[str, str], address: str
+) -> str:
     """Return the page as HTML; `address` is the gateway's own, `http://host:port`."""
-    rows = [_served_row(served[name], address) for name in sorted(served)]
-    rows += [_refused_row(name, refused[name], name in served) for name in sorted(refused)]
-    summary = f"Models served: {len(served)}. Releases refused: {len(refused)}."
+    rows = [row for name in sorted(served) for row in _rows(served[name], address)]
+    rows += [_refused_row(name, _old_or_nothing(name in served), refused[name]) for name in sorted(refused)]
+    rows += [_refused_row(name, "its trial was refused", refused_trials[name]) for name in sorted(refused_trials)]
+    summary = f"Models served: {len(served)}. Releases refused: {len(refused)}. Trials: {_trials(served)}."
     return _PAGE.format(summary=summary, rows="\n".join(rows))
 
 
@@ -46,11 +51,23 @@ def curl(model: ServedModel, address: str) -> str:
     return f"curl -s {address}/v2/models/{model.manifest.model}/infer -d '{body}'"
 
 
-def _served_row(entry: Entry, address: str) -> str:
-    model, counts = entry.model, entry.series.counts
-    manifest = model.manifest
+def _trials(served: Mapping[str, Entry]) -> int:
+    return sum(entry.trial is not None for entry in served.values())
+
+
+def _rows(entry: Entry, address: str) -> Iterator[str]:
+    """Yield the row of what is served, and that of what is on trial beside it."""
+    tried = f"<details><summary>curl</summary><pre>{escape(curl(entry.model, address))}</pre></details>"
+    yield _row(entry.model, entry.series, tried)
+    if entry.trial:
+        trial = entry.trial.trial
+        told = f"{trial.mode} of {trial.share:.4g} of requests, by {trial.by}: {trial.reason}"
+        yield _row(entry.trial.model, entry.trial.series, escape(told), kind="trial")
+
+
+def _row(model: ServedModel, series: Series, last: str, kind: str = "served") -> str:
+    manifest, counts = model.manifest, series.counts
     link = f'<a href="/v2/models/{escape(manifest.model)}">{escape(manifest.site)}</a>'
-    trial = f"<details><summary>curl</summary><pre>{escape(curl(model, address))}</pre></details>"
     cells = (
         escape(manifest.line),
         link,
@@ -59,13 +76,16 @@ def _served_row(entry: Entry, address: str) -> str:
         f'<code title="{escape(manifest.digest)}">{escape(manifest.digest[:12])}</code>',
         f"{model.since:%Y-%m-%d %H:%M} UTC",
         f"{counts['nv_inference_request_success']:,}",
-        f"{entry.series.mean_s * 1000:.2f}" if counts["nv_inference_request_success"] else "—",
+        f"{series.mean_s * 1000:.2f}" if counts["nv_inference_request_success"] else "—",
         f"{counts['factory_rows_outside_total']:,} / {counts['factory_rows_abstained_total']:,}",
-        trial,
+        last,
     )
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    return f'<tr class="{kind}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
 
 
-def _refused_row(name: str, reason: str, old_serves: bool) -> str:
-    what = "a newer release was refused, the old one serves" if old_serves else "nothing is served"
+def _old_or_nothing(old_serves: bool) -> str:
+    return "a newer release was refused, the old one serves" if old_serves else "nothing is served"
+
+
+def _refused_row(name: str, what: str, reason: str) -> str:
     return f'<tr class="refused"><td colspan="10">{escape(name)}: {what}: {escape(reason)}</td></tr>'

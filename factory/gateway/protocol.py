@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from factory.gateway.batching import Answered
 from factory.gateway.http import BINARY, Answer, encoded
+from factory.gateway.question import Answered
 from factory.gateway.refusal import RequestRefused, shown
 from factory.gateway.served_model import DATATYPE, Rows
 from factory.repository.triton import MAX_BATCH

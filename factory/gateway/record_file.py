@@ -9,7 +9,7 @@ import fcntl
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from struct import Struct
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 from zlib import crc32
 
 import msgspec
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 MAGIC = b"FPL1"
 OPEN, COMPLETE = ".open", ".log"
 _FRAME = Struct("<II")
+
+Role = Literal["champion", "canary", "shadow"]
+"""Who was asked: what the site serves; what is on trial and answers for it; what is on trial and answers nobody."""
 
 
 class RecordedBatch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -41,6 +44,18 @@ class RecordedBatch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """All rows, float32 little-endian, NaN where unknown."""
     answers: bytes
     """What was answered, float32 little-endian, row after row; NaN in a row that was not answered."""
+    role: Role = "champion"
+    copies: Sequence[str] = ()
+    """The champion's predictions that a trial's questions are about: a shadow's always, a canary's where it failed."""
+    took_s: float = 0.0
+    """Seconds from the batch's first question to its answers."""
+    error: str = ""
+    """Why a trial did not answer; there are no values and no answers then."""
+
+    @property
+    def told(self) -> bool:
+        """Whether somebody was told these answers: not those of a shadow, nor of a canary that failed."""
+        return self.role != "shadow" and not self.error
 
     def inputs(self) -> NDArray[np.float32]:
         """Return `[all rows, *input_shape]`."""

@@ -11,14 +11,13 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
-from factory.gateway.batching import Question
+from factory.gateway.question import Call
 from factory.gateway.record_file import COMPLETE, MAGIC, OPEN, RecordedBatch, complete_leftovers, framed
-from factory.gateway.served_model import Rows, ServedModel
 
 log = logging.getLogger(__name__)
 
@@ -61,25 +60,30 @@ class RecordWriter:
         self._thread = threading.Thread(target=self._live, name="records", daemon=True)
         self._thread.start()
 
-    def add(self, model: ServedModel, batch: Sequence[Question], ids: Sequence[str], rows: Rows, numbers: Rows) -> None:
+    def add(self, call: Call) -> None:
         """Queue one batch, or count it as dropped; never raises, never waits."""
+        batch, rows, numbers = call.questions, call.rows, call.numbers
         size = rows.nbytes + numbers.nbytes + _QUESTION_BYTES * len(batch)
         if self._queued_bytes + size > self._limits.queue_bytes:
             self.dropped += len(batch)
             return
-        manifest = model.manifest
+        manifest = call.model.manifest
         recorded = RecordedBatch(
             at=time.time(),
             line=manifest.line,
             site=manifest.site,
             version=manifest.version,
             digest=manifest.digest,
-            ids=ids,
+            ids=call.ids,
             keys=[question.by for question in batch],
             rows=[question.rows for question in batch],
-            input_shape=model.signature.input_shape,
+            input_shape=call.model.signature.input_shape,
             values=rows.tobytes(),
             answers=numbers.tobytes(),
+            role=call.role,
+            copies=[question.copy_of for question in batch] if batch[0].copy_of else (),
+            took_s=perf_counter() - batch[0].asked,
+            error=call.error,
         )
         self._queued_bytes += size
         self._queue.append((recorded, size))

@@ -1,6 +1,7 @@
 """Runs the gateway: one process, one event loop, one folder of released models and one public key."""
 
 import asyncio
+import gc
 import logging
 import signal
 import threading
@@ -16,10 +17,10 @@ import uvloop
 
 from factory.gateway.access import Access
 from factory.gateway.app import Gateway
-from factory.gateway.batching import Predictions
 from factory.gateway.catalogue import Catalogue
 from factory.gateway.connection import Connections
 from factory.gateway.limits import DEFAULT_LIMITS, Limits
+from factory.gateway.question import Predictions
 from factory.gateway.records import DEFAULT_RECORD_LIMITS, RecordLimits, RecordWriter
 from factory.gateway.residents import DEFAULT_RESIDENTS, Residents
 from factory.gateway.service import Service
@@ -62,7 +63,9 @@ def serve(models: Path, public_key: Path, settings: Settings) -> None:
     TlsRefused on a certificate or key that cannot be used.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    Server(models, public_key, settings).run()
+    server = Server(models, public_key, settings)
+    gc.freeze()  # what was imported stays; to look through it again and again held up requests for 70 ms
+    server.run()
 
 
 class Server:
@@ -80,6 +83,7 @@ class Server:
         self._telemetry.records = self._records
         predictions = Predictions(self._workers, self._records, Residents(settings.max_awake))
         self._telemetry.awake = lambda: predictions.residents.count
+        self._predictions = predictions
         self._catalogue = Catalogue(ModelRepository(models), key, self._telemetry, predictions)
         self._service = Service(self._catalogue)
         gateway = Gateway(self._service, self._access, self._telemetry)
@@ -119,6 +123,8 @@ class Server:
             await self._stopped.wait()
             listener.close()
             await self._connections.drain(DRAIN_S)
+        self._catalogue.end_trials()
+        await self._predictions.end()
 
     @asynccontextmanager
     async def _grpc(self) -> AsyncIterator[int]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypedDict
 
-from factory.gateway.catalogue import Catalogue, Entry
+from factory.gateway.catalogue import Catalogue
+from factory.gateway.entry import Entry
 from factory.gateway.refusal import RequestRefused, shown
 from factory.gateway.served_model import ServedModel
 
@@ -60,6 +61,17 @@ class Service:
     def refused(self) -> dict[str, str]:
         """The models whose newest release was refused, and why."""
         return self._catalogue.refused
+
+    @property
+    def refused_trials(self) -> dict[str, str]:
+        """The models whose trial was refused, and why."""
+        return self._catalogue.trials.refused
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each trial that runs, by the labels of its numbers."""
+        trials = [entry.trial for entry in self._catalogue.served.values() if entry.trial]
+        return {one.series.labels: one.trial.share for one in trials}
 
     @property
     def ready(self) -> bool:

@@ -2,9 +2,10 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from factory.gateway.record_file import Role
 from factory.gateway.served_model import ServedModel
 from factory.repository import Manifest
 
@@ -18,6 +19,7 @@ _COUNTERS = {
     "nv_inference_exec_count": "Calls of the model, each on the rows of one or more requests",
     "factory_rows_outside_total": "Rows answered though they lie outside the training ranges",
     "factory_rows_abstained_total": "Rows not answered, for they lie outside the training ranges",
+    "factory_copies_dropped_total": "Copies of requests that a shadow was too busy to be asked",
 }
 
 
@@ -58,12 +60,11 @@ class Histogram:
 
 
 class Series:
-    """The numbers of one version of one model; they outlive it, as counters should."""
+    """The numbers of one version of one model in one role; they outlive it, as counters should."""
 
-    def __init__(self, manifest: Manifest) -> None:
-        self.labels = (
-            f'model="{manifest.model}",version="{manifest.version}",line="{manifest.line}",site="{manifest.site}"'
-        )
+    def __init__(self, manifest: Manifest, role: Role = "champion") -> None:
+        whose = f'model="{manifest.model}",version="{manifest.version}",line="{manifest.line}",site="{manifest.site}"'
+        self.labels = f'{whose},role="{role}"'
         self.counts = dict.fromkeys(_COUNTERS, 0)
         self.waiting_rows: Callable[[], int] = int
         self._durations = Histogram(BUCKETS_S)
@@ -92,6 +93,10 @@ class Series:
         """Count one request that was answered with an error."""
         self.counts["nv_inference_request_failure"] += 1
 
+    def dropped(self) -> None:
+        """Count one copy that a busy shadow was not asked."""
+        self.counts["factory_copies_dropped_total"] += 1
+
     @property
     def mean_s(self) -> float:
         """How long a request took on average; 0 before the first."""
@@ -111,21 +116,22 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.refused_releases: Counter[str] = Counter()
+        self.refused_trials: Counter[str] = Counter()
         self.errors: Counter[int] = Counter()
         self.records: RecordCounts | None = None
         self.awake: Callable[[], int] = int
-        self._series: dict[tuple[str, int], Series] = {}
+        self._series: dict[tuple[str, int, Role], Series] = {}
 
-    def of(self, manifest: Manifest) -> Series:
-        """Return the numbers of a model's version."""
-        place = (manifest.model, manifest.version)
+    def of(self, manifest: Manifest, role: Role = "champion") -> Series:
+        """Return the numbers of a model's version in a role."""
+        place = (manifest.model, manifest.version, role)
         if place not in self._series:
-            self._series[place] = Series(manifest)
+            self._series[place] = Series(manifest, role)
         return self._series[place]
 
-    def text(self, served: list[ServedModel]) -> str:
-        """Return everything in Prometheus' text format 0.0.4."""
-        return "\n".join([*self._requests(), *self._recorded(), *self._releases(served)]) + "\n"
+    def text(self, served: Iterable[ServedModel], shares: Mapping[str, float]) -> str:
+        """Return everything in Prometheus' text format 0.0.4; `shares` are those of trials that run, by labels."""
+        return "\n".join([*self._requests(), *self._recorded(), *self._releases(served), *self._trials(shares)]) + "\n"
 
     def _requests(self) -> Iterator[str]:
         for name, meaning in _COUNTERS.items():
@@ -157,7 +163,14 @@ class Telemetry:
         yield from _head("factory_records_failing", "gauge", "1 while the disk takes no records")
         yield f"factory_records_failing {int(self.records.failing)}"
 
-    def _releases(self, served: list[ServedModel]) -> Iterator[str]:
+    def _trials(self, shares: Mapping[str, float]) -> Iterator[str]:
+        yield from _head("factory_trial_share", "gauge", "Share of requests that go to, or are copied to, a trial")
+        yield from (f"factory_trial_share{{{labels}}} {share:g}" for labels, share in sorted(shares.items()))
+        name = "factory_trial_refused_total"
+        yield from _head(name, "counter", "Trials that were not loaded: file, digest, signature or verdict do not fit")
+        yield from (f'{name}{{model="{model}"}} {count}' for model, count in sorted(self.refused_trials.items()))
+
+    def _releases(self, served: Iterable[ServedModel]) -> Iterator[str]:
         yield from _head("factory_models_awake", "gauge", "Models in memory whole")
         yield f"factory_models_awake {self.awake()}"
         name = "factory_release_refused_total"

@@ -34,7 +34,7 @@ def found(folder: Path, prediction: str) -> Found:
     """Return a prediction from the records, newest segment first; raises PredictionUnknown if it is in none."""
     for segment in reversed(segments(folder)):
         for batch, _ in recorded(segment):
-            if prediction in batch.ids:
+            if prediction in batch.ids and not batch.error:
                 return _part(batch, list(batch.ids).index(prediction))
     raise PredictionUnknown(f"prediction {prediction!r} is in no record under {folder}; were they taken elsewhere?")
 
@@ -61,6 +61,7 @@ def why(folder: Path, repository: ModelRepository, key: Ed25519PublicKey, predic
         "site": one.batch.site,
         "version": one.batch.version,
         "digest": one.batch.digest,
+        "role": one.batch.role,
         "threshold": manifest.threshold,
         "asked_by": one.key or None,
         "outside": _outside(manifest, one.inputs),

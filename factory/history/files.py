@@ -10,7 +10,7 @@ record of its own kind, `gap`, and goes on.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from factory.durable import replace_file, sync_folder
 from factory.errors import HistoryError, ModelRefused, NameRefused
 from factory.file_lock import held_lock
 from factory.history.head import Head
-from factory.history.record import Event, Record, hash_of
+from factory.history.record import Event, Kind, Record, hash_of
 from factory.names import line_and_site
 
 MAX_ATTEMPTS = 100
@@ -47,17 +47,20 @@ class History:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def append(self, model: str, event: Event, key: Ed25519PrivateKey, *, once: bool = False) -> Record | None:
+    def append(
+        self, model: str, event: Event, key: Ed25519PrivateKey, *, once: bool = False, among: Collection[Kind] = ()
+    ) -> Record | None:
         """Put the event on record and return once it is on the disk.
 
-        With `once` an event that is already the model's newest of its kind is not recorded again, and None is returned:
-        what a run that died has recorded, the next one may record anew. Raises HistoryError if it cannot be written.
+        With `once` an event that is already the model's newest of its kind, or of the kinds that `among` names, is not
+        recorded again, and None is returned: what a run that died has recorded, the next one may record anew. Raises
+        HistoryError if it cannot be written.
         """
         place = self._place(model, ".jsonl")
         try:
             with held_lock(self.root / ".locks" / f"{model}.lock"):
                 lines = self._mended(place)
-                if once and _newest(lines, event) == event:
+                if once and _newest(lines, among or (event.kind,)) == event:
                     return None
                 return self._appended(model, lines, event, key)
         except OSError as error:
@@ -155,9 +158,9 @@ def _write_all(handle: int, content: bytes) -> None:
         content = content[os.write(handle, content) :]
 
 
-def _newest(lines: list[bytes], event: Event) -> Event | None:
-    """Return the newest event of the same kind."""
-    same = (record.event for line in reversed(lines) if (record := _readable(line)) and record.kind == event.kind)
+def _newest(lines: list[bytes], kinds: Collection[Kind]) -> Event | None:
+    """Return the newest event of these kinds."""
+    same = (record.event for line in reversed(lines) if (record := _readable(line)) and record.kind in kinds)
     return next(same, None)
 
 

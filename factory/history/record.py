@@ -12,7 +12,20 @@ from factory.errors import HistoryError, ModelRefused
 from factory.signing import sign, verify
 from factory.verdict import Verdict
 
-Kind = Literal["promotion", "refusal", "approval", "release", "rollback", "allowance", "wait", "turn", "gap"]
+Kind = Literal[
+    "promotion",
+    "refusal",
+    "approval",
+    "release",
+    "rollback",
+    "allowance",
+    "wait",
+    "turn",
+    "trial",
+    "trial_end",
+    "trial_promotion",
+    "gap",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +35,8 @@ class Event:
     A `wait` says that a rollout has not come to the site, the `turn` after it that it has, or was ended.
 
     `version` is the registry's, `release` the sequence in the model repository, `digest` the SHA-256 of the model file,
-    `verdict` that of the verdict; `withdrawn` is the digest of the file that a rollback took out of service.
+    `verdict` that of the verdict; `withdrawn` is the digest of the file that a rollback took out of service, or that a
+    person ended the trial of.
     """
 
     kind: Kind

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from factory.errors import HistoryError, ModelRefused
 from factory.history.files import Written
 from factory.history.head import Head
-from factory.history.record import Record, hash_of
+from factory.history.record import Kind, Record, hash_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +31,20 @@ def findings(
     key: Ed25519PublicKey,
     *,
     releases: Mapping[int, str] | None = None,
+    served: Mapping[int, str] | None = None,
     kept: Head | None = None,
 ) -> list[Finding]:
     """Return everything wrong with a model's history; an empty list means that it is as it was written.
 
-    `releases` are the releases in the model repository, sequence → digest; `kept` is a head from elsewhere.
+    `releases` are the releases in the model repository, sequence → digest, those on trial too; `served` the one that is
+    served; `kept` is a head from elsewhere.
     """
     lines, end = written.lines, len(written.lines)
     found = [(after, what) for after in range(end) for what in _line_faults(written, after, key)]
     found += [(end, what) for what in _head_faults(written, key)]
     found += [(end, what) for what in _kept_faults(lines, kept)]
-    found += [(end, what) for what in _release_faults(written.records(), releases or {})]
+    found += [(end, what) for what in _release_faults(written, releases, "in the model repository", "release", "trial")]
+    found += [(end, what) for what in _release_faults(written, served, "served", "release")]
     return [Finding(model=written.model, after=after, what=what) for after, what in found]
 
 
@@ -85,8 +88,8 @@ def _kept_faults(lines: Sequence[bytes], kept: Head | None) -> Iterator[str]:
         yield f"the head kept elsewhere says that record {kept.count} is {kept.hash[:12]}; it is another, or missing"
 
 
-def _release_faults(records: Sequence[Record], releases: Mapping[int, str]) -> Iterator[str]:
-    told = {(record.release, record.digest) for record in records if record.kind == "release"}
-    for sequence, digest in releases.items():
+def _release_faults(written: Written, releases: Mapping[int, str] | None, where: str, *kinds: Kind) -> Iterator[str]:
+    told = {(record.release, record.digest) for record in written.records() if record.kind in kinds}
+    for sequence, digest in (releases or {}).items():
         if (sequence, digest) not in told:
-            yield f"release {sequence}, model {digest[:12]}, is in the model repository without a record"
+            yield f"release {sequence}, model {digest[:12]}, is {where} without a record of its release"

@@ -1,10 +1,18 @@
 """The model repository: signed, immutable releases in Triton's layout, switched by one atomic rename.
 
 `release` writes what a passing verdict allows, `load` reads what still has one; the gateway needs nothing else.
+`try_out` releases beside what is served, without serving it: a trial.
+
+releases.py     what lies there, read and checked
+writer.py       the steps of a writer, each whole or not at all
+repository.py   what is permitted: releases, rollbacks, trials; each on record first
 """
 
+from factory.repository.draft import Draft
 from factory.repository.guard import Guard
 from factory.repository.manifest import Manifest
-from factory.repository.repository import ModelRepository, Released
+from factory.repository.releases import Released, Releases
+from factory.repository.repository import ModelRepository
+from factory.repository.trial import Mode, Terms, Trial
 
-__all__ = ["Guard", "Manifest", "ModelRepository", "Released"]
+__all__ = ["Draft", "Guard", "Manifest", "Mode", "ModelRepository", "Released", "Releases", "Terms", "Trial"]

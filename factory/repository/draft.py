@@ -34,6 +34,22 @@ class Draft:
     example: Sequence[float | None]
     guard: Guard
 
+    @classmethod
+    def again(cls, content: bytes, manifest: Manifest) -> "Draft":
+        """Return what a release was made of, to release it once more."""
+        return cls(
+            content=content,
+            line=manifest.line,
+            site=manifest.site,
+            version=manifest.version,
+            verdict=manifest.verdict,
+            signature=manifest.model_signature,
+            threshold=manifest.threshold,
+            provenance=manifest.provenance,
+            example=manifest.example,
+            guard=manifest.guard,
+        )
+
     @property
     def model(self) -> str:
         """The model's name; raises NameRefused."""

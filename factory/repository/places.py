@@ -1,14 +1,19 @@
-"""Names in the model repository: which folder is a release's, which name can be a model's."""
+"""Names in the model repository: which folder is a release's, which file a trial's, which name can be a model's."""
 
 from factory.errors import ModelRefused, NameRefused
 from factory.names import line_and_site
 
-RELEASES = ".releases"
+RELEASES, TRIALS = ".releases", ".trials"
 
 
 def target(model: str, sequence: int) -> str:
     """Return where a release lies, as the model's link says it."""
     return f"{RELEASES}/{model}/{sequence}"
+
+
+def trial_file(model: str) -> str:
+    """Return where a model's trial is written."""
+    return f"{TRIALS}/{model}.json"
 
 
 def is_model(name: str) -> bool:

@@ -1,57 +1,52 @@
-"""The folder of releases.
-
-    <root>/.releases/<model>/<sequence>/   config.pbtxt  manifest.json  <version>/model.onnx     never changed
-    <root>/<model>  ->  .releases/<model>/<sequence>                                             the one that is served
+"""The folder of releases, written: what a site serves, and what is on trial beside it.
 
 A release is written under a temporary name, renamed to its sequence, and then the link is renamed over the old one: a
-crash at any point leaves the old release or the new one, whole.
+crash at any point leaves the old release or the new one, whole. A trial is a release whose link nobody moved, and a
+signed file that says so. A release and a rollback end the trial that runs, and a trial replaces the one before it.
 
 Triton serves this folder with `--model-control-mode=explicit --load-model=<model>`. Without it Triton 2.51 was seen to
 take `.releases` for a model that cannot be loaded: it stops, or with `--exit-on-error=false` serves but is never
 ready.
 """
 
-import fcntl
-import re
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypedDict
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from factory.durable import TEMPORARY, read_file, sync_folder, temporary_name
 from factory.errors import ModelRefused, ReleaseRefused
-from factory.history import Event, History, Standing, standing, verdict_digest
-from factory.repository.draft import MANIFEST_FILE, Draft
+from factory.history import Event, History, Kind, Record, Standing, standing, verdict_digest
+from factory.repository.draft import Draft
 from factory.repository.guard import Guard
 from factory.repository.manifest import Manifest
-from factory.repository.places import RELEASES, checked, is_model, target
-from factory.repository.triton import MODEL_FILE
+from factory.repository.releases import require_same_signature
+from factory.repository.trial import Terms, Trial
+from factory.repository.writer import ReleaseWriter
 from factory.signature import Signature
-from factory.verdict import Verdict, digest_of, require_permission
+from factory.verdict import Verdict, digest_of
 
 NO_GUARD = Guard()
-MAX_MANIFEST_BYTES = 4 * 1024**2
-MAX_MODEL_BYTES = 2 * 1024**3
-"""ONNX's own limit for a model in one file."""
+_TURNS: tuple[Kind, ...] = ("trial", "trial_end", "trial_promotion", "release", "rollback")
+"""What can begin or end a trial: the newest of these says whether a writer that died has recorded a turn already."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Released:
-    """A model that may be served: exactly the bytes that were checked."""
+class Facts(TypedDict, total=False):
+    """What a record says of a release."""
 
-    manifest: Manifest
-    content: bytes
-    marker: str
+    version: int
+    release: int
+    digest: str
+    verdict: str | None
 
 
-class ModelRepository:
+class ModelRepository(ReleaseWriter):
     """Every site's releases under one folder, in the layout of a Triton model repository."""
 
     def __init__(self, root: Path, history: Path | None = None) -> None:
-        self.root = root
+        super().__init__(root)
         self.site_history = History(history or root.parent / "history")
 
     def release(  # noqa: PLR0913  what a manifest says, each by its name
@@ -90,9 +85,13 @@ class ModelRepository:
             example=example,
             guard=guard,
         )
+        return self.serve(draft, by=by, key=key, approval_required=approval_required)
+
+    def serve(self, draft: Draft, *, by: str, key: Ed25519PrivateKey, approval_required: bool = False) -> Manifest:
+        """Do what `release` does."""
         # Before anything is written: is it permitted, and could it be read back?
         draft.manifest(key, sequence=1, previous=None)
-        with self._only_writer(draft.model):
+        with self.only_writer(draft.model):
             return self._released(draft, key, by, approval_required=approval_required)
 
     def return_to(self, model: str, sequence: int, *, by: str, reason: str, key: Ed25519PrivateKey) -> Manifest:
@@ -100,185 +99,163 @@ class ModelRepository:
 
         Raises ModelRefused unless all of that release fits together, as in `load`.
         """
-        self._folder(model, sequence)  # before anything is written: a name that is none is refused
-        with self._only_writer(model):
+        self.folder(model, sequence)  # before anything is written: a name that is none is refused
+        with self.only_writer(model):
             manifest = self.released(model, sequence, key.public_key()).manifest
-            event = Event(
-                kind="rollback",
-                actor=by,
-                reason=reason,
-                version=manifest.version,
-                release=sequence,
-                digest=manifest.digest,
-                verdict=verdict_digest(manifest.verdict),
-                withdrawn=self._replaced(model, manifest),
-            )
+            withdrawn = self._replaced(model, manifest)
+            event = Event(kind="rollback", actor=by, reason=reason, withdrawn=withdrawn, **_facts(manifest))
             self.site_history.append(model, event, key)
-            self._switch(model, sequence)
+            self._end(model, by, f"release {sequence} is served again", key)
+            self.switch(model, sequence)
         return manifest
+
+    def try_out(self, draft: Draft, terms: Terms, *, key: Ed25519PrivateKey, approval_required: bool = False) -> Trial:
+        """Release a file beside what its site serves, which stays as it is, and return its trial.
+
+        Permitted is what may be released. A trial of this very file that runs already stays as it is, whatever its
+        terms; any other one ends. Raises ReleaseRefused, with nothing written, without permission, or where nothing
+        whole is served that answers the same requests.
+        """
+        draft.manifest(key, sequence=1, previous=None)
+        with self.only_writer(draft.model):
+            digest, served = digest_of(draft.content), self.unharmed(draft.model, key)
+            permitted = self.standing(draft.model, key.public_key())
+            permitted.require(digest, approval_required=approval_required)
+            running, lying = self.running(draft.model, key), self.lying(draft, key)
+            if running and lying and running.release == lying.sequence:
+                return running
+            previous = served.sequence if served else None
+            manifest = lying or draft.manifest(key, sequence=self.next_sequence(draft.model), previous=previous)
+            return self._begin(manifest, _rival(manifest, served), terms, key, None if lying else draft)
+
+    def start_trial(self, model: str, sequence: int, terms: Terms, *, key: Ed25519PrivateKey) -> Trial:
+        """Put a release that lies here on trial, or the one on trial on other terms, and return the trial.
+
+        Raises ModelRefused unless all of that release fits together, as in `load`, and ReleaseRefused as `try_out`.
+        """
+        self.folder(model, sequence)  # before anything is written: a name that is none is refused
+        with self.only_writer(model):
+            manifest = self.released(model, sequence, key.public_key()).manifest
+            self.standing(model, key.public_key()).require(manifest.digest, retrying=True)
+            return self._begin(manifest, _rival(manifest, self.unharmed(model, key)), terms, key)
+
+    def end_trial(self, model: str, *, by: str, reason: str, key: Ed25519PrivateKey) -> Trial | None:
+        """End a model's trial; nothing but `start_trial` brings that file back. Return what it was, if it is readable.
+
+        Raises ReleaseRefused where there is none.
+        """
+        if self.trial_mark(model) is None:
+            raise ReleaseRefused(f"{model} has no trial that could be ended")
+        with self.only_writer(model):
+            return self._end(model, by, reason, key, withdraw=True)
+
+    def promote_trial(self, trial: Trial, *, by: str, reason: str, key: Ed25519PrivateKey) -> Manifest:
+        """Make what is on trial the site's newest release, and return its manifest.
+
+        Raises ReleaseRefused where that trial no longer runs or its file may not be served, ModelRefused where the
+        file was changed.
+        """
+        with self.only_writer(trial.model):
+            if self.running(trial.model, key) != trial:
+                raise ReleaseRefused(f"{trial.model}: the trial of release {trial.release} is over; look at it again")
+            tried = self.tried(trial, key.public_key())
+            self.standing(trial.model, key.public_key()).require(trial.digest)
+            event = Event(kind="trial_promotion", actor=by, reason=reason, **_facts(tried.manifest))
+            self.site_history.append(trial.model, event, key, once=True, among=_TURNS)
+            draft = Draft.again(tried.content, tried.manifest)
+            return self._released(draft, key, by, approval_required=False)
+
+    def unregistered(self, model: str, key: Ed25519PublicKey) -> Record | None:
+        """Return the rollback or the promotion of a trial that the registry's champion has to follow; None for none."""
+        found, served = self.standing(model, key), self.readable(model)
+        if found.hold:
+            return found.hold
+        promoted = found.promoted_trial
+        return promoted if promoted and served and served.digest == promoted.digest else None
 
     def standing(self, model: str, key: Ed25519PublicKey) -> Standing:
         """Return what the model's history permits; what is served and not on record there breaks it."""
-        served = self._readable(model)
+        served = self.readable(model)
         releases = {served.sequence: served.digest} if served else {}
         return standing(self.site_history.read(model), key, releases=releases)
 
-    def current(self, model: str) -> Manifest | None:
-        """Return what the link points to, unchecked, or None; raises ModelRefused where it cannot be read."""
-        marker = self.marker(model)
-        return None if marker is None else self.manifest(model, self._sequence(model, marker))
-
-    def models(self) -> list[str]:
-        """Return the names of all released models, sorted; those that must not be loaded too."""
-        return sorted(place.name for place in self.root.iterdir() if is_model(place.name)) if self.root.is_dir() else []
-
-    def history(self, model: str) -> list[Manifest]:
-        """Return every release of the model, oldest first: what it served, since when, and after which one."""
-        return [self.manifest(model, sequence) for sequence in self.sequences(model)]
-
-    def marker(self, model: str) -> str | None:
-        """Return a token that changes with every release and costs one system call; None where nothing is released."""
-        try:
-            return str((self.root / checked(model)).readlink())
-        except FileNotFoundError:
-            return None
-        except OSError:
-            return "not a link"
-
-    def load(self, model: str, key: Ed25519PublicKey) -> Released:
-        """Return the served model's bytes and manifest; raises ModelRefused unless all of it fits together.
-
-        The link must point to a release of this model, the manifest be signed, its verdict pass the very bytes that
-        are returned: they are read once.
-        """
-        marker = self.marker(model)
-        if marker is None:
-            raise ModelRefused(f"{model} is not released in {self.root}; run its line first")
-        return self.released(model, self._sequence(model, marker), key)
-
-    def found(self, model: str, digest: str, key: Ed25519PublicKey) -> Released | None:
-        """Return the newest release of a file with this digest, checked as one that is served; None without one.
-
-        Raises ModelRefused where it may not be loaded.
-        """
-        for sequence in reversed(self.sequences(model)):
-            if self.manifest(model, sequence).digest == digest:
-                return self.released(model, sequence, key)
-        return None
-
-    def released(self, model: str, sequence: int, key: Ed25519PublicKey) -> Released:
-        """Return one release's bytes and manifest, served or not; raises ModelRefused as `load` does."""
-        manifest = self.manifest(checked(model), sequence)
-        manifest.require_signature(key)
-        folder = self._folder(model, sequence)
-        content = read_file(folder / str(manifest.version) / MODEL_FILE, at_most=MAX_MODEL_BYTES)
-        digest = digest_of(content)
-        if digest != manifest.digest:
-            raise ModelRefused(
-                f"{model}: {MODEL_FILE} of release {sequence} has digest {digest[:12]}, its manifest says "
-                f"{manifest.digest[:12]}; the file was changed: release the model again"
-            )
-        try:
-            require_permission(manifest.verdict, line=manifest.line, site=manifest.site, digest=digest)
-        except ReleaseRefused as error:
-            raise ModelRefused(str(error)) from error
-        return Released(manifest=manifest, content=content, marker=target(model, sequence))
-
-    def manifest(self, model: str, sequence: int) -> Manifest:
-        """Return a release's manifest, which must be of this model and this sequence; its signature is not checked."""
-        place = self._folder(model, sequence) / MANIFEST_FILE
-        manifest = Manifest.from_json(read_file(place, at_most=MAX_MANIFEST_BYTES), str(place))
-        if (manifest.model, manifest.sequence) != (model, sequence):
-            raise ModelRefused(f"{place} is the manifest of {manifest.model}, release {manifest.sequence}")
-        return manifest
-
-    def _folder(self, model: str, sequence: int) -> Path:
-        """Return a release's folder, which must be a real one: no link on the way leads elsewhere."""
-        folder = self.root / target(model, sequence)
-        if folder.resolve() != self.root.resolve() / target(model, sequence):
-            raise ModelRefused(f"{model}: release {sequence} lies outside the repository, at {folder.resolve()}")
-        return folder
-
-    def _sequence(self, model: str, marker: str) -> int:
-        """Return the sequence a link's target names; raises ModelRefused on any target that `release` never writes."""
-        found = re.fullmatch(re.escape(f"{RELEASES}/{model}/") + r"([1-9][0-9]{0,8})", marker, re.ASCII)
-        if found is None:
-            raise ModelRefused(
-                f"{model}: {self.root / model} points to {marker!r}, which is no release of it; release the model again"
-            )
-        return int(found[1])
-
-    def sequences(self, model: str) -> list[int]:
-        """Return the numbers of the model's releases, oldest first."""
-        folder = self.root / RELEASES / checked(model)
-        places = folder.iterdir() if folder.is_dir() else ()
-        return sorted(int(place.name) for place in places if re.fullmatch(r"[1-9][0-9]{0,8}", place.name, re.ASCII))
-
-    @contextmanager
-    def _only_writer(self, model: str) -> Iterator[None]:
-        """Hold the model's lock, which ends with the process, and clear what a crashed writer left."""
-        folder = self.root / RELEASES / model
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for leftover in folder.glob(f"{TEMPORARY}*"):
-                leftover.unlink() if leftover.is_symlink() else shutil.rmtree(leftover)
-            yield
-
     def _released(self, draft: Draft, key: Ed25519PrivateKey, by: str, *, approval_required: bool) -> Manifest:
-        served = self._unharmed(draft.model, key)
+        served = self.unharmed(draft.model, key)
         if served and draft.is_in(served):
             return served
         permitted = self.standing(draft.model, key.public_key())
         permitted.require(digest_of(draft.content), approval_required=approval_required)
-        sequence = max(self.sequences(draft.model), default=0) + 1
+        sequence = self.next_sequence(draft.model)
         manifest = draft.manifest(key, sequence=sequence, previous=served.sequence if served else None)
         self._record(manifest, key, by)  # first: no release lies here that is not on record
-        self._put(draft, manifest)
-        self._switch(draft.model, sequence)
+        self.put(draft, manifest)
+        self._end(draft.model, by, f"release {sequence} is served instead", key)
+        self.switch(draft.model, sequence)
         return manifest
 
-    def _unharmed(self, model: str, key: Ed25519PrivateKey) -> Manifest | None:
-        """Return what is served if it may be loaded; None also where only a new release can mend it."""
-        try:
-            return self.load(model, key.public_key()).manifest
-        except ModelRefused:
-            return None
-
     def _record(self, manifest: Manifest, key: Ed25519PrivateKey, by: str) -> None:
-        event = Event(
-            kind="release",
-            actor=by,
-            reason=f"release {manifest.sequence} after {manifest.previous or 'none'}",
-            version=manifest.version,
-            release=manifest.sequence,
-            digest=manifest.digest,
-            verdict=verdict_digest(manifest.verdict),
-        )
+        reason = f"release {manifest.sequence} after {manifest.previous or 'none'}"
+        event = Event(kind="release", actor=by, reason=reason, **_facts(manifest))
         self.site_history.append(manifest.model, event, key, once=True)
 
-    def _readable(self, model: str) -> Manifest | None:
-        try:
-            return self.current(model)
-        except ModelRefused:
+    def _begin(
+        self, manifest: Manifest, served: Manifest, terms: Terms, key: Ed25519PrivateKey, draft: Draft | None = None
+    ) -> Trial:
+        """Put a release on trial beside the served one, and write it from the draft first where it lies nowhere yet."""
+        self._end(manifest.model, terms.by, f"release {manifest.sequence} is on trial instead", key)
+        trial = Trial(
+            **asdict(terms),
+            model=manifest.model,
+            release=manifest.sequence,
+            version=manifest.version,
+            digest=manifest.digest,
+            beside=served.sequence,
+            since=datetime.now(UTC).isoformat(timespec="microseconds"),
+        ).signed(key)
+        reason = f"{terms.mode}, {terms.share:.4g} of requests, beside release {trial.beside}: {terms.reason}"
+        event = Event(kind="trial", actor=terms.by, reason=reason, **_facts(manifest))
+        self.site_history.append(trial.model, event, key, once=True, among=_TURNS)
+        if draft:
+            self.put(draft, manifest)
+        self.put_trial(trial)
+        return trial
+
+    def _end(self, model: str, by: str, reason: str, key: Ed25519PrivateKey, *, withdraw: bool = False) -> Trial | None:
+        """End the trial that a model may have, its file readable or not; `withdraw` keeps its model file away."""
+        if self.trial_mark(model) is None:
             return None
+        trial = self.running(model, key)
+        about = Facts(version=trial.version, release=trial.release, digest=trial.digest) if trial else Facts()
+        withdrawn = trial.digest if trial and withdraw else None
+        event = Event(kind="trial_end", actor=by, reason=reason, withdrawn=withdrawn, **about)
+        self.site_history.append(model, event, key, once=True, among=_TURNS)
+        self.drop_trial(model)
+        return trial
 
     def _replaced(self, model: str, manifest: Manifest) -> str | None:
         """Return the digest of what a rollback takes out of service; None where it stays the same file."""
-        served = self._readable(model)
+        served = self.readable(model)
         return served.digest if served and served.digest != manifest.digest else None
 
-    def _put(self, draft: Draft, manifest: Manifest) -> None:
-        """Write the release whole and give it its sequence, which nothing can have taken: the rename would fail."""
-        folder = self.root / RELEASES / manifest.model
-        temporary = folder / temporary_name(str(manifest.sequence))
-        draft.write(temporary, manifest)
-        temporary.rename(folder / str(manifest.sequence))
-        sync_folder(folder)
 
-    def _switch(self, model: str, sequence: int) -> None:
-        """Point the model's link to a release in one rename; never is there none."""
-        link = self.root / RELEASES / model / temporary_name("link")
-        link.symlink_to(target(model, sequence))
-        link.replace(self.root / model)
-        sync_folder(self.root)
+def _rival(manifest: Manifest, served: Manifest | None) -> Manifest:
+    """Return what is served; raises ReleaseRefused unless the release can be on trial beside it."""
+    who = f"{manifest.model}: model {manifest.digest[:12]} cannot be on trial:"
+    if served is None:
+        raise ReleaseRefused(f"{who} nothing whole is served beside which it could be; release it")
+    if served.digest == manifest.digest:
+        raise ReleaseRefused(f"{who} it is what is served, as release {served.sequence}")
+    try:
+        require_same_signature(manifest, served)
+    except ModelRefused as error:
+        raise ReleaseRefused(f"{who} {error}") from error
+    return served
+
+
+def _facts(manifest: Manifest) -> Facts:
+    return Facts(
+        version=manifest.version,
+        release=manifest.sequence,
+        digest=manifest.digest,
+        verdict=verdict_digest(manifest.verdict),
+    )

@@ -47,6 +47,12 @@ MISTAKES = {
     "unknown key of the line": ("  owner:", "  porpoise: 3\n  owner:", "porpoise", "porpoise: Extra inputs"),
     "missing key of a section": ("    min_rows: 20\n", "", "gates:", "gates.min_rows: .*required"),
     "missing key of the line": ("  owner: plants@example.com\n", "", "attributes:", "owner: Field required"),
+    "a share that is none": (
+        "min_rows: 20",
+        "min_rows: 20\n    canary_share: 1.5",
+        "gates:",
+        "gates: .*canary_share 1.5 is not above 0 and at most 1",
+    ),
     "wrong type": ("min_rows: 20", "min_rows: many", "min_rows", "gates.min_rows: .*valid integer.*'many'"),
     "wrong type in a nested section": (
         "caught_eur: 10",

@@ -1,5 +1,6 @@
 """Sensors without a daemon: a moved alias is followed or refused, what fails is asked for again, people are told."""
 
+import dataclasses
 import shutil
 
 import dagster as dg
@@ -10,6 +11,7 @@ from mlflow import MlflowClient
 from assets.alerting import failure_sensor
 from assets.attempts import MAX_ATTEMPTS
 from factory.names import model_name
+from factory.repository import Draft, Guard, Terms
 from factory.rollback import roll_back
 from factory.rollout.place import LinePlace
 from factory.signature import Signature
@@ -142,6 +144,29 @@ def test_before_its_turn_in_a_rollout_an_alias_that_was_moved_is_not_followed(tm
         assert plant.served() == 2
     (alert,) = came
     assert "the rollout of" in alert["text"]
+
+
+def test_after_a_trial_was_promoted_the_alias_follows_and_may_be_moved_again(tmp_path, instance):
+    plant = Plant(tmp_path)
+    repository, key = plant.toy.repository, plant.toy.store.key()
+    content = onnx_model(bias=3.0)
+    made = candidate("north", line=NAME, onnx=content, digest=digest_of(content))
+    draft = dataclasses.replace(
+        Draft.again(content, repository.current(MODEL)), version=3, verdict=verdict(made), guard=Guard()
+    )
+    trial = repository.try_out(draft, Terms(mode="canary", share=0.1, by="line", reason="passed"), key=key)
+    assert [plant.tick(instance) for _ in range(2)] == [[], []]  # a trial moves no alias
+    repository.promote_trial(trial, by="lena", reason="better", key=key)
+    plant.tick(instance)
+    (request,) = plant.tick(instance)
+    assert plant.run(request, instance).success
+    assert (plant.served(), plant.toy.registry.champions(NAME)) == (3, {"north": 3})
+    assert plant.tick(instance) == []
+    plant.move_alias(2)
+    plant.tick(instance)
+    (request,) = plant.tick(instance)
+    assert plant.run(request, instance).success
+    assert (plant.served(), plant.toy.registry.champions(NAME)) == (2, {"north": 2})
 
 
 def test_a_run_that_fails_is_asked_for_again_under_another_key_three_times_in_all(tmp_path, instance):

@@ -9,10 +9,10 @@ import grpc
 import numpy as np
 
 from factory.gateway.access import EVERYBODY, Access, Grant
-from factory.gateway.batching import Answered, Question
-from factory.gateway.catalogue import Entry
+from factory.gateway.entry import Entry
 from factory.gateway.grpc.messages import CLASSES, SERVICE
 from factory.gateway.protocol import binary_values, require_input, require_outputs, require_shape, told_rows
+from factory.gateway.question import Answered, Question
 from factory.gateway.refusal import RequestRefused
 from factory.gateway.served_model import DATATYPE, Rows
 from factory.gateway.service import EXTENSIONS, NAME, Service, own_version
@@ -119,7 +119,8 @@ class GrpcDoor:
         try:
             values, rows = _asked(message, entry)
             grant.spend(rows)
-            answered = await _answered(entry, Question(values, rows, lambda _: None, grant.name))
+            question = Question(values, rows, lambda _: None, grant.name, message.id)
+            answered = await _answered(entry.asker(message.model_version or None), question)
         except Exception:
             entry.series.failed()
             raise
@@ -145,11 +146,11 @@ def _asked(message: Any, entry: Entry) -> tuple[Rows, int]:
     return binary_values(values.tobytes(), shape), shape[0]
 
 
-async def _answered(entry: Entry, question: Question) -> Answered:
-    """Return the model's answer; raises what it was refused with."""
+async def _answered(ask: Callable[[Question], None], question: Question) -> Answered:
+    """Return the answer to a question; raises what it was refused with."""
     waiting: asyncio.Future[Answered | RequestRefused] = asyncio.get_running_loop().create_future()
     question.done = lambda result: None if waiting.done() else waiting.set_result(result)
-    entry.batches.ask(question)
+    ask(question)
     result = await waiting
     if isinstance(result, RequestRefused):
         raise result

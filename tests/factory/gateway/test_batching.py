@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from factory.gateway.batching import MAX_WAITING_ROWS, Answered, Batches, Predictions, Question
+from factory.gateway.batching import OF_CLIENTS, Batches
+from factory.gateway.question import Answered, Predictions, Question
 from factory.gateway.refusal import RequestRefused
 from factory.gateway.served_model import ServedModel
 from factory.gateway.telemetry import Series
@@ -72,7 +73,7 @@ def test_a_failure_is_told_to_its_own_batch_and_the_next_one_is_answered(model, 
 
 
 def test_more_rows_than_may_wait_are_refused_with_when_to_come_again(model):
-    full = [(np.zeros(MAX_BATCH * 3, np.float32), MAX_BATCH)] * (MAX_WAITING_ROWS // MAX_BATCH)
+    full = [(np.zeros(MAX_BATCH * 3, np.float32), MAX_BATCH)] * (OF_CLIENTS.max_waiting_rows // MAX_BATCH)
     with pytest.raises(RequestRefused, match="wait for this model") as refused:
         told(model, [*full, ([1.0, 2.0, 3.0], 1)])
     assert refused.value.status == 503

@@ -37,6 +37,7 @@ def test_it_is_told_what_was_asked_what_was_answered_and_that_it_can_be_rebuilt(
     shop, name = asked
     told = why(shop.home / "predictions", shop.repository, shop.key.public_key(), name)
     assert (told["line"], told["site"], told["version"], told["rebuilt"]) == ("toy", "UA", 1, True)
+    assert told["role"] == "champion"
     first, second = told["rows"]
     assert first["features"] == {"f0": 1.0, "f1": None, "f2": 3.0}
     assert first["answer"]["probability"] == pytest.approx(expected([[1, 0, 3]])[0], abs=1e-6)

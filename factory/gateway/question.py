@@ -1,0 +1,92 @@
+"""A question to a model, what was answered, and what all models share to answer: names, threads, records, memory."""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from factory.gateway.range_guard import Outside
+from factory.gateway.record_file import Role
+from factory.gateway.refusal import RequestRefused
+from factory.gateway.residents import Residents
+from factory.gateway.served_model import Rows, ServedModel
+
+
+@dataclass(slots=True)
+class Answered:
+    """What a model said to one question."""
+
+    model: ServedModel
+    numbers: Rows
+    """float32 `[rows, answers]`, NaN in a row that the gateway abstains from."""
+    prediction: str
+    outside: Outside | None
+
+
+@dataclass(slots=True)
+class Question:
+    """Rows for one model, flat and in order, float32 or with None where unknown; and who is told the answer."""
+
+    values: Rows | list[float | None]
+    rows: int
+    done: Callable[[Answered | RequestRefused], None]
+    by: str = ""
+    """The name of the key that asked."""
+    id: str = ""
+    """The client's name for the request; empty where it gave none."""
+    copy_of: str = ""
+    """The champion's prediction that this question, of a trial, is about."""
+    asked: float = 0.0
+
+
+@dataclass(slots=True)
+class Call:
+    """Questions and what a model said to them, or in which role it failed on them and why."""
+
+    model: ServedModel
+    role: Role
+    questions: Sequence[Question]
+    ids: Sequence[str]
+    rows: Rows
+    numbers: Rows
+    error: str = ""
+
+
+class Records(Protocol):
+    """Where predictions are kept."""
+
+    def add(self, call: Call) -> None:
+        """Keep one batch; never raises, never waits."""
+
+
+class Predictions:
+    """What all models share: names for predictions, threads for large batches, the records, and who is awake.
+
+    Shadows share a thread of their own, so that no copy is in the way of a question.
+    """
+
+    def __init__(
+        self, workers: ThreadPoolExecutor, records: Records | None = None, residents: Residents | None = None
+    ) -> None:
+        self.workers = workers
+        self.shadows = ThreadPoolExecutor(1, thread_name_prefix="shadow")
+        self.residents = residents or Residents()
+        self.records = records
+        self._start = secrets.token_hex(6)
+        self._counter = itertools.count(1)
+
+    def keep(self, call: Call) -> None:
+        """Hand what is answered to the records, if there are any."""
+        if self.records:
+            self.records.add(call)
+
+    async def end(self) -> None:
+        """Wait for the copy that is being answered; before, no shadow may be left that asks for more."""
+        await asyncio.to_thread(self.shadows.shutdown)
+
+    def names(self, count: int) -> list[str]:
+        """Return names that no other prediction has, whichever process made it."""
+        return [f"{self._start}-{number}" for number in itertools.islice(self._counter, count)]
