@@ -7,8 +7,8 @@ from assets.replay import Replay
 from tests.toy.line import NAME, ToyFactory
 
 
-def replayed(home, *, every="week", first="2024-02-08", last="2024-02-29", **source):
-    toy = ToyFactory(home)
+def replayed(home, *, every="week", first="2024-02-08", last="2024-02-29", schedule="", **source):
+    toy = ToyFactory(home, schedule=schedule)
     with opened_instance(home / "dagster") as instance:
         return toy, Replay(NAME, toy.definitions(source or None), instance, lambda: None).walk(first, last, every)
 
@@ -54,3 +54,12 @@ def test_until_something_drifts_the_factory_earns_what_never_retraining_earns(ho
     assert report["months"][0] in quiet
     first = report["months"][0]
     assert first["never"]["value_eur"] == first["blind"]["value_eur"] == first["factory"]["value_eur"]
+
+
+@pytest.mark.slow
+def test_what_is_due_by_the_calendar_trains_every_site_on_its_day_and_not_before(tmp_path):
+    on_thursdays = replayed(tmp_path / "due", last="2024-02-16", schedule="0 4 * * 4")[1]
+    assert on_thursdays["months"][1]["factory"]["site_models"] == 3
+    assert on_thursdays["total"]["factory"]["retrainings"] == 1
+    on_sundays = replayed(tmp_path / "later", last="2024-02-16", every="month", schedule="0 4 * * 0")[1]
+    assert on_sundays["total"]["factory"]["retrainings"] == 0  # there is one step, and nothing serves after it

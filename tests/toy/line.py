@@ -76,12 +76,14 @@ class ToyFactory:
         gates: Mapping[str, Any] | None = None,
         drift: Mapping[str, Any] | None = None,
         recipe: Mapping[str, Any] | None = None,
+        schedule: str = "",
         **swapped: Any,
     ) -> None:
         self.home = home
         self.gates = dict(gates or {})
         self.drift = dict(drift or {})
         self.recipe = dict(recipe or {})
+        self.schedule = schedule
         self.swapped = swapped
         self.lake = Lake(home / "lake", NAME)
         self.journal = Journal(self.lake)
@@ -114,7 +116,7 @@ class ToyFactory:
         line = made.line(file)
         swapped = {"gates": self.gates, "drift": self.drift, "recipe": self.recipe}
         sections = {name: dataclasses.replace(getattr(line, name), **changed) for name, changed in swapped.items()}
-        line = dataclasses.replace(line, **sections)
+        line = dataclasses.replace(line, schedule=self.schedule, **sections)
         return dg.Definitions.merge(line_definitions(line, file, section, places), dg.Definitions(resources=bound))
 
     def run(self, sites: Sequence[str] = (), until: str = "", redo_from: str = "", **source: Any) -> int:
