@@ -25,24 +25,14 @@ from factory.errors import LineError, ModelRefused
 from factory.journal import Entry
 from factory.lake import SITE
 from factory.names import LINE_SITE, model_name
-from factory.predictions import THRESHOLD, Decider, answers_of, predicted, values_eur
 from factory.replay.moments import moments
 from factory.replay.tally import Period, Retraining, Step, report
-from factory.sampling import samples
-from factory.scoring import onnx_answer
-from factory.splitting import DECIDED_AT, LABEL, PLACE
+from factory.replay.worth import Model, Worth, as_judged
+from factory.splitting import DECIDED_AT, PLACE
 from resources.calendar import Calendar
 
 JUDGED = ("site_model", "verdict", "release")
 """The stages after the base model that a retraining of the factory's is paid for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """A file that decides, and the threshold it decides by."""
-
-    content: bytes
-    threshold: float
 
 
 @dataclass(kw_only=True)
@@ -136,13 +126,8 @@ class Replay:
 
     def _candidate(self, entry: Entry, rows: pl.DataFrame, day: datetime) -> Model:
         """Return a site's candidate, with the threshold that the gates would have judged it by."""
-        parts = self.line.parts(rows.drop(PLACE), day).of(entry.site)
         content = self.bound["registry"].onnx(*registered_version(self.name, entry))
-        chosen_on = samples(self.line, parts.validation, parts.rows)
-        idle = self.line.task.without_model(self.line.task.codes(parts.train[LABEL]), self.line.value)
-        answer = onnx_answer(content, chosen_on.features)
-        threshold = self.line.task.best_threshold(chosen_on.label, answer, self.line.value, idle)
-        return Model(content=content, threshold=threshold)
+        return as_judged(self.line, self.line.parts(rows.drop(PLACE), day).of(entry.site), content)
 
     def _paid(self, day: datetime, sites: Sequence[str], stages: Sequence[str]) -> tuple[Retraining, ...]:
         """Return what the models of some sites cost that were made as of a day, their base model with them."""
@@ -157,17 +142,14 @@ class Replay:
 
     def _steps(self, courses: Sequence[Course], never: Mapping[str, Model]) -> Iterator[Step]:
         """Say what each period was worth under each policy, by the outcomes that are known at the end."""
-        rows = self._rows()
-        idle = self._idle(rows, courses[0].begin)
+        worth = Worth(self.line, self._rows(), courses[0].begin)
         told = self.lake.scan("predictions").collect() if self.lake.has("predictions") else pl.DataFrame()
         for course in courses:
-            moment = pl.col(DECIDED_AT).dt.replace_time_zone(None)
-            inside = (moment >= course.begin) & (moment < course.end)
-            known = rows.filter(inside & pl.col(LABEL).is_not_null())
-            worth = {
-                "never": self._decided(known, rows, never, idle),
-                "blind": self._decided(known, rows, course.blind, idle),
-                "factory": self._did(known, told, idle),
+            known = worth.known(course.begin, course.end)
+            values = {
+                "never": worth.of_models(known, never),
+                "blind": worth.of_models(known, course.blind),
+                "factory": worth.of_predictions(known, told),
             }
             yield Step(
                 begin=course.begin,
@@ -175,43 +157,10 @@ class Replay:
                 decisions=len(known),
                 periods={
                     policy: Period(value_eur=value, retrainings=course.paid.get(policy, ()))
-                    for policy, value in worth.items()
+                    for policy, value in values.items()
                 },
                 events=course.events,
             )
-
-    def _idle(self, rows: pl.DataFrame, day: datetime) -> dict[str, float]:
-        """Return what each site would decide without any model, the same for all policies."""
-        train = self.line.parts(rows.drop(PLACE), day).train
-        return {
-            site: self.line.task.without_model(
-                self.line.task.codes(train.filter(pl.col(SITE) == site)[LABEL]), self.line.value
-            )
-            for site in rows[SITE].unique().to_list()
-        }
-
-    def _decided(
-        self, known: pl.DataFrame, rows: pl.DataFrame, models: Mapping[str, Decider], idle: Mapping[str, float]
-    ) -> float:
-        """Return what models would have been worth that decided about these rows."""
-        total = 0.0
-        for site, model in models.items():
-            mine = known.filter(pl.col(SITE) == site)
-            made = predicted(self.line, mine, rows.filter(pl.col(SITE) == site), model)
-            total += self._worth(mine, made, idle[site])
-        return total
-
-    def _did(self, known: pl.DataFrame, told: pl.DataFrame, idle: Mapping[str, float]) -> float:
-        """Return what the decisions were worth that the factory made about these rows."""
-        if told.is_empty():
-            return 0.0
-        key = [SITE, *self.line.features.key, DECIDED_AT]
-        both = known.select(*key, LABEL).join(told, on=key, how="inner", nulls_equal=True)
-        return sum(self._worth(part, part, idle[str(site)]) for (site,), part in both.group_by(SITE))
-
-    def _worth(self, rows: pl.DataFrame, made: pl.DataFrame, idle: float) -> float:
-        label, answers = self.line.task.codes(rows[LABEL]), answers_of(self.line.task, made)
-        return float(values_eur(self.line, label, answers, made[THRESHOLD].to_numpy(), idle).sum())
 
     def _tick(self, sensor: str, day: datetime) -> list[LineConfig]:
         """Let a sensor of the line look at the world as of a day; return what it asks for."""

@@ -1,7 +1,8 @@
 """A year walked again, as if it were happening: what the factory earned, beside not retraining and doing it blindly.
 
     moments(…)      the days at which time stops, new rows arrive and decisions about models are taken
-    Tally           what each policy earned and paid in each period; `to_dict` is what `--json` prints
+    Worth           what decisions were worth, of models asked again or of predictions on record
+    report(…)       what each policy earned and paid in each period: what `--json` prints
     picture(…)      what each policy earned so far, as SVG
     show(…)         the table for people
 
