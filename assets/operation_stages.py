@@ -14,6 +14,7 @@ import polars as pl
 
 from assets.stage_tools import Tools
 from assets.walk import ROW_COUNT, Figures
+from factory.errors import ModelRefused
 from factory.isolation import Isolated, one_by_one, together
 from factory.lake import SITE
 from factory.names import model_name
@@ -74,7 +75,7 @@ class OperationStages:
         return self.tools.feature_rows().with_row_index(PLACE)
 
     def serving(self, site: str) -> Serving | None:
-        """Return what a site serves; None where that is nothing, or a model of other features than the line has now."""
+        """Return what a site serves; None where that is nothing, or a model that cannot answer the line's rows now."""
         if site not in self._serving:
             self._serving[site] = self._looked_up(site)
         return self._serving[site]
@@ -83,7 +84,12 @@ class OperationStages:
         repository, model = self.store.repository(), model_name(self.line.name, site)
         if repository.marker(model) is None:
             return None
-        release = repository.load(model, self.store.key().public_key())
+        try:
+            release = repository.load(model, self.store.key().public_key())
+        except ModelRefused as error:
+            # The check on what is served fails the run, unless the site's next release mends it.
+            self.tools.warn(f"{PREDICTIONS}: {site} serves nothing that may be loaded: {error}")
+            return None
         if release.manifest.model_signature != self.line.signature:
             self.tools.warn(f"{PREDICTIONS}: {site} serves a model of other features; it waits for its next one")
             return None
