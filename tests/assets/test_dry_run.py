@@ -10,6 +10,7 @@ from tests.toy.line import NAME, ToyFactory
 MODEL = model_name(NAME, "north")
 
 
+@pytest.mark.slow
 def test_what_only_a_dry_run_refuses_is_released_and_the_asset_and_the_page_and_the_status_say_so(tmp_path):
     beyond_reach = Comparison(mode="dry_run", min_absolute_change=1.0)
     toy = ToyFactory(tmp_path, gates={"against_baseline": beyond_reach})

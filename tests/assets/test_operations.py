@@ -130,6 +130,7 @@ def test_a_dry_run_tells_and_asks_for_nothing(made, tmp_path):
     assert toy.journal.latest("drift", ["north"])["north"].figures["alert"]["acts"] is False
 
 
+@pytest.mark.slow
 def test_a_release_that_is_spoiled_stops_predictions_of_its_site_alone_and_not_its_training(tmp_path):
     toy = ToyFactory(tmp_path)
     assert toy.run(until=MADE) == 0

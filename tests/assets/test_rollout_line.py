@@ -56,6 +56,7 @@ def served(home):
     return home
 
 
+@pytest.mark.slow
 def test_a_line_goes_to_its_pilot_first_whoever_runs_it_meanwhile_and_wherever_it_is_killed(tmp_path, capsys):
     """North is the pilot, then come south, and east, which is refused; nothing has ever served."""
     bench = Bench(tmp_path, recipe={})

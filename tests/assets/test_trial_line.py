@@ -1,5 +1,7 @@
 """A line whose challengers are on trial first: beside the champion, as challenger, until a person promotes one."""
 
+import pytest
+
 from factory.history import findings
 from factory.names import model_name
 from factory.repository import Terms
@@ -27,6 +29,7 @@ def kinds(toy):
     return [one.kind for one in toy.repository.site_history.read(MODEL).records() if one.kind != "refusal"]
 
 
+@pytest.mark.slow
 def test_a_challenger_is_on_trial_beside_the_champion_until_a_person_ends_or_promotes_it(tmp_path):
     toy = ToyFactory(tmp_path, gates={"promotion": "canary", "canary_share": 0.25})
     assert toy.run(["north"], until=EARLY) == 0
