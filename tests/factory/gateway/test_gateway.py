@@ -309,7 +309,7 @@ def test_the_documentation_tells_every_path_and_loads_nothing_from_elsewhere(cli
 
 def test_the_dashboard_asks_only_for_metrics_that_there_are(shop, tmp_path):
     dashboard = json.loads((ROOT / "docs" / "grafana-gateway.json").read_text())
-    with gateway(shop, records=tmp_path) as client:
+    with gateway(shop, records=tmp_path, cpu_hour_eur=0.05) as client:
         known = set(re.findall(r"^# TYPE (\w+)", client.get("/metrics").text, re.M))
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     wanted = set(re.findall(r"\b(?:nv|factory)_\w+", " ".join(queries)))
