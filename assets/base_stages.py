@@ -62,6 +62,7 @@ class BaseStages:
             "registry": registered.url,
             "why": candidate.why,
             "ranges": {feature: list(ends) for feature, ends in candidate.ranges.items()},
+            "typical": dict(candidate.typical),
             "epochs": [dict(epoch) for epoch in candidate.epochs],
             **candidate.metrics,
         }

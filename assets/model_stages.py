@@ -240,7 +240,8 @@ class ModelStages:
         """Return the candidate with all that its release says."""
         candidate = self.entry("site_model", site)
         model, version = registered_version(self.line.name, candidate)
-        seen = self.entry("base_model", LINE_SITE).figures["ranges"]
+        seen = self.entry("base_model", LINE_SITE).figures
+        ranges = {name: (low, high) for name, (low, high) in seen["ranges"].items()}
         return Draft(
             content=self.tools.registry.onnx(model, version),
             line=self.line.name,
@@ -252,7 +253,8 @@ class ModelStages:
             provenance=candidate.figures["provenance"],
             example=tuple(candidate.figures["example"]),
             # As pairs, which the journal keeps as lists: a guard equal to the one that is served is no new release.
-            guard=Guard(ranges={name: (low, high) for name, (low, high) in seen.items()}),
+            guard=Guard(ranges=ranges, typical=seen.get("typical", {})),
+            stakes=self.line.value.stakes,
         )
 
     def entry(self, stage: str, site: str) -> Entry:

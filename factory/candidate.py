@@ -29,6 +29,8 @@ class Candidate:
     """A few rows of input, [rows, *signature.input_shape]; NaN is unknown."""
     ranges: Mapping[str, tuple[float, float]]
     """The lowest and the highest value of each feature in the training rows; a feature never known is absent."""
+    typical: Mapping[str, float]
+    """The median of each feature in the training rows; a feature never known is absent."""
     params: Mapping[str, str | int | float | bool]
     metrics: Mapping[str, float]
     epochs: Sequence[Mapping[str, float]]

@@ -74,6 +74,7 @@ def _candidate(
     line: Line, model: SiteModel, content: bytes, train: Samples, validation: Samples, provenance: Mapping[str, str]
 ) -> Candidate:
     best = min(model.history, key=lambda epoch: epoch.validation_loss, default=None)
+    known = _known(train)
     return Candidate(
         line=line.name,
         site=model.site,
@@ -82,7 +83,8 @@ def _candidate(
         digest=digest_of(content),
         signature=line.signature,
         example=_example(validation, train, line.signature),
-        ranges=_ranges(train),
+        ranges={name: (float(values.min()), float(values.max())) for name, values in known.items()},
+        typical={name: _median(values) for name, values in known.items()},
         params=asdict(line.recipe),
         metrics={
             "training_rows": float(len(train)),
@@ -111,8 +113,13 @@ def _example(validation: Samples, train: Samples, signature: Signature) -> NDArr
     return rows if len(rows) else np.full((1, *signature.input_shape), np.nan, np.float32)
 
 
-def _ranges(train: Samples) -> dict[str, tuple[float, float]]:
-    """Return the least and the greatest finite value of each feature that has one."""
+def _known(train: Samples) -> dict[str, NDArray[np.float32]]:
+    """Return the finite values of each feature that has one."""
     flat = train.features.reshape(-1, len(train.columns))
     known = {name: column[np.isfinite(column)] for name, column in zip(train.columns, flat.T, strict=True)}
-    return {name: (float(values.min()), float(values.max())) for name, values in known.items() if values.size}
+    return {name: values for name, values in known.items() if values.size}
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """Return the median; of two in the middle the lower one, so that it is a value that was seen."""
+    return float(np.quantile(values, 0.5, method="inverted_cdf"))

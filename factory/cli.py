@@ -116,6 +116,9 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
     grpc_port: Annotated[int | None, typer.Option(help="Port for gRPC; none when left out.")] = None,
     tls: Annotated[tuple[Path, Path] | None, typer.Option(help="Certificate and private key, PEM.")] = None,
+    cpu_hour_eur: Annotated[
+        float, typer.Option(min=0.0, help="Price of a processor's hour, for metrics of what predictions cost.")
+    ] = 0.0,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Serve every released site model over the Open Inference Protocol v2."""
@@ -131,6 +134,7 @@ def serve(
         tls=Tls(certificate=tls[0], key=tls[1]) if tls else None,
         keys=home / KEY_FILE,
         records=home / "predictions",
+        cpu_hour_eur=cpu_hour_eur,
     )
     serve_models(home / "models", home / "keys" / "release.pub", settings)
 

@@ -51,6 +51,7 @@ def deciding_sources() -> list[Path]:
         "gates",
         "evidence",
         "resampling",
+        "stakes",
     )
     rooms = [path for room in ("contract", "training", "tasks") for path in (here / room).rglob("*.py")]
     return [*(path for path in rooms if path.name not in PICTURES), *(here / f"{name}.py" for name in deciding)]

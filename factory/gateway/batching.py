@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, thread_time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -50,6 +51,16 @@ OF_SHADOWS = Pace(inline_s=-1.0, max_waiting_rows=MAX_BATCH, max_waiting=256, ma
 much is asked a call takes longer, the rest after it too, and what there is no room for is dropped."""
 
 
+class _Asked(NamedTuple):
+    """One call of the model: a batch's rows and their numbers, how many rows it was asked in all, and what it took."""
+
+    rows: Rows
+    numbers: Rows
+    size: int
+    cpu_s: float
+    """Of the thread it ran in; a session has no other."""
+
+
 class Batches:
     """The questions to one version of one model in one role; it is used on one event loop."""
 
@@ -78,12 +89,12 @@ class Batches:
 
     def ask(self, question: Question) -> None:
         """Take a question; it is done within this turn of the loop or later. Raises RequestRefused (503) when full."""
-        if not self.has_room(question.rows):
+        if not self.has_room(question.size):
             limit = self._pace.max_waiting_rows
             raise come_again(503, f"{self._waiting_rows} rows wait for this model; the limit is {limit}", 1)
         question.asked = perf_counter()
         self._waiting.append(question)
-        self._waiting_rows += question.rows
+        self._waiting_rows += question.size
         if not self._busy:
             self._busy = True
             asyncio.get_running_loop().call_soon(self._run)
@@ -105,18 +116,26 @@ class Batches:
         self._began = perf_counter()
         batch = self._taken()
         call = self._model.call()
-        if sum(question.rows for question in batch) * self._model.row_s <= self._pace.inline_s:
+        if sum(question.size for question in batch) * self._model.row_s <= self._pace.inline_s:
             with self._ended(batch):
-                self._told(batch, *self._answered(call, batch))
+                self._told(batch, self._answered(call, batch))
         else:
             loop = asyncio.get_running_loop()
             answers = loop.run_in_executor(self._workers, self._answered, call, batch)
             answers.add_done_callback(lambda done: self._told_later(batch, done))
 
-    def _answered(self, call: Callable[[Rows], Rows], batch: list[Question]) -> tuple[Rows, Rows]:
-        """Return the batch's rows and the model's numbers."""
+    def _answered(self, call: Callable[[Rows], Rows], batch: list[Question]) -> "_Asked":
+        """Ask the model, in one call, the batch's rows and those beside them, which get their numbers here."""
         rows = stacked(batch).reshape(-1, *self._model.signature.input_shape)
-        return rows, call(rows)
+        besides = [question.beside for question in batch if question.beside is not None]
+        every = np.concatenate([rows, *(one.rows for one in besides)]) if besides else rows
+        began = thread_time()
+        numbers = call(every)
+        cpu_s, start = thread_time() - began, len(rows)
+        for one in besides:
+            one.numbers = numbers[start : start + len(one.rows)]
+            start += len(one.rows)
+        return _Asked(rows, numbers[: len(rows)], len(every), cpu_s)
 
     @contextmanager
     def _ended(self, batch: list[Question]) -> Iterator[None]:
@@ -148,9 +167,9 @@ class Batches:
             question.done(refused)
         self._go_on()
 
-    def _told_later(self, batch: list[Question], answers: "asyncio.Future[tuple[Rows, Rows]]") -> None:
+    def _told_later(self, batch: list[Question], asked: "asyncio.Future[_Asked]") -> None:
         with self._ended(batch):
-            self._told(batch, *answers.result())
+            self._told(batch, asked.result())
 
     def _go_on(self) -> None:
         if not self._waiting:
@@ -164,15 +183,15 @@ class Batches:
         """Return the next questions, up to MAX_BATCH rows of them."""
         batch: list[Question] = []
         rows, waiting, most = 0, self._waiting, self._pace.max_questions
-        while waiting and rows + waiting[0].rows <= MAX_BATCH and len(batch) < most:
-            rows += waiting[0].rows
+        while waiting and rows + waiting[0].size <= MAX_BATCH and len(batch) < most:
+            rows += waiting[0].size
             batch.append(waiting.popleft())
         self._waiting_rows -= rows
         return batch
 
-    def _told(self, batch: list[Question], rows: Rows, numbers: Rows) -> None:
-        ids = self._predictions.names(len(batch))
-        self._series.ran(len(rows))
+    def _told(self, batch: list[Question], asked: "_Asked") -> None:
+        rows, numbers, ids = asked.rows, asked.numbers, self._predictions.names(len(batch))
+        self._series.ran(asked.size, asked.size - len(rows), asked.cpu_s)
         if (beyond := self._guard.beyond(rows)) is None and np.isfinite(numbers).all():
             self._predictions.keep(Call(self._model, self._role, batch, ids, rows, numbers))
             self._tell(batch, ids, numbers)

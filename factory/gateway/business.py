@@ -1,11 +1,12 @@
 """`POST /v1/lines/{line}/sites/{site}/predict`: features by their names in, decisions out, errors as problem details.
 
 What a feature means is the line's to say; who calls gives the features, as the contract of its `features` table names
-them. Where a line's features are fields of the business's own row, that row is the question.
+them. Where a line's features are fields of the business's own row, that row is the question. Beside a decision stands
+what it is worth on average, and on request the features that moved its answer most.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,21 +15,38 @@ from factory.gateway.access import Grant
 from factory.gateway.entry import Entry
 from factory.gateway.http import Answer, Request, as_json
 from factory.gateway.question import Answered, Question
+from factory.gateway.reasons import MAX_REASONS, Reasons
 from factory.gateway.refusal import RequestRefused, shown
 from factory.repository import Manifest
 from factory.repository.triton import MAX_BATCH
 
 Record = dict[str, float | bool | None]
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
+HowMany = Annotated[int, msgspec.Meta(ge=0, le=MAX_REASONS)]
 
 
 class _Single(msgspec.Struct):
     rows: list[Record]
     id: str | None = None
+    reasons: HowMany = 0
 
 
 class _Sequences(msgspec.Struct):
     rows: list[list[Record]]
     id: str | None = None
+    reasons: HowMany = 0
+
+
+class _Asked(NamedTuple):
+    """A request that fits the model."""
+
+    values: list[float | None]
+    """Of all rows, flat."""
+    rows: int
+    id: str
+    """The client's name for it; empty where it gave none."""
+    reasons: int
+    """How many a row."""
 
 
 _single, _sequences = msgspec.json.Decoder(_Single), msgspec.json.Decoder(_Sequences)
@@ -38,29 +56,29 @@ def predict(entry: Entry, request: Request, grant: Grant, refused: Callable[[Req
     """Answer the request within this turn of the event loop or later; raises RequestRefused if it cannot be asked."""
     try:
         manifest = entry.model.manifest
-        values, rows, name = _asked(request.body, manifest)
-        grant.spend(rows)
+        asked = _asked(request.body, manifest)
+        reasons = Reasons(manifest, asked.values, asked.rows, asked.reasons) if asked.reasons else None
 
         def done(result: Answered | RequestRefused) -> None:
             if isinstance(result, Answered):
-                request.reply(as_json(_told(result)))
+                request.reply(as_json(_told(result, reasons)))
             else:
                 entry.series.failed()
                 request.reply(refused(result))
 
-        entry.ask(Question(values, rows, done, grant.name, name))
+        question = Question(asked.values, asked.rows, done, grant.name, asked.id)
+        question.beside = reasons.beside if reasons else None
+        grant.spend(question.size)
+        entry.ask(question)
     except Exception:
         entry.series.failed()
         raise
 
 
-def _asked(body: bytes, manifest: Manifest) -> tuple[list[float | None], int, str]:
-    """Return the rows' values, flat, how many rows they are, and the client's name for the request, if it gave one.
-
-    Raises RequestRefused unless the rows fit the model.
-    """
+def _asked(body: bytes, manifest: Manifest) -> _Asked:
+    """Return what is asked; raises RequestRefused unless it fits the model."""
     try:
-        rows, name = _decoded(body, manifest.model_signature.steps)
+        rows, name, reasons = _decoded(body, manifest.model_signature.steps)
     except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         raise RequestRefused(400, f"the body is no question: {error}; write null for an unknown value") from error
     if not 1 <= len(rows) <= MAX_BATCH:
@@ -73,16 +91,16 @@ def _asked(body: bytes, manifest: Manifest) -> tuple[list[float | None], int, st
         for record in row:
             _require_names(record, manifest.features, number)
             values += [record[name] for name in manifest.features]
-    return values, len(rows), name or ""
+    return _Asked(values, len(rows), name or "", reasons)
 
 
-def _decoded(body: bytes, steps: int | None) -> tuple[list[list[Record]], str | None]:
-    """Return each row as its steps, one where the model sees no sequence, and the request's name."""
+def _decoded(body: bytes, steps: int | None) -> tuple[list[list[Record]], str | None, int]:
+    """Return each row as its steps, one where the model sees no sequence, the request's name, and how many reasons."""
     if steps is not None:
         asked = _sequences.decode(body)
-        return asked.rows, asked.id
+        return asked.rows, asked.id, asked.reasons
     single = _single.decode(body)
-    return [[row] for row in single.rows], single.id
+    return [[row] for row in single.rows], single.id, single.reasons
 
 
 def _require_names(record: Record, features: tuple[str, ...], row: int) -> None:
@@ -93,10 +111,16 @@ def _require_names(record: Record, features: tuple[str, ...], row: int) -> None:
         raise RequestRefused(400, f"row {row} lacks {', '.join(missing[:10])}; write null for an unknown value")
 
 
-def _told(answered: Answered) -> dict[str, Any]:
-    manifest = answered.model.manifest
+def _told(answered: Answered, reasons: Reasons | None) -> dict[str, Any]:
+    manifest, numbers = answered.model.manifest, answered.numbers.astype(np.float64)
     outside = set(answered.outside.rows) if answered.outside else set()
-    rows = [_row(manifest, row, number in outside) for number, row in enumerate(answered.numbers.astype(np.float64))]
+    worth = expected_values_eur(manifest, numbers)
+    rows = [
+        _row(manifest, row, eur, number in outside)
+        for number, (row, eur) in enumerate(zip(numbers, worth, strict=True))
+    ]
+    if reasons:
+        rows = [{**row, "reasons": why} for row, why in zip(rows, reasons.of(numbers), strict=True)]
     told: dict[str, Any] = {
         "line": manifest.line,
         "site": manifest.site,
@@ -107,16 +131,31 @@ def _told(answered: Answered) -> dict[str, Any]:
     return {**told, "outside": answered.outside.reasons} if answered.outside else told
 
 
-def _row(manifest: Manifest, numbers: "np.ndarray[Any, np.dtype[np.float64]]", outside: bool) -> dict[str, Any]:
-    """Return one row's numbers by name and what to do; nothing of both where the gateway does not answer."""
+def _row(manifest: Manifest, numbers: Numbers, worth: float | None, outside: bool) -> dict[str, Any]:
+    """Return one row's numbers by name, what to do and what that is worth; none of it where there is no answer."""
     if np.isnan(numbers).any():
-        return {"answer": None, "decision": None, "outside": outside}
-    names = manifest.model_signature.answers
-    answer = dict(zip(names, numbers.tolist(), strict=True))
-    return {"answer": answer, "decision": decision(manifest, numbers), "outside": outside}
+        return {"answer": None, "decision": None, "expected_value_eur": None, "outside": outside}
+    return {
+        "answer": dict(zip(manifest.model_signature.answers, numbers.tolist(), strict=True)),
+        "decision": decision(manifest, numbers),
+        "expected_value_eur": worth,
+        "outside": outside,
+    }
 
 
-def decision(manifest: Manifest, numbers: "np.ndarray[Any, np.dtype[np.float64]]") -> bool | str | float | None:
+def expected_values_eur(manifest: Manifest, numbers: Numbers) -> Sequence[float | None]:
+    """Return what each row's decision is worth on average, by the answer's own probabilities.
+
+    None where the release has no stakes: for an estimate, and in a release from before they were told.
+    """
+    if manifest.stakes is None:
+        return [None] * len(numbers)
+    chance = numbers.max(axis=1)
+    worth: list[float | None] = manifest.stakes.worth_eur(chance, chance >= manifest.threshold).tolist()
+    return worth
+
+
+def decision(manifest: Manifest, numbers: Numbers) -> bool | str | float | None:
     """Return what the line does with an answer at the threshold that its money chose.
 
     Binary: whether to act. Multiclass: the class, or None for a person to decide. Regression: the number to act on.

@@ -14,7 +14,7 @@ from time import perf_counter
 import numpy as np
 
 from factory.gateway.batching import Batches
-from factory.gateway.question import Answered, Call, Predictions, Question
+from factory.gateway.question import Answered, Beside, Call, Predictions, Question
 from factory.gateway.refusal import RequestRefused
 from factory.gateway.residents import Residents
 from factory.gateway.served_model import ServedModel
@@ -81,7 +81,7 @@ class OnTrial:
                 self._ask_champion_instead(question, result)
 
         try:
-            self._batches.ask(_again(question, done))
+            self._batches.ask(_again(question, done, question.beside))
         except RequestRefused as full:
             self._ask_champion_instead(question, full)
 
@@ -94,7 +94,7 @@ class OnTrial:
                 self._failed(question, result.prediction, refused)
 
         try:
-            self._champion.ask(_again(question, done))
+            self._champion.ask(_again(question, done, question.beside))
         except RequestRefused as full:
             question.done(full)
 
@@ -104,7 +104,7 @@ class OnTrial:
             if isinstance(result, Answered):
                 self._copy(question, result.prediction)
 
-        self._champion.ask(_again(question, done))
+        self._champion.ask(_again(question, done, question.beside))
 
     def _copy(self, question: Question, prediction: str) -> None:
         """Ask the shadow what was answered just now; never raises."""
@@ -130,9 +130,14 @@ class OnTrial:
         self._predictions.keep(Call(self.model, self.trial.mode, [question], name, _NONE, _NONE, str(error)))
 
 
-def _again(question: Question, done: Callable[[Answered | RequestRefused], None], copy_of: str = "") -> Question:
+def _again(
+    question: Question,
+    done: Callable[[Answered | RequestRefused], None],
+    beside: Beside | None = None,
+    copy_of: str = "",
+) -> Question:
     """Return the same question for somebody else to hear the answer.
 
     A question whose own `done` refers to it would be a cycle, and collecting thousands a second holds up the loop.
     """
-    return Question(question.values, question.rows, done, question.by, question.id, copy_of)
+    return Question(question.values, question.rows, done, question.by, question.id, copy_of, beside)

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+from factory.gateway.reasons import MAX_REASONS
 from factory.gateway.service import NAME, own_version
 from factory.repository.triton import MAX_BATCH
 from factory.signature import INPUT
@@ -110,7 +111,27 @@ _ROWS = {
 _PREDICT = {
     "type": "object",
     "required": ["rows"],
-    "properties": {"rows": _ROWS, "id": {**_ID, "description": _SAME_VERSION}},
+    "properties": {
+        "rows": _ROWS,
+        "id": {**_ID, "description": _SAME_VERSION},
+        "reasons": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": MAX_REASONS,
+            "default": 0,
+            "description": f"how many a row; rows times (1 + features) is at most {MAX_BATCH} then",
+        },
+    },
+}
+_REASON = {
+    "type": "object",
+    "required": ["feature", "value", "typical", "moves"],
+    "properties": {
+        "feature": _STRING,
+        "value": {"type": ["number", "null"], "description": "of a sequence, at its last step"},
+        "typical": {**_NUMBER, "description": "the median of the training rows"},
+        "moves": {**_NUMBER, "description": "the answer as it is, less the answer with the typical value"},
+    },
 }
 _PREDICTED = {
     "type": "object",
@@ -125,14 +146,23 @@ _PREDICTED = {
             "type": "array",
             "items": {
                 "type": "object",
-                "required": ["answer", "decision", "outside"],
+                "required": ["answer", "decision", "expected_value_eur", "outside"],
                 "properties": {
                     "answer": {"type": ["object", "null"], "description": "the model's numbers by name"},
                     "decision": {
                         "type": ["boolean", "string", "number", "null"],
                         "description": "whether to act; the class, or null for a person; the number to act on",
                     },
+                    "expected_value_eur": {
+                        "type": ["number", "null"],
+                        "description": "what the decision is worth on average above deciding without a model",
+                    },
                     "outside": {"type": "boolean"},
+                    "reasons": {
+                        "type": ["array", "null"],
+                        "items": _REASON,
+                        "description": "if asked for: the features that moved the answer most, strongest first",
+                    },
                 },
             },
         },

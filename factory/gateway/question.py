@@ -27,6 +27,18 @@ class Answered:
 
 
 @dataclass(slots=True)
+class Beside:
+    """Rows that the model which answers a question is asked in the same call; they are no predictions.
+
+    Nothing of them is recorded, judged by ranges or copied to a shadow. The numbers are there once the question is
+    answered.
+    """
+
+    rows: Rows
+    numbers: Rows
+
+
+@dataclass(slots=True)
 class Question:
     """Rows for one model, flat and in order, float32 or with None where unknown; and who is told the answer."""
 
@@ -39,7 +51,13 @@ class Question:
     """The client's name for the request; empty where it gave none."""
     copy_of: str = ""
     """The champion's prediction that this question, of a trial, is about."""
+    beside: Beside | None = None
     asked: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """How many rows of a call it takes."""
+        return self.rows if self.beside is None else self.rows + len(self.beside.rows)
 
 
 @dataclass(slots=True)

@@ -54,6 +54,8 @@ class Settings:
     max_awake: int = DEFAULT_RESIDENTS
     """So many models at most are in memory whole; the others are woken, in milliseconds, when they are asked."""
     record_limits: RecordLimits = DEFAULT_RECORD_LIMITS
+    cpu_hour_eur: float = 0.0
+    """What an hour of one processor costs here; at 0 no metric says what predictions cost."""
 
 
 def serve(models: Path, public_key: Path, settings: Settings) -> None:
@@ -75,7 +77,7 @@ class Server:
         """Raises what `serve` raises."""
         self._tls = settings.tls.context() if settings.tls else None
         self._settings = settings
-        self._telemetry = Telemetry()
+        self._telemetry = Telemetry(settings.cpu_hour_eur)
         self._workers = ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="model")
         self._access = Access(settings.keys)
         key = loaded_public_key(public_key)

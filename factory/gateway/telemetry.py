@@ -20,7 +20,9 @@ _COUNTERS = {
     "factory_rows_outside_total": "Rows answered though they lie outside the training ranges",
     "factory_rows_abstained_total": "Rows not answered, for they lie outside the training ranges",
     "factory_copies_dropped_total": "Copies of requests that a shadow was too busy to be asked",
+    "factory_reason_rows_total": "Rows that a model was asked only to name the reasons of its answers",
 }
+_COST, _MEAN_COST = "factory_model_cost_eur_total", "factory_cost_per_1000_predictions_eur"
 
 
 class RecordCounts(Protocol):
@@ -66,6 +68,8 @@ class Series:
         whose = f'model="{manifest.model}",version="{manifest.version}",line="{manifest.line}",site="{manifest.site}"'
         self.labels = f'{whose},role="{role}"'
         self.counts = dict.fromkeys(_COUNTERS, 0)
+        self.cpu_s = 0.0
+        """Processor time that the calls of the model took."""
         self.waiting_rows: Callable[[], int] = int
         self._durations = Histogram(BUCKETS_S)
         self._batches = Histogram(BATCH_ROWS)
@@ -76,9 +80,11 @@ class Series:
         self.counts["nv_inference_count"] += rows
         self._durations.add(seconds)
 
-    def ran(self, rows: int) -> None:
-        """Count one call of the model."""
+    def ran(self, rows: int, for_reasons: int, cpu_s: float) -> None:
+        """Count one call of the model on so many rows, those that only name reasons among them."""
         self.counts["nv_inference_exec_count"] += 1
+        self.counts["factory_reason_rows_total"] += for_reasons
+        self.cpu_s += cpu_s
         self._batches.add(rows)
 
     def saw_outside(self, rows: int) -> None:
@@ -114,7 +120,9 @@ class Series:
 class Telemetry:
     """Everything counted since the gateway started."""
 
-    def __init__(self) -> None:
+    def __init__(self, cpu_hour_eur: float = 0.0) -> None:
+        """`cpu_hour_eur` is what an hour of a processor costs; at 0 nothing is said of costs."""
+        self._cpu_s_eur = cpu_hour_eur / 3600
         self.refused_releases: Counter[str] = Counter()
         self.refused_trials: Counter[str] = Counter()
         self.errors: Counter[int] = Counter()
@@ -131,7 +139,8 @@ class Telemetry:
 
     def text(self, served: Iterable[ServedModel], shares: Mapping[str, float]) -> str:
         """Return everything in Prometheus' text format 0.0.4; `shares` are those of trials that run, by labels."""
-        return "\n".join([*self._requests(), *self._recorded(), *self._releases(served), *self._trials(shares)]) + "\n"
+        parts = (self._requests(), self._costs(), self._recorded(), self._releases(served), self._trials(shares))
+        return "\n".join(line for part in parts for line in part) + "\n"
 
     def _requests(self) -> Iterator[str]:
         for name, meaning in _COUNTERS.items():
@@ -152,6 +161,19 @@ class Telemetry:
         yield from _head("factory_waiting_rows", "gauge", "Rows that no call of the model has taken yet")
         for series in self._series.values():
             yield f"factory_waiting_rows{{{series.labels}}} {series.waiting_rows()}"
+
+    def _costs(self) -> Iterator[str]:
+        name, every = "factory_model_cpu_seconds_total", self._series.values()
+        yield from _head(name, "counter", "Processor time that calls of the model took")
+        yield from (f"{name}{{{series.labels}}} {series.cpu_s:.9g}" for series in every)
+        if not self._cpu_s_eur:
+            return
+        yield from _head(_COST, "counter", "What the calls of the model cost, by their processor time, in EUR")
+        yield from (f"{_COST}{{{series.labels}}} {series.cpu_s * self._cpu_s_eur:.9g}" for series in every)
+        yield from _head(_MEAN_COST, "gauge", "What 1,000 rows answered cost on average since the start, in EUR")
+        for series in every:
+            if rows := series.counts["nv_inference_count"]:
+                yield f"{_MEAN_COST}{{{series.labels}}} {1000 * series.cpu_s * self._cpu_s_eur / rows:.9g}"
 
     def _recorded(self) -> Iterator[str]:
         if self.records is None:

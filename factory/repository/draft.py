@@ -14,6 +14,7 @@ from factory.repository.guard import Guard
 from factory.repository.manifest import Manifest, known
 from factory.repository.triton import MODEL_FILE, triton_config
 from factory.signature import Signature
+from factory.stakes import Stakes
 from factory.verdict import Verdict, digest_of, require_permission
 
 MANIFEST_FILE, CONFIG_FILE = "manifest.json", "config.pbtxt"
@@ -33,6 +34,7 @@ class Draft:
     provenance: Mapping[str, str]
     example: Sequence[float | None]
     guard: Guard
+    stakes: Stakes | None = None
 
     @classmethod
     def again(cls, content: bytes, manifest: Manifest) -> "Draft":
@@ -48,6 +50,7 @@ class Draft:
             provenance=manifest.provenance,
             example=manifest.example,
             guard=manifest.guard,
+            stakes=manifest.stakes,
         )
 
     @property
@@ -63,9 +66,9 @@ class Draft:
 
     def is_in(self, manifest: Manifest) -> bool:
         """Whether a release serves the same file in the same way; when it was judged does not matter."""
-        theirs = (manifest.digest, manifest.version, manifest.model_signature, manifest.threshold, manifest.guard)
-        mine = (digest_of(self.content), self.version, self.signature, float(self.threshold), self.guard)
-        return theirs == mine
+        theirs = (manifest.digest, manifest.version, manifest.model_signature, manifest.threshold)
+        mine = (digest_of(self.content), self.version, self.signature, float(self.threshold))
+        return (*theirs, manifest.guard, manifest.stakes) == (*mine, self.guard, self.stakes)
 
     def manifest(self, key: Ed25519PrivateKey, *, sequence: int, previous: int | None) -> Manifest:
         """Return the signed manifest, released now.
@@ -88,6 +91,7 @@ class Draft:
                 sequence=sequence,
                 previous=previous,
                 guard=self.guard,
+                stakes=self.stakes,
             ).signed(key)
             Manifest.from_json(signed.to_json()).require_signature(key.public_key())
         except (ValueError, TypeError, ModelRefused) as error:

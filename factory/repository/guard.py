@@ -12,6 +12,8 @@ class Guard:
 
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """By feature: the lowest and the highest value of the training rows, both still inside."""
+    typical: Mapping[str, float] = field(default_factory=dict)
+    """By feature: the median of the training rows, a value that was seen; what a row's reasons are measured against."""
     outside: Literal["tell", "abstain"] = "tell"
     """A row outside is answered and told of, or not answered: `abstain`."""
 
@@ -20,7 +22,12 @@ class Guard:
         for feature, (low, high) in self.ranges.items():
             if not (math.isfinite(low) and math.isfinite(high) and low <= high):
                 raise ValueError(f"range [{low}, {high}] of {feature!r}: expected two finite numbers, the lower first")
+        for feature, value in self.typical.items():
+            if not math.isfinite(value):
+                raise ValueError(f"typical value {value} of {feature!r} is not a finite number")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        return {"ranges": {name: list(ends) for name, ends in self.ranges.items()}, "outside": self.outside}
+        ranges = {name: list(ends) for name, ends in self.ranges.items()}
+        said = {"typical": dict(self.typical)} if self.typical else {}
+        return {"ranges": ranges, "outside": self.outside, **said}

@@ -14,7 +14,12 @@ from factory.names import model_name
 from factory.repository.guard import Guard
 from factory.signature import Signature
 from factory.signing import sign, verify
+from factory.stakes import Stakes
 from factory.verdict import Verdict
+
+_LATER = frozenset({"stakes", "typical"})
+"""What releases said only later. Left out where it says nothing, so that a release from before reads and is signed."""
+_NESTED = (("verdict", Verdict), ("model_signature", Signature), ("guard", Guard), ("stakes", Stakes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +29,8 @@ class Manifest:
     `version` is the registry's, `sequence` counts the releases of this model, `previous` is the sequence served before
     (None for the first). `digest` is the SHA-256 of `model.onnx`. `model_signature` says what the model takes and gives
     (`signature` is the key's, over the manifest). `example` is one row of input, flat, None where
-    unknown. `released_at` is an ISO time in UTC. `guard` holds what training saw of each feature.
+    unknown. `released_at` is an ISO time in UTC. `guard` holds what training saw of each feature, `stakes` the line's
+    money where a decision is right or wrong.
     """
 
     line: str
@@ -41,6 +47,7 @@ class Manifest:
     sequence: int
     previous: int | None
     guard: Guard
+    stakes: Stakes | None = None
     signature: str = ""
 
     def __post_init__(self) -> None:
@@ -53,8 +60,8 @@ class Manifest:
             raise ValueError(f"previous sequence {self.previous} must come before {self.sequence}")
         if len(self.example) != self.model_signature.input_size:
             raise ValueError(f"{len(self.example)} values of the example; its model takes {self._takes}")
-        if unknown := sorted(set(self.guard.ranges) - set(self.features)):
-            raise ValueError(f"ranges of {unknown}, which are no features; there are {list(self.features)}")
+        if unknown := sorted({*self.guard.ranges, *self.guard.typical} - set(self.features)):
+            raise ValueError(f"guard of {unknown}, which are no features; there are {list(self.features)}")
         if not math.isfinite(self.threshold):
             raise ValueError(f"threshold {self.threshold} is not a finite number")
 
@@ -70,12 +77,13 @@ class Manifest:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {
-            **{field.name: getattr(self, field.name) for field in fields(self)},
+            **{field.name: getattr(self, field.name) for field in fields(self) if field.name not in _LATER},
             "provenance": dict(self.provenance),
             "verdict": self.verdict.to_dict(),
             "model_signature": asdict(self.model_signature),
             "guard": self.guard.to_dict(),
             "example": list(self.example),
+            **({"stakes": asdict(self.stakes)} if self.stakes else {}),
         }
 
     def to_json(self) -> bytes:
@@ -88,8 +96,9 @@ class Manifest:
         try:
             data = msgspec.json.decode(content)
             _require_fields(data, cls, what)
-            for name, nested in (("verdict", Verdict), ("model_signature", Signature), ("guard", Guard)):
-                _require_fields(data[name], nested, f"{what}: {name}")
+            for name, nested in _NESTED:
+                if name not in _LATER or name in data:
+                    _require_fields(data[name], nested, f"{what}: {name}")
             return msgspec.convert(data, cls)
         except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
             raise ModelRefused(f"{what} cannot be read: {error}; release the model again") from error
@@ -117,5 +126,5 @@ def _require_fields(data: object, expected: type[Any], what: str) -> None:
         raise ModelRefused(f"{what} is not a JSON object")
     if unknown := sorted(set(data) - names):
         raise ModelRefused(f"{what} has unknown fields {unknown}: another version wrote it; release the model again")
-    if missing := sorted(names - set(data)):
+    if missing := sorted(names - _LATER - set(data)):
         raise ModelRefused(f"{what} lacks the fields {missing}; release the model again")

@@ -26,6 +26,7 @@ from factory.repository.releases import require_same_signature
 from factory.repository.trial import Terms, Trial
 from factory.repository.writer import ReleaseWriter
 from factory.signature import Signature
+from factory.stakes import Stakes
 from factory.verdict import Verdict, digest_of
 
 NO_GUARD = Guard()
@@ -63,6 +64,7 @@ class ModelRepository(ReleaseWriter):
         example: Sequence[float | None],
         key: Ed25519PrivateKey,
         guard: Guard = NO_GUARD,
+        stakes: Stakes | None = None,
         by: str = "factory",
         approval_required: bool = False,
     ) -> Manifest:
@@ -70,8 +72,8 @@ class ModelRepository(ReleaseWriter):
 
         `example` is one row of input, flattened to `signature.input_size` numbers. Raises ReleaseRefused, with nothing
         written, unless the verdict passed exactly these bytes for this site and the site's history permits them; `by`
-        goes on record there. What is served already, unharmed, with the same version, signature, threshold and guard,
-        stays as it is.
+        goes on record there. What is served already, unharmed, with the same version, signature, threshold, guard and
+        stakes, stays as it is.
         """
         draft = Draft(
             content=content,
@@ -84,6 +86,7 @@ class ModelRepository(ReleaseWriter):
             provenance=provenance,
             example=example,
             guard=guard,
+            stakes=stakes,
         )
         return self.serve(draft, by=by, key=key, approval_required=approval_required)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from factory.stakes import Stakes
 from factory.verdict import Figure
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 @dataclass(frozen=True, kw_only=True)
 class Value:
     """What one decision is worth, in EUR; each task has its own table of amounts."""
+
+    @property
+    def stakes(self) -> Stakes | None:
+        """What is at stake in one decision; None where there is more to it than right and wrong."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

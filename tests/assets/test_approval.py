@@ -2,7 +2,7 @@
 
 from factory.approval import approve
 from factory.names import model_name
-from tests.toy.line import NAME, ToyFactory
+from tests.toy.line import NAME, ToyFactory, toy_line
 
 MODEL = model_name(NAME, "north")
 
@@ -27,10 +27,15 @@ def test_what_passed_waits_for_a_persons_approval_and_is_released_by_the_next_ru
     assert toy.status()["north"]["held_back"] is None
 
 
-def test_a_release_tells_the_gateway_what_training_saw(tmp_path):
+def test_a_release_tells_the_gateway_what_training_saw_and_what_is_at_stake(tmp_path):
     toy = ToyFactory(tmp_path)
     assert toy.run(["north"]) == 0
-    ranges = toy.repository.current(MODEL).guard.ranges
+    manifest = toy.repository.current(MODEL)
+    ranges, typical = manifest.guard.ranges, manifest.guard.typical
     assert set(ranges) == {"force_kn", "heat_c", "crew"}
     assert 100 <= ranges["force_kn"][0] < ranges["force_kn"][1] <= 900
     assert ranges["crew"] == (4, 6)
+    assert typical["crew"] in (4, 5, 6)
+    assert all(low <= typical[name] <= high for name, (low, high) in ranges.items())
+    assert set(typical) == set(ranges)
+    assert manifest.stakes == toy_line().value.stakes

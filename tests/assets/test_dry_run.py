@@ -1,6 +1,7 @@
 """A comparison in a dry run: what it would have refused is released, and whoever looks is told."""
 
 import dagster as dg
+import pytest
 
 from assets.launch import opened_instance
 from factory.gates import Comparison

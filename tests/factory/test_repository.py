@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from factory.errors import ModelRefused, NameRefused, ReleaseRefused
 from factory.repository import Guard, Manifest, ModelRepository
 from factory.signature import Signature
-from factory.signing import public_key, signing_key
+from factory.signing import public_key, sign, signing_key
+from factory.stakes import Stakes
 from factory.verdict import Verdict, digest_of
 from tests.factory.gateway.builders import Shop, binary, verdict
 
 A, B = b"model a", b"model b"
+MONEY = Stakes(right_eur=5.0, wrong_eur=-1.0)
 
 
 @pytest.fixture
@@ -94,6 +96,7 @@ def test_without_a_passing_verdict_for_exactly_this_file_nothing_is_released(sho
         {"version": 0},
         {"example": (1.0,)},
         {"guard": Guard(ranges={"f9": (0.0, 1.0)})},
+        {"guard": Guard(typical={"f9": 1.0})},
         {"provenance": {"commit": 7}},
     ],
     ids=str,
@@ -119,11 +122,15 @@ def test_releasing_again_what_is_served_changes_nothing(shop):
     assert (tree(shop.home), shop.repository.marker("toy.UA")) == (files, marker)
 
 
-def test_another_signature_or_guard_is_another_release(shop):
+def test_another_signature_guard_or_money_is_another_release(shop):
     shop.release(A)
     assert shop.release(A, guard=Guard(ranges={"f0": (0.0, 1.0)})).sequence == 2
     assert shop.release(A, signature=replace(binary(), task="other")).sequence == 3
     assert load(shop).manifest.model_signature.task == "other"
+    assert shop.release(A, stakes=MONEY).sequence == 4
+    assert shop.release(A, stakes=replace(MONEY, right_eur=6.0)).sequence == 5
+    assert shop.release(A, stakes=replace(MONEY, right_eur=6.0)).sequence == 5
+    assert shop.release(A, stakes=MONEY, guard=Guard(typical={"f0": 1.0})).sequence == 6
 
 
 def test_triton_is_told_every_dimension_of_a_sequence_model(shop):
@@ -227,6 +234,40 @@ def rewritten(shop, **changed):
 )
 def test_a_manifest_that_was_changed_is_refused(shop, change):
     shop.release(A)
+    rewritten(shop, **change)
+    with pytest.raises(ModelRefused):
+        load(shop)
+
+
+def test_a_release_from_before_stakes_and_typical_values_were_told_is_served_until_the_next_one(shop):
+    """What it says is signed as it was then, with no word of what it did not know."""
+    shop.release(A)
+    old = {name: value for name, value in shop.repository.current("toy.UA").to_dict().items() if name != "signature"}
+    assert "stakes" not in old
+    assert set(old["guard"]) == {"ranges", "outside"}
+    rewritten(shop, **old, signature=sign(old, shop.key))
+    found = load(shop).manifest
+    assert (found.stakes, found.guard.typical) == (None, {})
+    assert shop.release(A, stakes=MONEY, guard=Guard(typical={"f0": 1.0})).sequence == 2
+    assert load(shop).manifest.stakes == MONEY
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stakes": {"right_eur": 500.0, "wrong_eur": -1.0}},
+        {"stakes": {"right_eur": 5.0}},
+        {"stakes": {"right_eur": 5.0, "wrong_eur": -1.0, "surprise": 1}},
+        {"stakes": {"right_eur": -5.0, "wrong_eur": -1.0}},
+        {"stakes": None},
+        {"guard": {"ranges": {}, "outside": "tell"}},
+        {"guard": {"ranges": {}, "outside": "tell", "typical": {"f0": 2.0}}},
+        {"guard": {"ranges": {}, "outside": "tell", "typical": {"f0": "2"}}},
+    ],
+    ids=str,
+)
+def test_stakes_and_typical_values_that_were_changed_or_taken_away_are_refused(shop, change):
+    shop.release(A, stakes=MONEY, guard=Guard(typical={"f0": 1.0}))
     rewritten(shop, **change)
     with pytest.raises(ModelRefused):
         load(shop)
@@ -472,9 +513,11 @@ figures = (
     figures=st.dictionaries(names, figures, max_size=5),
     threshold=st.floats(allow_nan=False, allow_infinity=False),
     value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    stakes=st.none() | st.builds(Stakes, right_eur=st.floats(1e-9, 1e9), wrong_eur=st.floats(-1e9, 0)),
+    typical=st.none() | st.floats(allow_nan=False, allow_infinity=False),
 )
 def test_a_manifest_comes_back_from_json_as_it_was_with_a_signature_that_holds(
-    tmp_path_factory, features, steps, figures, threshold, value
+    tmp_path_factory, features, steps, figures, threshold, value, stakes, typical
 ):
     key = signing_key(tmp_path_factory.getbasetemp() / "one-key")
     signature = Signature(task="t", features=tuple(features), steps=steps, output="o", answers=("a", "b"))
@@ -492,7 +535,12 @@ def test_a_manifest_comes_back_from_json_as_it_was_with_a_signature_that_holds(
         example=(value,) * signature.input_size,
         sequence=1,
         previous=None,
-        guard=Guard(ranges={features[0]: (-1.0, 1.5)}, outside="abstain"),
+        guard=Guard(
+            ranges={features[0]: (-1.0, 1.5)},
+            typical={} if typical is None else {features[0]: typical},
+            outside="abstain",
+        ),
+        stakes=stakes,
     ).signed(key)
     back = Manifest.from_json(manifest.to_json())
     assert back == manifest

@@ -76,6 +76,7 @@ def candidate(site, weight=1.0, **changes):
         "signature": SIGNATURE,
         "example": np.array([[1.0, np.nan, 3.0], [4.0, 5.0, 6.0]], np.float32),
         "ranges": {"hops": (1.0, 4.0)},
+        "typical": {"hops": 2.0},
         "params": {"width": 128, "seed": 7},
         "metrics": {"validation_average_precision": 0.6},
         "epochs": [{"loss": 0.7}, {"loss": 0.5}, {"loss": float("nan")}],

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.errors import LineError
+from factory.stakes import Stakes
 from factory.tasks.task import Value
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -49,6 +50,11 @@ class BinaryValue(Value):
         """What catching one positive is worth above missing it."""
         return self.caught_eur - self.missed_eur
 
+    @property
+    def stakes(self) -> Stakes:
+        """What an alarm is worth above raising none."""
+        return Stakes(right_eur=self.gain_eur, wrong_eur=self.false_alarm_eur)
+
 
 def row_values_eur(label: Floats, alarm: Alarms, value: BinaryValue) -> npt.NDArray[np.float64]:
     """Return what each decision is worth above deciding nothing, in EUR; float64 [rows].
@@ -56,7 +62,7 @@ def row_values_eur(label: Floats, alarm: Alarms, value: BinaryValue) -> npt.NDAr
     Deciding nothing misses every positive, so an alarm gains `caught - missed` on a positive and `false_alarm` on a
     negative; no alarm gains nothing.
     """
-    return np.where(alarm, np.where(label > 0, value.gain_eur, value.false_alarm_eur), 0.0)
+    return value.stakes.worth_eur(label > 0, alarm)
 
 
 def value_eur(label: Floats, alarm: Alarms, value: BinaryValue) -> float:

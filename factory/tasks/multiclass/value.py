@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.errors import LineError
+from factory.stakes import Stakes
 from factory.tasks.task import Value
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -35,12 +36,16 @@ class MulticlassValue(Value):
                 f"value: right_eur {self.right_eur:g} must be above 0 and wrong_eur {self.wrong_eur:g} 0 or less"
             )
 
+    @property
+    def stakes(self) -> Stakes:
+        """What a class decided on is worth above handing the row to a person."""
+        return Stakes(right_eur=self.right_eur, wrong_eur=self.wrong_eur)
+
 
 def row_values_eur(label: Floats, answer: Floats, threshold: float, value: MulticlassValue) -> npt.NDArray[np.float64]:
     """Return what each decision is worth above handing it to a person; what is below the threshold is handed over."""
     decided = answer.max(axis=1) >= threshold
-    right = answer.argmax(axis=1) == label
-    return np.where(decided, np.where(right, value.right_eur, value.wrong_eur), 0.0)
+    return value.stakes.worth_eur(answer.argmax(axis=1) == label, decided)
 
 
 def best_threshold(label: Floats, answer: Floats, value: MulticlassValue) -> float:

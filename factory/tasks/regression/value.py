@@ -1,7 +1,8 @@
 """Money of an estimate: what acting too high or too low costs, and the margin to act by.
 
 What is acted on is the estimate less a margin. Its worth is counted above the best that can be done without a model:
-acting on one and the same number every time.
+acting on one and the same number every time. What it is worth on average nobody can say from a model's answer, for that
+has an estimate and an interval, and no chances of the outcomes that cost: so there are no `Stakes`.
 """
 
 import math

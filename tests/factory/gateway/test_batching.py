@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from factory.gateway.batching import OF_CLIENTS, Batches
-from factory.gateway.question import Answered, Predictions, Question
+from factory.gateway.question import Answered, Beside, Predictions, Question
 from factory.gateway.refusal import RequestRefused
 from factory.gateway.served_model import ServedModel
 from factory.gateway.telemetry import Series
@@ -26,14 +26,14 @@ def model(tmp_path_factory):
 
 
 def told(model, asked, *, slow=False):
-    """What each question (values, rows) was told, all asked in one turn, and how often the model was called."""
+    """What each question (values, rows, what is beside) was told, all in one turn, and how many calls that was."""
 
     async def ask():
         with ThreadPoolExecutor(1) as workers:
             batches = Batches(model, series, Predictions(workers))
             waiting = [asyncio.get_running_loop().create_future() for _ in asked]
-            for (values, rows), one in zip(asked, waiting, strict=True):
-                batches.ask(Question(values, rows, one.set_result))
+            for (values, rows, *beside), one in zip(asked, waiting, strict=True):
+                batches.ask(Question(values, rows, one.set_result, beside=beside[0] if beside else None))
             return await asyncio.gather(*waiting)
 
     series, row_s = Series(model.manifest), model.row_s
@@ -53,6 +53,27 @@ def test_questions_of_one_turn_are_one_call_and_each_gets_its_own_rows(model, sl
     np.testing.assert_allclose(found, expected(rows), atol=1e-6)
     assert calls == 1
     assert len({answer.prediction for answer in answers}) == 11
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["on the loop", "in a thread"])
+def test_rows_beside_questions_are_in_the_same_call_and_each_question_gets_the_numbers_of_its_own(model, slow):
+    rows = np.random.default_rng(7).normal(size=(9, 3)).astype(np.float32)
+    first, second = beside(rows[4:7]), beside(rows[7:])
+    answers, calls = told(
+        model, [(rows[:1], 1, first), (rows[1].tolist(), 1), (rows[2:4].ravel(), 2, second)], slow=slow
+    )
+    found = np.concatenate([answer.numbers for answer in answers] + [first.numbers, second.numbers])
+    np.testing.assert_allclose(found[:, 0], expected(rows), atol=1e-6)
+    assert calls == 1
+
+
+def test_rows_beside_questions_take_their_part_of_a_call(model):
+    asked = [([1.0, 2.0, 3.0], 1, beside(np.zeros((MAX_BATCH // 2, 3), np.float32))) for _ in range(2)]
+    assert told(model, asked)[1] == 2
+
+
+def beside(rows):
+    return Beside(rows, np.empty(0, np.float32))
 
 
 def test_more_rows_than_one_call_takes_are_several_calls(model):

@@ -1,10 +1,14 @@
 """The business door: features by name in, decisions out, problem details for who asks wrongly."""
 
+import numpy as np
 import pytest
 
 from factory.gateway.key_file import add_key
 from factory.repository import Guard
 from factory.signature import Signature
+from factory.stakes import Stakes
+from factory.tasks import Binary
+from factory.tasks.binary import BinaryValue
 from tests.factory.gateway.builders import Shop, expected, gateway, onnx_model, sums_model
 from tests.factory.gateway.test_gateway import LIFE
 
@@ -12,13 +16,20 @@ ROW = {"f0": 1.0, "f1": None, "f2": 3}
 CLASSES = Signature(task="multiclass", features=("f0",), steps=1, output="classes", answers=("a", "b", "c"))
 
 
+MONEY = BinaryValue(caught_eur=-40.0, missed_eur=-200.0, false_alarm_eur=-30.0)
+PERSON = Stakes(right_eur=2.0, wrong_eur=-10.0)
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     shop = Shop(tmp_path_factory.mktemp("home"))
-    shop.release(onnx_model(), version=3, threshold=0.6, guard=Guard(ranges={"f0": (0.0, 5.0)}))
+    guard = Guard(ranges={"f0": (0.0, 5.0)})
+    shop.release(onnx_model(), version=3, threshold=0.6, guard=guard, stakes=MONEY.stakes)
     shop.release(onnx_model(), site="DL", guard=Guard(ranges={"f0": (0.0, 5.0)}, outside="abstain"))
     shop.release(sums_model(3, 2, 3, "life"), site="life", signature=LIFE, threshold=1.5)
     shop.release(sums_model(1, 1, 3, "classes"), site="classes", signature=CLASSES, threshold=2.0, example=(1.0,))
+    classes = {"signature": CLASSES, "threshold": 0.75, "example": (1.0,), "stakes": PERSON}
+    shop.release(sums_model(1, 1, 3, "classes"), site="sure", **classes)
     with gateway(shop) as made:
         yield made
 
@@ -44,7 +55,7 @@ def test_a_row_outside_is_told_or_not_answered(client):
     assert told["rows"][0]["decision"] is True
     assert "f0 is 9" in told["outside"]
     kept = ask(client, [{**ROW, "f0": 9}, ROW], "DL").json()["rows"]
-    assert kept[0] == {"answer": None, "decision": None, "outside": True}
+    assert kept[0] == {"answer": None, "decision": None, "expected_value_eur": None, "outside": True}
     assert kept[1]["answer"] is not None
 
 
@@ -55,6 +66,32 @@ def test_an_estimate_is_acted_on_less_the_margin_and_a_class_below_the_threshold
     assert row["decision"] == 15.5
     rows = ask(client, [[{"f0": 1}], [{"f0": 0.5}]], "classes").json()["rows"]
     assert [row["decision"] for row in rows] == ["c", None]
+
+
+def test_a_decision_says_what_it_is_worth_on_average_by_the_tasks_own_money(client):
+    asked = [{"f0": f0 / 2, "f1": f1, "f2": 1} for f0 in range(10) for f1 in range(-3, 8)]
+    rows = ask(client, asked).json()["rows"]
+    assert {row["decision"] for row in rows} == {True, False}
+    for row in rows:
+        chance = row["answer"]["probability"]
+        answer = np.full((2, 1), chance, np.float32)
+        positive, negative = Binary().row_values_eur(np.array([1.0, 0.0]), answer, 0.6, MONEY, 0.0)
+        assert row["expected_value_eur"] == chance * positive + (1 - chance) * negative
+
+
+def test_a_class_is_worth_its_chance_and_a_row_handed_to_a_person_nothing(client):
+    sure, unsure = ask(client, [[{"f0": 0.3}], [{"f0": 0.2}]], "sure").json()["rows"]
+    assert (sure["decision"], unsure["decision"]) == ("c", None)
+    assert sure["expected_value_eur"] == pytest.approx(0.9 * 2.0 + 0.1 * -10.0, abs=1e-5)
+    assert unsure["expected_value_eur"] == 0.0
+
+
+@pytest.mark.parametrize("site", ["DL", "life"], ids=["a release from before", "an estimate"])
+def test_without_stakes_nothing_is_said_of_a_decisions_worth(client, site):
+    row = ROW if site == "DL" else [{"f0": 1, "f1": 2}] * 3
+    (told,) = ask(client, [row], site).json()["rows"]
+    assert told["decision"] is not None
+    assert told["expected_value_eur"] is None
 
 
 @pytest.mark.parametrize(

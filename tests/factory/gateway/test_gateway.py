@@ -6,6 +6,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import time
 from html import unescape
 from pathlib import Path
 
@@ -307,9 +308,33 @@ def test_the_documentation_tells_every_path_and_loads_nothing_from_elsewhere(cli
         assert f"<code>{path}</code>" in page.text
 
 
+def test_what_predictions_cost_is_the_processor_time_of_their_calls_at_the_price_that_was_given(shop):
+    price_eur = 7200.0  # an hour: 2 EUR a second
+    with gateway(shop, cpu_hour_eur=price_eur) as client:
+        began = time.process_time()
+        for rows in range(1, 41):
+            ask(client, question([[1, 2, 3]] * rows))
+        took_s = time.process_time() - began
+        cpu_s = metric(client, "factory_model_cpu_seconds_total", model="toy.UA", role="champion")
+        cost_eur = metric(client, "factory_model_cost_eur_total", model="toy.UA", role="champion")
+        mean_eur = metric(client, "factory_cost_per_1000_predictions_eur", model="toy.UA", role="champion")
+        assert 0 < cpu_s < took_s  # the server is in this process
+        assert metric(client, "factory_cost_per_1000_predictions_eur", model="toy.DL") == 0.0  # nothing was asked
+    assert cost_eur == pytest.approx(2 * cpu_s)
+    assert mean_eur == pytest.approx(1000 * 2 * cpu_s / sum(range(1, 41)))
+
+
+def test_without_a_price_nothing_is_said_of_costs(shop):
+    with gateway(shop) as client:
+        ask(client, question([[1, 2, 3]]))
+        text = client.get("/metrics").text
+    assert "factory_model_cpu_seconds_total{" in text
+    assert "eur" not in text
+
+
 def test_the_dashboard_asks_only_for_metrics_that_there_are(shop, tmp_path):
     dashboard = json.loads((ROOT / "docs" / "grafana-gateway.json").read_text())
-    with gateway(shop, records=tmp_path) as client:
+    with gateway(shop, records=tmp_path, cpu_hour_eur=0.05) as client:
         known = set(re.findall(r"^# TYPE (\w+)", client.get("/metrics").text, re.M))
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     wanted = set(re.findall(r"\b(?:nv|factory)_\w+", " ".join(queries)))

@@ -92,6 +92,11 @@ def test_from_rows_to_a_verdict(kind, recipe, tmp_path):
     made = site_candidates(line, base.safetensors, parts, ["north", "south"], device="cpu", provenance={})
     assert f"validation_{line.task.headline}" in base.metrics
     assert base.name.endswith(LINE_SITE.removeprefix("_line") + "._base")
+    seen = samples(line, parts.train, parts.rows)
+    for name, values in zip(seen.columns, seen.features.reshape(-1, len(seen.columns)).T, strict=True):
+        known = values[np.isfinite(values)]  # a sequence that began later has steps of which nothing is known
+        assert base.typical[name] in known
+        assert np.mean(known < base.typical[name]) < 0.5 <= np.mean(known <= base.typical[name])
     mine = parts.of("north")
     holdout = samples(line, mine.holdout, mine.rows)
     validation = samples(line, mine.validation, mine.rows)
