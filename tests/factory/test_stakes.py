@@ -24,7 +24,7 @@ def test_an_alarms_expected_value_is_the_tasks_own_averaged_over_both_outcomes(c
     outcomes, answer = np.array([1.0, 0.0]), np.full((2, 1), chance, np.float32)
     positive, negative = Binary().row_values_eur(outcomes, answer, threshold, money, 0.0)
     expected = chance * positive + (1 - chance) * negative
-    assert money.stakes.worth_eur(chance, chance >= threshold) == expected
+    assert np.all(expected == (money.stakes.expected_eur(chance) if chance >= threshold else 0.0))
 
 
 @given(st.lists(chances, min_size=3, max_size=3).filter(sum), chances, amounts, costs)
@@ -34,7 +34,7 @@ def test_a_classs_expected_value_is_the_tasks_own_averaged_over_all_classes(weig
     task = Multiclass(classes=("a", "b", "c"))
     worth = task.row_values_eur(np.arange(3.0), np.tile(answer, (3, 1)), threshold, money, 0.0)
     best = float(answer.max())
-    found = float(money.stakes.worth_eur(best, np.float32(best) >= np.float32(threshold)))
+    found = money.stakes.expected_eur(best) if np.float32(best) >= np.float32(threshold) else 0.0
     assert found == pytest.approx(float(answer.astype(np.float64) @ worth), rel=1e-5, abs=1e-3)
 
 
