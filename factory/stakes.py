@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+Bools = npt.NDArray[np.bool_]
+Chance = TypeVar("Chance", float, npt.NDArray[np.float64])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +28,13 @@ class Stakes:
         ):
             raise ValueError(f"stakes {self.right_eur} and {self.wrong_eur}: right must be above 0, wrong 0 or less")
 
-    def worth_eur(self, chance: npt.ArrayLike, decides: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return what each decision is worth on average when it is right with this chance; 0 where none is made.
+    def expected_eur(self, chance: Chance) -> Chance:
+        """Return what a decision is worth on average that is right with this chance.
 
         With an outcome that is known the chance is 0 or 1, and it is what the decision was worth.
         """
-        right: npt.NDArray[np.floating[Any]] = np.asarray(chance, np.float64)
-        return np.where(decides, right * self.right_eur + (1.0 - right) * self.wrong_eur, 0.0)
+        return chance * self.right_eur + (1.0 - chance) * self.wrong_eur
+
+    def worth_eur(self, right: Bools, decided: Bools) -> npt.NDArray[np.float64]:
+        """Return what each decision was worth; 0 where none was made."""
+        return np.where(decided, self.expected_eur(right.astype(np.float64)), 0.0)

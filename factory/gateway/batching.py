@@ -89,12 +89,13 @@ class Batches:
 
     def ask(self, question: Question) -> None:
         """Take a question; it is done within this turn of the loop or later. Raises RequestRefused (503) when full."""
-        if not self.has_room(question.size):
+        rows = question.size
+        if not self.has_room(rows):
             limit = self._pace.max_waiting_rows
             raise come_again(503, f"{self._waiting_rows} rows wait for this model; the limit is {limit}", 1)
         question.asked = perf_counter()
         self._waiting.append(question)
-        self._waiting_rows += question.size
+        self._waiting_rows += rows
         if not self._busy:
             self._busy = True
             asyncio.get_running_loop().call_soon(self._run)
@@ -183,8 +184,8 @@ class Batches:
         """Return the next questions, up to MAX_BATCH rows of them."""
         batch: list[Question] = []
         rows, waiting, most = 0, self._waiting, self._pace.max_questions
-        while waiting and rows + waiting[0].size <= MAX_BATCH and len(batch) < most:
-            rows += waiting[0].size
+        while waiting and (more := rows + waiting[0].size) <= MAX_BATCH and len(batch) < most:
+            rows = more
             batch.append(waiting.popleft())
         self._waiting_rows -= rows
         return batch

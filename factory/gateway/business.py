@@ -5,7 +5,7 @@ them. Where a line's features are fields of the business's own row, that row is 
 what it is worth on average, and on request the features that moved its answer most.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -114,11 +114,7 @@ def _require_names(record: Record, features: tuple[str, ...], row: int) -> None:
 def _told(answered: Answered, reasons: Reasons | None) -> dict[str, Any]:
     manifest, numbers = answered.model.manifest, answered.numbers.astype(np.float64)
     outside = set(answered.outside.rows) if answered.outside else set()
-    worth = expected_values_eur(manifest, numbers)
-    rows = [
-        _row(manifest, row, eur, number in outside)
-        for number, (row, eur) in enumerate(zip(numbers, worth, strict=True))
-    ]
+    rows = [_row(manifest, row, number in outside) for number, row in enumerate(numbers)]
     if reasons:
         rows = [{**row, "reasons": why} for row, why in zip(rows, reasons.of(numbers), strict=True)]
     told: dict[str, Any] = {
@@ -131,28 +127,27 @@ def _told(answered: Answered, reasons: Reasons | None) -> dict[str, Any]:
     return {**told, "outside": answered.outside.reasons} if answered.outside else told
 
 
-def _row(manifest: Manifest, numbers: Numbers, worth: float | None, outside: bool) -> dict[str, Any]:
+def _row(manifest: Manifest, numbers: Numbers, outside: bool) -> dict[str, Any]:
     """Return one row's numbers by name, what to do and what that is worth; none of it where there is no answer."""
     if np.isnan(numbers).any():
         return {"answer": None, "decision": None, "expected_value_eur": None, "outside": outside}
+    told = numbers.tolist()
     return {
-        "answer": dict(zip(manifest.model_signature.answers, numbers.tolist(), strict=True)),
+        "answer": dict(zip(manifest.model_signature.answers, told, strict=True)),
         "decision": decision(manifest, numbers),
-        "expected_value_eur": worth,
+        "expected_value_eur": expected_value_eur(manifest, max(told)),
         "outside": outside,
     }
 
 
-def expected_values_eur(manifest: Manifest, numbers: Numbers) -> Sequence[float | None]:
-    """Return what each row's decision is worth on average, by the answer's own probabilities.
+def expected_value_eur(manifest: Manifest, chance: float) -> float | None:
+    """Return what a decision is worth on average that is right with this chance: an answer's largest number.
 
     None where the release has no stakes: for an estimate, and in a release from before they were told.
     """
     if manifest.stakes is None:
-        return [None] * len(numbers)
-    chance = numbers.max(axis=1)
-    worth: list[float | None] = manifest.stakes.worth_eur(chance, chance >= manifest.threshold).tolist()
-    return worth
+        return None
+    return manifest.stakes.expected_eur(chance) if chance >= manifest.threshold else 0.0
 
 
 def decision(manifest: Manifest, numbers: Numbers) -> bool | str | float | None:

@@ -84,7 +84,9 @@ def _require_possible(manifest: Manifest, rows: int, features: int) -> None:
     """Raise RequestRefused (400) unless there are typical values, and one call takes all that is to be asked."""
     if not features:
         raise RequestRefused(
-            400, f"version {manifest.version} was released without typical values, so it has no reasons; run its line"
+            400,
+            f"version {manifest.version} was released without typical values, so it has no reasons; release it once "
+            f"more: factory run {manifest.line} --sites {manifest.site}",
         )
     if rows * (1 + features) > MAX_BATCH:
         most = MAX_BATCH // (1 + features)

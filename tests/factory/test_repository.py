@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.errors import ModelRefused, NameRefused, ReleaseRefused
-from factory.repository import Guard, Manifest, ModelRepository
+from factory.repository import Draft, Guard, Manifest, ModelRepository
 from factory.signature import Signature
 from factory.signing import public_key, sign, signing_key
 from factory.stakes import Stakes
@@ -130,7 +130,10 @@ def test_another_signature_guard_or_money_is_another_release(shop):
     assert shop.release(A, stakes=MONEY).sequence == 4
     assert shop.release(A, stakes=replace(MONEY, right_eur=6.0)).sequence == 5
     assert shop.release(A, stakes=replace(MONEY, right_eur=6.0)).sequence == 5
-    assert shop.release(A, stakes=MONEY, guard=Guard(typical={"f0": 1.0})).sequence == 6
+    last = shop.release(A, stakes=MONEY, guard=Guard(typical={"f0": 1.0}))
+    assert last.sequence == 6
+    assert Draft.again(A, last).is_in(last)
+    assert not Draft.again(A, last).is_in(replace(last, stakes=None))
 
 
 def test_triton_is_told_every_dimension_of_a_sequence_model(shop):

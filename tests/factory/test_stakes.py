@@ -22,9 +22,11 @@ costs = st.integers(-500, 0)
 def test_an_alarms_expected_value_is_the_tasks_own_averaged_over_both_outcomes(chance, threshold, gain, false, missed):
     money = BinaryValue(caught_eur=missed + gain, missed_eur=missed, false_alarm_eur=false)
     outcomes, answer = np.array([1.0, 0.0]), np.full((2, 1), chance, np.float32)
+    acts = chance >= threshold
     positive, negative = Binary().row_values_eur(outcomes, answer, threshold, money, 0.0)
-    expected = chance * positive + (1 - chance) * negative
-    assert money.stakes.worth_eur(chance, chance >= threshold) == expected
+    assert (positive, negative) == ((gain, false) if acts else (0, 0))
+    expected = money.stakes.expected_eur(chance) if acts else 0.0
+    assert expected == chance * positive + (1 - chance) * negative
 
 
 @given(st.lists(chances, min_size=3, max_size=3).filter(sum), chances, amounts, costs)
@@ -33,8 +35,10 @@ def test_a_classs_expected_value_is_the_tasks_own_averaged_over_all_classes(weig
     answer = (np.array(weights) / sum(weights)).astype(np.float32)
     task = Multiclass(classes=("a", "b", "c"))
     worth = task.row_values_eur(np.arange(3.0), np.tile(answer, (3, 1)), threshold, money, 0.0)
-    best = float(answer.max())
-    found = float(money.stakes.worth_eur(best, np.float32(best) >= np.float32(threshold)))
+    best, decides = float(answer.max()), bool(answer.max() >= np.float32(threshold))
+    amounts = [right if label == answer.argmax() else wrong for label in range(3)]
+    np.testing.assert_array_equal(worth, amounts if decides else [0, 0, 0])
+    found = money.stakes.expected_eur(best) if decides else 0.0
     assert found == pytest.approx(float(answer.astype(np.float64) @ worth), rel=1e-5, abs=1e-3)
 
 

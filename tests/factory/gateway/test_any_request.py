@@ -11,6 +11,8 @@ from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from factory.gateway.openapi import openapi
+from factory.repository import Guard
+from factory.stakes import Stakes
 from tests.factory.gateway.builders import Shop, onnx_model, running
 from tests.factory.gateway.test_connection import infer
 
@@ -21,7 +23,8 @@ KNOWN = {"model": ["toy.UA", "toy.ZZ"], "version": ["3", "4"], "line": ["toy"], 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     shop = Shop(tmp_path_factory.mktemp("home"))
-    shop.release(onnx_model(), version=3)
+    guard = Guard(ranges={"f0": (0.0, 5.0)}, typical={"f0": 1.0, "f1": 0.0, "f2": 2.0})
+    shop.release(onnx_model(), version=3, guard=guard, stakes=Stakes(right_eur=5.0, wrong_eur=-1.0))
     with running(shop) as made:
         yield made
 

@@ -12,7 +12,7 @@ from factory.stakes import Stakes
 from tests.factory.gateway.builders import Shop, eventually, expected, gateway, onnx_model, sums_model
 from tests.factory.gateway.test_business import CLASSES, ROW
 from tests.factory.gateway.test_gateway import LIFE
-from tests.factory.gateway.test_trials import metric, on_trial, try_out
+from tests.factory.gateway.test_trials import failing_model, metric, on_trial, try_out
 
 NAMES, TYPICAL = ("f0", "f1", "f2"), {"f0": 2.0, "f1": -1.0, "f2": 1.0}
 RANGES = {"f0": (0.0, 5.0)}
@@ -194,3 +194,15 @@ def test_the_model_that_answers_says_why_and_a_shadow_is_not_asked_that(tmp_path
         eventually(lambda: metric(client, "nv_inference_count", role=mode) == 1)
         assert metric(client, "factory_reason_rows_total") == 3
         assert metric(client, "factory_reason_rows_total", role=other) == 0
+
+
+def test_where_a_canary_fails_the_champion_answers_and_says_why(tmp_path):
+    shop = Shop(tmp_path)
+    shop.release(onnx_model(), guard=Guard(typical=TYPICAL))
+    try_out(shop, "canary", content=failing_model())
+    with gateway(shop) as client:
+        eventually(lambda: on_trial(client))
+        answer = ask(client, [{"f0": 9.0, "f1": -1.0, "f2": 1.0}], 3).json()
+        (reason,) = answer["rows"][0]["reasons"]
+    assert answer["model_version"] == 1
+    assert reason["moves"] == pytest.approx(float(np.diff(expected([[2, -1, 1], [9, -1, 1]]))[0]), abs=1e-6)
