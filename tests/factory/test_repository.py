@@ -6,7 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -475,8 +475,8 @@ def release_one(home: str, number: int) -> int:
 
 
 def test_releases_at_once_from_many_processes_each_get_a_sequence_and_one_is_served_whole(tmp_path):
-    with get_context("spawn").Pool(2) as pool:
-        sequences = pool.starmap(release_one, [(str(tmp_path), n) for n in range(1, 7)])
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        sequences = list(pool.map(release_one, [str(tmp_path)] * 6, range(1, 7)))
     shop = Shop(tmp_path)
     assert sorted(sequences) == [1, 2, 3, 4, 5, 6]
     history = shop.repository.history("toy.UA")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -225,11 +226,11 @@ def append_some(root: str, keys: str, who: int) -> None:
 def test_several_processes_that_write_at_once_lose_nothing_and_readers_see_no_fault(tmp_path):
     key = signing_key(tmp_path / "keys")
     history = History(tmp_path / "history")
-    with get_context("spawn").Pool(3) as pool:
-        going = pool.starmap_async(append_some, [(str(history.root), str(tmp_path / "keys"), who) for who in range(3)])
-        while not going.ready():
+    with ProcessPoolExecutor(3, get_context("spawn")) as pool:
+        going = [pool.submit(append_some, str(history.root), str(tmp_path / "keys"), who) for who in range(3)]
+        while not all(one.done() for one in going):
             assert wrong(history, key) == []
-        going.get()
+        assert [one.result() for one in going] == [None] * 3
     records = history.read(MODEL).records()
     assert sorted((r.actor, r.version) for r in records) == [(f"writer {w}", n) for w in range(3) for n in range(15)]
     assert wrong(history, key) == []
