@@ -33,6 +33,8 @@ def _head(plan: Plan) -> str:
             "  owner: you@example.com",
             "",
             "  # The line looks at the world as it was known before this day (UTC); later rows come with a later day.",
+            "  # Where rows keep coming write `today`, and let it run by itself: by its sensors in the UI, and",
+            '  # `schedule: "0 4 1 * *"`, the first of each month at 04:00 UTC.',
             f'  as_of: "{plan.as_of}"',
         ]
     )
