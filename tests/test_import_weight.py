@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = {"torch", "mlflow", "great_expectations", "sklearn", "onnx", "onnxruntime", "cudf_polars", "apprise"}
+HEAVY = {"torch", "mlflow", "great_expectations", "sklearn", "scipy", "onnx", "onnxruntime", "cudf_polars", "apprise"}
 
 
 def test_loading_definitions_imports_no_torch_mlflow_great_expectations_or_sklearn():

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from scipy.special import fdtrc, stdtr
 
 from factory.drift.counting import Columns, Counted, counted
 from factory.drift.profile import Profile, Shape, Worth
@@ -100,6 +99,8 @@ def _against_noise(was: Floats, counts: Floats, wander: Spread, days: int, refer
 
     The window's noise and the reference's own add up.
     """
+    from scipy.special import fdtrc  # here and below: sensors are loaded with the lines, and judge nothing themselves
+
     rows, free = counts.sum(), len(was) - 1
     here = wander.at(rows / days)
     level = here + wander.design_effect * rows / max(1.0, reference)
@@ -110,6 +111,8 @@ def _against_noise(was: Floats, counts: Floats, wander: Spread, days: int, refer
 
 def _location(was: Floats, counts: Floats, wander: Spread, days: int, reference: float) -> float:
     """Return the p-value of the mean ridit: it finds a shift of the whole that a chi-square spreads over all bins."""
+    from scipy.special import stdtr
+
     rows, scores = float(counts.sum()), ridits(was)
     level = wander.at(rows / days) / rows + wander.design_effect / max(1.0, reference)
     error = np.sqrt(float((was * scores**2).sum()) * level)
@@ -118,6 +121,8 @@ def _location(was: Floats, counts: Floats, wander: Spread, days: int, reference:
 
 
 def _value(profile: Profile, worth: Worth, total: Floats, known: Floats) -> Shift:
+    from scipy.special import stdtr
+
     rows = float(known.sum())
     now = float(total.sum()) / rows
     error = np.sqrt(worth.variance * (len(known) / rows**2 + worth.days / worth.rows**2))
