@@ -122,6 +122,7 @@ class DriftStages:
             for alert in one.alerts[-1:]:  # of several weeks that came in at once the last one speaks
                 money = {"at_risk_eur": round(alert.at_risk_eur)} if alert.at_risk_eur is not None else {}
                 told = alert.text if alert.acts else f"{alert.text} (dry run: nothing is retrained)"
+                self.operations.tools.warn(f"{DRIFT}: {told}")  # for who looks at the run
                 self.alerts.tell(DRIFT, told, picture=alert.picture, line=self.line.name, site=site, **money)
 
     def _add(self, table: str, rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> None:
