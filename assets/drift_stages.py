@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from assets.operation_stages import NOTHING_SERVED, OUTCOMES, PREDICTIONS, OperationStages, Serving
+from assets.operation_stages import OUTCOMES, PREDICTIONS, OperationStages, Serving
 from assets.walk import ROW_COUNT, Figures
 from factory.drift.measure import Shift
 from factory.drift.reference import shifts
@@ -66,7 +66,7 @@ class DriftStages:
             self._week(week, {site: one for site, one in on_the_way.items() if one.since <= week})
         judged = {site: one for site, one in on_the_way.items() if one.weeks}
         self._keep(judged)
-        return {site: self._figures(judged[site]) if site in judged else _nothing(site, on_the_way) for site in sites}
+        return {site: self._figures(judged[site]) if site in judged else self._nothing(site) for site in sites}
 
     @property
     def until(self) -> datetime:
@@ -136,6 +136,9 @@ class DriftStages:
         if len(new):
             self.lake.append(table, new, {site: seen[site] for site in new[SITE].unique().to_list()})
 
+    def _nothing(self, site: str) -> Figures:
+        return {ROW_COUNT: 0, "changed": False, "why": self.operations.why_idle(site) or "no whole week to judge yet"}
+
     def _figures(self, one: Judged) -> Figures:
         """Return what is remembered, and what people see: how many weeks were judged and what the last alert says."""
         if one.alerts:
@@ -199,8 +202,3 @@ def _told(alert: Alert) -> dict[str, Any]:
         "features": [shift.feature for shift in alert.shifts],
         "picture": alert.picture,
     }
-
-
-def _nothing(site: str, on_the_way: Mapping[str, Judged]) -> Figures:
-    why = "no whole week to judge yet" if site in on_the_way else NOTHING_SERVED
-    return {ROW_COUNT: 0, "changed": False, "why": why}

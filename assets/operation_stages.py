@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from factory.repository import Released
 
 PREDICTIONS, OUTCOMES, REFERENCES = "predictions", "outcomes", "references"
-NOTHING_SERVED = "nothing is served"
+NOTHING_SERVED, NO_TIME = "nothing is served", "its decisions tell no time, so none can be said to come after a release"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,18 @@ class OperationStages:
             self._serving[site] = self._looked_up(site)
         return self._serving[site]
 
+    @property
+    def tells_time(self) -> bool:
+        """Whether decisions have a moment; where they have a count of cycles, nothing can be said to come later."""
+        return isinstance(self.rows.schema[DECIDED_AT], pl.Datetime)
+
+    def why_idle(self, site: str) -> str | None:
+        """Return why there is nothing to do for a site; None where it serves."""
+        return None if self.serving(site) else NOTHING_SERVED if self.tells_time else NO_TIME
+
     def _looked_up(self, site: str) -> Serving | None:
+        if not self.tells_time:
+            return None
         repository, model = self.store.repository(), model_name(self.line.name, site)
         if repository.marker(model) is None:
             return None
@@ -124,8 +135,7 @@ class OperationStages:
         return {site: {ROW_COUNT: len(rows), "release": int(rows[RELEASE][-1])} for site, rows in new.items()}
 
     def _idle(self, site: str) -> Figures:
-        why = {} if self.serving(site) else {"why": NOTHING_SERVED}
-        return {ROW_COUNT: 0, "changed": False, **why}
+        return {ROW_COUNT: 0, "changed": False, "why": self.why_idle(site)}
 
     def join_outcomes(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Join the labels known by now to the predictions, and say what each decision was worth."""
