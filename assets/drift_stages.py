@@ -62,8 +62,9 @@ class DriftStages:
             if (serving := self.operations.serving(site))
         }
         weeks = whole_weeks(min((one.since for one in on_the_way.values()), default=self.operations.until), self.until)
+        decisions = self._decisions(list(on_the_way)) if weeks else pl.DataFrame()
         for week in weeks:
-            self._week(week, {site: one for site, one in on_the_way.items() if one.since <= week})
+            self._week(week, decisions, {site: one for site, one in on_the_way.items() if one.since <= week})
         judged = {site: one for site, one in on_the_way.items() if one.weeks}
         self._keep(judged)
         return {site: self._figures(judged[site]) if site in judged else self._nothing(site) for site in sites}
@@ -81,11 +82,11 @@ class DriftStages:
         state, since = SiteState.from_dict(told["state"]), datetime.fromisoformat(told["judged_until"])
         return Judged(serving=serving, since=since, state=state, alert=told["alert"])
 
-    def _week(self, week: datetime, sites: Mapping[str, Judged]) -> None:
+    def _week(self, week: datetime, decisions: pl.DataFrame, sites: Mapping[str, Judged]) -> None:
         """Judge one week of some sites together, and note what moved."""
         references = [self.operations.reference(site, one.serving.digest) for site, one in sites.items()]
-        rows, decisions = self._rows(week, list(sites)), self._decisions(week, list(sites))
-        found = shifts(self.line, rows.lazy(), decisions.lazy(), references)
+        rows, decided = (_within(some, week, list(sites)) for some in (self.operations.rows, decisions))
+        found = shifts(self.line, rows.lazy(), decided.lazy(), references)
         states, alerts = watched(
             {site: one.state for site, one in sites.items()},
             found,
@@ -99,17 +100,14 @@ class DriftStages:
         for alert in alerts:
             sites[alert.site].alerts.append(alert)
 
-    def _rows(self, week: datetime, sites: Sequence[str]) -> pl.DataFrame:
-        return _within(self.operations.rows, week, sites)
-
-    def _decisions(self, week: datetime, sites: Sequence[str]) -> pl.DataFrame:
-        """Return the week's predictions, each with what it was worth where its outcome is known."""
+    def _decisions(self, sites: Sequence[str]) -> pl.DataFrame:
+        """Return the sites' predictions, each with what it was worth where its outcome is known."""
         key = key_columns(self.line)
         made = [rows for site in sites if (rows := self.operations.told(PREDICTIONS, site)) is not None]
         if not made:
             return pl.DataFrame(schema={SITE: pl.String, DECIDED_AT: pl.Datetime("us", "UTC"), VALUE: pl.Float64})
         worth = self.lake.scan(OUTCOMES, sites).select(*key, VALUE) if self.lake.has(OUTCOMES) else None
-        decided = _within(pl.concat(made), week, sites)
+        decided = pl.concat(made)
         if worth is None:
             return decided.with_columns(pl.lit(None, dtype=pl.Float64).alias(VALUE))
         return decided.join(worth.collect(), on=key, how="left", nulls_equal=True)

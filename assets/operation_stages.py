@@ -67,6 +67,7 @@ class OperationStages:
         self.store = store
         self.until = until
         self._parts: dict[datetime, Parts] = {}
+        self._references: dict[tuple[str, str], Reference] = {}
         self._serving: dict[str, Serving | None] = {}
 
     @functools.cached_property
@@ -165,6 +166,11 @@ class OperationStages:
 
     def reference(self, site: str, digest: str) -> "Reference":
         """Return what a model is held against; made once, when it is first asked for, and kept in the lake."""
+        if (site, digest) not in self._references:
+            self._references[site, digest] = self._kept_reference(site, digest)
+        return self._references[site, digest]
+
+    def _kept_reference(self, site: str, digest: str) -> "Reference":
         from factory.drift.reference import Reference, reference
 
         kept = self.told(REFERENCES, site)

@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 
-from factory.contract.columns import SITE
 from factory.drift.counting import Columns
 from factory.drift.measure import Shift, measured
 from factory.drift.profile import Profile, reference_profiles
@@ -18,8 +17,6 @@ from factory.line import Line
 from factory.outcomes import VALUE
 from factory.predictions import Decider, answer_columns, answers_of, predicted, values_eur
 from factory.splitting import LABEL, Parts
-
-TABLE = "references"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,4 +87,4 @@ def shifts(line: Line, rows: pl.LazyFrame, decisions: pl.LazyFrame, references: 
 
 
 def _profile(rows: pl.DataFrame, site: str, columns: Columns) -> Profile | None:
-    return reference_profiles(rows.with_columns(pl.lit(site).alias(SITE)).lazy(), columns).get(site)
+    return reference_profiles(rows.lazy(), columns).get(site)

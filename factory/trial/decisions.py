@@ -13,8 +13,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from factory.errors import ReleaseRefused
-from factory.gateway.served_model import ServedModel
-from factory.repository import Manifest, ModelRepository, Released, Terms, Trial
+from factory.repository import Manifest, ModelRepository, Terms, Trial
+from factory.rollback import try_out
 from factory.trial.figures import Figures, figures
 from factory.trial.gathering import gathered, recorded_since
 
@@ -70,7 +70,7 @@ def begin(repository: ModelRepository, model: str, sequence: int, terms: Terms, 
     if sequence not in repository.sequences(model):
         lying = ", ".join(map(str, repository.sequences(model))) or "none"
         raise ReleaseRefused(f"{model} has no release {sequence}; there are {lying}")
-    _try(repository.released(model, sequence, key.public_key()))
+    try_out(repository.released(model, sequence, key.public_key()))
     return repository.start_trial(model, sequence, terms, key=key)
 
 
@@ -87,9 +87,5 @@ def promote(
             "or say --anyway"
         )
     said = f"{reason} (anyway, though {'; '.join(on.objections)})" if on.objections else reason
-    _try(repository.tried(on.trial, key.public_key()))
+    try_out(repository.tried(on.trial, key.public_key()))
     return repository.promote_trial(on.trial, by=by, reason=said, key=key)
-
-
-def _try(released: Released) -> None:
-    ServedModel(released, lambda: released).wake(released)
