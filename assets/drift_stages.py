@@ -20,7 +20,7 @@ from factory.drift.weeks import WEEK, whole_weeks
 from factory.isolation import Isolated, together
 from factory.lake import SITE
 from factory.outcomes import VALUE
-from factory.predictions import key_columns
+from factory.predictions import answer_columns, key_columns
 from factory.splitting import DECIDED_AT
 from resources.alerts import Alerts
 
@@ -105,7 +105,10 @@ class DriftStages:
         key = key_columns(self.line)
         made = [rows for site in sites if (rows := self.operations.told(PREDICTIONS, site)) is not None]
         if not made:
-            return pl.DataFrame(schema={SITE: pl.String, DECIDED_AT: pl.Datetime("us", "UTC"), VALUE: pl.Float64})
+            answers = dict.fromkeys(answer_columns(self.line.task), pl.Float32())
+            return pl.DataFrame(
+                schema={SITE: pl.String(), DECIDED_AT: pl.Datetime("us", "UTC"), VALUE: pl.Float64(), **answers}
+            )
         worth = self.lake.scan(OUTCOMES, sites).select(*key, VALUE) if self.lake.has(OUTCOMES) else None
         decided = pl.concat(made)
         if worth is None:

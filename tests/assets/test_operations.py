@@ -140,3 +140,10 @@ def test_a_release_that_is_spoiled_stops_predictions_of_its_site_alone_and_not_i
     assert len(table(toy, "predictions", "south"))
     assert toy.run(until=LATER) == 0  # whose next release mends it
     assert toy.journal.latest("site_model", ["north"])["north"].figures["as_of"] == LATER
+
+
+def test_weeks_in_which_nothing_was_decided_are_judged_and_tell_nothing(tmp_path):
+    toy = ToyFactory(tmp_path)
+    assert toy.run(until=LATER) == 0
+    assert toy.operate(until="2024-03-25") == 0
+    assert toy.journal.latest("drift", ["north"])["north"].figures["alert"] is None
