@@ -52,6 +52,8 @@ class Question:
     copy_of: str = ""
     """The champion's prediction that this question, of a trial, is about."""
     beside: Beside | None = None
+    subjects: Sequence[str] = ()
+    """What each row is about, where that is known: see `RecordedBatch.subjects`."""
     asked: float = 0.0
 
     @property

@@ -51,6 +51,8 @@ class RecordedBatch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Seconds from the batch's first question to its answers."""
     error: str = ""
     """Why a trial did not answer; there are no values and no answers then."""
+    subjects: Sequence[str] = ()
+    """What each row is about: its key and moment of decision, a JSON object; empty for a row that came as features."""
 
     @property
     def told(self) -> bool:

@@ -11,12 +11,13 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from factory.gateway.question import Call
+from factory.gateway.question import Call, Question
 from factory.gateway.record_file import COMPLETE, MAGIC, OPEN, RecordedBatch, complete_leftovers, framed
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class RecordWriter:
             copies=[question.copy_of for question in batch] if batch[0].copy_of else (),
             took_s=perf_counter() - batch[0].asked,
             error=call.error,
+            subjects=_subjects(batch),
         )
         self._queued_bytes += size
         self._queue.append((recorded, size))
@@ -148,6 +150,13 @@ class RecordWriter:
         if not self.failing:
             self.failing = True
             log.error("predictions cannot be recorded, %d bytes wait: %s", self._queued_bytes, error)
+
+
+def _subjects(batch: Sequence[Question]) -> list[str]:
+    """Return what each row of the batch is about; nothing where no question says it."""
+    if not any(question.subjects for question in batch):
+        return []
+    return [subject for question in batch for subject in question.subjects or [""] * question.rows]
 
 
 class _Segment:
