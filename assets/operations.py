@@ -1,9 +1,10 @@
-"""What sites do with what they serve: predictions → outcomes → drift, for all requested sites in one run."""
+"""What sites do with what they serve: context, predictions → outcomes → drift, for all requested sites in one run."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 
+from assets.context_stages import CONTEXT, ContextStages
 from assets.drift_stages import DRIFT, DriftStages
 from assets.operation_stages import OUTCOMES, PREDICTIONS, OperationStages
 from assets.specs import operation_specs
@@ -41,6 +42,8 @@ def operations_asset(line: Line, code: str, sites: dg.PartitionsDefinition[str])
         tools = Tools.of(line, code, lake, compute, registry, workbench, context.log)
         stages = OperationStages(tools, store, config.moment(line))
         walk = Walk(context, line, tools.journal, config)
+        if line.context:
+            walk.stage([CONTEXT], ContextStages(tools, store, line.context).publish)
         walk.stage([PREDICTIONS], stages.predict)
         walk.stage([OUTCOMES], stages.join_outcomes)
         walk.stage([DRIFT], DriftStages(stages, alerts).judge)

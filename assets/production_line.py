@@ -8,6 +8,7 @@ import dagster as dg
 
 from assets.line_file import FeaturesSection, LineFile, SourceSection, TableSection
 from assets.line_sections import RecipeSection, SplitSection, TaskSection, ValueSection
+from factory.context.look_back import LookBack
 from factory.costs import Costs
 from factory.drift.limits import Limits
 from factory.errors import LineError
@@ -41,6 +42,7 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
     figures: Mapping[str, str] = {}
     schedule: str = ""
     costs: Annotated[Costs, dg.Resolver(_as_read, model_field_type=Costs)] = Costs()
+    context: Annotated[LookBack | None, dg.Resolver(_as_read, model_field_type=LookBack | None)] = None
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return everything the orchestrator needs to run this line."""
@@ -81,5 +83,6 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
             figures={name: file.imported(dotted, "figures", name) for name, dotted in self.figures.items()},
             schedule=file.cron(self.schedule, "schedule"),
             costs=self.costs,
+            context=self.context,
             as_of=file.moment(self.as_of, "as_of"),
         )

@@ -23,12 +23,12 @@ from assets.model_stages import registered_version
 from assets.tail import emit
 from factory.errors import LineError, ModelRefused
 from factory.journal import Entry
-from factory.lake import SITE
 from factory.names import LINE_SITE, model_name
 from factory.replay.moments import moments
 from factory.replay.tally import Period, Retraining, Step, report
 from factory.replay.worth import Model, Worth, as_judged
-from factory.splitting import DECIDED_AT, PLACE
+from factory.sampling import in_order
+from factory.splitting import PLACE
 from resources.calendar import Calendar
 
 JUDGED = ("site_model", "verdict", "release")
@@ -196,8 +196,7 @@ class Replay:
         return Launch(self.name, self.definitions, self.instance, self.obey)
 
     def _rows(self) -> pl.DataFrame:
-        order = [SITE, DECIDED_AT, *self.line.features.key]
-        rows: pl.DataFrame = self.lake.scan("features").sort(order).collect()
+        rows: pl.DataFrame = in_order(self.lake.scan("features"), self.line.features.key).collect()
         return rows.with_row_index(PLACE)
 
     def _released(self) -> dict[str, Model]:

@@ -97,8 +97,18 @@ def site_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.Asset
 
 
 def operation_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.AssetSpec]:
-    """Return the assets of a site's decisions: predictions, outcomes, drift."""
+    """Return the assets of a site's decisions: predictions, outcomes, drift; and the context, if the line has one."""
+    clean = [line.lake_table("clean", table) for table in line.tables.values()]
+    context = _spec(
+        line,
+        "context",
+        "What the gateway keeps beside the models to build features of a row that just came, checked against training.",
+        {"polars"},
+        ["features", *clean],
+        sites,
+    )
     return [
+        *([context] if line.context else []),
         _spec(
             line,
             "predictions",

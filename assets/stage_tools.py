@@ -8,10 +8,10 @@ from logging import Logger
 import polars as pl
 
 from factory.journal import Journal
-from factory.lake import SITE, Lake
+from factory.lake import Lake
 from factory.line import Line
 from factory.provenance import provenance
-from factory.splitting import DECIDED_AT
+from factory.sampling import in_order
 from resources.compute import Compute
 from resources.lake import LakeStore
 from resources.registry import Registry
@@ -58,12 +58,9 @@ class Tools:
         )
 
     def feature_rows(self, sites: Sequence[str] | None = None) -> pl.DataFrame:
-        """Return feature rows in an order that depends on nothing but themselves.
-
-        The lake's files come in any order, and the order of rows decides what a training makes of them.
-        """
-        order = [SITE, DECIDED_AT, *self.line.features.key]
-        return self.compute.collect(self.compute.reading(self.lake.scan("features", sites)).sort(order))
+        """Return the feature rows of some sites, or of all, in order."""
+        scan = self.compute.reading(self.lake.scan("features", sites))
+        return self.compute.collect(in_order(scan, self.line.features.key))
 
     def provenance(self, until: datetime) -> dict[str, str]:
         """Return what a model made now came from."""

@@ -19,6 +19,8 @@ FactoryError
 ├── PredictionUnknown        a prediction that is in no record, or whose release is gone
 ├── TlsRefused               a certificate or its key that the gateway cannot use
 ├── KeyRefused               a file of API keys that is none, or a key that is not in it
+├── ContextRefused           what the gateway would build features on: unsigned, changed, or of other code
+├── RecordRefused            a business row that is none of its table's
 └── ModelRefused             a model file that must not be loaded: digest, signature or verdict do not fit
 """
 
@@ -72,6 +74,14 @@ class RowsUnaccounted(LakeError):
 
 class TrainingError(FactoryError):
     """The data cannot train a model: too few rows, one class, no usable feature."""
+
+
+class ContextRefused(FactoryError):
+    """A line's context must not be built on: it is unsigned, was changed, or is of other code than is here."""
+
+
+class RecordRefused(FactoryError):
+    """A business row has a column or a value that is none of its table's, or another site's; nothing was asked."""
 
 
 class ReleaseRefused(FactoryError):

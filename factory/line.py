@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from factory.context.look_back import LookBack
 from factory.contract.expectation import Expectation
 from factory.costs import Costs
 from factory.drift.limits import Limits
@@ -74,6 +75,8 @@ class Line:
     schedule: str
     """When the whole line runs by itself: five fields of cron, in UTC; empty: never."""
     costs: Costs
+    context: LookBack | None
+    """How far back features look, where the gateway is to build them; None: it takes features only."""
     as_of: datetime | None
     """The moment before which the line looks at the world (UTC, naive); None: the beginning of today."""
 
@@ -87,6 +90,8 @@ class Line:
         settings = getattr(self.recipe, "condition_columns", ())
         if missing := [name for name in settings if name not in self.features.columns]:
             raise LineError(f"recipe: condition column {missing[0]!r} is not among the features' columns")
+        if self.context and (wrong := sorted(set(self.context.last_of) - set(self.tables))):
+            raise LineError(f"context: last_of names {wrong[0]!r}; the tables are {', '.join(self.tables)}")
         known = {*self.task.gateable, *self.figures, "value_eur"}
         if unknown := sorted({*self.gates.at_least, *self.gates.at_most} - known):
             raise LineError(f"gates: there is no figure {unknown[0]!r}; there are {', '.join(sorted(known))}")

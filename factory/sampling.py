@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from factory.contract.columns import SITE
 from factory.line import Line
-from factory.splitting import LABEL, PLACE
+from factory.splitting import DECIDED_AT, LABEL, PLACE
 from factory.training.samples import Samples
 
 
@@ -19,14 +19,27 @@ def samples(line: Line, rows: pl.DataFrame, history: pl.DataFrame) -> Samples:
     the last `recipe.steps` rows of its entity, itself the last; what would lie before the first is NaN.
     """
     columns = tuple(line.features.columns)
-    steps = line.recipe.steps
-    features = _values(rows, columns) if steps is None else _sequences(line, rows, history, steps)
     return Samples(
-        features=features,
+        features=network_input(rows, history, columns=columns, entity=line.features.entity, steps=line.recipe.steps),
         label=line.task.codes(rows[LABEL]),
         site=rows[SITE].to_numpy().astype(np.str_),
         columns=columns,
     )
+
+
+def in_order(rows: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
+    """Return feature rows in an order that depends on nothing but themselves, a site's by time.
+
+    The lake's files come in any order, and the order of rows decides what a training makes of them.
+    """
+    return rows.sort(SITE, DECIDED_AT, *key)
+
+
+def network_input(
+    rows: pl.DataFrame, history: pl.DataFrame, *, columns: Sequence[str], entity: Sequence[str], steps: int | None
+) -> NDArray[np.float32]:
+    """Return float32 `[rows, columns]`, or `[rows, steps, columns]` of a sequence; see `samples`."""
+    return _values(rows, columns) if steps is None else _sequences(rows, history, columns, entity, steps)
 
 
 def _values(rows: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.float32]:
@@ -35,11 +48,13 @@ def _values(rows: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.float32]:
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
-def _sequences(line: Line, rows: pl.DataFrame, history: pl.DataFrame, steps: int) -> NDArray[np.float32]:
+def _sequences(
+    rows: pl.DataFrame, history: pl.DataFrame, columns: Sequence[str], entity: Sequence[str], steps: int
+) -> NDArray[np.float32]:
     """Return float32 `[rows, steps, columns]`, oldest first."""
-    ordered = history.sort(SITE, *line.features.entity, PLACE)
-    values = _values(ordered, list(line.features.columns))
-    begins = ordered.select(pl.struct(SITE, *line.features.entity).rle_id().alias("life"))["life"].to_numpy()
+    ordered = history.sort(SITE, *entity, PLACE)
+    values = _values(ordered, columns)
+    begins = ordered.select(pl.struct(SITE, *entity).rle_id().alias("life"))["life"].to_numpy()
     first = np.searchsorted(begins, begins, side="left")
     where = np.empty(int(history[PLACE].max() or 0) + 1, np.int64)  # type: ignore[arg-type]
     where[ordered[PLACE].to_numpy()] = np.arange(len(ordered))

@@ -17,6 +17,10 @@ QUERY = "query"
 AT = "at"
 """The column with the moment of an event, or the moment a query asks about; microseconds, UTC."""
 
+ASKED = "asked"
+"""Where a table of decisions has this column, features are wanted of the rows where it is true; the others are there to
+look back on. A gateway that builds the features of one row asks so; in training all rows are asked."""
+
 _GROUP = "_group"
 _POINT = "_point"
 _EVENT = "_event"
@@ -31,6 +35,11 @@ class Total:
 
     of: str
     length: timedelta | None
+
+
+def asked(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the rows that features are wanted of: all, unless `ASKED` says which."""
+    return rows.filter(ASKED) if ASKED in rows.collect_schema() else rows
 
 
 def totals_before(

@@ -140,4 +140,5 @@ def _again(
 
     A question whose own `done` refers to it would be a cycle, and collecting thousands a second holds up the loop.
     """
-    return Question(question.values, question.rows, done, question.by, question.id, copy_of, beside)
+    subjects = question.subjects
+    return Question(question.values, question.rows, done, question.by, question.id, copy_of, beside, subjects)

@@ -1,9 +1,9 @@
-"""Names in the model repository: which folder is a release's, which file a trial's, which name can be a model's."""
+"""Names in the model repository: a release's folder, a trial's and a context's file, and which name can be a model's."""
 
 from factory.errors import ModelRefused, NameRefused
 from factory.names import line_and_site
 
-RELEASES, TRIALS = ".releases", ".trials"
+RELEASES, TRIALS, CONTEXTS = ".releases", ".trials", ".contexts"
 
 
 def target(model: str, sequence: int) -> str:
@@ -14,6 +14,11 @@ def target(model: str, sequence: int) -> str:
 def trial_file(model: str) -> str:
     """Return where a model's trial is written."""
     return f"{TRIALS}/{model}.json"
+
+
+def context_file(line: str) -> str:
+    """Return where a line's context is written."""
+    return f"{CONTEXTS}/{line}.json"
 
 
 def is_model(name: str) -> bool:

@@ -14,9 +14,12 @@ _SLACK_RANGE_MIN = (-300, _DAY_MIN)
 _LONGEST_GAP_MIN = 2 * _DAY_MIN
 
 
-def aircraft_state(flights: pl.LazyFrame, planes: pl.LazyFrame) -> pl.LazyFrame:
-    """Return `QUERY` and what is known of the aircraft; no row for a flight whose aircraft is not named."""
-    legs = _legs(flights)
+def aircraft_state(wanted: pl.LazyFrame, flights: pl.LazyFrame, planes: pl.LazyFrame) -> pl.LazyFrame:
+    """Return `QUERY` and what is known of the aircraft of the wanted flights, from what all flights did.
+
+    There is no row for a flight whose aircraft is not named, and there may be some for flights that are not wanted.
+    """
+    legs = _legs(flights.join(wanted.select("tailnum").unique(), on="tailnum", how="semi"))
     gap = _minutes(pl.col("sched_dep_utc") - pl.col("before_due"))
     left, landed = pl.col("before_left") < pl.col(AT), pl.col("before_landed") < pl.col(AT)
     overdue = (pl.col("before_due") < pl.col(AT)) & ~left.fill_null(False)

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from factory.windows import AT, QUERY
+from factory.windows import AT, QUERY, asked
 from lines.departure_delay.aircraft import aircraft_state
 from lines.departure_delay.conditions import weather_state
 from lines.departure_delay.punctuality import LATE_AFTER_MIN, punctuality
@@ -20,17 +20,18 @@ NOTICE = timedelta(hours=2)
 
 
 def build(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
-    """Return `site`, the key, `decided_at`, `label` and the columns of FEATURES, for every departure of every site.
+    """Return `site`, the key, `decided_at`, `label` and the columns of FEATURES, for every departure that is asked.
 
     `label` is 1 if the flight left more than 15 minutes late, 0 if not, null if it never left. Pure and lazy.
     """
     flights = numbered(tables["flights"])
+    wanted = asked(flights)
     parts = [
-        punctuality(flights),
-        weather_state(flights, tables["weather"]),
-        aircraft_state(flights, tables["planes"]),
+        punctuality(wanted, flights),
+        weather_state(wanted, tables["weather"]),
+        aircraft_state(wanted, flights, tables["planes"]),
     ]
-    rows = schedule(flights)
+    rows = asked(schedule(flights))
     for part in parts:
         rows = rows.join(part, on=QUERY, how="left")
     return rows.select(

@@ -56,13 +56,13 @@ OVERDUE: Mapping[str, tuple[str, ...]] = {
 """The number of overdue flights among those that share these columns; `<name>_min` adds up how long they wait."""
 
 
-def punctuality(flights: pl.LazyFrame) -> pl.LazyFrame:
-    """Return `QUERY` and the columns of MEANS and OVERDUE, one row a numbered departure."""
+def punctuality(wanted: pl.LazyFrame, flights: pl.LazyFrame) -> pl.LazyFrame:
+    """Return `QUERY` and the columns of MEANS and OVERDUE, one row a wanted departure, from what all flights did."""
     events = pl.concat([_departures(flights), _landings(flights), _waiting(flights)], how="diagonal")
-    rows = flights.select(QUERY, AT)
+    rows = wanted.select(QUERY, AT)
     for by in (ORIGIN, CARRIER_ORIGIN, CARRIER, DEST, ROUTE, FLIGHT):
         totals = _totals(by)
-        found = totals_before(flights, events, by=by, totals=totals)
+        found = totals_before(wanted, events, by=by, totals=totals)
         rows = rows.join(found, on=QUERY, how="left").with_columns(_answers(by)).drop(totals)
     return rows.select(QUERY, *MEANS, *OVERDUE, *(f"{name}_min" for name in OVERDUE))
 

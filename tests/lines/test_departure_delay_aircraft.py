@@ -36,7 +36,8 @@ def leg(number: int, due: float, *, delay: int | None = 0, tail: str | None = "N
 def known_of_last(*legs: dict[str, object]) -> dict[str, object]:
     times = dict.fromkeys((AT, "sched_dep_utc", "dep_utc", "arr_utc"), MOMENT)
     schema = times | dict.fromkeys(("dep_delay", "arr_delay"), pl.Int64) | {"tailnum": pl.String}
-    state = aircraft_state(pl.LazyFrame(list(legs), schema_overrides=schema), PLANES).collect()
+    flights = pl.LazyFrame(list(legs), schema_overrides=schema)
+    state = aircraft_state(flights, flights, PLANES).collect()
     return state.row(by_predicate=pl.col(QUERY) == len(legs) - 1, named=True)
 
 
@@ -79,4 +80,5 @@ def test_legs_are_counted_and_age_and_seats_are_the_registers() -> None:
 def test_flights_without_a_named_aircraft_are_not_taken_for_one_aircraft() -> None:
     rows = [leg(0, 6, tail=None), leg(1, 10, tail=None)]
     schema = {"tailnum": pl.String, "dep_utc": MOMENT, "arr_utc": MOMENT}
-    assert aircraft_state(pl.LazyFrame(rows, schema_overrides=schema), PLANES).collect().is_empty()
+    flights = pl.LazyFrame(rows, schema_overrides=schema)
+    assert aircraft_state(flights, flights, PLANES).collect().is_empty()

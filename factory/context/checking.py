@@ -1,0 +1,84 @@
+"""Does a context give the very features that training has? The newest rows of each site are built anew and compared.
+
+What looks back further than the context goes, what depends on rows that came later, and a repair or build that takes
+one row differently than many: all of it shows here, before a client is answered.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import polars as pl
+
+from factory.context.builder import Builder
+from factory.contract.columns import LOAD, ROW, SITE
+from factory.errors import LineError
+from factory.splitting import DECIDED_AT
+
+CHECKED_ROWS = 32
+"""Of each site, the newest."""
+
+
+def checked(builder: Builder, site: str, raw: pl.LazyFrame, features: pl.LazyFrame) -> int:
+    """Return how many of the site's newest decisions were built anew; raises LineError where a feature differs.
+
+    `raw` are the site's raw rows and `features` its feature rows, both as the lake has them.
+    """
+    newest = _newest(builder, features.filter(pl.col(SITE) == site))
+    if newest.is_empty():
+        return 0
+    rows = _raw_rows(builder, raw.filter(pl.col(SITE) == site), newest)
+    found, _ = builder.features(site, rows)
+    _require_same(builder, site, found, newest)
+    return len(newest)
+
+
+def _newest(builder: Builder, features: pl.LazyFrame) -> pl.DataFrame:
+    """Return the newest feature rows that the context can answer."""
+    start = builder.context.answers_from
+    rows = features.sort(DECIDED_AT, *builder.context.door.features_key).tail(CHECKED_ROWS).collect()
+    if start is None:
+        return rows
+    moment = pl.lit(datetime.fromisoformat(start).replace(tzinfo=None))
+    return rows.filter(pl.col(DECIDED_AT).dt.replace_time_zone(None) >= moment)
+
+
+def _raw_rows(builder: Builder, raw: pl.LazyFrame, newest: pl.DataFrame) -> pl.DataFrame:
+    """Return the raw rows that the feature rows come from, each in its newest version."""
+    door = builder.context.door
+    by = [SITE, *door.features_key]
+    wanted = raw.join(newest.lazy().select(by), on=by, how="semi", nulls_equal=True).sort(LOAD, ROW)
+    return wanted.unique([SITE, *door.key], keep="last", maintain_order=True).select(SITE, *door.columns).collect()
+
+
+def _require_same(builder: Builder, site: str, found: pl.DataFrame, expected: pl.DataFrame) -> None:
+    door = builder.context.door
+    by, names = [SITE, *door.features_key], list(door.features)
+    order = [*by, DECIDED_AT]
+    ours, theirs = (rows.select(*order, *names).sort(order) for rows in (found, expected))
+    if not ours.select(order).equals(theirs.select(order)):
+        raise LineError(
+            f"site {site}: of its {len(theirs)} newest decisions {len(ours)} come out when they are built anew on the "
+            "context, or with another key or moment; see that the table's repair leaves the key as it is"
+        )
+    differing = {name: _first(ours[name], theirs[name]) for name in names}
+    if wrong := {name: place for name, place in differing.items() if place is not None}:
+        raise LineError(_difference(site, wrong, ours, theirs))
+
+
+def _first(ours: pl.Series, theirs: pl.Series) -> int | None:
+    """Return the first place at which two columns differ, NaN and null being one."""
+    differ = ours.fill_nan(None).ne_missing(theirs.fill_nan(None))
+    return differ.arg_max() if differ.any() else None
+
+
+def _difference(site: str, wrong: Mapping[str, int], ours: pl.DataFrame, theirs: pl.DataFrame) -> str:
+    (name, place), others = next(iter(wrong.items())), _others(list(wrong)[1:])
+    return (
+        f"site {site}: built anew on the context, {name} of its decision at {theirs[DECIDED_AT][place]} is "
+        f"{ours[name][place]} and not {theirs[name][place]}{others}: features look back further than the context goes; "
+        "raise `context: days`, or name in `last_of` what the newest earlier row is needed of"
+    )
+
+
+def _others(names: Sequence[str]) -> str:
+    return f" (so are {', '.join(names[:5])})" if names else ""

@@ -1,0 +1,52 @@
+"""A line's `context` section: how far back its features look, and so what the gateway has to know beside a row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+import polars as pl
+
+RECENT = timedelta(days=2)
+"""Decisions so much older than the newest row are answered still; the context goes so much further back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookBack:
+    """What is kept of each clean table: its newest days by its cursor, and single older rows.
+
+    A table whose cursor is no moment is kept whole.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    days: int = 0
+    """The longest window of any feature."""
+    last_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Table → columns: of each of their values the newest row is kept, however old."""
+    stale_after_hours: float | None = None
+    """Decisions so long after the newest row are not answered; None: they are, and told how old the context is."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on lengths that are none."""
+        if self.days < 0:
+            raise ValueError(f"days {self.days} must be 0 or more")
+        if self.stale_after_hours is not None and self.stale_after_hours <= 0:
+            raise ValueError(f"stale_after_hours {self.stale_after_hours} must be above 0")
+
+    def kept(self, table: str, rows: pl.LazyFrame, cursor: str, newest: datetime | None) -> pl.LazyFrame:
+        """Return the rows of a clean table that features of recent decisions can depend on."""
+        if newest is None or not tells_time(rows, cursor):
+            return rows
+        recent = pl.col(cursor) >= newest - timedelta(days=self.days) - RECENT
+        by = self.last_of.get(table)
+        if not by:
+            return rows.filter(recent)
+        named = ~recent & pl.all_horizontal(pl.col(name).is_not_null() for name in by)
+        older = rows.filter(named)
+        last = older.filter(pl.col(cursor) == pl.col(cursor).max().over(by))
+        return pl.concat([last, rows.filter(recent)])
+
+
+def tells_time(rows: pl.LazyFrame, column: str) -> bool:
+    """Whether the table has the column, and it holds moments."""
+    return isinstance(rows.collect_schema().get(column), pl.Datetime)

@@ -1,0 +1,94 @@
+"""What a context says of itself: which rows it holds, of which code it is, at which sites it was seen to be right.
+
+It is signed with the release key as a whole. What it names as code is looked up in the gateway's own files, which must
+be the ones that made the features: their digest is in it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from factory.contract.expectation import Expectation
+from factory.errors import ContextRefused, ModelRefused
+from factory.signing import sign, verify
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptTable:
+    """One clean table of a context: the SHA-256 of its Parquet file, and how many rows it has."""
+
+    digest: str
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """How a business row becomes features: the decision table as a line's file says it, and the line's own code."""
+
+    table: str
+    columns: Mapping[str, str]
+    """Of the raw table: name → Polars type name."""
+    site_column: str
+    key: tuple[str, ...]
+    """Of the raw table."""
+    contract: tuple[Expectation, ...]
+    repair: str
+    """`package.module:function`."""
+    build: str
+    features: tuple[str, ...]
+    features_key: tuple[str, ...]
+    entity: tuple[str, ...]
+    steps: int | None
+    code: str
+    """Stands for the source files that repair and build come from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """One line's context. Moments are ISO times in UTC."""
+
+    line: str
+    made_at: str
+    made_from: str
+    """Stands for all it was made from: another context has the same only if it is the same."""
+    door: Door
+    tables: Mapping[str, KeptTable]
+    sites: tuple[str, ...]
+    """Where the newest rows, built anew, had the very features that training has."""
+    known_until: str | None
+    """The newest row's moment; None where the tables tell no time."""
+    answers_from: str | None
+    """Decisions before this moment would look back further than the context goes."""
+    answers_until: str | None
+    """Decisions from this moment on are too far from the newest row; None: there is no limit."""
+    signature: str = ""
+
+    def to_json(self) -> bytes:
+        """Return the file's content; `from_json` is the inverse. Raises ValueError where JSON has no such value."""
+        return (json.dumps(asdict(self), indent=2, allow_nan=False) + "\n").encode("ascii")
+
+    @classmethod
+    def from_json(cls, content: bytes, what: str = "context") -> "Context":
+        """Rebuild a context; raises ContextRefused on what `to_json` never wrote."""
+        try:
+            return msgspec.json.decode(content, type=cls)
+        except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+            raise ContextRefused(f"{what} cannot be read: {error}; run the line's operations again") from error
+
+    def signed(self, key: Ed25519PrivateKey) -> "Context":
+        """Return the context with the key's signature over everything else in it."""
+        return replace(self, signature=sign(self._signed_part(), key))
+
+    def require_signature(self, key: Ed25519PublicKey) -> None:
+        """Raise ContextRefused unless the key's owner signed exactly this."""
+        try:
+            verify(self._signed_part(), self.signature, key, f"the context of line {self.line}")
+        except ModelRefused as error:
+            raise ContextRefused(str(error)) from error
+
+    def _signed_part(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name != "signature"}
