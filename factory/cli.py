@@ -122,6 +122,7 @@ def serve(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Serve every released site model over the Open Inference Protocol v2."""
+    from factory.context.serving import ServedContexts
     from factory.gateway.server import Settings
     from factory.gateway.server import serve as serve_models
     from factory.gateway.tls import Tls
@@ -136,7 +137,8 @@ def serve(
         records=home / "predictions",
         cpu_hour_eur=cpu_hour_eur,
     )
-    serve_models(home / "models", home / "keys" / "release.pub", settings)
+    models, key = home / "models", home / "keys" / "release.pub"
+    serve_models(models, key, settings, ServedContexts(models, key))
 
 
 @app.command()

@@ -8,6 +8,8 @@ manifest.py    what a context says of itself, signed
 store.py       where contexts lie in the model repository, and how they are read and written
 records.py     business rows as JSON → the raw table's own types
 builder.py     business rows → contract → repair → features → what the network eats
+sources.py     which code makes features, as one digest
 making.py      a line's clean tables → its context
-checking.py    does it give the very features that training has? The newest rows of each site are built anew
+checking.py    does it give the very features that training has? Recent rows of each site are built anew
+serving.py     the contexts as a running gateway follows them
 """

@@ -60,6 +60,16 @@ class Builder:
             self._door.contract, columns=self._door.columns, place=f"the context of line {context.line}"
         )
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The features that are built, in order."""
+        return self._door.features
+
+    @property
+    def known_until(self) -> str | None:
+        """The moment of the newest row it looks back on, ISO in UTC."""
+        return self.context.known_until
+
     def build(self, site: str, records: Sequence[Mapping[str, Field]]) -> Built:
         """Return the records' features; raises RecordRefused where a row is none of this table or of this site."""
         if site not in self.context.sites:
@@ -71,6 +81,10 @@ class Builder:
         broken = self._broken(rows)
         good = rows.filter(~pl.col(ROW).is_in(list(broken)))
         self._require_each_once(good)
+        if good.is_empty():
+            return Built(
+                features=np.empty((0, len(self.feature_names)), np.float32), places=[], subjects=[], refused=broken
+            )
         found, history = self.features(site, good.drop(ROW))
         return self._built(good, found, history, broken)
 
@@ -89,8 +103,9 @@ class Builder:
         marked = self._contract.mark(rows.lazy()).filter(self._contract.broken).collect()
         if marked.is_empty():
             return {}
-        named = self._contract.name_rules(marked)
-        return {row: f"breaks the contract: {rule}" for row, rule in zip(named[ROW], named[RULE], strict=True)}
+        columns = {rule.name: rule.columns for rule in self._contract.row_rules}
+        named = self._contract.name_rules(marked).iter_rows(named=True)
+        return {row[ROW]: f"breaks the contract: {_blame(row, columns)}" for row in named}
 
     def _require_each_once(self, rows: pl.DataFrame) -> None:
         key = list(self._door.key)
@@ -141,6 +156,13 @@ class Builder:
         if context.answers_until and decided_at >= _like(context.answers_until, decided_at):
             return f"is decided at {moment}, too long after the newest row known here, {context.known_until}"
         return None
+
+
+def _blame(row: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> str:
+    """Return each broken rule of a row with the values it is broken by."""
+    rules = row[RULE].split("; ")
+    values = [", ".join(f"{name} is {row[name]!r:.80}" for name in columns.get(rule, ())) for rule in rules]
+    return "; ".join(f"{rule} ({value})" for rule, value in zip(rules, values, strict=True))
 
 
 def _like(moment: str, other: datetime) -> datetime:

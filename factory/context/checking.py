@@ -1,4 +1,4 @@
-"""Does a context give the very features that training has? The newest rows of each site are built anew and compared.
+"""Does a context give the very features that training has? Recent rows of each site are built anew and compared.
 
 What looks back further than the context goes, what depends on rows that came later, and a repair or build that takes
 one row differently than many: all of it shows here, before a client is answered.
@@ -15,38 +15,39 @@ from factory.errors import LineError
 from factory.splitting import DECIDED_AT
 
 CHECKED_ROWS = 32
-"""Of each site, the newest."""
+"""Of each site: half of them the newest, half the oldest that are answered, which look back furthest."""
 
 
 def checked(builder: Builder, site: str, raw: pl.LazyFrame, features: pl.LazyFrame) -> int:
-    """Return how many of the site's newest decisions were built anew; raises LineError where a feature differs.
+    """Return how many of the site's recent decisions were built anew; raises LineError where a feature differs.
 
     `raw` are the site's raw rows and `features` its feature rows, both as the lake has them.
     """
-    newest = _newest(builder, features.filter(pl.col(SITE) == site))
-    if newest.is_empty():
+    recent = _recent(builder, features.filter(pl.col(SITE) == site))
+    if recent.is_empty():
         return 0
-    rows = _raw_rows(builder, raw.filter(pl.col(SITE) == site), newest)
+    rows = _raw_rows(builder, raw.filter(pl.col(SITE) == site), recent)
     found, _ = builder.features(site, rows)
-    _require_same(builder, site, found, newest)
-    return len(newest)
+    _require_same(builder, site, found, recent)
+    return len(recent)
 
 
-def _newest(builder: Builder, features: pl.LazyFrame) -> pl.DataFrame:
-    """Return the newest feature rows that the context can answer."""
+def _recent(builder: Builder, features: pl.LazyFrame) -> pl.DataFrame:
+    """Return feature rows that the context answers, from both ends."""
     start = builder.context.answers_from
-    rows = features.sort(DECIDED_AT, *builder.context.door.features_key).tail(CHECKED_ROWS).collect()
-    if start is None:
-        return rows
-    moment = pl.lit(datetime.fromisoformat(start).replace(tzinfo=None))
-    return rows.filter(pl.col(DECIDED_AT).dt.replace_time_zone(None) >= moment)
+    rows = features.sort(DECIDED_AT, *builder.context.door.features_key)
+    if start is not None:
+        moment = pl.lit(datetime.fromisoformat(start).replace(tzinfo=None))
+        rows = rows.filter(pl.col(DECIDED_AT).dt.replace_time_zone(None) >= moment)
+    answered, half = rows.collect(), CHECKED_ROWS // 2
+    return answered if len(answered) <= CHECKED_ROWS else pl.concat([answered.head(half), answered.tail(half)])
 
 
-def _raw_rows(builder: Builder, raw: pl.LazyFrame, newest: pl.DataFrame) -> pl.DataFrame:
+def _raw_rows(builder: Builder, raw: pl.LazyFrame, recent: pl.DataFrame) -> pl.DataFrame:
     """Return the raw rows that the feature rows come from, each in its newest version."""
     door = builder.context.door
     by = [SITE, *door.features_key]
-    wanted = raw.join(newest.lazy().select(by), on=by, how="semi", nulls_equal=True).sort(LOAD, ROW)
+    wanted = raw.join(recent.lazy().select(by), on=by, how="semi", nulls_equal=True).sort(LOAD, ROW)
     return wanted.unique([SITE, *door.key], keep="last", maintain_order=True).select(SITE, *door.columns).collect()
 
 
@@ -57,7 +58,7 @@ def _require_same(builder: Builder, site: str, found: pl.DataFrame, expected: pl
     ours, theirs = (rows.select(*order, *names).sort(order) for rows in (found, expected))
     if not ours.select(order).equals(theirs.select(order)):
         raise LineError(
-            f"site {site}: of its {len(theirs)} newest decisions {len(ours)} come out when they are built anew on the "
+            f"site {site}: of its {len(theirs)} recent decisions {len(ours)} come out when they are built anew on the "
             "context, or with another key or moment; see that the table's repair leaves the key as it is"
         )
     differing = {name: _first(ours[name], theirs[name]) for name in names}

@@ -58,7 +58,7 @@ class Context:
     door: Door
     tables: Mapping[str, KeptTable]
     sites: tuple[str, ...]
-    """Where the newest rows, built anew, had the very features that training has."""
+    """Where recent rows, built anew, had the very features that training has."""
     known_until: str | None
     """The newest row's moment; None where the tables tell no time."""
     answers_from: str | None

@@ -5,7 +5,7 @@
 /metrics                                          Prometheus
 /v2, /v2/health/live, /v2/health/ready            server
 /v2/models/{m}[/versions/{v}], …/ready, …/infer   one site's model
-/v1/lines/{line}/sites/{site}/predict             features by name in, decisions out
+/v1/lines/{line}/sites/{site}/predict             business rows or features in, decisions out
 /v2/repository/index, …/models/{m}/load, …/unload all models
 """
 
@@ -24,6 +24,7 @@ from factory.gateway.openapi import openapi
 from factory.gateway.page import status_page
 from factory.gateway.protocol import index_request
 from factory.gateway.refusal import RequestRefused, shown
+from factory.gateway.row_builders import RowBuilders
 from factory.gateway.service import EXTENSIONS, NAME, Service, own_version
 from factory.gateway.telemetry import Telemetry
 
@@ -42,8 +43,9 @@ _ADDRESS = re.compile(r"[\w.\-\[\]:]{1,255}", re.ASCII)
 class Gateway:
     """Answers requests from the service to who has a key; a `Door` for connections."""
 
-    def __init__(self, service: Service, access: Access, telemetry: Telemetry) -> None:
+    def __init__(self, service: Service, access: Access, telemetry: Telemetry, builders: RowBuilders) -> None:
         self._service = service
+        self._builders = builders
         self._access = access
         self._telemetry = telemetry
         self._under_way: set[asyncio.Task[None]] = set()
@@ -133,7 +135,7 @@ class Gateway:
         entry = self._service.found(f"{parts[0]}.{parts[2]}")
         manifest = entry.model.manifest
         grant.require(manifest.line, manifest.site)
-        predict(entry, request, grant, lambda refused: self._refused(refused, request))
+        predict(entry, request, grant, lambda refused: self._refused(refused, request), self._builders)
 
     def _of_repository(self, rest: str, request: Request, grant: Grant) -> None:
         name, _, verb = rest.partition("/")

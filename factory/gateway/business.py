@@ -1,11 +1,12 @@
-"""`POST /v1/lines/{line}/sites/{site}/predict`: features by their names in, decisions out, errors as problem details.
+"""`POST /v1/lines/{line}/sites/{site}/predict`: decisions out, errors as problem details.
 
-What a feature means is the line's to say; who calls gives the features, as the contract of its `features` table names
-them. Where a line's features are fields of the business's own row, that row is the question. Beside a decision stands
-what it is worth on average, and on request the features that moved its answer most.
+In come either `records`, the business's own rows, which the line's contract judges and whose features its own code
+builds; or `rows`, features by their names, from who has them. Beside a decision stands what it is worth on average, and
+on request the features that moved its answer most.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -17,90 +18,165 @@ from factory.gateway.http import Answer, Request, as_json
 from factory.gateway.question import Answered, Question
 from factory.gateway.reasons import MAX_REASONS, Reasons
 from factory.gateway.refusal import RequestRefused, shown
+from factory.gateway.row_builders import BuiltRows, Field, RowBuilder, RowBuilders
+from factory.gateway.served_model import Rows
 from factory.repository import Manifest
 from factory.repository.triton import MAX_BATCH
+
+log = logging.getLogger(__name__)
 
 Record = dict[str, float | bool | None]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 HowMany = Annotated[int, msgspec.Meta(ge=0, le=MAX_REASONS)]
+NO_ANSWER = {"answer": None, "decision": None, "expected_value_eur": None}
 
 
 class _Single(msgspec.Struct):
-    rows: list[Record]
+    rows: list[Record] | None = None
+    records: list[dict[str, Field]] | None = None
     id: str | None = None
     reasons: HowMany = 0
 
 
 class _Sequences(msgspec.Struct):
-    rows: list[list[Record]]
+    rows: list[list[Record]] | None = None
+    records: list[dict[str, Field]] | None = None
     id: str | None = None
     reasons: HowMany = 0
 
 
-class _Asked(NamedTuple):
-    """A request that fits the model."""
+class _Features(NamedTuple):
+    """Rows that fit the model."""
 
-    values: list[float | None]
+    values: Rows | list[float | None]
     """Of all rows, flat."""
     rows: int
-    id: str
-    """The client's name for it; empty where it gave none."""
-    reasons: int
-    """How many a row."""
+    subjects: Sequence[str] = ()
+    """What each of them is about, where that is known."""
+
+
+class _Built(NamedTuple):
+    """What became of a request's own rows."""
+
+    built: BuiltRows
+    records: int
+    """How many there were."""
+    known_until: str | None
 
 
 _single, _sequences = msgspec.json.Decoder(_Single), msgspec.json.Decoder(_Sequences)
 
 
-def predict(entry: Entry, request: Request, grant: Grant, refused: Callable[[RequestRefused], Answer]) -> None:
+def predict(
+    entry: Entry, request: Request, grant: Grant, refused: Callable[[RequestRefused], Answer], builders: RowBuilders
+) -> None:
     """Answer the request within this turn of the event loop or later; raises RequestRefused if it cannot be asked."""
+    exchange = _Exchange(entry, request, grant, refused)
     try:
-        manifest = entry.model.manifest
-        asked = _asked(request.body, manifest)
-        reasons = Reasons(manifest, asked.values, asked.rows, asked.reasons) if asked.reasons else None
-
-        def done(result: Answered | RequestRefused) -> None:
-            if isinstance(result, Answered):
-                request.reply(as_json(_told(result, reasons)))
-            else:
-                entry.series.failed()
-                request.reply(refused(result))
-
-        question = Question(asked.values, asked.rows, done, grant.name, asked.id)
-        question.beside = reasons.beside if reasons else None
-        grant.spend(question.size)
-        entry.ask(question)
+        exchange.begin(builders)
     except Exception:
         entry.series.failed()
         raise
 
 
-def _asked(body: bytes, manifest: Manifest) -> _Asked:
-    """Return what is asked; raises RequestRefused unless it fits the model."""
+class _Exchange:
+    """One request, from its body to its answer."""
+
+    def __init__(
+        self, entry: Entry, request: Request, grant: Grant, refused: Callable[[RequestRefused], Answer]
+    ) -> None:
+        self._entry, self._manifest = entry, entry.model.manifest
+        self._request, self._grant, self._refused = request, grant, refused
+        self._body = _decoded(request.body, self._manifest.model_signature.steps)
+
+    def begin(self, builders: RowBuilders) -> None:
+        """Ask the model about features; have a business row's built first."""
+        if self._body.records is None:
+            self._ask(_fitting(self._body, self._manifest))
+            return
+        _require_count(self._body.records)
+        builder = builders.of(self._manifest.line, self._manifest.features)
+        self._grant.spend(len(self._body.records))
+        builders.build(builder, self._manifest.site, self._body.records, lambda built: self._go_on(builder, built))
+
+    def _go_on(self, builder: RowBuilder, built: BuiltRows | Exception) -> None:
+        """Ask the model about what was built; whatever goes wrong, the request is answered."""
+        assert self._body.records is not None  # noqa: S101  for the type checker: begin() looked
+        try:
+            if isinstance(built, Exception):
+                raise built
+            _require_any(built)
+            features = _Features(built.features.ravel(), len(built.places), built.subjects)
+            self._ask(features, _Built(built, len(self._body.records), builder.known_until))
+        except RequestRefused as refused:
+            self._fail(refused)
+        except Exception:  # the boundary of a request: the client learns nothing of our insides, the log all
+            log.exception("a request to %s failed", self._manifest.model)
+            self._fail(RequestRefused(500, "the gateway failed on this request; its log says why"))
+
+    def _ask(self, features: _Features, built: _Built | None = None) -> None:
+        reasons = self._reasons(features)
+
+        def done(result: Answered | RequestRefused) -> None:
+            if isinstance(result, RequestRefused):
+                self._fail(result)
+            else:
+                self._request.reply(as_json(_told(result, reasons, built)))
+
+        question = Question(features.values, features.rows, done, self._grant.name, self._body.id or "")
+        question.subjects = features.subjects
+        question.beside = reasons.beside if reasons else None
+        self._grant.spend(question.size - (question.rows if built else 0))  # built rows are paid for already
+        self._entry.ask(question)
+
+    def _reasons(self, features: _Features) -> Reasons | None:
+        if not self._body.reasons:
+            return None
+        values = features.values
+        known = values if isinstance(values, list) else [None if value != value else value for value in values.tolist()]  # noqa: PLR0124
+        return Reasons(self._manifest, known, features.rows, self._body.reasons)
+
+    def _fail(self, refused: RequestRefused) -> None:
+        self._entry.series.failed()
+        self._request.reply(self._refused(refused))
+
+
+def _decoded(body: bytes, steps: int | None) -> _Single | _Sequences:
+    """Return what is asked; raises RequestRefused unless it has rows of one kind."""
     try:
-        rows, name, reasons = _decoded(body, manifest.model_signature.steps)
+        asked = _single.decode(body) if steps is None else _sequences.decode(body)
     except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         raise RequestRefused(400, f"the body is no question: {error}; write null for an unknown value") from error
+    if (asked.rows is None) == (asked.records is None):
+        raise RequestRefused(400, "send either `records`, business rows, or `rows`, features by name")
+    return asked
+
+
+def _require_count(rows: Sequence[Any]) -> None:
     if not 1 <= len(rows) <= MAX_BATCH:
         raise RequestRefused(400, f"{len(rows)} rows; send 1 to {MAX_BATCH}")
-    values: list[float | None] = []
-    steps = manifest.model_signature.steps or 1
+
+
+def _require_any(built: BuiltRows) -> None:
+    """Raise RequestRefused (422) where no row can be answered."""
+    if not built.places:
+        reasons = [f"row {place} {why}" for place, why in sorted(built.refused.items())[:10]]
+        raise RequestRefused(422, f"no row can be answered: {'; '.join(reasons)}")
+
+
+def _fitting(asked: _Single | _Sequences, manifest: Manifest) -> _Features:
+    """Return the asked features; raises RequestRefused unless they fit the model."""
+    steps, values = manifest.model_signature.steps, list[float | None]()
+    rows: Sequence[Any] = asked.rows or ()
+    _require_count(rows)
     for number, row in enumerate(rows):
-        if len(row) != steps:
-            raise RequestRefused(400, f"row {number} has {len(row)} steps; the model sees {steps}, oldest first")
-        for record in row:
+        moments = [row] if steps is None else row
+        if len(moments) != (steps or 1):
+            raise RequestRefused(400, f"row {number} has {len(moments)} steps; the model sees {steps}, oldest first")
+        for record in moments:
             _require_names(record, manifest.features, number)
             values += [record[name] for name in manifest.features]
-    return _Asked(values, len(rows), name or "", reasons)
-
-
-def _decoded(body: bytes, steps: int | None) -> tuple[list[list[Record]], str | None, int]:
-    """Return each row as its steps, one where the model sees no sequence, the request's name, and how many reasons."""
-    if steps is not None:
-        asked = _sequences.decode(body)
-        return asked.rows, asked.id, asked.reasons
-    single = _single.decode(body)
-    return [[row] for row in single.rows], single.id, single.reasons
+    return _Features(values, len(rows))
 
 
 def _require_names(record: Record, features: tuple[str, ...], row: int) -> None:
@@ -111,7 +187,7 @@ def _require_names(record: Record, features: tuple[str, ...], row: int) -> None:
         raise RequestRefused(400, f"row {row} lacks {', '.join(missing[:10])}; write null for an unknown value")
 
 
-def _told(answered: Answered, reasons: Reasons | None) -> dict[str, Any]:
+def _told(answered: Answered, reasons: Reasons | None, built: _Built | None) -> dict[str, Any]:
     manifest, numbers = answered.model.manifest, answered.numbers.astype(np.float64)
     outside = set(answered.outside.rows) if answered.outside else set()
     rows = [_row(manifest, row, number in outside) for number, row in enumerate(numbers)]
@@ -122,15 +198,27 @@ def _told(answered: Answered, reasons: Reasons | None) -> dict[str, Any]:
         "site": manifest.site,
         "model_version": manifest.version,
         "prediction_id": answered.prediction,
-        "rows": rows,
+        "rows": _in_place(rows, built) if built else rows,
     }
+    if built:
+        told["known_until"] = built.known_until
     return {**told, "outside": answered.outside.reasons} if answered.outside else told
+
+
+def _in_place(rows: list[dict[str, Any]], built: _Built) -> list[dict[str, Any]]:
+    """Return the answers where the request has their rows, and beside them why the others have none."""
+    placed = dict(zip(built.built.places, rows, strict=True))
+    refused = built.built.refused
+    return [
+        placed[place] if place in placed else {**NO_ANSWER, "outside": False, "refused": refused[place]}
+        for place in range(built.records)
+    ]
 
 
 def _row(manifest: Manifest, numbers: Numbers, outside: bool) -> dict[str, Any]:
     """Return one row's numbers by name, what to do and what that is worth; none of it where there is no answer."""
     if np.isnan(numbers).any():
-        return {"answer": None, "decision": None, "expected_value_eur": None, "outside": outside}
+        return {**NO_ANSWER, "outside": outside}
     told = numbers.tolist()
     return {
         "answer": dict(zip(manifest.model_signature.answers, told, strict=True)),

@@ -108,10 +108,18 @@ _ROWS = {
     "maxItems": MAX_BATCH,
     "items": {"anyOf": [_RECORD, {"type": "array", "items": _RECORD, "description": "a sequence, oldest step first"}]},
 }
+_RECORDS = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": MAX_BATCH,
+    "items": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}},
+    "description": "rows of the line's decision table, as the business has them; a column that is left out is unknown",
+}
 _PREDICT = {
     "type": "object",
-    "required": ["rows"],
+    "oneOf": [{"required": ["records"]}, {"required": ["rows"]}],
     "properties": {
+        "records": _RECORDS,
         "rows": _ROWS,
         "id": {**_ID, "description": _SAME_VERSION},
         "reasons": {
@@ -142,6 +150,7 @@ _PREDICTED = {
         "model_version": {"type": "integer"},
         "prediction_id": {**_STRING, "description": "names this prediction in the records"},
         "outside": {**_STRING, "description": "values that the training never saw"},
+        "known_until": {"type": ["string", "null"], "description": "of records: the newest row their features know"},
         "rows": {
             "type": "array",
             "items": {
@@ -158,6 +167,7 @@ _PREDICTED = {
                         "description": "what the decision is worth on average above deciding without a model",
                     },
                     "outside": {"type": "boolean"},
+                    "refused": {**_STRING, "description": "of a record that is not answered: why"},
                     "reasons": {
                         "type": ["array", "null"],
                         "items": _REASON,
@@ -203,7 +213,9 @@ _MEANING = {
     401: "no key, or one that does not count",
     403: "the key is not for this",
     404: "no such model or version",
+    409: "the line's features are not built here; send rows of features",
     413: "the body is too large",
+    422: "no row can be answered; the error says why of each",
     429: "too much at once; Retry-After says when to come again",
     503: "not now: nothing is served, or too much waits",
 }
@@ -226,9 +238,9 @@ _PATHS: dict[str, tuple[str, dict[str, Any]]] = {
     "/v1/lines/{line}/sites/{site}/predict": (
         "post",
         _operation(
-            "What to do: features by name in, decisions out",
+            "What to do: business rows, or features by name, in; decisions out",
             _PREDICTED,
-            *(400, 404, 413, 429, 503),
+            *(400, 404, 409, 413, 422, 429, 503),
             body=_PREDICT,
             problem=True,
         ),

@@ -23,6 +23,7 @@ from factory.gateway.limits import DEFAULT_LIMITS, Limits
 from factory.gateway.question import Predictions
 from factory.gateway.records import DEFAULT_RECORD_LIMITS, RecordLimits, RecordWriter
 from factory.gateway.residents import DEFAULT_RESIDENTS, Residents
+from factory.gateway.row_builders import ContextSource, NoContexts, RowBuilders
 from factory.gateway.service import Service
 from factory.gateway.telemetry import Telemetry
 from factory.gateway.tls import Tls
@@ -58,14 +59,16 @@ class Settings:
     """What an hour of one processor costs here; at 0 no metric says what predictions cost."""
 
 
-def serve(models: Path, public_key: Path, settings: Settings) -> None:
+def serve(models: Path, public_key: Path, settings: Settings, contexts: ContextSource) -> None:
     """Serve every released model until SIGINT or SIGTERM; requests that are under way are answered before it ends.
+
+    `contexts` are what features of business rows are built on.
 
     Raises ModelRefused where there is no public key to check releases with, KeyRefused on a damaged key file, and
     TlsRefused on a certificate or key that cannot be used.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    server = Server(models, public_key, settings)
+    server = Server(models, public_key, settings, contexts)
     gc.freeze()  # what was imported stays; to look through it again and again held up requests for 70 ms
     server.run()
 
@@ -73,7 +76,9 @@ def serve(models: Path, public_key: Path, settings: Settings) -> None:
 class Server:
     """One gateway process. `run` blocks; `stop` may be called from any thread."""
 
-    def __init__(self, models: Path, public_key: Path, settings: Settings) -> None:
+    def __init__(
+        self, models: Path, public_key: Path, settings: Settings, contexts: ContextSource | None = None
+    ) -> None:
         """Raises what `serve` raises."""
         self._tls = settings.tls.context() if settings.tls else None
         self._settings = settings
@@ -88,7 +93,8 @@ class Server:
         self._predictions = predictions
         self._catalogue = Catalogue(ModelRepository(models), key, self._telemetry, predictions)
         self._service = Service(self._catalogue)
-        gateway = Gateway(self._service, self._access, self._telemetry)
+        self._builders = RowBuilders(contexts or NoContexts())
+        gateway = Gateway(self._service, self._access, self._telemetry, self._builders)
         self._connections = Connections(gateway, settings.limits)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
@@ -118,13 +124,19 @@ class Server:
         )
         self.port = listener.sockets[0].getsockname()[1]
         every_s = self._settings.refresh_every_s
-        watching = _running(self._catalogue.watch(every_s), self._access.watch(every_s), self._connections.watch())
+        watching = _running(
+            self._catalogue.watch(every_s),
+            self._access.watch(every_s),
+            self._builders.watch(every_s),
+            self._connections.watch(),
+        )
         async with watching, self._grpc() as self.grpc_port:
             self._tell()
             self.started.set()
             await self._stopped.wait()
             listener.close()
             await self._connections.drain(DRAIN_S)
+        await self._builders.end()
         self._catalogue.end_trials()
         await self._predictions.end()
 

@@ -1,4 +1,4 @@
-"""Names in the model repository: a release's folder, a trial's and a context's file, and which name can be a model's."""
+"""Names in the model repository: a release's folder, a trial's and a context's file, which names are models'."""
 
 from factory.errors import ModelRefused, NameRefused
 from factory.names import line_and_site

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from factory.gateway.row_builders import ContextSource
 from factory.gateway.server import Server, Settings
 from factory.repository import Manifest, ModelRepository
 from factory.signature import Signature
@@ -123,9 +124,10 @@ class Shop:
 
 
 @contextmanager
-def running(shop: Shop, **settings: Any) -> Iterator[Server]:
+def running(shop: Shop, contexts: ContextSource | None = None, **settings: Any) -> Iterator[Server]:
     """Run a real server on a free port of the loopback."""
-    server = Server(shop.home / "models", shop.public, Settings(**{"port": 0, "refresh_every_s": 0.05, **settings}))
+    chosen = Settings(**{"port": 0, "refresh_every_s": 0.05, **settings})
+    server = Server(shop.home / "models", shop.public, chosen, contexts)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -1,0 +1,36 @@
+"""The contexts of a model repository as a gateway follows them; nothing heavy is imported before the first is there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from factory.repository.places import CONTEXTS
+from factory.signing import public_key
+
+if TYPE_CHECKING:
+    from factory.context.builder import Builder
+
+
+class ServedContexts:
+    """Keeps the promise of `factory.gateway.row_builders.ContextSource` for a folder and the release key's half."""
+
+    def __init__(self, models: Path, key: Path) -> None:
+        self._models = models
+        self._key = key
+
+    def marks(self) -> Mapping[str, str] | None:
+        """Return, for each line with a context, a token that changes with it; None where the folder is away."""
+        if not self._models.is_dir():
+            return None
+        found = {}
+        for place in (self._models / CONTEXTS).glob("*.json"):
+            state = place.lstat()
+            found[place.stem] = f"{state.st_ino}-{state.st_mtime_ns}"
+        return found
+
+    def builder(self, line: str) -> "Builder":
+        """Return what builds rows on the line's context; raises ContextRefused where it must not be used."""
+        from factory.context.builder import Builder
+        from factory.context.store import Contexts
+
+        return Builder(*Contexts(self._models).load(line, public_key(self._key)))
