@@ -23,6 +23,8 @@ class LookBack:
     """The longest window of any feature."""
     last_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Table → columns: of each of their values the newest row is kept, however old."""
+    row_alone: bool = False
+    """Features of a decision come from its own row and the tables all sites share: no other decision is kept."""
     stale_after_hours: float | None = None
     """Decisions so long after the newest row are not answered; None: they are, and told how old the context is."""
 
@@ -32,6 +34,8 @@ class LookBack:
             raise ValueError(f"days {self.days} must be 0 or more")
         if self.stale_after_hours is not None and self.stale_after_hours <= 0:
             raise ValueError(f"stale_after_hours {self.stale_after_hours} must be above 0")
+        if self.row_alone and (self.days or self.last_of or self.stale_after_hours):
+            raise ValueError("row_alone keeps no earlier rows: leave days, last_of and stale_after_hours out")
 
     def kept(self, table: str, rows: pl.LazyFrame, cursor: str, newest: datetime | None) -> pl.LazyFrame:
         """Return the rows of a clean table that features of recent decisions can depend on."""

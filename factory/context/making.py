@@ -26,6 +26,8 @@ class Made:
 
 def made(line: Line, look_back: LookBack, clean: Mapping[str, pl.LazyFrame], made_from: str) -> Made:
     """Return the context of a line's clean tables; raises LineError where a row cannot be found again by its key."""
+    if look_back.row_alone:
+        clean = {**clean, line.decision_table: clean[line.decision_table].head(0)}
     newest = _newest(line, clean)
     kept = {
         name: look_back.kept(name, rows, line.tables[name].cursor, newest).collect() for name, rows in clean.items()

@@ -45,6 +45,15 @@ def test_a_row_that_nobody_has_seen_yet_is_built_all_the_same():
     assert built.features[0].tolist() == [12.5, np.float32(row["heat_c"]), expected([row])[0][2]]
 
 
+def test_where_a_row_says_all_by_itself_no_other_is_kept():
+    alone = builder(look_back=LookBack(row_alone=True))
+    assert {name: kept.rows for name, kept in alone.context.tables.items()} == {"parts": 0, "shifts": 60}
+    asked = newest("north", 2)
+    built = alone.build("north", [record(row) for row in asked])
+    np.testing.assert_array_equal(built.features, expected(asked))
+    assert checked(alone, "north", pressing.raw_rows(), pressing.features()) > 10
+
+
 def test_a_row_that_breaks_the_contract_is_refused_alone_with_the_rule_and_the_value():
     good, bad = (record(row) for row in newest("north", 2))
     built = builder().build("north", [{**bad, "force_kn": 2000.0}, good, {**bad, "part": None}])

@@ -50,7 +50,7 @@ def test_a_table_that_tells_no_time_is_kept_whole(cursor, newest):
     assert LookBack().kept("planes", frame, cursor, newest).collect().height == 2
 
 
-@pytest.mark.parametrize("wrong", [{"days": -1}, {"stale_after_hours": 0}])
+@pytest.mark.parametrize("wrong", [{"days": -1}, {"stale_after_hours": 0}, {"row_alone": True, "days": 3}])
 def test_a_length_that_is_none_is_refused(wrong):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match=r"must be|leave days"):
         LookBack(**wrong)
