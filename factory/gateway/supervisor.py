@@ -1,0 +1,155 @@
+"""Keeps several processes of one gateway: starts them on one port, starts anew what dies, and ends them all together.
+
+It holds no model and answers nobody. A worker has its orders from standard input, tells on standard output that it
+answers or why it cannot, and ends when the supervisor is gone, however that went.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+import tempfile
+import time
+from asyncio.subprocess import PIPE, Process
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from factory.errors import FactoryError
+from factory.gateway.orders import Membership, Orders, Started
+from factory.gateway.ports import held_port
+from factory.gateway.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
+SOUND_S = 20.0
+"""A worker that lived so long did not die of how it started: the next one comes at once again."""
+GRACE_S = 20.0
+"""For a worker that was told to end; it needs up to half of it to let its clients have their answers."""
+
+
+class Supervisor:
+    """One gateway of several workers."""
+
+    def __init__(self, models: Path, public_key: Path, settings: Settings, workers: int) -> None:
+        self._models = models
+        self._public_key = public_key
+        self._settings = settings
+        self._numbers = range(1, workers + 1)
+        self._running: dict[int, Process] = {}
+        self._answering: set[int] = set()
+        self._stopping = asyncio.Event()
+        self._began = False
+        self._refused: FactoryError | None = None
+        self._ended_well = True
+
+    def run(self) -> int:
+        """Serve until SIGINT or SIGTERM, and return the exit code: 0, or 1 if a worker could not end as it should.
+
+        Raises what the first worker raised that could not begin, as `factory.gateway.server.serve` would, and
+        CannotListen where a port is taken.
+        """
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        with ExitStack() as held:
+            host, port, grpc_port = self._settings.host, self._settings.port, self._settings.grpc_port
+            port = held.enter_context(held_port(host, port))
+            if grpc_port is not None:
+                grpc_port = held.enter_context(held_port(host, grpc_port))
+            self._settings = replace(self._settings, port=port, grpc_port=grpc_port)
+            folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))  # its owner's alone
+            asyncio.run(self._live(folder))
+        if self._refused:
+            raise self._refused
+        return 0 if self._ended_well else 1
+
+    async def _live(self, folder: Path) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
+        memberships = (Membership(number=one, workers=len(self._numbers), folder=folder) for one in self._numbers)
+        await asyncio.gather(self._stop_all(), *(self._kept(one) for one in memberships))
+
+    async def _kept(self, membership: Membership) -> None:
+        """Run a worker, and another in its place whenever it ends, until the gateway ends."""
+        pause_s = FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            start = time.monotonic()
+            ended = await self._lived(membership)
+            if self._stopping.is_set():
+                return
+            if not self._began:  # what keeps a worker from beginning is for the person who started the gateway
+                self._refused = ended
+                self._stopping.set()
+                return
+            lived_s = time.monotonic() - start
+            pause_s = FIRST_PAUSE_S if lived_s > SOUND_S else pause_s
+            log.error("%s, after %.1f s; the next one starts in %g s", ended, lived_s, pause_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _lived(self, membership: Membership) -> FactoryError:
+        """Run one worker to its end, and return how that came."""
+        number = membership.number
+        process = await self._started(membership)
+        self._running[number] = process
+        if self._stopping.is_set():
+            process.terminate()
+        assert process.stdout  # noqa: S101  for the type checker: it is a pipe
+        told = await process.stdout.readline()
+        started = msgspec.json.decode(told, type=Started) if told else None
+        if started and not started.error:
+            self._answers(number)
+        code = await process.wait()
+        del self._running[number]
+        self._answering.discard(number)
+        self._ended_well &= not self._stopping.is_set() or code in (0, -signal.SIGTERM)
+        return _reason(number, code, started)
+
+    async def _started(self, membership: Membership) -> Process:
+        """Return a new process, which has its orders."""
+        words = [sys.executable, "-P", "-m", "factory.gateway.worker"]
+        # A group of its own, so that Ctrl-C reaches the supervisor alone, which passes it on once.
+        process = await asyncio.create_subprocess_exec(*words, stdin=PIPE, stdout=PIPE, process_group=0)
+        orders = Orders(
+            models=self._models, public_key=self._public_key, settings=self._settings, membership=membership
+        )
+        assert process.stdin  # noqa: S101  for the type checker: it is a pipe
+        process.stdin.write(orders.to_json() + b"\n")
+        with suppress(ConnectionError):  # it died already; its end is met where ends are met
+            await process.stdin.drain()
+        return process
+
+    def _answers(self, number: int) -> None:
+        self._answering.add(number)
+        if self._began:
+            log.info("worker %d answers, with process %d", number, self._running[number].pid)
+        elif len(self._answering) == len(self._numbers):
+            self._began = True
+            scheme = "https" if self._settings.tls else "http"
+            place = f"{scheme}://{self._settings.host}:{self._settings.port}"
+            log.info("%d workers answer on %s", len(self._numbers), place)
+
+    async def _stop_all(self) -> None:
+        """Once the gateway is to end, tell every worker so; one that has not ended after a while is killed."""
+        await self._stopping.wait()
+        for process in self._running.values():
+            process.terminate()
+        end = time.monotonic() + GRACE_S
+        while self._running and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        for number, process in self._running.items():
+            log.error("worker %d did not end within %g s, and is killed", number, GRACE_S)
+            process.kill()
+
+
+def _reason(number: int, code: int, started: Started | None) -> FactoryError:
+    """Return why a worker ended: what it said itself, or else what the system says."""
+    if started and started.error:
+        kinds = {kind.__name__: kind for kind in FactoryError.__subclasses__()}
+        return kinds.get(started.error, FactoryError)(started.message)
+    if code < 0:
+        return FactoryError(f"worker {number} was killed by {signal.Signals(-code).name}")
+    return FactoryError(f"worker {number} ended with exit code {code}; the log above says why")

@@ -1,0 +1,48 @@
+"""One of several processes of a gateway; `factory serve --workers N` starts it, nobody else.
+
+In: its orders, as one line of JSON on standard input, which then stays open for as long as the supervisor lives. Out:
+one line of JSON on standard output, once it answers or if it cannot; its log is standard error.
+"""
+
+import logging
+import os
+import sys
+import threading
+
+import msgspec
+
+from factory.errors import FactoryError
+from factory.gateway.orders import Orders, Started
+from factory.gateway.server import Server, run_frozen
+
+
+def main() -> int:
+    """Serve until told to end, or until there is no supervisor any more; return the exit code."""
+    orders = Orders.from_json(sys.stdin.buffer.readline())
+    number = orders.membership.number
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s worker {number}, %(name)s: %(message)s")
+    try:
+        server = Server(orders.models, orders.public_key, orders.settings, orders.membership)
+        threading.Thread(target=_heed_supervisor, args=(server,), daemon=True).start()
+        run_frozen(server)
+    except FactoryError as error:
+        _tell(Started(error=type(error).__name__, message=str(error)))
+        return 2
+    return 0
+
+
+def _heed_supervisor(server: Server) -> None:
+    """Tell that the server answers, and stop it when the supervisor is gone: else it would hold the port for ever."""
+    server.started.wait()
+    _tell(Started())
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    server.stop()
+
+
+def _tell(started: Started) -> None:
+    os.write(sys.stdout.fileno(), msgspec.json.encode(started) + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
