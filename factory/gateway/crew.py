@@ -92,6 +92,7 @@ class Together:
                 self._own.catalogue.unloaded |= self._unloaded()
                 await until_end.enter_async_context(self._siblings.answered(self._met))
             yield
+            self._count()  # nothing is lost of who ends in peace
 
     async def counted(self) -> Counted:
         """Return what all workers have counted; of those that are silent or gone, what they last told."""

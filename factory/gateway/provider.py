@@ -16,6 +16,16 @@ _INSTALL = {
 }
 
 
+def installed_providers(wanted: Provider) -> tuple[str, ...]:
+    """Return what sessions are built with here; raises ProviderMissing."""
+    import onnxruntime
+
+    providers = execution_providers(wanted, onnxruntime.get_available_providers())
+    if wanted == "cuda":
+        onnxruntime.preload_dlls()  # CUDA and cuDNN may have come as packages, where no loader looks for them
+    return providers
+
+
 def execution_providers(wanted: Provider, available: Sequence[str]) -> tuple[str, ...]:
     """Return what a session is built with, first what is wanted; operators that it lacks run on the processor.
 

@@ -12,7 +12,6 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 import uvloop
 
 from factory.gateway.access import Access
@@ -22,7 +21,7 @@ from factory.gateway.connection import Connections
 from factory.gateway.crew import Alone, Together
 from factory.gateway.orders import Membership
 from factory.gateway.ports import cannot_listen
-from factory.gateway.provider import execution_providers
+from factory.gateway.provider import installed_providers
 from factory.gateway.question import Predictions
 from factory.gateway.records import RecordWriter
 from factory.gateway.residents import Residents
@@ -65,7 +64,7 @@ class Server:
         self._tls = settings.tls.context() if settings.tls else None
         self._settings = settings
         self._membership = membership
-        providers = execution_providers(settings.provider, onnxruntime.get_available_providers())
+        providers = installed_providers(settings.provider)
         self._telemetry = Telemetry()
         threads = (cpu_count() or 1) // (membership.workers if membership else 1)
         self._workers = ThreadPoolExecutor(max(1, threads), thread_name_prefix="model")
@@ -105,11 +104,11 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._heed_signals()
         every_s = self._settings.refresh_every_s
-        watching = self._catalogue.watch(every_s), self._access.watch(every_s), self._connections.watch()
         async with self._crew.joined():
             await self._catalogue.refresh()
             listener = await self._listener()
             self.port = listener.sockets[0].getsockname()[1]
+            watching = self._catalogue.watch(every_s), self._access.watch(every_s), self._connections.watch()
             async with _running(*watching), self._grpc() as self.grpc_port:
                 self._tell()
                 self.started.set()
@@ -147,7 +146,9 @@ class Server:
 
     def _tell(self) -> None:
         host = self._settings.host
-        log.info("listening on %s://%s:%d", "https" if self._tls else "http", host, self.port)
+        grpc = f", gRPC on port {self.grpc_port}" if self.grpc_port else ""
+        scheme, on = "https" if self._tls else "http", self._settings.provider
+        log.info("listening on %s://%s:%d%s; models run on %s", scheme, host, self.port, grpc, on)
         if self._access.is_open and host not in ("127.0.0.1", "::1", "localhost"):
             log.warning("no API keys: whoever reaches %s may ask everything; `factory key add` makes one", host)
 

@@ -5,13 +5,16 @@ answers or why it cannot, and ends when the supervisor is gone, however that wen
 """
 
 import asyncio
+import fcntl
 import logging
+import os
 import signal
 import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +32,10 @@ SOUND_S = 20.0
 """A worker that lived so long did not die of how it started: the next one comes at once again."""
 GRACE_S = 20.0
 """For a worker that was told to end; it needs up to half of it to let its clients have their answers."""
+
+
+LONGEST_FOLDER = 90
+"""A Unix socket's path has 107 bytes at most."""
 
 
 class Supervisor:
@@ -59,8 +66,7 @@ class Supervisor:
             if grpc_port is not None:
                 grpc_port = held.enter_context(held_port(host, grpc_port))
             self._settings = replace(self._settings, port=port, grpc_port=grpc_port)
-            folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))  # its owner's alone
-            asyncio.run(self._live(folder))
+            asyncio.run(self._live(held.enter_context(_meeting_place())))
         if self._refused:
             raise self._refused
         return 0 if self._ended_well else 1
@@ -85,7 +91,13 @@ class Supervisor:
                 return
             lived_s = time.monotonic() - start
             pause_s = FIRST_PAUSE_S if lived_s > SOUND_S else pause_s
-            log.error("%s, after %.1f s; the next one starts in %g s", ended, lived_s, pause_s)
+            log.error(
+                "worker %d ended after %.1f s, the next one starts in %g s: %s",
+                membership.number,
+                lived_s,
+                pause_s,
+                ended,
+            )
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -129,7 +141,8 @@ class Supervisor:
         elif len(self._answering) == len(self._numbers):
             self._began = True
             scheme = "https" if self._settings.tls else "http"
-            place = f"{scheme}://{self._settings.host}:{self._settings.port}"
+            grpc = f", gRPC on port {self._settings.grpc_port}" if self._settings.grpc_port else ""
+            place = f"{scheme}://{self._settings.host}:{self._settings.port}{grpc}"
             log.info("%d workers answer on %s", len(self._numbers), place)
 
     async def _stop_all(self) -> None:
@@ -143,6 +156,20 @@ class Supervisor:
         for number, process in self._running.items():
             log.error("worker %d did not end within %g s, and is killed", number, GRACE_S)
             process.kill()
+
+
+@contextmanager
+def _meeting_place() -> Iterator[Path]:
+    """Yield a new folder for its owner alone; raises FactoryError where a socket's path would be too long."""
+    with tempfile.TemporaryDirectory(prefix="gateway-") as name:
+        if len(name) > LONGEST_FOLDER:
+            raise FactoryError(f"{name} is too long a path for sockets; name a shorter folder in TMPDIR")
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(handle, fcntl.LOCK_EX)  # what tidies folders of temporary files leaves those alone that are locked
+        try:
+            yield Path(name)
+        finally:
+            os.close(handle)
 
 
 def _reason(number: int, code: int, started: Started | None) -> FactoryError:
