@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 SOUND_S = 20.0
 """A worker that lived so long did not die of how it started: the next one comes at once again."""
-GRACE_S = 20.0
-"""For a worker that was told to end; it needs up to half of it to let its clients have their answers."""
+GRACE_S = 30.0
+"""For a worker that was told to end; each of its doors gives its clients up to a third of it."""
 
 
 LONGEST_FOLDER = 90

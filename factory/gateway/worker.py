@@ -18,30 +18,32 @@ from factory.gateway.server import Server, run_frozen
 
 def main() -> int:
     """Serve until told to end, or until there is no supervisor any more; return the exit code."""
+    supervisor = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no message to the supervisor
     orders = Orders.from_json(sys.stdin.buffer.readline())
     number = orders.membership.number
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s worker {number}, %(name)s: %(message)s")
     try:
         server = Server(orders.models, orders.public_key, orders.settings, orders.membership)
-        threading.Thread(target=_heed_supervisor, args=(server,), daemon=True).start()
+        threading.Thread(target=_heed_supervisor, args=(server, supervisor), daemon=True).start()
         run_frozen(server)
     except FactoryError as error:
-        _tell(Started(error=type(error).__name__, message=str(error)))
+        _tell(supervisor, Started(error=type(error).__name__, message=str(error)))
         return 2
     return 0
 
 
-def _heed_supervisor(server: Server) -> None:
+def _heed_supervisor(server: Server, supervisor: int) -> None:
     """Tell that the server answers, and stop it when the supervisor is gone: else it would hold the port for ever."""
     server.started.wait()
-    _tell(Started())
+    _tell(supervisor, Started())
     while os.read(sys.stdin.fileno(), 4096):
         pass
     server.stop()
 
 
-def _tell(started: Started) -> None:
-    os.write(sys.stdout.fileno(), msgspec.json.encode(started) + b"\n")
+def _tell(supervisor: int, started: Started) -> None:
+    os.write(supervisor, msgspec.json.encode(started) + b"\n")
 
 
 if __name__ == "__main__":
