@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -28,14 +29,21 @@ from factory.gateway.settings import Settings
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
-SOUND_S = 20.0
-"""A worker that lived so long did not die of how it started: the next one comes at once again."""
+SOUND_S = 5.0
+"""A worker that answered so long did not die of how it began: the next one comes at once again."""
 GRACE_S = 30.0
 """For a worker that was told to end; each of its doors gives its clients up to a third of it."""
 
 
 LONGEST_FOLDER = 90
 """A Unix socket's path has 107 bytes at most."""
+
+
+class _Ended(NamedTuple):
+    """Why a worker ended, and how long it had answered."""
+
+    error: FactoryError
+    answered_s: float
 
 
 class Supervisor:
@@ -47,7 +55,8 @@ class Supervisor:
         self._settings = settings
         self._numbers = range(1, workers + 1)
         self._running: dict[int, Process] = {}
-        self._answering: set[int] = set()
+        self._answering: dict[int, float] = {}
+        """Since when, by the monotonic clock."""
         self._stopping = asyncio.Event()
         self._began = False
         self._refused: FactoryError | None = None
@@ -81,28 +90,21 @@ class Supervisor:
         """Run a worker, and another in its place whenever it ends, until the gateway ends."""
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
-            start = time.monotonic()
             ended = await self._lived(membership)
             if self._stopping.is_set():
                 return
             if not self._began:  # what keeps a worker from beginning is for the person who started the gateway
-                self._refused = ended
+                self._refused = ended.error
                 self._stopping.set()
                 return
-            lived_s = time.monotonic() - start
-            pause_s = FIRST_PAUSE_S if lived_s > SOUND_S else pause_s
-            log.error(
-                "worker %d ended after %.1f s, the next one starts in %g s: %s",
-                membership.number,
-                lived_s,
-                pause_s,
-                ended,
-            )
+            pause_s = FIRST_PAUSE_S if ended.answered_s > SOUND_S else pause_s
+            told = "worker %d ended, it answered for %.1f s; the next one starts in %g s: %s"
+            log.error(told, membership.number, ended.answered_s, pause_s, ended.error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _lived(self, membership: Membership) -> FactoryError:
+    async def _lived(self, membership: Membership) -> _Ended:
         """Run one worker to its end, and return how that came."""
         number = membership.number
         process = await self._started(membership)
@@ -116,9 +118,10 @@ class Supervisor:
             self._answers(number)
         code = await process.wait()
         del self._running[number]
-        self._answering.discard(number)
+        since = self._answering.pop(number, None)
         self._ended_well &= not self._stopping.is_set() or code in (0, -signal.SIGTERM)
-        return _reason(number, code, started)
+        answered_s = time.monotonic() - since if since else 0.0
+        return _Ended(_reason(number, code, started), answered_s)
 
     async def _started(self, membership: Membership) -> Process:
         """Return a new process, which has its orders."""
@@ -135,7 +138,7 @@ class Supervisor:
         return process
 
     def _answers(self, number: int) -> None:
-        self._answering.add(number)
+        self._answering[number] = time.monotonic()
         if self._began:
             log.info("worker %d answers, with process %d", number, self._running[number].pid)
         elif len(self._answering) == len(self._numbers):
