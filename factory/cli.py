@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from factory import site_commands
+from factory.gateway.provider import Provider
 from factory.new import app as new_app
-from factory.project import Project
+from factory.project import Project, found_root
 from factory.replay.command import replay
 from factory.rollout.command import app as rollout_app
 from factory.stages import STAGES, checked_stage
@@ -119,12 +120,12 @@ def serve(
     cpu_hour_eur: Annotated[
         float, typer.Option(min=0.0, help="Price of a processor's hour, for metrics of what predictions cost.")
     ] = 0.0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer on the port, as one gateway.")] = 1,
+    provider: Annotated[Provider, typer.Option(help="What the models run on.")] = "cpu",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Serve every released site model over the Open Inference Protocol v2."""
-    from factory.context.serving import ServedContexts
-    from factory.gateway.server import Settings
-    from factory.gateway.server import serve as serve_models
+    from factory.gateway.settings import Settings
     from factory.gateway.tls import Tls
 
     home = home.resolve()
@@ -136,9 +137,17 @@ def serve(
         keys=home / KEY_FILE,
         records=home / "predictions",
         cpu_hour_eur=cpu_hour_eur,
+        provider=provider,
+        project=found_root(),
     )
-    models, key = home / "models", home / "keys" / "release.pub"
-    serve_models(models, key, settings, ServedContexts(models, key))
+    models, public_key = home / "models", home / "keys" / "release.pub"
+    if workers > 1:
+        from factory.gateway.supervisor import Supervisor
+
+        raise typer.Exit(Supervisor(models, public_key, settings, workers).run())
+    from factory.serving import serve as serve_models
+
+    serve_models(models, public_key, settings)
 
 
 @app.command()

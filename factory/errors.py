@@ -18,6 +18,8 @@ FactoryError
 ├── RequestRefused           a request the gateway cannot serve (factory/gateway/refusal.py)
 ├── PredictionUnknown        a prediction that is in no record, or whose release is gone
 ├── TlsRefused               a certificate or its key that the gateway cannot use
+├── ProviderMissing          what the gateway's models were to run on is not installed
+├── CannotListen             an address or port that the gateway cannot have
 ├── KeyRefused               a file of API keys that is none, or a key that is not in it
 ├── ContextRefused           what the gateway would build features on: unsigned, changed, or of other code
 ├── RecordRefused            a business row that is none of its table's
@@ -106,6 +108,14 @@ class KeyRefused(FactoryError):
 
 class TlsRefused(FactoryError):
     """A certificate and its private key cannot be used: missing, no PEM, or not of one another."""
+
+
+class ProviderMissing(FactoryError):
+    """ONNX Runtime, as it is installed, cannot run models on what was asked for; says what to install."""
+
+
+class CannotListen(FactoryError):
+    """The gateway cannot have an address or port: another program has it, it is not this machine's, or not allowed."""
 
 
 class PredictionUnknown(FactoryError):

@@ -127,6 +127,14 @@ def project_root() -> Path:
     raise LineError(f"no project at {here} or above it: a project has definitions.py and lines/; change into one")
 
 
+def found_root() -> Path | None:
+    """Return the project's folder; None where there is none, as on a machine that only serves."""
+    try:
+        return project_root()
+    except LineError:
+        return None
+
+
 @contextmanager
 def passing_on(child: "subprocess.Popen[str]") -> Iterator[list[int]]:
     """For the block, pass on to the child what asks this process to stop; gives the signals so far.

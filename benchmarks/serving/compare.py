@@ -2,7 +2,8 @@
 
     python -m benchmarks.serving.compare [--seconds 3] [--servers gateway,echo,…] [--python kserve=<its python>,…]
 
-The gateway runs with everything on: keys, range guard, metrics, records. Needs `wrk`. Prints requests per second, p50
+The gateway runs with everything on: keys, range guard, metrics, records; `gateway2` is two workers of it, `gateway4`
+four. Needs `wrk`. Prints requests per second, p50
 and p99 in milliseconds, CPU microseconds a request (all processes of the server), memory and start-up; on a machine
 that others use too, CPU a request is the figure that can be compared.
 """
@@ -114,9 +115,10 @@ def servers(home: Path, model: Path, chosen: list[str], pythons: dict[str, str])
     """Yield what is to be measured."""
     json_only = {"content-type": "application/json"}
     for name in chosen:
-        if name == "gateway":
+        if workers := re.fullmatch(r"gateway(\d*)", name):
             secret = add_key(home / "keys" / "gateway.json", "benchmark", sites=["UA"])
             words = [str(Path(sys.executable).with_name("factory")), "serve", "--port", str(PORT), "--home", str(home)]
+            words += ["--workers", workers[1] or "1"]
             yield Server(name=name, words=words, headers={**json_only, "authorization": f"Bearer {secret}"})
         elif name == "mlflow":
             words = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(mlflow_model(home, model))]

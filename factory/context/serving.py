@@ -1,5 +1,6 @@
 """The contexts of a model repository as a gateway follows them; nothing heavy is imported before the first is there."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 class ServedContexts:
     """Keeps the promise of `factory.gateway.row_builders.ContextSource` for a folder and the release key's half."""
 
-    def __init__(self, models: Path, key: Path) -> None:
+    def __init__(self, models: Path, key: Path, project: Path | None = None) -> None:
+        """`project` is the folder that has the lines' code, where that is not importable as it is."""
         self._models = models
         self._key = key
+        self._project = project
 
     def marks(self) -> Mapping[str, str] | None:
         """Return, for each line with a context, a token that changes with it; None where the folder is away."""
@@ -33,4 +36,6 @@ class ServedContexts:
         from factory.context.builder import Builder
         from factory.context.store import Contexts
 
+        if self._project and str(self._project) not in sys.path:
+            sys.path.insert(0, str(self._project))
         return Builder(*Contexts(self._models).load(line, public_key(self._key)))

@@ -15,6 +15,7 @@ from pathlib import Path
 from factory.errors import KeyRefused
 from factory.gateway.key_file import Key, read_keys
 from factory.gateway.refusal import RequestRefused, come_again
+from factory.gateway.spending import Book, OwnSpending
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +26,13 @@ BURST_S = 2.0
 class Grant:
     """What one key allows, and how much of its rate is left."""
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, book: Book = OwnSpending) -> None:
         self.key = key
         self.name = key.name
         self._left = self._most = key.rows_per_s * BURST_S if key.rows_per_s else math.inf
         self._at = time.monotonic()
+        self._spending = book(key.sha256) if key.rows_per_s else OwnSpending()
+        self._seen = self._spending.rows
 
     def require(self, line: str, site: str) -> None:
         """Raise RequestRefused (403) unless the key opens this line's site."""
@@ -45,14 +48,22 @@ class Grant:
         """Take rows from the rate; raises RequestRefused (429) when there are too few left."""
         if self._most == math.inf:
             return
-        now = time.monotonic()
-        self._left = min(self._most, self._left + (now - self._at) * self.key.rows_per_s)
-        self._at = now
+        self.settle()
         if rows > self._left:
             wait = math.ceil((min(rows, self._most) - self._left) / self.key.rows_per_s)
             limit = f"{self.key.rows_per_s:g} rows a second, at most {self._most:g} at once"
             raise come_again(429, f"key {self.name!r} may ask {limit}; wait", max(1, wait))
-        self._left -= rows
+        self._spending.add(rows)
+
+    def settle(self) -> None:
+        """Add what came in since the last time, and take away what was spent, at whichever worker.
+
+        Who settles seldom gives more than the rate: what others spent is then met by what came in before they did.
+        """
+        now, spent = time.monotonic(), self._spending.rows
+        came_in = (now - self._at) * self.key.rows_per_s
+        self._left = min(self._most, self._left + came_in - (spent - self._seen))
+        self._at, self._seen = now, spent
 
 
 _BEARER = ((b"www-authenticate", b"Bearer"),)
@@ -62,9 +73,10 @@ EVERYBODY = Grant(Key(name="", sha256="", manage=True))
 class Access:
     """The grants of the key file, by the hash of their key."""
 
-    def __init__(self, place: Path | None) -> None:
+    def __init__(self, place: Path | None, book: Book = OwnSpending) -> None:
         """Raises KeyRefused where there is a file that cannot be read."""
         self._place = place
+        self._book = book
         self._grants: Mapping[str, Grant] | None = None
         self._seen: tuple[int, int] | None = None
         if place is not None and place.exists():
@@ -92,6 +104,8 @@ class Access:
         while True:
             await asyncio.sleep(every_s)
             self.refresh()
+            for grant in (self._grants or {}).values():
+                grant.settle()
 
     def refresh(self) -> None:
         """Take over a key file that changed; one that cannot be read is told of in the log, and changes nothing."""
@@ -111,7 +125,7 @@ class Access:
         keys = read_keys(place)
         old = self._grants or {}
         self._grants = {
-            key.sha256: old[key.sha256] if key.sha256 in old and old[key.sha256].key == key else Grant(key)
+            key.sha256: old[key.sha256] if key.sha256 in old and old[key.sha256].key == key else Grant(key, self._book)
             for key in keys
         }
         log.info("%d keys count", len(keys))

@@ -12,12 +12,14 @@
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from factory.gateway.access import Access, Grant
 from factory.gateway.business import predict
+from factory.gateway.counted import Counted
 from factory.gateway.docs_page import docs_page
+from factory.gateway.exposition import metrics_text
 from factory.gateway.http import HTML, TEXT, Answer, Request, as_error, as_json, as_problem
 from factory.gateway.infer import infer
 from factory.gateway.openapi import openapi
@@ -43,9 +45,18 @@ _ADDRESS = re.compile(r"[\w.\-\[\]:]{1,255}", re.ASCII)
 class Gateway:
     """Answers requests from the service to who has a key; a `Door` for connections."""
 
-    def __init__(self, service: Service, access: Access, telemetry: Telemetry, builders: RowBuilders) -> None:
+    def __init__(
+        self,
+        service: Service,
+        access: Access,
+        telemetry: Telemetry,
+        builders: RowBuilders,
+        cpu_hour_eur: float = 0.0,
+    ) -> None:
+        """`cpu_hour_eur` is what an hour of a processor costs; at 0 no metric says what predictions cost."""
         self._service = service
         self._builders = builders
+        self._cpu_hour_eur = cpu_hour_eur
         self._access = access
         self._telemetry = telemetry
         self._under_way: set[asyncio.Task[None]] = set()
@@ -56,11 +67,10 @@ class Gateway:
             "/v2/health/ready": self._ready,
         }
         self._fixed: dict[str, tuple[str, Callable[[Request], Answer]]] = {
-            "/": ("GET", self._page),
-            "/metrics": ("GET", self._metrics),
             "/v2": ("GET", self._server),
             "/v2/repository/index": ("POST", self._index),
         }
+        self._of_all: dict[str, Callable[[Counted, Request], Answer]] = {"/": self._page, "/metrics": self._metrics}
 
     def handle(self, request: Request) -> None:
         """Answer one request, now or within this turn of the loop or the next ones."""
@@ -105,8 +115,12 @@ class Gateway:
             self._of_server(request)
 
     def _of_server(self, request: Request) -> None:
-        found = self._fixed.get(request.path.rstrip("/") or "/")
-        if found is None:
+        path = request.path.rstrip("/") or "/"
+        if (told := self._of_all.get(path)) is not None:
+            _require_method(request, "GET")
+            self._later(self._told(told, request), request)
+            return
+        if (found := self._fixed.get(path)) is None:
             raise RequestRefused(404, f"no such path: {shown(request.path)}; /docs lists those there are")
         allowed, answer = found
         _require_method(request, allowed)
@@ -143,38 +157,44 @@ class Gateway:
             raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /load and /unload here")
         _require_method(request, "POST")
         grant.require_management()
-        work = self._service.load(name) if verb == "load" else self._service.unload(name)
-        self._later(work, request)
+        self._later(self._managed(self._service.load if verb == "load" else self._service.unload, name), request)
 
-    def _later(self, work: Coroutine[Any, Any, None], request: Request) -> None:
+    async def _managed(self, work: Callable[[str], Awaitable[None]], name: str) -> Answer:
+        await work(name)
+        return as_json({})
+
+    async def _told(self, told: Callable[[Counted, Request], Answer], request: Request) -> Answer:
+        return told(await self._service.counted(), request)
+
+    def _later(self, work: Coroutine[Any, Any, Answer], request: Request) -> None:
         """Do what takes a while, and answer the request then."""
         task = asyncio.create_task(self._done(work, request))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _done(self, work: Coroutine[Any, Any, None], request: Request) -> None:
+    async def _done(self, work: Coroutine[Any, Any, Answer], request: Request) -> None:
         try:
-            await work
+            answer = await work
         except RequestRefused as refused:
             request.reply(self.refused(refused))
         except Exception:  # the boundary of a request, as in `handle`
             log.exception("%s failed", shown(request.path))
             request.reply(self.refusal(500, _FAILED))
         else:
-            request.reply(as_json({}))
+            request.reply(answer)
 
-    def _page(self, request: Request) -> Answer:
+    def _page(self, counted: Counted, request: Request) -> Answer:
         host = request.headers.get(b"host", b"").decode("latin-1")
         address = f"http://{host if _ADDRESS.fullmatch(host) else '127.0.0.1:8080'}"
-        page = status_page(self._service.entries, self._service.refused, self._service.refused_trials, address)
+        service = self._service
+        page = status_page(service.entries, service.refused, service.refused_trials, counted, address)
         return Answer(body=page.encode(), kind=HTML, headers=_PAGE_HEADERS)
 
     def _docs(self, _: Request) -> Answer:
         return Answer(body=docs_page().encode(), kind=HTML, headers=_PAGE_HEADERS)
 
-    def _metrics(self, _: Request) -> Answer:
-        text = self._telemetry.text(self._service.models.values(), self._service.shares)
-        return Answer(body=text.encode(), kind=TEXT)
+    def _metrics(self, counted: Counted, _: Request) -> Answer:
+        return Answer(body=metrics_text(counted, self._cpu_hour_eur).encode(), kind=TEXT)
 
     def _server(self, _: Request) -> Answer:
         return as_json({"name": NAME, "version": own_version(), "extensions": EXTENSIONS})

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -63,6 +64,12 @@ class Catalogue:
             if self._seen.get(model) != marker and model not in self.unloaded:
                 await self._load(model, marker)
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each trial that runs, by the labels of its numbers."""
+        trials = [entry.trial for entry in self.served.values() if entry.trial]
+        return {one.series.labels: one.trial.share for one in trials}
+
     def knows(self, model: str) -> bool:
         """Whether the model is released, as far as was seen."""
         return model in self.served or model in self.refused or model in self.unloaded
@@ -115,8 +122,8 @@ class Catalogue:
     def _built(self, model: str) -> ServedModel:
         """Return the model awake; or asleep, its file checked all the same, where enough are awake already."""
         released = self._repository.load(model, self._key)
-        sequence = released.manifest.sequence
-        served = ServedModel(released, lambda: self._repository.released(model, sequence, self._key))
+        again = partial(self._repository.released, model, released.manifest.sequence, self._key)
+        served = ServedModel(released, again, self._predictions.providers)
         if not self._predictions.residents.full:
             served.wake(released)
         return served

@@ -1,4 +1,4 @@
-"""How much of the gateway one client may take."""
+"""How much of the gateway one client may take, how much is recorded, and how many models are in memory."""
 
 from dataclasses import dataclass
 
@@ -24,3 +24,22 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+DEFAULT_RESIDENTS = 256
+"""So many models are awake at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordLimits:
+    """How much may wait, how large a segment becomes, and how often the disk is asked."""
+
+    queue_bytes: int = 64 * 1024**2
+    segment_bytes: int = 64 * 1024**2
+    folder_bytes: int = 20 * 1024**3
+    """With so much in the folder nothing more is recorded until somebody takes segments away."""
+    write_every_s: float = 0.02
+    sync_every_s: float = 1.0
+    retry_after_s: float = 1.0
+
+
+DEFAULT_RECORD_LIMITS = RecordLimits()

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 
 from factory.example import example_request
+from factory.gateway.counted import Counted, Numbers
 from factory.gateway.entry import Entry
 from factory.gateway.served_model import ServedModel
 from factory.gateway.telemetry import Series
@@ -35,13 +36,18 @@ pre {{ white-space: pre-wrap; background: #f5f5f5; padding: .6rem; max-width: 40
 
 
 def status_page(
-    served: Mapping[str, Entry], refused: Mapping[str, str], refused_trials: Mapping[str, str], address: str
+    served: Mapping[str, Entry],
+    refused: Mapping[str, str],
+    refused_trials: Mapping[str, str],
+    counted: Counted,
+    address: str,
 ) -> str:
-    """Return the page as HTML; `address` is the gateway's own, `http://host:port`."""
-    rows = [row for name in sorted(served) for row in _rows(served[name], address)]
+    """Return the page as HTML; `counted` is by the whole gateway, `address` is its own, `http://host:port`."""
+    rows = [row for name in sorted(served) for row in _rows(served[name], counted, address)]
     rows += [_refused_row(name, _old_or_nothing(name in served), refused[name]) for name in sorted(refused)]
     rows += [_refused_row(name, "its trial was refused", refused_trials[name]) for name in sorted(refused_trials)]
-    summary = f"Models served: {len(served)}. Releases refused: {len(refused)}. Trials: {_trials(served)}."
+    summary = f"Models served: {len(served)}. Releases refused: {len(refused)}. Trials: {_trials(served)}. "
+    summary += f"Processes that answer: {counted.workers}. Models run on: {_providers(served)}."
     return _PAGE.format(summary=summary, rows="\n".join(rows))
 
 
@@ -55,18 +61,27 @@ def _trials(served: Mapping[str, Entry]) -> int:
     return sum(entry.trial is not None for entry in served.values())
 
 
-def _rows(entry: Entry, address: str) -> Iterator[str]:
+def _providers(served: Mapping[str, Entry]) -> str:
+    return ", ".join(sorted({entry.model.providers[0] for entry in served.values()})) or "—"
+
+
+def _rows(entry: Entry, counted: Counted, address: str) -> Iterator[str]:
     """Yield the row of what is served, and that of what is on trial beside it."""
     tried = f"<details><summary>curl</summary><pre>{escape(curl(entry.model, address))}</pre></details>"
-    yield _row(entry.model, entry.series, tried)
+    yield _row(entry.model, _numbers(entry.series, counted), tried)
     if entry.trial:
         trial = entry.trial.trial
         told = f"{trial.mode} of {trial.share:.4g} of requests, by {trial.by}: {trial.reason}"
-        yield _row(entry.trial.model, entry.trial.series, escape(told), kind="trial")
+        yield _row(entry.trial.model, _numbers(entry.trial.series, counted), escape(told), kind="trial")
 
 
-def _row(model: ServedModel, series: Series, last: str, kind: str = "served") -> str:
-    manifest, counts = model.manifest, series.counts
+def _numbers(series: Series, counted: Counted) -> Numbers:
+    """Return what all processes counted; where it began to serve a moment ago, what this one did."""
+    return counted.series.get(series.labels) or series.numbers
+
+
+def _row(model: ServedModel, numbers: Numbers, last: str, kind: str = "served") -> str:
+    manifest, counts = model.manifest, numbers.counts
     link = f'<a href="/v2/models/{escape(manifest.model)}">{escape(manifest.site)}</a>'
     cells = (
         escape(manifest.line),
@@ -76,7 +91,7 @@ def _row(model: ServedModel, series: Series, last: str, kind: str = "served") ->
         f'<code title="{escape(manifest.digest)}">{escape(manifest.digest[:12])}</code>',
         f"{model.since:%Y-%m-%d %H:%M} UTC",
         f"{counts['nv_inference_request_success']:,}",
-        f"{series.mean_s * 1000:.2f}" if counts["nv_inference_request_success"] else "—",
+        f"{numbers.mean_s * 1000:.2f}" if counts["nv_inference_request_success"] else "—",
         f"{counts['factory_rows_outside_total']:,} / {counts['factory_rows_abstained_total']:,}",
         last,
     )

@@ -1,4 +1,4 @@
-"""A question to a model, what was answered, and what all models share to answer: names, threads, records, memory."""
+"""A question to a model, what was answered, and what all models share to answer it: names, threads, records, memory."""
 
 import asyncio
 import itertools
@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from factory.gateway.provider import ON_CPU
 from factory.gateway.range_guard import Outside
 from factory.gateway.record_file import Role
 from factory.gateway.refusal import RequestRefused
@@ -83,15 +84,20 @@ class Records(Protocol):
 
 
 class Predictions:
-    """What all models share: names for predictions, threads for large batches, the records, and who is awake.
+    """What all models share: names for predictions, threads for large batches, records, who is awake, providers.
 
     Shadows share a thread of their own, so that no copy is in the way of a question.
     """
 
     def __init__(
-        self, workers: ThreadPoolExecutor, records: Records | None = None, residents: Residents | None = None
+        self,
+        workers: ThreadPoolExecutor,
+        records: Records | None = None,
+        residents: Residents | None = None,
+        providers: Sequence[str] = ON_CPU,
     ) -> None:
         self.workers = workers
+        self.providers = providers
         self.shadows = ThreadPoolExecutor(1, thread_name_prefix="shadow")
         self.residents = residents or Residents()
         self.records = records

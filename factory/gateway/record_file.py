@@ -7,6 +7,7 @@ process that was killed leaves at most one batch that is not whole, at the end o
 
 import fcntl
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO, Literal
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = b"FPL1"
-OPEN, COMPLETE = ".open", ".log"
+BEGUN, OPEN, COMPLETE = ".new", ".open", ".log"
 _FRAME = Struct("<II")
 
 Role = Literal["champion", "canary", "shadow"]
@@ -99,6 +100,15 @@ def recorded(segment: Path, start: int = 0) -> Iterator[tuple[RecordedBatch, int
             yield _decoder.decode(content), place
 
 
+def folder_bytes(folder: Path) -> int:
+    """Return how much is in the folder; what is renamed while it is counted may be left out."""
+    total = 0
+    for place in folder.iterdir():
+        with suppress(FileNotFoundError):
+            total += place.stat().st_size
+    return total
+
+
 def _opened(segment: Path) -> BinaryIO:
     """Open a segment, which may have become complete since it was found."""
     try:
@@ -108,11 +118,9 @@ def _opened(segment: Path) -> BinaryIO:
 
 
 def complete_leftovers(folder: Path) -> None:
-    """Mark what a process that is no more was writing as complete."""
+    """Mark what a process that is no more was writing as complete; several processes may do so at once."""
     for place in folder.glob(f"*{OPEN}"):
-        with place.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue  # somebody is writing it
+        # Not found: its writer, or another process that is here too, has marked it meanwhile. Blocked: it is written.
+        with suppress(FileNotFoundError, BlockingIOError), place.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             place.rename(place.with_suffix(COMPLETE))

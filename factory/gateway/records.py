@@ -13,33 +13,26 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
+from factory.gateway.limits import DEFAULT_RECORD_LIMITS, RecordLimits
 from factory.gateway.question import Call, Question
-from factory.gateway.record_file import COMPLETE, MAGIC, OPEN, RecordedBatch, complete_leftovers, framed
+from factory.gateway.record_file import (
+    BEGUN,
+    COMPLETE,
+    MAGIC,
+    OPEN,
+    RecordedBatch,
+    complete_leftovers,
+    folder_bytes,
+    framed,
+)
 
 log = logging.getLogger(__name__)
 
 _QUESTION_BYTES = 100
 """About what a question's name and counts take in the queue."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordLimits:
-    """How much may wait, how large a segment becomes, and how often the disk is asked."""
-
-    queue_bytes: int = 64 * 1024**2
-    segment_bytes: int = 64 * 1024**2
-    folder_bytes: int = 20 * 1024**3
-    """With so much in the folder nothing more is recorded until somebody takes segments away."""
-    write_every_s: float = 0.02
-    sync_every_s: float = 1.0
-    retry_after_s: float = 1.0
-
-
-DEFAULT_RECORD_LIMITS = RecordLimits()
 
 
 class RecordWriter:
@@ -138,7 +131,7 @@ class RecordWriter:
             self._segment = None
         self._folder.mkdir(parents=True, exist_ok=True)
         complete_leftovers(self._folder)
-        if sum(place.stat().st_size for place in self._folder.iterdir()) > self._limits.folder_bytes:
+        if folder_bytes(self._folder) > self._limits.folder_bytes:
             raise OSError(f"{self._folder} holds more than {self._limits.folder_bytes} bytes; take segments away")
         self._taken += 1
         self._segment = _Segment(self._folder / f"{time.time_ns()}-{os.getpid()}-{self._taken}{OPEN}")
@@ -164,14 +157,17 @@ class _Segment:
 
     def __init__(self, place: Path) -> None:
         self._place = place
-        self._file = place.open("xb", buffering=0)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        draft = place.with_suffix(BEGUN)  # it gets its name once it is locked, or others would take it for a leftover
+        self._file = draft.open("xb", buffering=0)
         self.size = 0
         self._synced_at, self._synced_size = time.monotonic(), 0
         try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.rename(place)
             self.append(MAGIC)
         except OSError:  # a disk without room: an empty file for each try would not make more
             self._file.close()
+            draft.unlink(missing_ok=True)
             place.unlink(missing_ok=True)
             raise
 

@@ -3,9 +3,8 @@
 from collections import OrderedDict
 from weakref import WeakSet
 
+from factory.gateway.limits import DEFAULT_RESIDENTS
 from factory.gateway.served_model import ServedModel
-
-DEFAULT_RESIDENTS = 256
 
 
 class Residents:

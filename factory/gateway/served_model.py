@@ -1,6 +1,6 @@
 """A released model in memory, ready to answer; built only from what the model repository let through."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from factory.errors import ModelRefused
+from factory.gateway.provider import ON_CPU
 from factory.repository import Manifest, Released
 from factory.signature import INPUT, Signature
 
@@ -28,14 +29,18 @@ class ServedModel:
     anew, as every loading does.
     """
 
-    def __init__(self, released: Released, again: Callable[[], Released]) -> None:
-        """Take what was let through; `again` reads the same release once more. The model is asleep."""
+    def __init__(self, released: Released, again: Callable[[], Released], providers: Sequence[str] = ON_CPU) -> None:
+        """Take what was let through; `again` reads the same release once more. The model is asleep.
+
+        `providers` are ONNX Runtime's, first the one that it must run on.
+        """
         self.manifest: Manifest = released.manifest
         self.marker = released.marker
         self.signature: Signature = released.manifest.model_signature
         self.row_s = 0.0
         """About how many seconds a row of a batch takes; known once it was awake."""
         self._again = again
+        self.providers = providers
         self._session: Any = None
 
     @property
@@ -53,7 +58,7 @@ class ServedModel:
         Raises ModelRefused if the file cannot do what it must, or is no longer what it was.
         """
         try:
-            session = _session((released or self._again()).content)
+            session = _session((released or self._again()).content, self.providers)
             _require_signature(session, self.signature)
             self._try(session)
         except ModelRefused:
@@ -118,6 +123,7 @@ class ServedModel:
                 "threshold": manifest.threshold,
                 **asdict(signature),
                 "example": list(manifest.example),
+                "provider": self.providers[0],
             },
         }
 
@@ -126,13 +132,17 @@ class ServedModel:
         return f"{self.manifest.model} version {self.manifest.version}"
 
 
-def _session(content: bytes) -> Any:
+def _session(content: bytes, providers: Sequence[str]) -> Any:
+    """Return a session on the first provider; raises ModelRefused where it would run on another one, unseen."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # An arena for each of a thousand models would hold three times their memory, and is no faster here.
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, options, providers=list(providers))
+    if (found := session.get_providers()[0]) != providers[0]:
+        raise ModelRefused(f"it would run on {found}, not on {providers[0]}, whose libraries or device are missing")
+    return session
 
 
 def _require_signature(session: Any, signature: Signature) -> None:

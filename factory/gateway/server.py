@@ -1,4 +1,4 @@
-"""Runs the gateway: one process, one event loop, one folder of released models and one public key."""
+"""Runs one process of the gateway: one event loop, one folder of released models and one public key."""
 
 import asyncio
 import gc
@@ -8,7 +8,6 @@ import threading
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,18 @@ from factory.gateway.access import Access
 from factory.gateway.app import Gateway
 from factory.gateway.catalogue import Catalogue
 from factory.gateway.connection import Connections
-from factory.gateway.limits import DEFAULT_LIMITS, Limits
+from factory.gateway.crew import Alone, Together
+from factory.gateway.orders import Membership
+from factory.gateway.ports import cannot_listen
+from factory.gateway.provider import installed_providers
 from factory.gateway.question import Predictions
-from factory.gateway.records import DEFAULT_RECORD_LIMITS, RecordLimits, RecordWriter
-from factory.gateway.residents import DEFAULT_RESIDENTS, Residents
+from factory.gateway.records import RecordWriter
+from factory.gateway.residents import Residents
 from factory.gateway.row_builders import ContextSource, NoContexts, RowBuilders
 from factory.gateway.service import Service
+from factory.gateway.settings import Settings
+from factory.gateway.spending import OwnSpending, shared_book
 from factory.gateway.telemetry import Telemetry
-from factory.gateway.tls import Tls
 from factory.repository import ModelRepository
 from factory.signing import public_key as loaded_public_key
 
@@ -35,66 +38,57 @@ log = logging.getLogger(__name__)
 DRAIN_S = 10.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Where the gateway listens, and what it takes."""
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    """0 takes a free one."""
-    grpc_port: int | None = None
-    """None for no gRPC, 0 takes a free port."""
-    refresh_every_s: float = 0.5
-    keys: Path | None = None
-    """The file of API keys; where there is none, everybody may ask everything."""
-    tls: Tls | None = None
-    """None speaks in the clear: on the loopback, or behind a proxy that has the certificate."""
-    records: Path | None = None
-    """The folder that predictions are recorded in; None to record none."""
-    limits: Limits = DEFAULT_LIMITS
-    max_awake: int = DEFAULT_RESIDENTS
-    """So many models at most are in memory whole; the others are woken, in milliseconds, when they are asked."""
-    record_limits: RecordLimits = DEFAULT_RECORD_LIMITS
-    cpu_hour_eur: float = 0.0
-    """What an hour of one processor costs here; at 0 no metric says what predictions cost."""
-
-
 def serve(models: Path, public_key: Path, settings: Settings, contexts: ContextSource) -> None:
     """Serve every released model until SIGINT or SIGTERM; requests that are under way are answered before it ends.
 
     `contexts` are what features of business rows are built on.
 
-    Raises ModelRefused where there is no public key to check releases with, KeyRefused on a damaged key file, and
-    TlsRefused on a certificate or key that cannot be used.
+    Raises ModelRefused where there is no public key to check releases with, KeyRefused on a damaged key file,
+    TlsRefused on a certificate or key that cannot be used, ProviderMissing where ONNX Runtime lacks what the models are
+    to run on, and CannotListen where the port is taken.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    server = Server(models, public_key, settings, contexts)
+    run_frozen(Server(models, public_key, settings, contexts))
+
+
+def run_frozen(server: "Server") -> None:
+    """Run it in a process that does nothing else."""
     gc.freeze()  # what was imported stays; to look through it again and again held up requests for 70 ms
     server.run()
 
 
 class Server:
-    """One gateway process. `run` blocks; `stop` may be called from any thread."""
+    """One gateway process, alone or one of several workers. `run` blocks; `stop` may be called from any thread."""
 
     def __init__(
-        self, models: Path, public_key: Path, settings: Settings, contexts: ContextSource | None = None
+        self,
+        models: Path,
+        public_key: Path,
+        settings: Settings,
+        contexts: ContextSource | None = None,
+        membership: Membership | None = None,
     ) -> None:
         """Raises what `serve` raises."""
         self._tls = settings.tls.context() if settings.tls else None
         self._settings = settings
-        self._telemetry = Telemetry(settings.cpu_hour_eur)
-        self._workers = ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="model")
-        self._access = Access(settings.keys)
+        self._membership = membership
+        providers = installed_providers(settings.provider)
+        self._telemetry = Telemetry()
+        threads = (cpu_count() or 1) // (membership.workers if membership else 1)
+        self._workers = ThreadPoolExecutor(max(1, threads), thread_name_prefix="model")
+        self._access = Access(settings.keys, shared_book(membership) if membership else OwnSpending)
         key = loaded_public_key(public_key)
         self._records = RecordWriter(settings.records, settings.record_limits) if settings.records else None
         self._telemetry.records = self._records
-        predictions = Predictions(self._workers, self._records, Residents(settings.max_awake))
+        predictions = Predictions(self._workers, self._records, Residents(settings.max_awake), providers)
         self._telemetry.awake = lambda: predictions.residents.count
         self._predictions = predictions
         self._catalogue = Catalogue(ModelRepository(models), key, self._telemetry, predictions)
-        self._service = Service(self._catalogue)
+        alone = Alone(self._catalogue, self._telemetry)
+        self._crew = Together(alone, membership) if membership else alone
+        self._service = Service(self._catalogue, self._crew)
         self._builders = RowBuilders(contexts or NoContexts())
-        gateway = Gateway(self._service, self._access, self._telemetry, self._builders)
+        gateway = Gateway(self._service, self._access, self._telemetry, self._builders, settings.cpu_hour_eur)
         self._connections = Connections(gateway, settings.limits)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
@@ -118,27 +112,32 @@ class Server:
         """Load what is released before the first request, and follow the repository until the end."""
         self._loop = asyncio.get_running_loop()
         self._heed_signals()
-        await self._catalogue.refresh()
-        listener = await self._loop.create_server(
-            self._connections.new, self._settings.host, self._settings.port, ssl=self._tls, backlog=2048
-        )
-        self.port = listener.sockets[0].getsockname()[1]
         every_s = self._settings.refresh_every_s
-        watching = _running(
-            self._catalogue.watch(every_s),
-            self._access.watch(every_s),
-            self._builders.watch(every_s),
-            self._connections.watch(),
-        )
-        async with watching, self._grpc() as self.grpc_port:
-            self._tell()
-            self.started.set()
-            await self._stopped.wait()
-            listener.close()
-            await self._connections.drain(DRAIN_S)
+        async with self._crew.joined():
+            await self._catalogue.refresh()
+            listener = await self._listener()
+            self.port = listener.sockets[0].getsockname()[1]
+            followed = (self._catalogue, self._access, self._builders)
+            watching = (self._connections.watch(), *(one.watch(every_s) for one in followed))
+            async with _running(*watching), self._grpc() as self.grpc_port:
+                self._tell()
+                self.started.set()
+                await self._stopped.wait()
+                listener.close()
+                await self._connections.drain(DRAIN_S)
         await self._builders.end()
         self._catalogue.end_trials()
         await self._predictions.end()
+
+    async def _listener(self) -> asyncio.Server:
+        """Open the HTTP door; workers share its port."""
+        host, port, shared = self._settings.host, self._settings.port, self._membership is not None
+        try:
+            return await asyncio.get_running_loop().create_server(
+                self._connections.new, host, port, ssl=self._tls, backlog=2048, reuse_port=shared
+            )
+        except OSError as error:
+            raise cannot_listen(host, port, error) from error
 
     @asynccontextmanager
     async def _grpc(self) -> AsyncIterator[int]:
@@ -152,13 +151,15 @@ class Server:
         door = GrpcDoor(self._service, self._access, self._telemetry)
         tls = self._settings.tls.pair() if self._settings.tls else None
         address = f"{self._settings.host}:{self._settings.grpc_port}"
-        max_bytes = self._settings.limits.max_body_bytes
-        async with listening(door, address, tls, max_bytes=max_bytes, drain_s=DRAIN_S) as port:
+        max_bytes, shared = self._settings.limits.max_body_bytes, self._membership is not None
+        async with listening(door, address, tls, max_bytes=max_bytes, drain_s=DRAIN_S, shared=shared) as port:
             yield port
 
     def _tell(self) -> None:
         host = self._settings.host
-        log.info("listening on %s://%s:%d", "https" if self._tls else "http", host, self.port)
+        grpc = f", gRPC on port {self.grpc_port}" if self.grpc_port else ""
+        scheme, on = "https" if self._tls else "http", self._settings.provider
+        log.info("listening on %s://%s:%d%s; models run on %s", scheme, host, self.port, grpc, on)
         if self._access.is_open and host not in ("127.0.0.1", "::1", "localhost"):
             log.warning("no API keys: whoever reaches %s may ask everything; `factory key add` makes one", host)
 

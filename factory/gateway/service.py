@@ -5,6 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TypedDict
 
 from factory.gateway.catalogue import Catalogue
+from factory.gateway.counted import Counted
+from factory.gateway.crew import Crew
 from factory.gateway.entry import Entry
 from factory.gateway.refusal import RequestRefused, shown
 from factory.gateway.served_model import ServedModel
@@ -23,10 +25,18 @@ class Indexed(TypedDict):
 
 
 class Service:
-    """The catalogue, asked in the words of the protocol; what cannot be done raises RequestRefused."""
+    """The gateway, asked in the words of the protocol; what cannot be done raises RequestRefused.
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    Questions are for the catalogue of this process; what is counted, loaded and unloaded is so for the whole crew.
+    """
+
+    def __init__(self, catalogue: Catalogue, crew: Crew) -> None:
         self._catalogue = catalogue
+        self._crew = crew
+
+    async def counted(self) -> Counted:
+        """Return what the gateway has counted."""
+        return await self._crew.counted()
 
     def found(self, name: str, wanted: str | None = None) -> Entry:
         """Return the model; raises RequestRefused with 404 if there is none such, 503 if there should be."""
@@ -68,12 +78,6 @@ class Service:
         return self._catalogue.trials.refused
 
     @property
-    def shares(self) -> dict[str, float]:
-        """The share of each trial that runs, by the labels of its numbers."""
-        trials = [entry.trial for entry in self._catalogue.served.values() if entry.trial]
-        return {one.series.labels: one.trial.share for one in trials}
-
-    @property
     def ready(self) -> bool:
         """Ready is who can answer for at least one site: one refused release must not take the others down."""
         return bool(self._catalogue.served)
@@ -97,14 +101,14 @@ class Service:
     async def load(self, name: str) -> None:
         """Serve the model's newest release, also after `unload`."""
         self._require_known(name)
-        reason = await self._catalogue.load(name)
+        reason = await self._crew.load(name)
         if reason is not None:
             raise RequestRefused(400, f"model {shown(name)} cannot be loaded: its release was refused, see the log")
 
     async def unload(self, name: str) -> None:
         """Serve the model no longer, until `load` or a restart; requests under way are answered."""
         self._require_known(name)
-        await self._catalogue.unload(name)
+        await self._crew.unload(name)
 
     def _require_known(self, name: str) -> None:
         if not self._catalogue.knows(name):

@@ -67,7 +67,8 @@ class Trials:
         if trial is None or trial.beside != manifest.sequence:
             return None
         released = self._repository.tried(trial, self._key)
-        model = ServedModel(released, lambda: self._repository.tried(trial, self._key))
+        providers = self._predictions.providers
+        model = ServedModel(released, lambda: self._repository.tried(trial, self._key), providers)
         model.wake(released)
         return trial, model
 

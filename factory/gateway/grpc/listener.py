@@ -5,19 +5,20 @@ from contextlib import asynccontextmanager
 
 import grpc
 
-from factory.errors import FactoryError
+from factory.errors import CannotListen
 from factory.gateway.grpc.door import GrpcDoor
 
 
 @asynccontextmanager
 async def listening(
-    door: GrpcDoor, address: str, tls: tuple[bytes, bytes] | None, *, max_bytes: int, drain_s: float
+    door: GrpcDoor, address: str, tls: tuple[bytes, bytes] | None, *, max_bytes: int, drain_s: float, shared: bool
 ) -> AsyncIterator[int]:
     """Listen on `host:port` while the body runs, and yield the port; calls under way are answered before it ends.
 
-    `tls` is the private key and the certificate. Raises FactoryError where the port is taken.
+    `tls` is the private key and the certificate; `shared` lets other workers listen there too. Raises CannotListen
+    where the port is taken.
     """
-    options = [("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", 0)]
+    options = [("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", int(shared))]
     server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers((door.handler(),))
     try:
@@ -27,7 +28,7 @@ async def listening(
             else server.add_insecure_port(address)
         )
     except RuntimeError as error:
-        raise FactoryError(f"gRPC cannot listen on {address}: {error}; choose another port") from error
+        raise CannotListen(f"gRPC cannot listen on {address}: {error}; choose another --grpc-port") from error
     await server.start()
     try:
         yield int(port)

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -12,8 +13,11 @@ import numpy as np
 import pytest
 
 from factory.gateway.key_file import add_key
+from factory.gateway.limits import RecordLimits
+from factory.gateway.question import Call, Question
 from factory.gateway.record_file import MAGIC, complete_leftovers, recorded, segments
-from factory.gateway.records import RecordLimits
+from factory.gateway.records import RecordWriter
+from factory.gateway.served_model import ServedModel
 from factory.repository import Guard
 from tests.factory.gateway.builders import Shop, eventually, expected, gateway, onnx_model, question
 
@@ -140,6 +144,25 @@ def test_segments_are_small_and_all_of_them_are_read(shop, folder):
             eventually(lambda: names(folder) == answered)
     assert len(segments(folder)) > 2
     assert names(folder) == answered
+
+
+def test_several_processes_record_in_one_folder_and_none_is_in_the_way_of_another(shop, folder, caplog):
+    """As workers of one gateway do; each begins a segment, and looks for leftovers, every few milliseconds."""
+    limits = RecordLimits(segment_bytes=1, write_every_s=0.0005)
+    released = shop.repository.load("toy.UA", shop.key.public_key())
+    model, rows = ServedModel(released, lambda: released), np.ones((1, 3), np.float32)
+    writers = [RecordWriter(folder, limits) for _ in range(4)]
+    for number in range(100):
+        for place, writer in enumerate(writers):
+            question = Question([1.0, 1.0, 1.0], 1, lambda _: None)
+            writer.add(Call(model, "champion", [question], [f"{place}-{number}"], rows, rows[:, :1]))
+        time.sleep(0.001)
+    for writer in writers:
+        writer.close()
+    assert sum(writer.written for writer in writers) == 400
+    assert sorted(names(folder)) == sorted(f"{place}-{number}" for place in range(4) for number in range(100))
+    assert not caplog.records
+    assert {place.suffix for place in folder.iterdir()} == {".log"}
 
 
 def test_with_the_folder_gone_one_is_answered_and_what_waited_is_written_when_it_is_back(shop, folder):

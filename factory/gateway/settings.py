@@ -1,0 +1,36 @@
+"""How a gateway is set up; importing it loads nothing that answers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory.gateway.limits import DEFAULT_LIMITS, DEFAULT_RECORD_LIMITS, DEFAULT_RESIDENTS, Limits, RecordLimits
+from factory.gateway.provider import Provider
+from factory.gateway.tls import Tls
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where the gateway listens, and what it takes."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 takes a free one."""
+    grpc_port: int | None = None
+    """None for no gRPC, 0 takes a free port."""
+    refresh_every_s: float = 0.5
+    keys: Path | None = None
+    """The file of API keys; where there is none, everybody may ask everything."""
+    tls: Tls | None = None
+    """None speaks in the clear: on the loopback, or behind a proxy that has the certificate."""
+    records: Path | None = None
+    """The folder that predictions are recorded in; None to record none."""
+    limits: Limits = DEFAULT_LIMITS
+    max_awake: int = DEFAULT_RESIDENTS
+    """So many models at most are in memory whole; the others are woken, in milliseconds, when they are asked."""
+    record_limits: RecordLimits = DEFAULT_RECORD_LIMITS
+    cpu_hour_eur: float = 0.0
+    """What an hour of one processor costs here; at 0 no metric says what predictions cost."""
+    provider: Provider = "cpu"
+    """What the models run on."""
+    project: Path | None = None
+    """The folder that has the lines' code, which features of business rows are built by; None: it is importable."""
