@@ -139,8 +139,8 @@ def _features(plan: Plan) -> str:
     entity = [f"    entity: {yaml_value([plan.profile.entity])}"] if plan.profile.entity else []
     return "\n".join(
         [
-            "  # A row's features come from that row alone, so the gateway needs no other to build them for a client. A",
-            "  # build that looks back on earlier rows says how far: `context: {days: 28}`.",
+            "  # A row's features come from that row alone, so the gateway needs no other to build them for a client.",
+            "  # A build that looks back on earlier rows says how far: `context: {days: 28}`.",
             "  context: {row_alone: true}",
             "",
             "  # What is known at the moment of the decision, and nothing later; each with what it holds.",

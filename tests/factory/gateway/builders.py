@@ -13,7 +13,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from factory.gateway.row_builders import ContextSource
-from factory.gateway.server import Server, Settings
+from factory.gateway.server import Server
+from factory.gateway.settings import Settings
 from factory.repository import Manifest, ModelRepository
 from factory.signature import Signature
 from factory.signing import signing_key

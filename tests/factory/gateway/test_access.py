@@ -10,7 +10,8 @@ import pytest
 
 from factory.errors import KeyRefused
 from factory.gateway.key_file import add_key, read_keys, remove_key
-from factory.gateway.server import Server, Settings
+from factory.gateway.server import Server
+from factory.gateway.settings import Settings
 from tests.factory.gateway.builders import Shop, eventually, gateway, onnx_model, question
 
 INFER = "/v2/models/toy.UA/infer"

@@ -16,7 +16,8 @@ import pytest
 
 from factory.errors import ModelRefused, ReleaseRefused
 from factory.gateway.served_model import ServedModel
-from factory.gateway.server import Server, Settings
+from factory.gateway.server import Server
+from factory.gateway.settings import Settings
 from factory.history import Event
 from factory.signing import signing_key
 from tests.factory.gateway.builders import Shop, eventually, expected, gateway, onnx_model, question, running, verdict

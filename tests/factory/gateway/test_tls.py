@@ -15,7 +15,8 @@ from cryptography.x509.oid import NameOID
 
 from factory.errors import TlsRefused
 from factory.gateway.grpc.messages import CLASSES, SERVICE
-from factory.gateway.server import Server, Settings
+from factory.gateway.server import Server
+from factory.gateway.settings import Settings
 from factory.gateway.tls import Tls
 from tests.factory.gateway.builders import Shop, onnx_model, question, running
 
