@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from factory.line import Line
+from factory.served import columns
 
 
 def asset_key(line: Line, name: str) -> dg.AssetKey:
@@ -97,8 +98,21 @@ def site_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.Asset
 
 
 def operation_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.AssetSpec]:
-    """Return the assets of a site's decisions: predictions, outcomes, drift."""
+    """Return the assets of a site's decisions: served, predictions, outcomes, drift."""
+    answered = columns(line.task.answers).items()
+    schema = dg.TableSchema(
+        columns=[dg.TableColumn(name, str(kind), description=text) for name, (kind, text) in answered]
+    )
     return [
+        _spec(
+            line,
+            "served",
+            "What the gateway was asked and answered, row by row, by which file, and who was told.",
+            {"polars", "deltalake"},
+            ["release"],
+            sites,
+            {"dagster/column_schema": schema},
+        ),
         _spec(
             line,
             "predictions",

@@ -6,6 +6,7 @@ STAGES = (
     "raw",
     "clean",
     "features",
+    "served",
     "predictions",
     "outcomes",
     "drift",
