@@ -4,16 +4,23 @@ A segment holds predictions of any line. It may go once every row of it is in th
 that runs is judged by it: `factory trial show` reads the records alone.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
+
 from factory.contract.columns import SITE
-from factory.gateway.record_file import COMPLETE, RecordedBatch, recorded, segments, unreadable_bytes
+from factory.gateway.record_file import COMPLETE, recorded, segments, unreadable_bytes
 from factory.lake import Lake
 from factory.names import model_name
 from factory.served import not_served, served_rows
+from factory.unread import in_portions
+
+Site = tuple[str, str]
+"""A line and one of its sites."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,28 +49,25 @@ def judged(
 
 def _reasons(segment: Path, lake_of: Callable[[str], Lake], trials: Mapping[str, float]) -> Iterator[str]:
     """Yield every reason to keep a segment; `trials` are those that began before it ended."""
-    by_line: dict[str, list[RecordedBatch]] = {}
-    whole = list(recorded(segment))
-    for batch, _ in whole:
-        by_line.setdefault(batch.line, []).append(batch)
-    if lost := unreadable_bytes(segment, whole[-1][1] if whole else 0):
+    asked, missing = Counter[Site](), Counter[Site]()
+    for portion in in_portions(batch for batch, _ in recorded(segment)):
+        for line in sorted({batch.line for batch in portion}):
+            rows = served_rows([batch for batch in portion if batch.line == line], [], {})
+            asked.update(_by_site(line, rows))
+            missing.update(_by_site(line, not_served(rows, lake_of(line))))
+    if lost := unreadable_bytes(segment, max((place for _, place in recorded(segment)), default=0)):
         yield f"its last {lost} bytes cannot be read: it is damaged, and goes by hand alone"
-    for line, batches in by_line.items():
-        for model in sorted({model_name(line, batch.site) for batch in batches} & set(trials)):
-            yield f"the trial of {model} is judged by what was recorded since {_day(trials[model])}"
-        yield from _missing(lake_of(line), batches)
-
-
-def _missing(lake: Lake, batches: list[RecordedBatch]) -> Iterator[str]:
-    """Yield, for each site with rows that the lake has not, how many these are and how they come in."""
-    rows = served_rows(batches, [], {})
-    asked, missing = rows[SITE].value_counts(), not_served(rows, lake)[SITE].value_counts()
-    of_site = dict(asked.iter_rows())
-    for site, count in sorted(missing.iter_rows()):
+    for model in sorted({model_name(*of) for of in asked} & set(trials)):
+        yield f"the trial of {model} is judged by what was recorded since {_day(trials[model])}"
+    for (line, site), count in sorted(missing.items()):
         yield (
-            f"{count} of its {of_site[site]} rows of site {site} are not in the lake of line {lake.line}; "
-            f"bring them in with: factory operate {lake.line} --sites {site}"
+            f"{count} of its {asked[line, site]} rows of site {site} are not in the lake of line {line}; "
+            f"bring them in with: factory operate {line} --sites {site}"
         )
+
+
+def _by_site(line: str, rows: pl.DataFrame) -> dict[Site, int]:
+    return {(line, site): count for site, count in rows[SITE].value_counts().iter_rows()}
 
 
 def _day(at: float) -> str:

@@ -6,7 +6,7 @@ to be in the lake, so that one that is lost or behind costs time alone.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from factory.gateway.record_file import COMPLETE, RecordedBatch, recorded, segme
 from factory.lake import Lake
 
 CURSORS = "served_cursors"
-PORTION_BYTES = 64 * 1024**2
-"""So much of the records is in memory at once."""
+PORTION_BYTES = 256 * 1024**2
+"""So much of the records is in memory at once, about."""
+_BATCH_BYTES = 2048
+"""About what a batch takes besides its numbers."""
 Places = Mapping[str, int]
 BySite = dict[str, list[RecordedBatch]]
 
@@ -37,17 +39,12 @@ class Unread:
     """Complete segments, each with the bytes at its end that cannot be read."""
 
     def portions(self, at_most_bytes: int = PORTION_BYTES) -> Iterator[BySite]:
-        """Yield batches by site, in portions of so many bytes or a little more."""
-        portion: BySite = {}
-        size = 0
-        for batch in self._batches():
-            portion.setdefault(batch.site, []).append(batch)
-            size += len(batch.values) + len(batch.answers)
-            if size >= at_most_bytes:
-                yield portion
-                portion, size = {}, 0
-        if portion:
-            yield portion
+        """Yield batches by site, in portions of about so many bytes."""
+        for portion in in_portions(self._batches(), at_most_bytes):
+            by_site: BySite = {}
+            for batch in portion:
+                by_site.setdefault(batch.site, []).append(batch)
+            yield by_site
 
     def after(self, site: str) -> Places:
         """Return how far a site is read once all portions were taken; segments that are gone are left out."""
@@ -65,6 +62,20 @@ class Unread:
             self.reached[segment.stem] = reached
             if segment.suffix == COMPLETE and (lost := unreadable_bytes(segment, reached)):
                 self.damaged[segment] = lost
+
+
+def in_portions(batches: Iterable[RecordedBatch], at_most_bytes: int = PORTION_BYTES) -> Iterator[list[RecordedBatch]]:
+    """Yield batches in lists that take about so many bytes; none is empty."""
+    portion: list[RecordedBatch] = []
+    size = 0
+    for batch in batches:
+        portion.append(batch)
+        size += _BATCH_BYTES + len(batch.values) + len(batch.answers)
+        if size >= at_most_bytes:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 def cursors(lake: Lake, commits: Mapping[str, int]) -> dict[str, Places]:
