@@ -80,7 +80,7 @@ class ServedStages:
 
     def _keep(self, unread: Unread, sites: Sequence[str]) -> None:
         """Keep how far the sites are read, where that is further than before; tell of what cannot be read."""
-        moved = {site: places for site in sites if (places := unread.after(site)) != unread.read[site]}
+        moved = {site: unread.reached for site in sites if unread.read[site] != unread.reached}
         if moved:
             keep_cursors(self.lake, moved, self.lake.site_versions(SERVED, moved))
         for segment, lost in unread.damaged.items():

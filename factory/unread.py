@@ -34,7 +34,7 @@ class Unread:
     read: Mapping[str, Places]
     """For each site how far it was read in each segment."""
     reached: dict[str, int] = field(default_factory=dict)
-    """How far each segment is read by now."""
+    """How far each segment that is there is read by now, for all sites."""
     damaged: dict[Path, int] = field(default_factory=dict)
     """Complete segments, each with the bytes at its end that cannot be read."""
 
@@ -45,11 +45,6 @@ class Unread:
             for batch in portion:
                 by_site.setdefault(batch.site, []).append(batch)
             yield by_site
-
-    def after(self, site: str) -> Places:
-        """Return how far a site is read once all portions were taken; segments that are gone are left out."""
-        before = self.read[site]
-        return {name: max(place, before.get(name, 0)) for name, place in self.reached.items()}
 
     def _batches(self) -> Iterator[RecordedBatch]:
         for segment in segments(self.folder):

@@ -23,7 +23,7 @@ def test_reading_goes_on_in_a_segment_that_grew_and_is_complete_now(tmp_path):
     place = segment(tmp_path, "1.open", batch("a"))
     first = reading(tmp_path)
     assert names(first) == ["a"]
-    read = {site: first.after(site) for site in ("UA", "DL")}
+    read = dict.fromkeys(("UA", "DL"), first.reached)
     assert names(reading(tmp_path, read)) == []
     segment(tmp_path, "1.open", batch("b"))
     place.rename(tmp_path / "1.log")
@@ -35,7 +35,7 @@ def test_each_site_goes_on_where_it_was_read_to(tmp_path):
     segment(tmp_path, "1.log", batch("a"), batch("b", site="DL"))
     first = Unread(folder=tmp_path, line="toy", read={"UA": {}})
     assert names(first) == ["a"]
-    assert names(reading(tmp_path, {"UA": first.after("UA"), "DL": {}})) == ["b"]
+    assert names(reading(tmp_path, {"UA": first.reached, "DL": {}})) == ["b"]
 
 
 def test_a_segment_that_is_gone_is_in_no_cursor(tmp_path):
@@ -44,9 +44,9 @@ def test_a_segment_that_is_gone_is_in_no_cursor(tmp_path):
     first = reading(tmp_path)
     assert names(first) == ["a", "b"]
     gone.unlink()
-    second = reading(tmp_path, {site: first.after(site) for site in ("UA", "DL")})
+    second = reading(tmp_path, dict.fromkeys(("UA", "DL"), first.reached))
     assert names(second) == []
-    assert set(second.after("UA")) == {"2"}
+    assert set(second.reached) == {"2"}
 
 
 def test_what_is_behind_damage_is_told_of_and_the_other_segments_are_read(tmp_path):
@@ -60,7 +60,7 @@ def test_what_is_behind_damage_is_told_of_and_the_other_segments_are_read(tmp_pa
     unread = reading(tmp_path)
     assert names(unread) == ["a", "c"]
     assert list(unread.damaged) == [place]
-    assert unread.damaged[place] == len(content) - unread.after("UA")["1"] > 0
+    assert unread.damaged[place] == len(content) - unread.reached["1"] > 0
 
 
 def test_no_more_than_a_portion_is_in_memory(tmp_path):
