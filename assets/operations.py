@@ -1,4 +1,4 @@
-"""What sites do with what they serve: served, predictions → outcomes → drift, for all requested sites in one run."""
+"""What sites do with what they serve: served, predictions → outcomes → drift, for all sites of one run."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.drift_stages import DRIFT, DriftStages
 from assets.operation_stages import OUTCOMES, PREDICTIONS, OperationStages
+from assets.served_outcome_stages import ServedOutcomeStages
 from assets.served_stages import ServedStages
 from assets.specs import operation_specs
 from assets.stage_config import StageConfig
@@ -13,6 +14,7 @@ from assets.stage_tools import Tools
 from assets.walk import Walk
 from factory.line import Line
 from factory.served import SERVED
+from factory.served_outcomes import SERVED_OUTCOMES
 from resources.alerts import Alerts
 from resources.compute import Compute
 from resources.gateway_records import GatewayRecords
@@ -49,6 +51,7 @@ def operations_asset(line: Line, code: str, sites: dg.PartitionsDefinition[str])
         walk.stage([PREDICTIONS], stages.predict)
         walk.stage([OUTCOMES], stages.join_outcomes)
         walk.stage([DRIFT], DriftStages(stages, alerts).judge)
+        walk.stage([SERVED_OUTCOMES], ServedOutcomeStages(stages).join_outcomes)
         yield from walk.finish()
 
     return operations

@@ -98,7 +98,7 @@ def site_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.Asset
 
 
 def operation_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.AssetSpec]:
-    """Return the assets of a site's decisions: served, predictions, outcomes, drift."""
+    """Return the assets of a site's decisions: served, predictions, outcomes, drift, served_outcomes."""
     answered = columns(line.task.answers).items()
     schema = dg.TableSchema(
         columns=[dg.TableColumn(name, str(kind), description=text) for name, (kind, text) in answered]
@@ -135,6 +135,14 @@ def operation_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.
             "How far each feature, the answers and their worth moved, week by week, and what is more than noise.",
             {"polars", "deltalake"},
             ["outcomes", "features"],
+            sites,
+        ),
+        _spec(
+            line,
+            "served_outcomes",
+            "What really happened to what the gateway told, where its door knew the row, and what it was worth.",
+            {"polars", "deltalake"},
+            ["served", "features"],
             sites,
         ),
     ]

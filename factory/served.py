@@ -17,7 +17,8 @@ from factory.lake import Lake
 from factory.signature import Signature
 
 SERVED = "served"
-PREDICTION, ROW, ANSWERED_AT, INPUTS, ANSWERS = "prediction", "row", "answered_at", "inputs", "answers"
+PREDICTION, ROW, ANSWERED_AT, SUBJECT = "prediction", "row", "answered_at", "subject"
+INPUTS, ANSWERS = "inputs", "answers"
 _ASKED: Mapping[str, tuple[Any, str]] = {
     SITE: (pl.String, "The site."),
     PREDICTION: (pl.String, "The prediction's name: no other one has it, whichever process of a gateway made it."),
@@ -34,7 +35,7 @@ _ASKED: Mapping[str, tuple[Any, str]] = {
 _NUMBERS = pl.List(pl.Float32)
 _OF_ROW: Mapping[str, tuple[Any, str]] = {
     ROW: (pl.Int64, "The row's place in its prediction, from 0."),
-    "subject": (pl.String, "What the row is about, a JSON object of key and decided_at; null where nobody said it."),
+    SUBJECT: (pl.String, "What the row is about, a JSON object of key and decided_at; null where nobody said it."),
     INPUTS: (_NUMBERS, "What was asked, flat and in the order of the release's features; null where unknown."),
     ANSWERS: (_NUMBERS, "What was answered, in the order of the release's answers; null where it was not."),
 }
@@ -110,7 +111,7 @@ def as_recorded(line: str, rows: pl.DataFrame) -> RecordedBatch:
         copies=[first["copy_of"]] if first["copy_of"] else (),
         took_s=first["took_s"],
         error=first["error"] or "",
-        subjects=[subject or "" for subject in rows["subject"]] if rows["subject"].count() else (),
+        subjects=[subject or "" for subject in rows[SUBJECT]] if rows[SUBJECT].count() else (),
     )
 
 
@@ -133,7 +134,7 @@ def _rows(batches: Sequence[RecordedBatch], answers: Sequence[str], signature: S
     given = _lists(ANSWERS, [batch.outputs() for batch in answered], len(of_question))
     return asked[of_question].with_columns(
         pl.Series(ROW, np.arange(len(of_question)) - first[of_question], dtype=pl.Int64),
-        pl.Series("subject", subjects, dtype=pl.String),
+        pl.Series(SUBJECT, subjects, dtype=pl.String),
         _lists(INPUTS, [batch.inputs() for batch in answered], len(of_question)),
         given,
         *(_named(given, name, signature) for name in answers),

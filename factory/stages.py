@@ -10,6 +10,7 @@ STAGES = (
     "predictions",
     "outcomes",
     "drift",
+    "served_outcomes",
     "base_model",
     "site_model",
     "verdict",

@@ -72,7 +72,7 @@ def test_sites_are_a_dynamic_partition_so_that_adding_one_needs_no_deploy():
     per_site = {key: node.partitions_def for key, node in nodes().items() if node.partitions_def}
     assert {key.removeprefix(f"{LINE}/") for key in per_site} == {
         *("raw/flights", "clean", "quarantine", "features", "served", "predictions", "outcomes", "drift"),
-        *("site_model", "verdict", "release", "report"),
+        *("served_outcomes", "site_model", "verdict", "release", "report"),
     }
     assert all(isinstance(sites, dg.DynamicPartitionsDefinition) for sites in per_site.values())
     assert {sites.name for sites in per_site.values()} == {"departure_delay_sites"}

@@ -1,14 +1,17 @@
 """What sites do with what they serve, on the toy line: predictions, outcomes, drift, and nothing twice."""
 
 import dataclasses
+import json
 import shutil
 
 import polars as pl
 import pytest
 
 from factory.names import model_name
+from factory.served_outcomes import SERVED_OUTCOMES
 from resources.alerts import Alerts
 from tests.assets.webhook import webhook
+from tests.factory.recorded import batch, segment
 from tests.toy.line import NAME, ToyFactory, toy_line
 
 MADE, LATER = "2024-02-08", "2024-03-01"
@@ -72,6 +75,27 @@ def test_doing_it_again_changes_nothing(operated):
     before = versions(operated)
     assert operated.operate(until=LATER) == 0
     assert versions(operated) == before
+
+
+def test_what_the_gateway_told_about_known_rows_has_outcomes_too_and_they_change_nothing_else(operated, tmp_path):
+    toy = copied(operated.home, tmp_path)
+    before, rows = versions(toy), table(toy, "outcomes").head(3)
+    subjects = [json.dumps({"part": row["part"], "decided_at": f"{row['decided_at']}"}) for row in rows.to_dicts()]
+    answers = [[0.0], [1.0], [1.0]]
+    told = {"line": NAME, "site": "north", "digest": rows["digest"][0], "rows": [3], "answers": answers}
+    segment(toy.home / "predictions", "1.log", batch("x", subjects=subjects, **told))
+    assert toy.operate(until=LATER) == 0
+    found, value = table(toy, SERVED_OUTCOMES).sort("row"), toy_line().value
+    assert found["part"].to_list() == rows["part"].to_list()
+    assert found["label"].to_list() == rows["label"].to_list()
+    alarm = [value.gain_eur if label else value.false_alarm_eur for label in found["label"]]
+    assert found["value_eur"].to_list() == [0, *alarm[1:]]
+    assert {name: version for name, version in versions(toy).items() if name != "journal"} == {
+        name: version for name, version in before.items() if name != "journal"
+    }
+    again = toy.lake.version(SERVED_OUTCOMES)
+    assert toy.operate(until=LATER) == 0
+    assert toy.lake.version(SERVED_OUTCOMES) == again
 
 
 def test_what_was_decided_before_a_new_release_was_decided_by_the_old_one(tmp_path):
