@@ -1,4 +1,4 @@
-"""What sites do with what they serve: served, predictions → outcomes → drift, for all sites of one run."""
+"""What sites do with what they serve: predictions → outcomes → drift, served → outcomes; all sites in one run."""
 
 from collections.abc import Iterator
 
@@ -47,10 +47,10 @@ def operations_asset(line: Line, code: str, sites: dg.PartitionsDefinition[str])
         tools = Tools.of(line, code, lake, compute, registry, workbench, context.log)
         stages = OperationStages(tools, store, config.moment(line))
         walk = Walk(context, line, tools.journal, config)
-        walk.stage([SERVED], ServedStages(tools, store, records).take_in)
         walk.stage([PREDICTIONS], stages.predict)
         walk.stage([OUTCOMES], stages.join_outcomes)
         walk.stage([DRIFT], DriftStages(stages, alerts).judge)
+        walk.stage([SERVED], ServedStages(tools, store, records).take_in)
         walk.stage([SERVED_OUTCOMES], ServedOutcomeStages(stages).join_outcomes)
         yield from walk.finish()
 

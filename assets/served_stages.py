@@ -54,6 +54,12 @@ class ServedStages:
 
     def take_in(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Bring into the lake what the gateway recorded of the sites and the lake has not."""
+        try:
+            return self._taken_in(sites)
+        except (OSError, ValueError) as error:  # a folder, or a batch, that cannot be read
+            return Isolated(failed=dict.fromkeys(sites, error))
+
+    def _taken_in(self, sites: Sequence[str]) -> Isolated[Figures]:
         read = cursors(self.lake, self.lake.site_versions(SERVED, sites))
         unread = Unread(folder=self.records.place(), line=self.line.name, read=read)
         added, failed = dict.fromkeys(sites, Added()), dict[str, Exception]()
@@ -62,7 +68,7 @@ class ServedStages:
             taken = together(going, functools.partial(self._add, portion))
             failed |= taken.failed
             added |= {site: added[site].with_more(more) for site, more in taken.done.items()}
-        self._keep(unread, [site for site in sites if site not in failed])
+        failed |= self._not_kept(unread, [site for site in sites if site not in failed])
         return Isolated(done={site: added[site].figures for site in sites if site not in failed}, failed=failed)
 
     def _add(self, portion: BySite, sites: Sequence[str]) -> Mapping[str, Added]:
@@ -78,15 +84,18 @@ class ServedStages:
             self.lake.append(SERVED, rows, {site: seen[site] for site in new}, widen=True)
         return {site: _added(some) for site, some in of_site.items()}
 
-    def _keep(self, unread: Unread, sites: Sequence[str]) -> None:
-        """Keep how far the sites are read, where that is further than before; tell of what cannot be read."""
-        moved = {site: unread.reached for site in sites if unread.read[site] != unread.reached}
-        if moved:
-            keep_cursors(self.lake, moved, self.lake.site_versions(SERVED, moved))
+    def _not_kept(self, unread: Unread, sites: Sequence[str]) -> Mapping[str, Exception]:
+        """Keep how far the sites are read; return why that failed, by site. Tell of what cannot be read."""
+
+        def keep(some: Sequence[str]) -> Mapping[str, None]:
+            keep_cursors(self.lake, dict.fromkeys(some, unread.reached), self.lake.site_versions(SERVED, some))
+            return dict.fromkeys(some)
+
         for segment, lost in unread.damaged.items():
             self.tools.warn(
                 f"{SERVED}: {segment} is damaged, its last {lost} bytes cannot be read; what is before is in"
             )
+        return together([site for site in sites if unread.read[site] != unread.reached], keep).failed
 
     def _signature(self, site: str, digest: str) -> Signature | None:
         """Return what a release takes and gives; None, and a warning once, where it is not to be found."""

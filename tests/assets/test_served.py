@@ -30,7 +30,7 @@ def take_in(toy, sites=SITES):
         logs = instance.all_logs(run.run_id)
     events = [entry.dagster_event for entry in logs if entry.dagster_event]
     made = [event.step_materialization_data.materialization for event in events if event.is_step_materialization]
-    warned = [entry.user_message for entry in logs if entry.level == logging.WARNING]
+    warned = [entry.user_message for entry in logs if entry.level >= logging.WARNING]
     told = {one.partition: {name: value.value for name, value in one.metadata.items()} for one in made}
     return sorted(set(sites) - set(told)), told, warned
 
@@ -170,6 +170,21 @@ def test_rows_that_are_gone_from_the_lake_are_read_anew(tmp_path):
     take_in(toy)
     (tmp_path / "lake" / NAME / SERVED).rename(tmp_path / "away")
     assert take_in(toy)[1]["north"]["dagster/row_count"] == 1
+
+
+def test_records_that_cannot_be_read_stop_their_stage_alone_and_come_in_later(tmp_path):
+    toy = ToyFactory(tmp_path)
+    place = segment(records(toy), "1.log", at("a"))
+    content = place.read_bytes()
+    place.unlink()
+    place.mkdir()  # in the way
+    failed, _, warned = take_in(toy)
+    assert failed == SITES
+    assert any("served of north failed: IsADirectoryError" in text for text in warned)
+    place.rmdir()
+    place.write_bytes(content)
+    assert take_in(toy)[0] == []
+    assert served(toy) == [("north", "a")]
 
 
 def test_a_release_that_is_nowhere_and_a_damaged_segment_are_told_of_and_stop_nothing(tmp_path):
