@@ -3,8 +3,8 @@
 WHAT is `line`, `data` (its references and data stages alone) or `operate`. POINT names where the process dies, with
 SIGKILL: `collected` before a frame is collected, `registered` after a site's candidate was registered, `judged` before
 its verdict is kept, `promoted` after it was promoted and before it is released, `taken_in` between what the gateway
-recorded and how far that was read; any other POINT is a stage whose work is
-done and not yet in the journal. SOURCE is the source's arguments as JSON.
+recorded and how far that was read; any other POINT is a stage whose work is done and not yet in the
+journal. SOURCE is the source's arguments as JSON.
 """
 
 import json
