@@ -63,6 +63,7 @@ def resources() -> dict[str, dg.ConfigurableResource]:
     from resources.calendar import Calendar
     from resources.compute import Compute
     from resources.data_docs import DataDocs
+    from resources.gateway_records import GatewayRecords
     from resources.lake import LakeStore
     from resources.launcher import Launcher
     from resources.model_store import ModelStore
@@ -85,6 +86,7 @@ def resources() -> dict[str, dg.ConfigurableResource]:
             key_folder=str(here / "keys"),
         ),
         "store": ModelStore(root=str(here / "models"), key_folder=str(here / "keys")),
+        "records": GatewayRecords(folder=str(here / "predictions")),
         "docs": DataDocs(root=str(here / "docs")),
         "reports": Reports(root=str(here / "reports")),
         "workbench": Workbench(root=str(here / "work")),

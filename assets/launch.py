@@ -28,7 +28,7 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 LAST_ASSET = {
     "references": "clean",
     "data": "features",
-    "operations": "drift",
+    "operations": "served_outcomes",
     "base_model": "base_model",
     "models": "report",
 }

@@ -5,7 +5,7 @@ of it is idempotent, so that a run that dies is simply run again; a site that se
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -110,9 +110,10 @@ class OperationStages:
 
     def predict(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Let what each site serves answer the rows decided since, each row once."""
+        seen = self.lake.site_versions(PREDICTIONS, sites)  # before looking, or another run's rows come in twice
         found = one_by_one(sites, self._predict)
         new = {site: rows for site, rows in found.done.items() if len(rows)}
-        kept = together(list(new), lambda some: self._add_predictions({site: new[site] for site in some}))
+        kept = together(list(new), lambda some: self._add_predictions({site: new[site] for site in some}, seen))
         idle = {site: self._idle(site) for site in found.done if site not in new}
         return Isolated(done={**idle, **kept.done}, failed={**found.failed, **kept.failed})
 
@@ -131,8 +132,8 @@ class OperationStages:
             pl.lit(manifest.digest).alias(DIGEST),
         )
 
-    def _add_predictions(self, new: Mapping[str, pl.DataFrame]) -> Mapping[str, Figures]:
-        self.lake.append(PREDICTIONS, pl.concat(new.values()), self.lake.site_versions(PREDICTIONS, new))
+    def _add_predictions(self, new: Mapping[str, pl.DataFrame], seen: Mapping[str, int]) -> Mapping[str, Figures]:
+        self.lake.append(PREDICTIONS, pl.concat(new.values()), {site: seen[site] for site in new})
         return {site: {ROW_COUNT: len(rows), "release": int(rows[RELEASE][-1])} for site, rows in new.items()}
 
     def _idle(self, site: str) -> Figures:
@@ -140,10 +141,17 @@ class OperationStages:
 
     def join_outcomes(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Join the labels known by now to the predictions, and say what each decision was worth."""
-        found = one_by_one(sites, self._outcomes)
+        return self.joined(OUTCOMES, sites, self._outcomes, key_columns(self.line))
+
+    def joined(
+        self, table: str, sites: Sequence[str], work: Callable[[str], pl.DataFrame | None], key: Sequence[str]
+    ) -> Isolated[Figures]:
+        """Put each site's outcomes, which `work` makes or has none of, into a table where others were there before."""
+        seen = self.lake.site_versions(table, sites)
+        found = one_by_one(sites, work)
         known = {site: rows for site, rows in found.done.items() if rows is not None}
-        new = {site: rows for site, rows in known.items() if not self._same(rows, self.told(OUTCOMES, site))}
-        kept = together(list(new), lambda some: self._put_outcomes({site: new[site] for site in some}))
+        new = {site: rows for site, rows in known.items() if not _same(rows, self.told(table, site), key)}
+        kept = together(list(new), lambda some: self._put(table, {site: new[site] for site in some}, seen))
         same = {site: {**_worth(known.get(site)), "changed": False} for site in found.done if site not in new}
         return Isolated(done={**same, **kept.done}, failed={**found.failed, **kept.failed})
 
@@ -154,14 +162,8 @@ class OperationStages:
         idle = {digest: self.reference(site, digest).idle for digest in predictions[DIGEST].unique().to_list()}
         return outcomes(self.line, predictions, self.rows.filter(pl.col(SITE) == site), idle)
 
-    def _same(self, rows: pl.DataFrame, before: pl.DataFrame | None) -> bool:
-        if before is None:
-            return rows.is_empty()
-        key = key_columns(self.line)
-        return rows.sort(key).equals(before.select(rows.columns).sort(key))
-
-    def _put_outcomes(self, new: Mapping[str, pl.DataFrame]) -> Mapping[str, Figures]:
-        self.lake.replace(OUTCOMES, pl.concat(new.values()), self.lake.site_versions(OUTCOMES, new))
+    def _put(self, table: str, new: Mapping[str, pl.DataFrame], seen: Mapping[str, int]) -> Mapping[str, Figures]:
+        self.lake.replace(table, pl.concat(new.values()), {site: seen[site] for site in new})
         return {site: _worth(rows) for site, rows in new.items()}
 
     def reference(self, site: str, digest: str) -> "Reference":
@@ -198,6 +200,12 @@ class OperationStages:
             return None
         rows = self.lake.scan(table, [site]).collect()
         return rows if len(rows) else None
+
+
+def _same(rows: pl.DataFrame, before: pl.DataFrame | None, key: Sequence[str]) -> bool:
+    if before is None:
+        return rows.is_empty()
+    return rows.sort(key).equals(before.select(rows.columns).sort(key))
 
 
 def _worth(rows: pl.DataFrame | None) -> Figures:

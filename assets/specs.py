@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from factory.line import Line
+from factory.served import columns
 
 
 def asset_key(line: Line, name: str) -> dg.AssetKey:
@@ -97,18 +98,30 @@ def site_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.Asset
 
 
 def operation_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.AssetSpec]:
-    """Return the assets of a site's decisions: predictions, outcomes, drift; and the context, if the line has one."""
-    clean = [line.lake_table("clean", table) for table in line.tables.values()]
+    """Return the assets of a site's decisions, and before them the context, if the line has one."""
+    answered = columns(line.task.answers).items()
+    schema = dg.TableSchema(
+        columns=[dg.TableColumn(name, str(kind), description=text) for name, (kind, text) in answered]
+    )
     context = _spec(
         line,
         "context",
         "What the gateway keeps beside the models to build features of a row that just came, checked against training.",
         {"polars"},
-        ["features", *clean],
+        ["features", *(line.lake_table("clean", table) for table in line.tables.values())],
         sites,
     )
     return [
         *([context] if line.context else []),
+        _spec(
+            line,
+            "served",
+            "What the gateway was asked and answered, row by row, by which file, and who was told.",
+            {"polars", "deltalake"},
+            ["release"],
+            sites,
+            {"dagster/column_schema": schema},
+        ),
         _spec(
             line,
             "predictions",
@@ -131,6 +144,14 @@ def operation_specs(line: Line, sites: dg.PartitionsDefinition[str]) -> list[dg.
             "How far each feature, the answers and their worth moved, week by week, and what is more than noise.",
             {"polars", "deltalake"},
             ["outcomes", "features"],
+            sites,
+        ),
+        _spec(
+            line,
+            "served_outcomes",
+            "What really happened to what the gateway told, where its door knew the row, and what it was worth.",
+            {"polars", "deltalake"},
+            ["served", "features"],
             sites,
         ),
     ]

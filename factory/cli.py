@@ -15,6 +15,8 @@ from factory import site_commands
 from factory.gateway.provider import Provider
 from factory.new import app as new_app
 from factory.project import Project, found_root
+from factory.record_commands import LakeUrl
+from factory.record_commands import app as records_app
 from factory.replay.command import replay
 from factory.rollout.command import app as rollout_app
 from factory.stages import STAGES, checked_stage
@@ -29,6 +31,7 @@ app.add_typer(new_app, name="new")
 app.command()(replay)
 app.add_typer(rollout_app, name="rollout")
 app.add_typer(trial_app, name="trial")
+app.add_typer(records_app, name="records")
 key_app = typer.Typer(no_args_is_help=True, help="The gateway's API keys; a running gateway follows at once.")
 app.add_typer(key_app, name="key")
 for command in (site_commands.history, site_commands.rollback, site_commands.allow, site_commands.approve):
@@ -175,15 +178,19 @@ def add_site(line: str, site: str, home: Home = DEFAULT_HOME) -> None:
 
 
 @app.command()
-def why(prediction: str, home: Home = DEFAULT_HOME) -> None:
-    """Show a prediction as recorded, and what the release that gave it answers now; exit code 1 if they differ."""
+def why(prediction: str, lake: LakeUrl = "", home: Home = DEFAULT_HOME) -> None:
+    """Show a prediction as recorded, and what the release that gave it answers now; exit code 1 if they differ.
+
+    It is looked for in the gateway's records, and in the lake, where `factory operate` takes them.
+    """
     from factory.gateway.why import why as answer
+    from factory.record_commands import taken_in
     from factory.repository import ModelRepository
     from factory.signing import public_key
 
     home = home.resolve()
-    key = public_key(home / "keys" / "release.pub")
-    told = answer(home / "predictions", ModelRepository(home / "models"), key, prediction)
+    key, repository = public_key(home / "keys" / "release.pub"), ModelRepository(home / "models")
+    told = answer(home / "predictions", repository, key, prediction, taken_in(lake or str(home / "lake"), repository))
     typer.echo(json.dumps(told, indent=2))
     raise typer.Exit(0 if told["rebuilt"] else 1)
 

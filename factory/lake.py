@@ -56,12 +56,13 @@ class Lake:
         rows = pl.scan_delta(delta)
         return rows if sites is None else rows.filter(pl.col(SITE).is_in(list(sites)))
 
-    def append(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int]) -> int:
+    def append(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int], *, widen: bool = False) -> int:
         """Add rows in one commit and return the table's version.
 
-        `seen` maps each written site to its `site_versions` before its rows were decided on.
+        `seen` maps each written site to its `site_versions` before its rows were decided on. With `widen` a column that
+        the table lacks is added to it, and is null in the rows that are there.
         """
-        return self._write(table, rows, seen, mode="append")
+        return self._write(table, rows, seen, mode="append", schema_mode="merge" if widen else None)
 
     def replace(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int]) -> int:
         """Put rows in the place of all rows of the sites in `seen`, in one commit; return the table's version."""

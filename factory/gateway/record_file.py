@@ -85,8 +85,15 @@ def segments(folder: Path) -> list[Path]:
 
 
 def recorded(segment: Path, start: int = 0) -> Iterator[tuple[RecordedBatch, int]]:
-    """Yield each whole batch from a place in a segment, 0 or one that was yielded, and the place after it."""
-    with _opened(segment) as file:
+    """Yield each whole batch from a place in a segment, 0 or one that was yielded, and the place after it.
+
+    A segment that was taken away since it was found has none.
+    """
+    try:
+        opened = _opened(segment)
+    except FileNotFoundError:
+        return
+    with opened as file:
         if file.read(len(MAGIC)) != MAGIC:
             return
         place = max(start, len(MAGIC))
@@ -107,6 +114,14 @@ def folder_bytes(folder: Path) -> int:
         with suppress(FileNotFoundError):
             total += place.stat().st_size
     return total
+
+
+def unreadable_bytes(segment: Path, place: int) -> int:
+    """Return how many bytes a complete segment has after the place where reading it ended; more than 0: damage."""
+    try:
+        return max(0, segment.stat().st_size - max(place, len(MAGIC)))
+    except FileNotFoundError:
+        return 0  # taken away meanwhile
 
 
 def _opened(segment: Path) -> BinaryIO:

@@ -1,5 +1,6 @@
 """Why a prediction was what it was: found in the records, and asked once more of the very release that gave it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,30 +31,44 @@ class Found:
     answers: Rows
 
 
-def found(folder: Path, prediction: str) -> Found:
-    """Return a prediction from the records, newest segment first; raises PredictionUnknown if it is in none."""
+Elsewhere = Callable[[str], RecordedBatch | None]
+"""Finds a prediction where records were taken to, alone in its batch; None where it is not there."""
+
+
+def found(folder: Path, prediction: str, elsewhere: Elsewhere) -> Found:
+    """Return a prediction from the records, newest segment first, or from elsewhere; raises PredictionUnknown."""
     for segment in reversed(segments(folder)):
         for batch, _ in recorded(segment):
             if prediction in batch.ids and not batch.error:
                 return _part(batch, list(batch.ids).index(prediction))
-    raise PredictionUnknown(f"prediction {prediction!r} is in no record under {folder}; were they taken elsewhere?")
+    taken = elsewhere(prediction)
+    if taken and not taken.error:
+        return _part(taken, 0)
+    raise PredictionUnknown(f"prediction {prediction!r} is in no record under {folder}, and in the lake of no line")
 
 
-def why(folder: Path, repository: ModelRepository, key: Ed25519PublicKey, prediction: str) -> dict[str, Any]:
+def why(
+    folder: Path,
+    repository: ModelRepository,
+    key: Ed25519PublicKey,
+    prediction: str,
+    elsewhere: Elsewhere = lambda _: None,
+) -> dict[str, Any]:
     """Return what was asked, what was answered by which release, and what that release answers now, in JSON's types.
 
-    Raises PredictionUnknown if it is in no record, or if the release that gave it is no longer in the repository, and
+    Raises PredictionUnknown if it is nowhere, or if the release that gave it is no longer in the repository, and
     ModelRefused where that may not be loaded.
     """
-    one = found(folder, prediction)
+    one = found(folder, prediction, elsewhere)
     model = model_name(one.batch.line, one.batch.site)
     released = repository.found(model, one.batch.digest, key)
     if released is None:
         raise PredictionUnknown(f"{model}: no release has digest {one.batch.digest[:12]}, which gave {prediction!r}")
     served = ServedModel(released, lambda: released)
     served.wake()
-    again = served.call()(one.inputs)
     manifest, answered = released.manifest, ~np.isnan(one.answers).any(axis=1)
+    inputs = one.inputs.reshape(-1, *manifest.model_signature.input_shape)
+    again = served.call()(inputs)
     return {
         "prediction": prediction,
         "at": datetime.fromtimestamp(one.batch.at, UTC).isoformat(timespec="milliseconds"),
@@ -64,8 +79,8 @@ def why(folder: Path, repository: ModelRepository, key: Ed25519PublicKey, predic
         "role": one.batch.role,
         "threshold": manifest.threshold,
         "asked_by": one.key or None,
-        "outside": _outside(manifest, one.inputs),
-        "rows": [_row(manifest, *numbers) for numbers in zip(one.inputs, one.answers, again, strict=True)],
+        "outside": _outside(manifest, inputs),
+        "rows": [_row(manifest, *numbers) for numbers in zip(inputs, one.answers, again, strict=True)],
         "rebuilt": bool(np.allclose(one.answers[answered], again[answered], rtol=TOLERANCE, atol=TOLERANCE)),
         "provenance": dict(manifest.provenance),
     }

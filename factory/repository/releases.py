@@ -79,10 +79,13 @@ class Releases:
 
         Raises ModelRefused where it may not be loaded.
         """
-        for sequence in reversed(self.sequences(model)):
-            if self.manifest(model, sequence).digest == digest:
-                return self.released(model, sequence, key)
-        return None
+        manifest = self.manifest_of(model, digest)
+        return self.released(model, manifest.sequence, key) if manifest else None
+
+    def manifest_of(self, model: str, digest: str) -> Manifest | None:
+        """Return the manifest of the newest release of a file with this digest, unchecked; None without one."""
+        manifests = (self.manifest(model, sequence) for sequence in reversed(self.sequences(model)))
+        return next((manifest for manifest in manifests if manifest.digest == digest), None)
 
     def released(self, model: str, sequence: int, key: Ed25519PublicKey) -> Released:
         """Return one release's bytes and manifest, served or not; raises ModelRefused as `load` does."""

@@ -1,14 +1,20 @@
 """What sites do with what they serve, on the toy line: predictions, outcomes, drift, and nothing twice."""
 
 import dataclasses
+import json
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
 
+from factory.lake import Lake
 from factory.names import model_name
+from factory.served_outcomes import SERVED_OUTCOMES
 from resources.alerts import Alerts
+from resources.lake import LakeStore
 from tests.assets.webhook import webhook
+from tests.factory.recorded import batch, segment
 from tests.toy.line import NAME, ToyFactory, toy_line
 
 MADE, LATER = "2024-02-08", "2024-03-01"
@@ -72,6 +78,27 @@ def test_doing_it_again_changes_nothing(operated):
     before = versions(operated)
     assert operated.operate(until=LATER) == 0
     assert versions(operated) == before
+
+
+def test_what_the_gateway_told_about_known_rows_has_outcomes_too_and_they_change_nothing_else(operated, tmp_path):
+    toy = copied(operated.home, tmp_path)
+    before, rows = versions(toy), table(toy, "outcomes").head(3)
+    subjects = [json.dumps({"part": row["part"], "decided_at": f"{row['decided_at']}"}) for row in rows.to_dicts()]
+    answers = [[0.0], [1.0], [1.0]]
+    told = {"line": NAME, "site": "north", "digest": rows["digest"][0], "rows": [3], "answers": answers}
+    segment(toy.home / "predictions", "1.log", batch("x", subjects=subjects, **told))
+    assert toy.operate(until=LATER) == 0
+    found, value = table(toy, SERVED_OUTCOMES).sort("row"), toy_line().value
+    assert found["part"].to_list() == rows["part"].to_list()
+    assert found["label"].to_list() == rows["label"].to_list()
+    alarm = [value.gain_eur if label else value.false_alarm_eur for label in found["label"]]
+    assert found["value_eur"].to_list() == [0, *alarm[1:]]
+    assert {name: version for name, version in versions(toy).items() if name != "journal"} == {
+        name: version for name, version in before.items() if name != "journal"
+    }
+    again = toy.lake.version(SERVED_OUTCOMES)
+    assert toy.operate(until=LATER) == 0
+    assert toy.lake.version(SERVED_OUTCOMES) == again
 
 
 def test_what_was_decided_before_a_new_release_was_decided_by_the_old_one(tmp_path):
@@ -147,3 +174,32 @@ def test_weeks_in_which_nothing_was_decided_are_judged_and_tell_nothing(tmp_path
     assert toy.run(until=LATER) == 0
     assert toy.operate(until="2024-03-25") == 0
     assert toy.journal.latest("drift", ["north"])["north"].figures["alert"] is None
+
+
+class BusyLake(Lake):
+    """Has another run add north's predictions just after this one looked at which there are."""
+
+    def has(self, table):
+        found = super().has(table)
+        if table == "predictions" and not found:
+            root = Path(self.root).parent
+            rows = pl.read_parquet(root / "of_another_run.parquet")
+            Lake(root, self.line).append(table, rows, {"north": 0})
+        return found
+
+
+class BusyStore(LakeStore):
+    """Gives such lakes."""
+
+    def of(self, line):
+        return BusyLake(self.url, line)
+
+
+def test_of_two_runs_at_once_no_decision_is_predicted_twice(made, operated, tmp_path):
+    busy = copied(made, tmp_path, lake=BusyStore(url=str(tmp_path / "lake")))
+    table(operated, "predictions").write_parquet(tmp_path / "lake" / "of_another_run.parquet")
+    assert busy.operate(until=LATER) == 1
+    toy = ToyFactory(tmp_path)
+    assert toy.operate(until=LATER) == 0
+    for site in SERVING:
+        assert table(toy, "predictions", site).sort("part").equals(table(operated, "predictions", site).sort("part"))

@@ -1,9 +1,10 @@
 """Runs the toy line in a process that may kill itself: `python -m tests.toy.killed HOME WHAT [POINT] [SOURCE]`.
 
-WHAT is `line` or `data` (its references and data stages alone). POINT names where the process dies, with SIGKILL:
-`collected` before a frame is collected, `registered` after a site's candidate was registered, `judged` before its
-verdict is kept, `promoted` after it was promoted and before it is released; any other POINT is a stage whose work is
-done and not yet in the journal. SOURCE is the source's arguments as JSON.
+WHAT is `line`, `data` (its references and data stages alone) or `operate`. POINT names where the process dies, with
+SIGKILL: `collected` before a frame is collected, `registered` after a site's candidate was registered, `judged` before
+its verdict is kept, `promoted` after it was promoted and before it is released, `taken_in` between what the gateway
+recorded and how far that was read; any other POINT is a stage whose work is done and not yet in the
+journal. SOURCE is the source's arguments as JSON.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any
 from assets.launch import RANGE_END, RANGE_START, opened_instance
 from factory.journal import Journal
 from factory.lake import Lake
+from factory.unread import CURSORS
 from resources.compute import Compute
 from resources.lake import LakeStore
 from resources.registry import Registry
@@ -78,12 +80,30 @@ class DeadlyLake(LakeStore):
         return DeadlyJournal(self.of(line), self.stage)
 
 
+class DeadlyTables(Lake):
+    """Dies when it is to be kept how far the gateway's records were read."""
+
+    def replace(self, table: str, *args: Any) -> int:
+        if table == CURSORS:
+            die()
+        return super().replace(table, *args)
+
+
+class DeadlyLakeStore(LakeStore):
+    """Gives tables that die."""
+
+    def of(self, line: str) -> Lake:
+        return DeadlyTables(self.url, line)
+
+
 def swapped(home: Path, point: str) -> dict[str, Any]:
     """Return the resources that die at the point."""
     if point == "collected":
         return {"compute": DeadlyCompute(engine="cpu")}
     if point in ("registered", "judged", "promoted"):
         return {"registry": DeadlyRegistry(point=point, **registry_at(home).model_dump())}
+    if point == "taken_in":
+        return {"lake": DeadlyLakeStore(url=str(home / "lake"))}
     return {"lake": DeadlyLake(url=str(home / "lake"), stage=point)} if point else {}
 
 
@@ -106,6 +126,8 @@ def main(home: str, what: str, point: str = "", source: str = "{}") -> int:
     """Run what is asked for, and die on the way if so asked."""
     toy = ToyFactory(Path(home), **swapped(Path(home), point))
     arguments = json.loads(source)
+    if what == "operate":
+        return toy.operate(**arguments)
     return data(toy, arguments) if what == "data" else toy.run(**arguments)
 
 

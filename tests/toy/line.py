@@ -25,6 +25,7 @@ from resources.alerts import Alerts
 from resources.calendar import Calendar
 from resources.compute import Compute
 from resources.data_docs import DataDocs
+from resources.gateway_records import GatewayRecords
 from resources.lake import LakeStore
 from resources.launcher import Launcher
 from resources.model_store import ModelStore
@@ -106,6 +107,7 @@ class ToyFactory:
             "compute": Compute(engine="cpu"),
             "registry": self.registry,
             "store": self.store,
+            "records": GatewayRecords(folder=str(self.home / "predictions")),
             "docs": DataDocs(root=str(self.home / "docs")),
             "reports": Reports(root=str(self.home / "reports")),
             "workbench": Workbench(root=str(self.home / "work")),

@@ -8,9 +8,23 @@ from pathlib import Path
 import pytest
 
 from factory.errors import PredictionUnknown
+from factory.gateway.record_file import recorded, segments
 from factory.gateway.why import why
+from factory.lake import Lake
+from factory.record_commands import taken_in
 from factory.repository import Guard
-from tests.factory.gateway.builders import Shop, eventually, expected, gateway, onnx_model, question
+from factory.served import SERVED, served_rows
+from factory.signature import Signature
+from tests.factory.gateway.builders import (
+    Shop,
+    eventually,
+    expected,
+    gateway,
+    onnx_model,
+    question,
+    sums_model,
+)
+from tests.factory.recorded import batch
 
 GUARD = Guard(ranges={"f0": (0.0, 5.0)}, outside="abstain")
 
@@ -29,8 +43,8 @@ def asked(tmp_path_factory):
     return shop, names[1]
 
 
-def ask(client, rows):
-    return client.post("/v2/models/toy.UA/infer", json=question(rows)).json()["parameters"]["prediction_id"]
+def ask(client, rows, **changed):
+    return client.post("/v2/models/toy.UA/infer", json=question(rows, **changed)).json()["parameters"]["prediction_id"]
 
 
 def test_it_is_told_what_was_asked_what_was_answered_and_that_it_can_be_rebuilt(asked):
@@ -49,8 +63,47 @@ def test_it_is_told_what_was_asked_what_was_answered_and_that_it_can_be_rebuilt(
 
 def test_a_prediction_that_nobody_made_is_unknown(asked):
     shop, _ = asked
-    with pytest.raises(PredictionUnknown, match="in no record"):
-        why(shop.home / "predictions", shop.repository, shop.key.public_key(), "nobody-1")
+    lake = taken_in(str(shop.home / "no lake"), shop.repository)
+    with pytest.raises(PredictionUnknown, match=r"in no record under .*, and in the lake of no line"):
+        why(shop.home / "predictions", shop.repository, shop.key.public_key(), "nobody-1", lake)
+
+
+def in_lake(shop, root):
+    """What finds predictions in a lake that has taken in all that a shop's gateway recorded."""
+    lake = Lake(root, "toy")
+    batches = [batch for segment in segments(shop.home / "predictions") for batch, _ in recorded(segment)]
+    lake.append(SERVED, served_rows(batches, [], {}), {"UA": 0})
+    return taken_in(str(root), shop.repository)
+
+
+def test_a_prediction_whose_record_is_gone_is_told_the_same_from_the_lake(asked, tmp_path):
+    shop, name = asked
+    key = shop.key.public_key()
+    told = why(tmp_path / "nothing", shop.repository, key, name, in_lake(shop, tmp_path / "lake"))
+    assert told["rebuilt"] is True
+    assert told == why(shop.home / "predictions", shop.repository, key, name)
+
+
+def test_so_is_that_of_a_sequence(tmp_path):
+    shop = Shop(tmp_path)
+    sequence = Signature(task="regression", features=("a", "b"), steps=3, output="life", answers=("life", "low"))
+    shop.release(sums_model(3, 2, 2, "life"), signature=sequence)
+    with gateway(shop, records=tmp_path / "predictions") as client:
+        name = ask(client, [[[1, 2], [3, None], [5, 6]]], shape=[1, 3, 2], data=[1, 2, 3, None, 5, 6])
+    key = shop.key.public_key()
+    told = why(tmp_path / "nothing", shop.repository, key, name, in_lake(shop, tmp_path / "lake"))
+    assert told["rows"][0]["features"] == [{"a": 1, "b": 2}, {"a": 3, "b": None}, {"a": 5, "b": 6}]
+    assert told["rows"][0]["answer"] == {"life": 17, "low": 34}
+    assert told == why(tmp_path / "predictions", shop.repository, key, name)
+
+
+def test_a_trial_that_failed_gave_no_answer_that_could_be_rebuilt(asked, tmp_path):
+    shop, _ = asked
+    lake = Lake(tmp_path, "toy")
+    failed = batch("f-1", role="canary", copies=["c"], error="it broke")
+    lake.append(SERVED, served_rows([failed], [], {}), {"UA": 0})
+    with pytest.raises(PredictionUnknown):
+        why(tmp_path, shop.repository, shop.key.public_key(), "f-1", taken_in(str(tmp_path), shop.repository))
 
 
 def test_the_command_shows_it(asked):
