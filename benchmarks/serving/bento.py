@@ -8,7 +8,7 @@ import numpy as np
 from peers import INPUT, OUTPUT, session
 
 
-@bentoml.service
+@bentoml.service(logging={"access": {"enabled": False}})
 class Served:
     """The model."""
 

@@ -14,12 +14,13 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ import httpx
 import numpy as np
 import onnx
 
-from benchmarks.serving.load import Figures, family, loaded, memory_mb
+from benchmarks.serving.load import Figures, family, loaded, memory_mb, runs
 from benchmarks.serving.models import FEATURES, network, released
 from factory.gateway.key_file import add_key
 
@@ -119,9 +120,7 @@ def started(server: Server) -> Iterator[tuple[int, float]]:
                 time.sleep(0.02)
             yield process.pid, time.perf_counter() - start
         finally:
-            for one in family(process.pid)[1:]:
-                subprocess.run(["kill", str(one)], check=False, stderr=subprocess.DEVNULL)  # noqa: S607
-            process.terminate()
+            end(family(process.pid))
     wait_until_free()
 
 
@@ -133,6 +132,17 @@ def answers(server: Server) -> bool:
     except httpx.TransportError:
         return False
     return answer.status_code == 200
+
+
+def end(processes: list[int]) -> None:
+    """End a server and all that it started; what will not end would be measured beside the next one."""
+    for sent, patience_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 1.0)):
+        for one in filter(runs, reversed(processes)):
+            with suppress(ProcessLookupError):
+                os.kill(one, sent)
+        until = time.perf_counter() + patience_s
+        while any(map(runs, processes)) and time.perf_counter() < until:
+            time.sleep(0.05)
 
 
 def wait_until_free() -> None:

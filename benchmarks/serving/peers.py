@@ -133,33 +133,10 @@ def kserve(port: int, model: str) -> None:
 
 
 def litserve(port: int, model: str) -> None:
-    """LitServe, without batching; it has an environment of its own."""
-    import litserve as server
-    import numpy as np
+    """LitServe, without batching; its workers import the service by name. It has an environment of its own."""
+    from lit import run
 
-    class Served(server.LitAPI):
-        """The model."""
-
-        def setup(self, _: Any) -> None:
-            """Load it."""
-            self.session = session(model)
-
-        def decode_request(self, request: Any) -> Any:
-            """Return the rows."""
-            tensor = request["inputs"][0]
-            return np.array(tensor["data"], np.float32).reshape(tensor["shape"])
-
-        def predict(self, rows: Any) -> Any:
-            """Answer."""
-            return self.session.run([OUTPUT], {INPUT: rows})[0]
-
-        def encode_response(self, answers: Any) -> Any:
-            """Return what becomes JSON."""
-            return {"outputs": [{"name": OUTPUT, "data": answers.ravel().tolist()}]}
-
-    server.LitServer(Served(api_path="/v2/models/toy.UA/infer"), accelerator="cpu").run(
-        port=port, generate_client_file=False, log_level="error"
-    )
+    run(port, model)
 
 
 def bentoml(port: int, model: str) -> None:
