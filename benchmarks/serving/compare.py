@@ -49,15 +49,17 @@ class Server:
     path: str = PATH
     headers: dict[str, str]
     mlflow: bool = False
+    features: int = FEATURES
 
 
-def question(rows: int, *, mlflow: bool = False, features: int = FEATURES) -> str:
+def question(server: Server, rows: int) -> str:
     """The request's body, in the protocol's words or in MLflow's."""
     generator = random.Random(7)  # noqa: S311  numbers to ask about
-    data = [[round(generator.uniform(-2, 2), 4) for _ in range(features)] for _ in range(rows)]
-    if mlflow:
+    data = [[round(generator.uniform(-2, 2), 4) for _ in range(server.features)] for _ in range(rows)]
+    if server.mlflow:
         return json.dumps({"inputs": data})
-    return json.dumps({"inputs": [{"name": "features", "shape": [rows, features], "datatype": "FP32", "data": data}]})
+    tensor = {"name": "features", "shape": [rows, server.features], "datatype": "FP32", "data": data}
+    return json.dumps({"inputs": [tensor]})
 
 
 def servers(home: Path, model: Path, chosen: list[str], pythons: dict[str, str]) -> Iterator[Server]:
@@ -80,12 +82,12 @@ def servers(home: Path, model: Path, chosen: list[str], pythons: dict[str, str])
             yield Server(name=name, words=words, headers=json_only)
 
 
-def gateway(home: Path) -> Server:
+def gateway(home: Path, features: int = FEATURES) -> Server:
     """The gateway, and a key to all of its sites."""
     secret = add_key(home / "keys" / "gateway.json", "benchmark")
     words = [str(Path(sys.executable).with_name("factory")), "serve", "--port", str(PORT), "--home", str(home)]
     headers = {"content-type": "application/json", "authorization": f"Bearer {secret}"}
-    return Server(name="gateway", words=words, headers=headers)
+    return Server(name="gateway", words=words, headers=headers, features=features)
 
 
 def mlflow_model(home: Path, model: Path) -> Path:
@@ -127,7 +129,7 @@ def started(server: Server) -> Iterator[tuple[int, float]]:
 def answers(server: Server) -> bool:
     """Whether the server answers the question now."""
     try:
-        body = question(1, mlflow=server.mlflow)
+        body = question(server, 1)
         answer = httpx.post(f"http://127.0.0.1:{PORT}{server.path}", content=body, headers=server.headers, timeout=5)
     except httpx.TransportError:
         return False
@@ -160,7 +162,7 @@ def wait_until_free() -> None:
 def measured(server: Server, pid: int, *, concurrency: int, rows: int, seconds: int) -> Figures:
     """Ask for some seconds, and return what came of it."""
     headers = "".join(f'wrk.headers["{name}"]="{value}"\n' for name, value in server.headers.items())
-    script = f'wrk.method="POST"\n{headers}wrk.body=[==[{question(rows, mlflow=server.mlflow)}]==]\n'
+    script = f'wrk.method="POST"\n{headers}wrk.body=[==[{question(server, rows)}]==]\n'
     url = f"http://127.0.0.1:{PORT}{server.path}"
     return loaded(pid, url, script, concurrency=concurrency, seconds=seconds)
 
