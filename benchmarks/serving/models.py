@@ -17,19 +17,19 @@ FEATURES, HIDDEN = 12, 64
 DEPARTURE_FEATURES = 44
 
 
-def network(hidden: int = HIDDEN) -> bytes:
-    """A network of two hidden layers on 12 features."""
+def network(hidden: int = HIDDEN, *, stack: tuple[int, ...] = ()) -> bytes:
+    """A network of two hidden layers on 12 features; as a stack, `[sites, batch, 12]`, each site with its weights."""
     rng = np.random.default_rng(7)
     sizes = [FEATURES, hidden, hidden, 1]
     constants, nodes, last = [], [], "features"
     for layer, (before, after) in enumerate(pairwise(sizes)):
-        weights = rng.normal(0, 0.3, (before, after)).astype(np.float32)
+        weights = rng.normal(0, 0.3, (*stack, before, after)).astype(np.float32)
         constants.append(onnx.numpy_helper.from_array(weights, f"w{layer}"))
         nodes.append(helper.make_node("MatMul", [last, f"w{layer}"], [f"z{layer}"]))
         last = "probability" if after == 1 else f"a{layer}"
         nodes.append(helper.make_node("Sigmoid" if after == 1 else "Relu", [f"z{layer}"], [last]))
-    takes = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", FEATURES])
-    gives = helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["batch", 1])
+    takes = helper.make_tensor_value_info("features", TensorProto.FLOAT, [*stack, "batch", FEATURES])
+    gives = helper.make_tensor_value_info("probability", TensorProto.FLOAT, [*stack, "batch", 1])
     graph = helper.make_graph(nodes, "network", [takes], [gives], constants)
     return bytes(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
