@@ -15,6 +15,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -111,6 +112,7 @@ def mlflow_model(home: Path, model: Path) -> Path:
 @contextmanager
 def started(server: Server) -> Iterator[tuple[int, float]]:
     """Run a server until it answers the question; yield its process id and how many seconds that took."""
+    assert not listens(), f"port {PORT} is taken; {server.name} would not be what answers"
     start = time.perf_counter()
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # MLflow looks for uvicorn there
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -123,7 +125,8 @@ def started(server: Server) -> Iterator[tuple[int, float]]:
             yield process.pid, time.perf_counter() - start
         finally:
             end(family(process.pid))
-    wait_until_free()
+    while listens():
+        time.sleep(0.1)
 
 
 def answers(server: Server) -> bool:
@@ -147,16 +150,10 @@ def end(processes: list[int]) -> None:
             time.sleep(0.05)
 
 
-def wait_until_free() -> None:
-    """Return once nothing listens on the port."""
-    while True:
-        try:
-            httpx.get(f"http://127.0.0.1:{PORT}/", timeout=1)
-        except httpx.ConnectError:
-            return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
+def listens() -> bool:
+    """Whether something listens on the port."""
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", PORT)) == 0
 
 
 def measured(server: Server, pid: int, *, concurrency: int, rows: int, seconds: int) -> Figures:
