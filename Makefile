@@ -7,9 +7,13 @@ HOME_DIR ?= .factory
 # Where PyTorch's CPU build is looked for besides the default index, e.g. `make demo TORCH_INDEX=<address of PyTorch's CPU index>`.
 TORCH_INDEX ?=
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+# Triton runs models on the system's libpython, so the system's own Python makes its environment.
+TRITON := .triton-venv
+TRITON_PYTHON ?= /usr/bin/python3
+ONNXRUNTIME := $(shell sed -n 's/^onnxruntime==//p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format ui serve bench lock clean
+.PHONY: help setup demo test test-slow check format triton ui serve bench lock clean
 
 help:          ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 14
@@ -25,6 +29,9 @@ test: $(READY) ## the fast tests, on up to four cores
 
 test-slow: $(READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not gpu"
+
+triton: $(READY) $(TRITON)/.ready ## a real Triton serves the gateway's repository: the same answers
+	FACTORY_TRITON_PYTHON=$(CURDIR)/$(TRITON)/bin/python $(BIN)/python -m pytest -m slow tests/factory/gateway/test_real_triton.py
 
 check: $(READY) ## lint, format, types, import contracts
 	$(BIN)/ruff check .
@@ -52,8 +59,8 @@ bench: $(READY) ## the benchmarks that need nothing but this, each against its n
 lock: $(READY) ## write constraints.txt anew from what is installed
 	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
-clean: ## remove the environment; what the factory made stays
-	rm -rf $(VENV)
+clean: ## remove the environments; what the factory made stays
+	rm -rf $(VENV) $(TRITON)
 
 # The first Python that fits; then PyTorch's CPU build where there is one and no GPU, for the default one brings CUDA along.
 $(READY): pyproject.toml constraints.txt
@@ -67,4 +74,10 @@ $(READY): pyproject.toml constraints.txt
 	  $(BIN)/pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "torch==$(TORCH)$$build" 2>/dev/null \
 	  || $(BIN)/pip install --quiet -c constraints.txt "torch==$(TORCH)"
 	@$(BIN)/pip install --quiet -c constraints.txt --group dev -e ".[lines]"
+	@touch $@
+
+# Apart from the rest, for nvidia-pytriton wants numpy<2; the same ONNX Runtime, so that answers are equal to the bit.
+$(TRITON)/.ready: constraints.txt
+	@$(TRITON_PYTHON) -m venv $(TRITON)
+	@$(TRITON)/bin/pip install --quiet "nvidia-pytriton==0.7.0" "numpy<2" "onnxruntime==$(ONNXRUNTIME)"
 	@touch $@

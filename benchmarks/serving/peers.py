@@ -5,6 +5,7 @@
 `echo` sends back what it gets: no server of this kind can be faster. The others answer the same model.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -132,36 +133,45 @@ def kserve(port: int, model: str) -> None:
 
 
 def litserve(port: int, model: str) -> None:
-    """LitServe, without batching; it has an environment of its own."""
-    import litserve as server
-    import numpy as np
+    """LitServe, without batching; its workers import the service by name. It has an environment of its own."""
+    from lit import run
 
-    class Served(server.LitAPI):
+    run(port, model)
+
+
+def bentoml(port: int, model: str) -> None:
+    """BentoML; its workers import the service by name. It has an environment of its own."""
+    command, here = str(Path(sys.executable).with_name("bentoml")), str(Path(__file__).parent)
+    words = [command, "serve", "bento:Served", "--working-dir", here, "--host", "127.0.0.1", "--port", str(port)]
+    os.execve(command, words, {**os.environ, "MODEL": model, "BENTOML_DO_NOT_TRACK": "True"})  # noqa: S606
+
+
+def ray(port: int, model: str) -> None:
+    """Ray Serve; it has an environment of its own."""
+    import numpy as np
+    import ray as cluster
+    from ray import serve
+
+    @serve.deployment
+    class Served:
         """The model."""
 
-        def setup(self, _: Any) -> None:
-            """Load it."""
+        def __init__(self) -> None:
             self.session = session(model)
 
-        def decode_request(self, request: Any) -> Any:
-            """Return the rows."""
-            tensor = request["inputs"][0]
-            return np.array(tensor["data"], np.float32).reshape(tensor["shape"])
-
-        def predict(self, rows: Any) -> Any:
-            """Answer."""
-            return self.session.run([OUTPUT], {INPUT: rows})[0]
-
-        def encode_response(self, answers: Any) -> Any:
-            """Return what becomes JSON."""
+        async def __call__(self, request: Any) -> Any:
+            """Answer one request."""
+            tensor = (await request.json())["inputs"][0]
+            rows = np.array(tensor["data"], np.float32).reshape(tensor["shape"])
+            (answers,) = self.session.run([OUTPUT], {INPUT: rows})
             return {"outputs": [{"name": OUTPUT, "data": answers.ravel().tolist()}]}
 
-    server.LitServer(Served(api_path="/v2/models/toy.UA/infer"), accelerator="cpu").run(
-        port=port, generate_client_file=False, log_level="error"
-    )
+    cluster.init(include_dashboard=False)
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    serve.run(Served.bind(), blocking=True)
 
 
-PEERS = {peer.__name__: peer for peer in (echo, raw_asgi, fastapi, kserve, litserve)}
+PEERS = {peer.__name__: peer for peer in (echo, raw_asgi, fastapi, kserve, litserve, bentoml, ray)}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.serving.compare import FEATURES, network
+from benchmarks.serving.models import FEATURES, network
 from tests.factory.gateway.builders import Shop, eventually, question
 
 ROOT = Path(__file__).parents[3]
