@@ -3,10 +3,10 @@
     python -m benchmarks.serving.compare [--seconds 3] [--servers gateway,triton,…] [--python triton=<its python>,…]
 
 The gateway runs with everything on: keys, range guard, metrics, records; `gateway2` is two workers of it, `gateway4`
-four. Triton runs over the gateway's own repository. Needs `wrk`. Prints requests per second, p50 and p99 in milliseconds,
-CPU microseconds a request (all processes of the server), how many cores wrk took beside it, memory, and the time from
-the start to the first answer; on a machine that others use too, CPU a request is the figure that can be compared.
-triton, kserve, litserve, bentoml and ray each want an environment of their own, with onnxruntime in it.
+four. Triton runs over the gateway's own repository. Needs `wrk`. Prints requests per second, p50 and p99 in
+milliseconds, CPU microseconds a request (all processes of the server), how many cores wrk took beside it, memory, and
+the time from the start to the first answer; on a machine that others use too, CPU a request is the figure that can be
+compared. triton, kserve, litserve, bentoml and ray each want an environment of their own, with onnxruntime in it.
 """
 
 import argparse
