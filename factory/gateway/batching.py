@@ -93,7 +93,7 @@ class Batches:
         if not self.has_room(rows):
             limit = self._pace.max_waiting_rows
             raise come_again(503, f"{self._waiting_rows} rows wait for this model; the limit is {limit}", 1)
-        question.asked = perf_counter()
+        question.asked = question.asked or perf_counter()
         self._waiting.append(question)
         self._waiting_rows += rows
         if not self._busy:

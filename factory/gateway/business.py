@@ -7,6 +7,7 @@ on request the features that moved its answer most.
 
 import logging
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -87,6 +88,7 @@ class _Exchange:
     ) -> None:
         self._entry, self._manifest = entry, entry.model.manifest
         self._request, self._grant, self._refused = request, grant, refused
+        self._came = perf_counter()
         self._body = _decoded(request.body, self._manifest.model_signature.steps)
 
     def begin(self, builders: RowBuilders) -> None:
@@ -105,6 +107,7 @@ class _Exchange:
         try:
             if isinstance(built, Exception):
                 raise built
+            self._entry.series.built(len(built.places), len(built.refused))
             _require_any(built)
             features = _Features(built.features.ravel(), len(built.places), built.subjects)
             self._ask(features, _Built(built, len(self._body.records), builder.known_until))
@@ -124,7 +127,7 @@ class _Exchange:
                 self._request.reply(as_json(_told(result, reasons, built)))
 
         question = Question(features.values, features.rows, done, self._grant.name, self._body.id or "")
-        question.subjects = features.subjects
+        question.subjects, question.asked = features.subjects, self._came if built else 0.0
         question.beside = reasons.beside if reasons else None
         self._grant.spend(question.size - (question.rows if built else 0))  # built rows are paid for already
         self._entry.ask(question)

@@ -21,6 +21,8 @@ COUNTERS = {
     "factory_rows_outside_total": "Rows answered though they lie outside the training ranges",
     "factory_rows_abstained_total": "Rows not answered, for they lie outside the training ranges",
     "factory_copies_dropped_total": "Copies of requests that a shadow was too busy to be asked",
+    "factory_records_built_total": "Business rows whose features were built here",
+    "factory_records_refused_total": "Business rows not answered: broken, or beyond the context",
     "factory_reason_rows_total": "Rows that a model was asked only to name the reasons of its answers",
 }
 """By name, what is counted of every series."""
@@ -101,6 +103,9 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     """By the labels of what is served, since when, Unix time."""
     shares: Mapping[str, float] = {}
     """By the labels of what is on trial."""
+    contexts: Mapping[str, float] = {}
+    """By line, the newest row that its features know of, Unix time; 0 where its tables tell no time."""
+    refused_contexts: Mapping[str, int] = {}
 
     def plus(self, other: "Counted") -> "Counted":
         """Return what both together have counted."""
@@ -114,13 +119,17 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
             refused_trials=_each(max, self.refused_trials, other.refused_trials),
             released=_each(max, self.released, other.released),
             shares=_each(max, self.shares, other.shares),
+            contexts=_each(max, self.contexts, other.contexts),
+            refused_contexts=_each(max, self.refused_contexts, other.refused_contexts),
         )
 
     def ended(self) -> "Counted":
         """Return what stays of it when its process is no more: the counts, and nothing of how it stood."""
         quiet = {labels: msgspec.structs.replace(one, waiting_rows=0) for labels, one in self.series.items()}
         records = msgspec.structs.replace(self.records, failing=False) if self.records else None
-        return msgspec.structs.replace(self, workers=0, series=quiet, records=records, awake=0, released={}, shares={})
+        return msgspec.structs.replace(
+            self, workers=0, series=quiet, records=records, awake=0, released={}, shares={}, contexts={}
+        )
 
 
 def _each(joined: Callable[[list[Any]], Any], *parts: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -22,6 +22,7 @@ def metrics_text(counted: Counted, cpu_hour_eur: float = 0.0) -> str:
         _recorded(counted),
         _releases(counted),
         _trials(counted),
+        _contexts(counted),
     )
     return "\n".join(line for part in parts for line in part) + "\n"
 
@@ -95,6 +96,15 @@ def _trials(counted: Counted) -> Iterator[str]:
     name = "factory_trial_refused_total"
     yield from _head(name, "counter", "Trials that were not loaded: file, digest, signature or verdict do not fit")
     yield from _by_model(name, counted.refused_trials)
+
+
+def _contexts(counted: Counted) -> Iterator[str]:
+    name = "factory_context_known_until_seconds"
+    yield from _head(name, "gauge", "The newest row that features of a line's business rows know of, Unix time")
+    yield from (f'{name}{{line="{line}"}} {at:.3f}' for line, at in sorted(counted.contexts.items()))
+    name = "factory_context_refused_total"
+    yield from _head(name, "counter", "Contexts that were not loaded: signature, digest or code do not fit")
+    yield from (f'{name}{{line="{line}"}} {count}' for line, count in sorted(counted.refused_contexts.items()))
 
 
 def _by_model(name: str, counts: Mapping[str, int]) -> Iterator[str]:

@@ -136,9 +136,11 @@ def _again(
     beside: Beside | None = None,
     copy_of: str = "",
 ) -> Question:
-    """Return the same question for somebody else to hear the answer.
+    """Return the same question, asked when it was, for somebody else to hear the answer; a copy is asked later.
 
     A question whose own `done` refers to it would be a cycle, and collecting thousands a second holds up the loop.
     """
-    subjects = question.subjects
-    return Question(question.values, question.rows, done, question.by, question.id, copy_of, beside, subjects)
+    asked = 0.0 if copy_of else question.asked
+    return Question(
+        question.values, question.rows, done, question.by, question.id, copy_of, beside, question.subjects, asked
+    )

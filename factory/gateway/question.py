@@ -56,6 +56,7 @@ class Question:
     subjects: Sequence[str] = ()
     """What each row is about, where that is known: see `RecordedBatch.subjects`."""
     asked: float = 0.0
+    """When it came, by the performance counter; 0 until it is asked, unless it took a while to become features."""
 
     @property
     def size(self) -> int:

@@ -8,11 +8,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Protocol
 
 from factory.errors import ContextRefused, RecordRefused
 from factory.gateway.refusal import RequestRefused, come_again
 from factory.gateway.served_model import Rows
+from factory.gateway.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +82,10 @@ class NoContexts:
 class RowBuilders:
     """The lines whose business rows can be asked about; used on one event loop."""
 
-    def __init__(self, source: ContextSource) -> None:
+    def __init__(self, source: ContextSource, telemetry: Telemetry) -> None:
         self.refused: dict[str, str] = {}
+        self._telemetry = telemetry
+        telemetry.contexts = self._known_until
         self._source = source
         self._builders: dict[str, RowBuilder] = {}
         self._seen: dict[str, str] = {}
@@ -89,10 +93,9 @@ class RowBuilders:
         self._waiting = 0
         self._looked = False
 
-    @property
-    def known_until(self) -> Mapping[str, str | None]:
-        """The moment of the newest row that each line's context has."""
-        return {line: builder.known_until for line, builder in self._builders.items()}
+    def _known_until(self) -> Mapping[str, float]:
+        moments = {line: builder.known_until for line, builder in self._builders.items()}
+        return {line: datetime.fromisoformat(at).timestamp() if at else 0.0 for line, at in moments.items()}
 
     async def watch(self, every_s: float) -> None:
         """Follow the contexts until cancelled; the first look is at once."""
@@ -121,6 +124,7 @@ class RowBuilders:
             self._builders[line] = await asyncio.to_thread(self._source.builder, line)
         except ContextRefused as error:
             self.refused[line] = str(error)
+            self._telemetry.refused_contexts[line] += 1
             log.error("context refused, %s: %s", self._what_stays(line), error)
         else:
             self.refused.pop(line, None)

@@ -87,7 +87,7 @@ class Server:
         alone = Alone(self._catalogue, self._telemetry)
         self._crew = Together(alone, membership) if membership else alone
         self._service = Service(self._catalogue, self._crew)
-        self._builders = RowBuilders(contexts or NoContexts())
+        self._builders = RowBuilders(contexts or NoContexts(), self._telemetry)
         gateway = Gateway(self._service, self._access, self._telemetry, self._builders, settings.cpu_hour_eur)
         self._connections = Connections(gateway, settings.limits)
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -72,6 +72,11 @@ class Series:
         """Count rows outside the training ranges that were not answered."""
         self.counts["factory_rows_abstained_total"] += rows
 
+    def built(self, rows: int, refused: int) -> None:
+        """Count business rows whose features were built, and those that are not answered."""
+        self.counts["factory_records_built_total"] += rows
+        self.counts["factory_records_refused_total"] += refused
+
     def failed(self) -> None:
         """Count one request that was answered with an error."""
         self.counts["nv_inference_request_failure"] += 1
@@ -98,6 +103,8 @@ class Telemetry:
     def __init__(self) -> None:
         self.refused_releases: Counter[str] = Counter()
         self.refused_trials: Counter[str] = Counter()
+        self.refused_contexts: Counter[str] = Counter()
+        self.contexts: Callable[[], Mapping[str, float]] = dict
         self.errors: Counter[int] = Counter()
         self.records: RecordCounts | None = None
         self.awake: Callable[[], int] = int
@@ -122,6 +129,8 @@ class Telemetry:
             refused_trials=dict(self.refused_trials),
             released={self.of(model.manifest).labels: model.since.timestamp() for model in served},
             shares=dict(shares),
+            contexts=self.contexts(),
+            refused_contexts=dict(self.refused_contexts),
         )
 
     def _recorded(self) -> Recorded | None:

@@ -1,6 +1,7 @@
 """Why a prediction was what it was: found in the records, and asked once more of the very release that gave it."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,8 @@ class Found:
     key: str
     inputs: Rows
     answers: Rows
+    subjects: Sequence[str]
+    """What each row was about; empty where it came as features."""
 
 
 Elsewhere = Callable[[str], RecordedBatch | None]
@@ -80,7 +83,7 @@ def why(
         "threshold": manifest.threshold,
         "asked_by": one.key or None,
         "outside": _outside(manifest, inputs),
-        "rows": [_row(manifest, *numbers) for numbers in zip(inputs, one.answers, again, strict=True)],
+        "rows": [_row(manifest, *row) for row in zip(one.subjects, inputs, one.answers, again, strict=True)],
         "rebuilt": bool(np.allclose(one.answers[answered], again[answered], rtol=TOLERANCE, atol=TOLERANCE)),
         "provenance": dict(manifest.provenance),
     }
@@ -89,7 +92,14 @@ def why(
 def _part(batch: RecordedBatch, place: int) -> Found:
     start = sum(batch.rows[:place])
     rows = slice(start, start + batch.rows[place])
-    return Found(batch=batch, key=batch.keys[place], inputs=batch.inputs()[rows], answers=batch.outputs()[rows])
+    subjects = batch.subjects or [""] * sum(batch.rows)
+    return Found(
+        batch=batch,
+        key=batch.keys[place],
+        inputs=batch.inputs()[rows],
+        answers=batch.outputs()[rows],
+        subjects=subjects[rows],
+    )
 
 
 def _outside(manifest: Manifest, rows: Rows) -> str | None:
@@ -99,8 +109,8 @@ def _outside(manifest: Manifest, rows: Rows) -> str | None:
     return told.reasons if told else None
 
 
-def _row(manifest: Manifest, inputs: Rows, answers: Rows, again: Rows) -> dict[str, Any]:
-    """Return one row: features by name (of a sequence by step), what was answered, what to do, and the answer now."""
+def _row(manifest: Manifest, subject: str, inputs: Rows, answers: Rows, again: Rows) -> dict[str, Any]:
+    """Return one row: what it was about, its features by name (of a sequence by step), the answers, what to do."""
     steps = [
         {name: _known(value) for name, value in zip(manifest.features, step, strict=True)}
         for step in inputs.reshape(-1, len(manifest.features))
@@ -108,6 +118,7 @@ def _row(manifest: Manifest, inputs: Rows, answers: Rows, again: Rows) -> dict[s
     names = manifest.model_signature.answers
     abstained = bool(np.isnan(answers).any())
     return {
+        "about": json.loads(subject) if subject else None,
         "features": steps[0] if manifest.model_signature.steps is None else steps,
         "answer": None if abstained else {name: float(value) for name, value in zip(names, answers, strict=True)},
         "decision": None if abstained else decision(manifest, answers.astype(np.float64)),

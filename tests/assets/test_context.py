@@ -1,6 +1,7 @@
 """The toy line from its source to a client: business rows at the gateway have the features that training had."""
 
 import json
+import re
 import shutil
 
 import polars as pl
@@ -9,6 +10,7 @@ import pytest
 from factory.context.serving import ServedContexts
 from factory.context.store import Contexts
 from factory.gateway.record_file import recorded, segments
+from factory.gateway.why import why
 from tests.factory.context.pressing import newest, record
 from tests.factory.gateway.builders import Shop, eventually, gateway
 from tests.toy.line import NAME, ToyFactory
@@ -49,6 +51,7 @@ def test_a_business_row_is_answered_as_its_features_are_and_the_record_says_what
         assert answer.status_code == 200, answer.text
         told = answer.json()
         by_features = client.post(DOOR, json={"rows": features, "reasons": 2}).json()
+        metrics = client.get("/metrics").text
     answered = [row for row in told["rows"] if "refused" not in row]
     assert answered == by_features["rows"]
     assert told["rows"][1] == {
@@ -59,6 +62,9 @@ def test_a_business_row_is_answered_as_its_features_are_and_the_record_says_what
         "refused": "breaks the contract: force_kn: values to be between (force_kn is -1.0)",
     }
     assert told["known_until"].startswith(KNOWN_UNTIL)
+    assert re.search(r"factory_records_built_total{.*} 3\n", metrics)
+    assert re.search(r"factory_records_refused_total{.*} 1\n", metrics)
+    assert f'factory_context_known_until_seconds{{line="{NAME}"}}' in metrics
     (batch, _), *_ = recorded(segments(tmp_path)[0])
     assert [json.loads(subject)["part"] for subject in batch.subjects] == [row["part"] for row in rows]
 
@@ -126,3 +132,23 @@ def test_a_site_whose_features_come_out_otherwise_fails_alone_and_takes_features
         assert "were not seen to be those of training" in answer.json()["detail"]
         features = {"force_kn": 1.0, "heat_c": 2.0, "crew": 4}
         assert client.post(DOOR, json={"rows": [features]}).status_code == 200
+
+
+def test_what_the_door_told_about_a_row_gets_its_outcome_and_its_worth(toy, tmp_path):
+    home = tmp_path / "copy"
+    shutil.copytree(toy.home, home, symlinks=True)
+    copy, rows = ToyFactory(home), newest("north", 3)
+    with served(copy, records=home / "predictions") as client:
+        told = ask(client, {"records": [record(row) for row in rows]}).json()
+        prediction = told["prediction_id"]
+    rebuilt = why(home / "predictions", copy.repository, copy.store.key().public_key(), prediction)
+    assert rebuilt["rebuilt"]
+    assert [row["about"]["part"] for row in rebuilt["rows"]] == [row["part"] for row in rows]
+    assert copy.operate() == 0
+    known = copy.lake.scan("served_outcomes", ["north"]).sort("part").collect()
+    assert known["part"].to_list() == [row["part"] for row in rows]
+    assert known["label"].to_list() == [float(row["faulty"]) for row in rows]
+    assert set(known["prediction"]) == {prediction}
+    assert known["predicted_probability"].to_list() == pytest.approx(
+        [row["answer"]["probability"] for row in told["rows"]]
+    )
