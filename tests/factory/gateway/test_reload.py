@@ -194,7 +194,8 @@ def test_the_command_serves_on_the_loopback_and_ends_when_told_to(shop):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     code = (
-        "import sys; from pathlib import Path; from factory.gateway.settings import Settings; from factory.serving import serve; "
+        "import sys; from pathlib import Path; from factory.gateway.settings import Settings; "
+        "from factory.serving import serve; "
         "serve(Path(sys.argv[1]), Path(sys.argv[2]), Settings(port=int(sys.argv[3])))"
     )
     words = [sys.executable, "-c", code, str(shop.home / "models"), str(shop.public), str(port)]
