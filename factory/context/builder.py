@@ -85,8 +85,14 @@ class Builder:
             return Built(
                 features=np.empty((0, len(self.feature_names)), np.float32), places=[], subjects=[], refused=broken
             )
-        found, history = self.features(site, good.drop(ROW))
-        return self._built(good, found, history, broken)
+        try:
+            found, history = self.features(site, good.drop(ROW))
+            return self._built(good, found, history, broken)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise RecordRefused(
+                "no features can be built of these rows together, though each keeps the contract: a value is beyond "
+                f"what their arithmetic takes ({str(error).splitlines()[0]:.120})"
+            ) from error
 
     def typed(self, site: str, records: Sequence[Mapping[str, Field]]) -> pl.DataFrame:
         """Return the records as raw rows of the site, numbered."""

@@ -34,7 +34,7 @@ def _series(name: str, dtype: pl.DataType, records: Sequence[Mapping[str, Field]
         value = record.get(name)
         try:
             values.append(None if value is None else read(value))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise RecordRefused(f"row {number}: {name} is {_shown(value)}; it must be {_wanted(dtype)}") from error
     try:
         return pl.Series(name, values, dtype=dtype)

@@ -1,5 +1,6 @@
 """The contexts of a model repository as a gateway follows them; nothing heavy is imported before the first is there."""
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,8 @@ class ServedContexts:
 
     def builder(self, line: str) -> "Builder":
         """Return what builds rows on the line's context; raises ContextRefused where it must not be used."""
+        # Before Polars is imported: a build that took every processor would hold up the questions of other clients.
+        os.environ.setdefault("POLARS_MAX_THREADS", str(max(1, (os.cpu_count() or 1) - 1)))
         from factory.context.builder import Builder
         from factory.context.store import Contexts
 

@@ -101,11 +101,11 @@ class _Exchange:
         self._grant.spend(len(self._body.records))
         builders.build(builder, self._manifest.site, self._body.records, lambda built: self._go_on(builder, built))
 
-    def _go_on(self, builder: RowBuilder, built: BuiltRows | Exception) -> None:
+    def _go_on(self, builder: RowBuilder, built: BuiltRows | BaseException) -> None:
         """Ask the model about what was built; whatever goes wrong, the request is answered."""
         assert self._body.records is not None  # noqa: S101  for the type checker: begin() looked
         try:
-            if isinstance(built, Exception):
+            if isinstance(built, BaseException):
                 raise built
             self._entry.series.built(len(built.places), len(built.refused))
             _require_any(built)
@@ -113,7 +113,7 @@ class _Exchange:
             self._ask(features, _Built(built, len(self._body.records), builder.known_until))
         except RequestRefused as refused:
             self._fail(refused)
-        except Exception:  # the boundary of a request: the client learns nothing of our insides, the log all
+        except BaseException:  # the boundary of a request: the client learns nothing of our insides, the log all
             log.exception("a request to %s failed", self._manifest.model)
             self._fail(RequestRefused(500, "the gateway failed on this request; its log says why"))
 

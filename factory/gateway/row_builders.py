@@ -37,6 +37,10 @@ class BuiltRows(Protocol):
     def refused(self) -> Mapping[int, str]: ...  # noqa: D102
 
 
+Told = Callable[[BuiltRows | BaseException], None]
+"""Is told what was built of a request's rows, or what went wrong."""
+
+
 class RowBuilder(Protocol):
     """Turns one line's business rows into features: see `factory.context.builder.Builder`."""
 
@@ -152,9 +156,7 @@ class RowBuilders:
             return come_again(503, "the contexts are being loaded, which takes a second", 1)
         return RequestRefused(409, f"line {line} has no context, so its features are not built here; send `rows`")
 
-    def build(
-        self, builder: RowBuilder, site: str, records: Sequence[Fields], done: Callable[[BuiltRows | Exception], None]
-    ) -> None:
+    def build(self, builder: RowBuilder, site: str, records: Sequence[Fields], done: Told) -> None:
         """Build a request's rows in a thread, and tell on the event loop; raises RequestRefused (503) when full."""
         if self._waiting >= MAX_WAITING:
             raise come_again(503, f"{self._waiting} requests wait for their features; the limit is {MAX_WAITING}", 1)
@@ -164,9 +166,7 @@ class RowBuilders:
             lambda built: self._told(done, built)
         )
 
-    def _told(
-        self, done: Callable[[BuiltRows | Exception], None], built: "asyncio.Future[BuiltRows | Exception]"
-    ) -> None:
+    def _told(self, done: Told, built: "asyncio.Future[BuiltRows | BaseException]") -> None:
         self._waiting -= 1
         done(built.result())
 
@@ -175,12 +175,12 @@ class RowBuilders:
         await asyncio.to_thread(self._workers.shutdown)
 
 
-def _built(builder: RowBuilder, site: str, records: Sequence[Fields]) -> BuiltRows | Exception:
+def _built(builder: RowBuilder, site: str, records: Sequence[Fields]) -> BuiltRows | BaseException:
     """Return what was built, or why it was not, as the client is told."""
     try:
         return builder.build(site, records)
     except RecordRefused as error:
         return RequestRefused(400, str(error))
-    except Exception as error:  # the boundary of a request: the line's own code may fail in any way
+    except BaseException as error:  # the boundary of a request: a panic in the frame engine is no Exception
         log.exception("features of %s could not be built", site)
         return error

@@ -1,5 +1,7 @@
 """Invariant 6 on real departures: what the gateway builds of a raw flight is what training built of it, bit by bit."""
 
+import dataclasses
+import random
 from datetime import datetime
 
 import polars as pl
@@ -12,6 +14,7 @@ from factory.context.builder import Builder
 from factory.context.checking import checked
 from factory.context.look_back import LookBack
 from factory.context.making import made
+from factory.errors import RecordRefused
 from factory.isolation import one_by_one
 from tests.lines.departures import raw
 from tests.toy.line import FILE
@@ -40,7 +43,7 @@ def tables(line):
 
 def builder(line, clean, look_back):
     new = made(line, look_back, {name: rows.lazy() for name, rows in clean.items()}, "a quarter")
-    return Builder(new.context, new.tables)
+    return Builder(dataclasses.replace(new.context, sites=SITES), new.tables)
 
 
 def test_recent_flights_built_anew_on_the_lines_own_context_have_the_features_of_training(line, tables):
@@ -65,3 +68,48 @@ def test_a_context_that_is_too_short_is_found_out(line, tables, look_back, featu
     )
     assert len(found.failed) > 5
     assert any(feature in str(error) for error in found.failed.values())
+
+
+VALUES = {
+    "year": [0, 1, 9999, -5, 2**62],
+    "sched_dep_time": [0, 2400, 1260, 2359],
+    "sched_arr_time": [-1, 0, 9999, 2**62, -(2**62)],
+    "flight": [0, -1, 2**62],
+    "distance": [50, 6000, 2**62],
+    "tailnum": [None, "N1", "N99999", "", "\U0001f6eb"],
+    "dest": [None, "XXX", "", "\x00\x00\x00"],
+    "origin": ["EWR", "JFK", "LGA", "SFO"],
+    "hour": [0, 23, 24, -1],
+    "minute": [-1, 60, 2**62],
+    "month": [0, 1, 12, 13],
+    "time_hour": ["0001-01-01T00:00:00Z", "9998-12-31T00:00:00Z", "2013-03-31T23:00:00+05:00", None],
+}
+
+
+def test_whatever_values_a_client_sends_each_row_is_built_or_refused(line, tables):
+    flights, clean, _ = tables
+    built = builder(line, clean, line.context)
+    row = (
+        flights.filter(pl.col("carrier") == "UA").sort("time_hour").tail(1).drop("site", "_load", "_row").to_dicts()[0]
+    )
+    row["time_hour"] = row["time_hour"].isoformat()
+    chance = random.Random(7)  # noqa: S311  which values, no secret
+    for _ in range(12):
+        asked = [mutated(row, chance, number) for number in range(60)]
+        try:
+            found = built.build("UA", asked)
+        except RecordRefused as refused:
+            assert "beyond what their arithmetic takes" in str(refused)  # noqa: PT017  either is an answer
+            continue
+        assert sorted([*found.places, *found.refused]) == list(range(60))
+        assert len(found.features) == len(found.places) == len(found.subjects)
+
+
+def mutated(row, chance, number):
+    """The row with up to three values that no airline ever sent, and a flight number of its own."""
+    changed = {name: chance.choice(VALUES[name]) for name in chance.sample(sorted(VALUES), chance.randint(0, 3))}
+    return (
+        {**row, "flight": 10_000 + number, **changed}
+        if "flight" not in changed
+        else {**row, **changed, "day": number % 28}
+    )

@@ -61,6 +61,8 @@ def test_every_type_is_read_and_what_is_left_out_is_unknown():
         ("at", "2024-05-01T12:00:00", "with an offset"),
         ("at", 1714557600, "with an offset"),
         ("local", "2024-05-01T12:00:00Z", "without an offset"),
+        ("at", "9999-12-31T23:59:59-14:00", "with an offset"),
+        ("count", float("inf"), "Int32"),
     ],
 )
 def test_a_value_of_another_type_is_refused_with_its_place(column, value, wanted):
