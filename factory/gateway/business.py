@@ -60,8 +60,6 @@ class _Built(NamedTuple):
     """What became of a request's own rows."""
 
     built: BuiltRows
-    records: int
-    """How many there were."""
     known_until: str | None
 
 
@@ -72,9 +70,8 @@ def predict(
     entry: Entry, request: Request, grant: Grant, refused: Callable[[RequestRefused], Answer], builders: RowBuilders
 ) -> None:
     """Answer the request within this turn of the event loop or later; raises RequestRefused if it cannot be asked."""
-    exchange = _Exchange(entry, request, grant, refused)
     try:
-        exchange.begin(builders)
+        _Exchange(entry, request, grant, refused).begin(builders)
     except Exception:
         entry.series.failed()
         raise
@@ -103,14 +100,13 @@ class _Exchange:
 
     def _go_on(self, builder: RowBuilder, built: BuiltRows | BaseException) -> None:
         """Ask the model about what was built; whatever goes wrong, the request is answered."""
-        assert self._body.records is not None  # noqa: S101  for the type checker: begin() looked
         try:
             if isinstance(built, BaseException):
                 raise built
             self._entry.series.built(len(built.places), len(built.refused))
             _require_any(built)
             features = _Features(built.features.ravel(), len(built.places), built.subjects)
-            self._ask(features, _Built(built, len(self._body.records), builder.known_until))
+            self._ask(features, _Built(built, builder.known_until))
         except RequestRefused as refused:
             self._fail(refused)
         except BaseException:  # the boundary of a request: the client learns nothing of our insides, the log all
@@ -214,7 +210,7 @@ def _in_place(rows: list[dict[str, Any]], built: _Built) -> list[dict[str, Any]]
     refused = built.built.refused
     return [
         placed[place] if place in placed else {**NO_ANSWER, "outside": False, "refused": refused[place]}
-        for place in range(built.records)
+        for place in range(len(placed) + len(refused))
     ]
 
 

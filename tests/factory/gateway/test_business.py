@@ -1,5 +1,7 @@
 """The business door: features by name in, decisions out, problem details for who asks wrongly."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -126,3 +128,13 @@ def test_a_path_a_method_a_site_or_a_key_that_is_not_there_is_a_problem_too(clie
     with gateway(shop, keys=keys) as closed:
         assert ask(closed, [ROW]).json()["title"] == "Unauthorized"
         assert ask(closed, [ROW], **{"x-api-key": secret}).json()["title"] == "Forbidden"
+
+
+def test_a_body_that_cannot_be_read_counts_as_a_failure_of_its_site(client):
+    def failures():
+        found = re.search(r'nv_inference_request_failure{model="toy.DL",.*} (\d+)', client.get("/metrics").text)
+        return int(found[1])
+
+    before = failures()
+    assert client.post("/v1/lines/toy/sites/DL/predict", content=b"{").status_code == 400
+    assert failures() == before + 1
