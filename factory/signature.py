@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 INPUT = "features"
 """The name of every model's input tensor."""
@@ -29,7 +30,7 @@ class Signature:
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"{self.steps} steps; a sequence has one or more")
 
-    @property
+    @cached_property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one row of input: `[features]`, or `[steps, features]` of a sequence model."""
         return (len(self.features),) if self.steps is None else (self.steps, len(self.features))

@@ -106,7 +106,7 @@ class Gateway:
             return
         grant = self._access.grant(request.headers)
         if path.startswith(_MODELS):
-            self._of_model(path[len(_MODELS) :].split("/"), request, grant)
+            self._of_model(path[len(_MODELS) :], request, grant)
         elif path.startswith(_LINES):
             self._of_line(path[len(_LINES) :].split("/"), request, grant)
         elif path.startswith(_REPOSITORY):
@@ -126,21 +126,21 @@ class Gateway:
         _require_method(request, allowed)
         request.reply(answer(request))
 
-    def _of_model(self, parts: list[str], request: Request, grant: Grant) -> None:
-        name, *rest = parts
+    def _of_model(self, asked: str, request: Request, grant: Grant) -> None:
+        name, _, verb = asked.partition("/")
         wanted = None
-        if rest[:1] == ["versions"] and len(rest) > 1:
-            wanted, rest = rest[1], rest[2:]
-        if rest not in ([], ["ready"], ["infer"]):
+        if verb.startswith("versions/"):
+            wanted, _, verb = verb.removeprefix("versions/").partition("/")
+        if verb not in ("", "ready", "infer"):
             raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /ready and /infer")
-        _require_method(request, "POST" if rest == ["infer"] else "GET")
+        _require_method(request, "POST" if verb == "infer" else "GET")
         entry = self._service.found(name, wanted)
         manifest = entry.model.manifest
         grant.require(manifest.line, manifest.site)
-        if rest == ["infer"]:
+        if verb == "infer":
             infer(entry, request, grant, self.refused, version=wanted)
         else:
-            request.reply(as_json({"name": name, "ready": True} if rest else entry.model.metadata()))
+            request.reply(as_json({"name": name, "ready": True} if verb else entry.model.metadata()))
 
     def _of_line(self, parts: list[str], request: Request, grant: Grant) -> None:
         if len(parts) != 4 or (parts[1], parts[3]) != ("sites", "predict"):

@@ -115,9 +115,9 @@ class Batches:
             return
         self._predictions.residents.used(self._model)
         self._began = perf_counter()
-        batch = self._taken()
+        batch, size = self._taken()
         call = self._model.call()
-        if sum(question.size for question in batch) * self._model.row_s <= self._pace.inline_s:
+        if size * self._model.row_s <= self._pace.inline_s:
             with self._ended(batch):
                 self._told(batch, self._answered(call, batch))
         else:
@@ -164,7 +164,7 @@ class Batches:
             return
         log.error("%s cannot be woken: %s", self._model.manifest.model, reason)
         refused = come_again(503, "the model cannot be loaded now; the gateway's log says why", 1)
-        for question in self._taken():
+        for question in self._taken()[0]:
             question.done(refused)
         self._go_on()
 
@@ -180,15 +180,15 @@ class Batches:
         else:
             asyncio.get_running_loop().call_soon(self._run)
 
-    def _taken(self) -> list[Question]:
-        """Return the next questions, up to MAX_BATCH rows of them."""
+    def _taken(self) -> tuple[list[Question], int]:
+        """Return the next questions, up to MAX_BATCH rows of them, and how many rows they take."""
         batch: list[Question] = []
         rows, waiting, most = 0, self._waiting, self._pace.max_questions
         while waiting and (more := rows + waiting[0].size) <= MAX_BATCH and len(batch) < most:
             rows = more
             batch.append(waiting.popleft())
         self._waiting_rows -= rows
-        return batch
+        return batch, rows
 
     def _told(self, batch: list[Question], asked: "_Asked") -> None:
         rows, numbers, ids = asked.rows, asked.numbers, self._predictions.names(len(batch))
@@ -202,9 +202,9 @@ class Batches:
     def _tell(self, batch: list[Question], ids: list[str], numbers: Rows) -> None:
         """Answer questions of which there is nothing to say but the numbers."""
         start, now = 0, perf_counter()
+        self._series.answered(len(numbers), *(now - question.asked for question in batch))
         for question, name in zip(batch, ids, strict=True):
             end = start + question.rows
-            self._series.answered(now - question.asked, question.rows)
             question.done(Answered(self._model, numbers[start:end], name, None))
             start = end
 
@@ -223,7 +223,7 @@ class Batches:
                 question.done(refused)
                 continue
             self._predictions.keep(Call(self._model, self._role, [question], [name], rows[part], answered.numbers))
-            self._series.answered(now - question.asked, question.rows)
+            self._series.answered(question.rows, now - question.asked)
             question.done(answered)
 
     def _judged(self, rows: Rows, numbers: Rows, name: str, outside: Outside | None) -> Answered:

@@ -190,7 +190,8 @@ class Connection(asyncio.Protocol):
             keep_alive=self._parser.should_keep_alive() and not self._parser.should_upgrade() and not self._ending,
             send=self._send,
         )
-        self._begin()
+        self._body = []
+        self._in_body = self._in_request = False
         if not self._blocked:
             self._deadline = time.monotonic() + self._limits.idle_s
         self._waiting.append(request)

@@ -1,7 +1,6 @@
 """HTTP as the gateway's doors see it: a request that is whole, and the answer that goes back on its connection."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import msgspec
@@ -16,8 +15,7 @@ _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What goes back to the client."""
 
     body: bytes
@@ -27,42 +25,35 @@ class Answer:
 
     def head(self, date: bytes, *, closing: bool) -> bytes:
         """Return status line and headers, up to the empty line; `date` is a whole header line."""
-        parts = [_STATUS[self.status], date, b"content-type: ", self.kind, b"\r\n"]
-        parts += [b"%b: %b\r\n" % header for header in self.headers]
+        more = [b"%b: %b\r\n" % header for header in self.headers]
         if closing:
-            parts.append(b"connection: close\r\n")
-        parts.append(b"content-length: %d\r\n\r\n" % len(self.body))
-        return b"".join(parts)
+            more.append(b"connection: close\r\n")
+        return b"%b%bcontent-type: %b\r\n%bcontent-length: %d\r\n\r\n" % (
+            _STATUS[self.status],
+            date,
+            self.kind,
+            b"".join(more),
+            len(self.body),
+        )
 
 
-class Request:
+class Request(msgspec.Struct, kw_only=True):
     """One whole request. It is answered once, now or later, on the event loop: `reply`."""
 
-    __slots__ = ("_send", "answer", "body", "headers", "keep_alive", "method", "path")
-
-    def __init__(
-        self,
-        *,
-        method: str,
-        path: str,
-        headers: dict[bytes, bytes],
-        body: bytes,
-        keep_alive: bool,
-        send: Callable[[], None],
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.headers = headers
-        """By name in lower case; of a header given twice, the last one."""
-        self.body = body
-        self.keep_alive = keep_alive
-        self.answer: Answer | None = None
-        self._send = send
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    """By name in lower case; of a header given twice, the last one."""
+    body: bytes
+    keep_alive: bool
+    send: Callable[[], None]
+    """Told that the answer is there."""
+    answer: Answer | None = None
 
     def reply(self, answer: Answer) -> None:
         """Answer; it is sent as soon as the connection's earlier requests are answered."""
         self.answer = answer
-        self._send()
+        self.send()
 
 
 def encoded(content: object) -> bytes:

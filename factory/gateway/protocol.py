@@ -7,8 +7,8 @@ header `Inference-Header-Content-Length` says, and the tensors follow as little-
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -20,9 +20,14 @@ from factory.gateway.served_model import DATATYPE, Rows
 from factory.repository.triton import MAX_BATCH
 from factory.signature import INPUT, Signature
 
+_NO_REQUEST = "the body is no inference request"
 _NO_NUMBERS = f"input {INPUT!r} has data that are neither numbers nor null"
 HEADER_LENGTH = b"inference-header-content-length"
 _VALUE_BYTES = 4
+
+
+Data = TypeVar("Data")
+"""What the data of an input are: lists, as deep as they are nested, or whatever there is."""
 
 
 class InputParameters(msgspec.Struct):
@@ -31,13 +36,13 @@ class InputParameters(msgspec.Struct):
     binary_data_size: int | None = None
 
 
-class InputTensor(msgspec.Struct):
-    """One input of a request; `data` is decoded only once name, type and shape are right."""
+class InputTensor(msgspec.Struct, Generic[Data]):
+    """One input of a request; a binary tensor has its data elsewhere."""
 
     name: str
     shape: list[int]
     datatype: str
-    data: msgspec.Raw = msgspec.Raw(b"")
+    data: Data | msgspec.UnsetType = msgspec.UNSET
     parameters: InputParameters | None = None
 
 
@@ -60,10 +65,10 @@ class RequestParameters(msgspec.Struct):
     binary_data_output: bool = False
 
 
-class InferRequest(msgspec.Struct):
+class InferRequest(msgspec.Struct, Generic[Data]):
     """An inference request; fields that are not named here are ignored, as the protocol allows."""
 
-    inputs: list[InputTensor]
+    inputs: list[InputTensor[Data]]
     outputs: list[RequestedOutput] | None = None
     id: str | None = None
     parameters: RequestParameters | None = None
@@ -104,21 +109,26 @@ class IndexRequest(msgspec.Struct):
     ready: bool = False
 
 
-_requests = msgspec.json.Decoder(InferRequest)
-_index_requests = msgspec.json.Decoder(IndexRequest)
-_flat = msgspec.json.Decoder(list[float | None])
-_nested: "dict[int, msgspec.json.Decoder[Any]]" = {
-    2: msgspec.json.Decoder(list[list[float | None]]),
-    3: msgspec.json.Decoder(list[list[list[float | None]]]),
+Flat = list[float | None]
+_requests: "dict[int, msgspec.json.Decoder[Any]]" = {
+    1: msgspec.json.Decoder(InferRequest[Flat]),
+    2: msgspec.json.Decoder(InferRequest[list[Flat]]),
+    3: msgspec.json.Decoder(InferRequest[list[list[Flat]]]),
 }
 """By the number of dimensions that the data are nested in."""
+_data: "dict[int, msgspec.json.Decoder[Any]]" = {
+    1: msgspec.json.Decoder(Flat),
+    2: msgspec.json.Decoder(list[Flat]),
+    3: msgspec.json.Decoder(list[list[Flat]]),
+}
+_requests_of_any = msgspec.json.Decoder(InferRequest[msgspec.Raw])
+_index_requests = msgspec.json.Decoder(IndexRequest)
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(msgspec.Struct):
     """A request that fits the model: its values, flat, and how the client wants the answer."""
 
-    values: Rows | list[float | None]
+    values: Rows | Flat
     rows: int
     id: str | None
     binary: bool
@@ -131,23 +141,24 @@ def asked(body: bytes, header_length: bytes | None, signature: Signature) -> Ask
     output than the one there is.
     """
     head, tensors = (body, b"") if header_length is None else _split(body, header_length)
-    request: InferRequest = _decoded(_requests, head, "the body is no inference request")
-    tensor = _only_input(request)
-    shape = _shape(tensor, signature)
+    request = _request(head, 1 + len(signature.input_shape))
+    require_input(request.inputs)
+    tensor = request.inputs[0]
+    shape = require_shape(tensor.shape, signature)
     size = tensor.parameters.binary_data_size if tensor.parameters else None
-    values = _values(tensor, shape) if size is None else _binary_values(tensors, size, shape)
+    values = _values(tensor.data, shape) if size is None else _binary_values(tensors, size, shape)
     return Asked(values, shape[0], request.id, _wants_binary(request, signature))
 
 
 def answer(asked: Asked, answered: Answered) -> Answer:
     """Return the response with the model's numbers, in the form that was asked for."""
-    manifest, numbers = answered.model.manifest, answered.numbers
+    model, numbers = answered.model, answered.numbers
     parameters = AnswerParameters(answered.prediction)
     if answered.outside:
         parameters.outside = answered.outside.reasons
         parameters.abstained = told_rows(answered)
-    output = OutputTensor(manifest.model_signature.output, DATATYPE, list(numbers.shape))
-    response = InferResponse(manifest.model, str(manifest.version), [output], parameters, asked.id)
+    output = OutputTensor(model.signature.output, DATATYPE, list(numbers.shape))
+    response = InferResponse(model.manifest.model, str(model.manifest.version), [output], parameters, asked.id)
     if not asked.binary:
         output.data = numbers.ravel().tolist()
         return Answer(body=encoded(response))
@@ -168,27 +179,32 @@ def index_request(body: bytes) -> IndexRequest:
     return _decoded(_index_requests, body or b"{}", "the body is no index request")  # type: ignore[no-any-return]
 
 
-def require_input(names: Sequence[str], datatypes: Sequence[str]) -> None:
+class Tensor(Protocol):
+    """An input as either door has it."""
+
+    name: str
+    datatype: str
+
+
+def require_input(inputs: Sequence[Tensor]) -> None:
     """Raise RequestRefused (400) unless there is exactly the one input, of the right type."""
-    if list(names) != [INPUT]:
-        found = ", ".join(map(shown, names[:5])) or "none"
-        raise RequestRefused(400, f"{len(names)} inputs ({found}); expected exactly one, {INPUT!r}")
-    if datatypes[0] != DATATYPE:
-        raise RequestRefused(400, f"input {INPUT!r} has datatype {shown(datatypes[0])}; expected {DATATYPE!r}")
+    if len(inputs) != 1 or inputs[0].name != INPUT:
+        found = ", ".join(shown(tensor.name) for tensor in inputs[:5]) or "none"
+        raise RequestRefused(400, f"{len(inputs)} inputs ({found}); expected exactly one, {INPUT!r}")
+    if inputs[0].datatype != DATATYPE:
+        raise RequestRefused(400, f"input {INPUT!r} has datatype {shown(inputs[0].datatype)}; expected {DATATYPE!r}")
 
 
 def require_shape(shape: Sequence[int], signature: Signature) -> tuple[int, ...]:
     """Return the tensor's shape; raises RequestRefused (400) unless it is some rows of what the model takes."""
-    takes = list(signature.input_shape)
-    if list(shape[1:]) != takes or shape[0] < 1:
-        found = f"{len(shape)} dimensions" if len(shape) > 8 else shown(str(list(shape)))
+    found, takes = tuple(shape), signature.input_shape
+    if found[1:] != takes or found[0] < 1:
+        said = f"{len(found)} dimensions" if len(found) > 8 else shown(str(list(found)))
         expected = ", ".join(map(str, takes))
-        raise RequestRefused(
-            400, f"input {INPUT!r} has shape {found}; expected [rows, {expected}] with one row or more"
-        )
-    if shape[0] > MAX_BATCH:
-        raise RequestRefused(400, f"{shape[0]} rows in one request; the limit is {MAX_BATCH}: send several requests")
-    return tuple(shape)
+        raise RequestRefused(400, f"input {INPUT!r} has shape {said}; expected [rows, {expected}] with one row or more")
+    if found[0] > MAX_BATCH:
+        raise RequestRefused(400, f"{found[0]} rows in one request; the limit is {MAX_BATCH}: send several requests")
+    return found
 
 
 def require_outputs(names: Sequence[str], signature: Signature) -> None:
@@ -220,7 +236,7 @@ def _binary_values(tensors: bytes, size: int, shape: tuple[int, ...]) -> Rows:
     return binary_values(tensors, shape)
 
 
-def _wants_binary(request: InferRequest, signature: Signature) -> bool:
+def _wants_binary(request: InferRequest[Any], signature: Signature) -> bool:
     wanted = bool(request.parameters and request.parameters.binary_data_output)
     if request.outputs:
         require_outputs([output.name for output in request.outputs], signature)
@@ -239,38 +255,49 @@ def _decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes, what: str) -> An
         raise RequestRefused(400, f"{what}: {error}; write null, not NaN, for an unknown value") from error
 
 
-def _only_input(request: InferRequest) -> InputTensor:
-    require_input([tensor.name for tensor in request.inputs], [tensor.datatype for tensor in request.inputs])
-    return request.inputs[0]
+def _request(body: bytes, dimensions: int) -> InferRequest[Any]:
+    """Return the request with its data flat or nested as they are; as raw JSON where they are neither.
+
+    To decode everything in one pass takes half the time, so how the data are nested is guessed before it is known.
+    """
+    for depth in _depths(body, dimensions):
+        try:
+            return _requests[depth].decode(body)  # type: ignore[no-any-return]
+        except msgspec.ValidationError:
+            continue
+        except (ValueError, RecursionError):  # no JSON at all
+            break
+    return _decoded(_requests_of_any, body, _NO_REQUEST)  # type: ignore[no-any-return]
 
 
-def _shape(tensor: InputTensor, signature: Signature) -> tuple[int, ...]:
-    return require_shape(tensor.shape, signature)
+def _depths(content: bytes, dimensions: int) -> tuple[int, int]:
+    """Return how deep data may be nested, the likelier first."""
+    return (dimensions, 1) if b"[[" in content else (1, dimensions)
 
 
-def _values(tensor: InputTensor, shape: tuple[int, ...]) -> Rows | list[float | None]:
-    """Return the tensor's values, row after row."""
-    content = bytes(tensor.data)
-    if content.startswith(b"[") and content[1:64].lstrip().startswith(b"["):
-        return _nested_values(_decoded(_nested[len(shape)], content, _NO_NUMBERS), shape)
-    flat: list[float | None] = _decoded(_flat, content, _NO_NUMBERS)
-    if len(flat) != math.prod(shape):
-        raise RequestRefused(400, f"{len(flat)} values; the shape {list(shape)} needs {math.prod(shape)}")
-    return flat
+def _values(data: Any, shape: tuple[int, ...]) -> Flat:
+    """Return the values, row after row; raises RequestRefused (400) unless they are as many as the shape says."""
+    if data is msgspec.UNSET:
+        data = []
+    elif isinstance(data, msgspec.Raw):
+        content = bytes(data)
+        data = _decoded(_data[_depths(content, len(shape))[0]], content, _NO_NUMBERS)  # which says why not
+    if data and isinstance(data[0], list):
+        return _flattened(data, shape)
+    if len(data) != math.prod(shape):
+        raise RequestRefused(400, f"{len(data)} values; the shape {list(shape)} needs {math.prod(shape)}")
+    return data  # type: ignore[no-any-return]
 
 
-def _nested_values(nested: list[Any], shape: tuple[int, ...]) -> Rows | list[float | None]:
-    if len(nested) == 1 and len(shape) == 2 and shape == (1, len(nested[0])):
-        row: list[float | None] = nested[0]
-        return row
-    try:
-        with np.errstate(over="ignore"):
-            array = np.array(nested, dtype=np.float32)
-    except ValueError:  # not all of one length
-        array = np.empty(0, dtype=np.float32)
-    if array.shape != shape:
-        raise RequestRefused(400, f"data are not nested as the shape {list(shape)} says, which has {_said(shape)}")
-    return array
+def _flattened(nested: list[Any], shape: tuple[int, ...]) -> Flat:
+    level: list[Any] = [nested]
+    for size in shape:
+        for part in level:
+            if len(part) != size:
+                said = f"the shape {list(shape)} says, which has {_said(shape)}"
+                raise RequestRefused(400, f"data are not nested as {said}")
+        level = list(chain.from_iterable(level))
+    return level
 
 
 def _said(shape: tuple[int, ...]) -> str:

@@ -5,8 +5,9 @@ import itertools
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from factory.gateway.provider import ON_CPU
 from factory.gateway.range_guard import Outside
@@ -16,8 +17,7 @@ from factory.gateway.residents import Residents
 from factory.gateway.served_model import Rows, ServedModel
 
 
-@dataclass(slots=True)
-class Answered:
+class Answered(msgspec.Struct):
     """What a model said to one question."""
 
     model: ServedModel
@@ -27,8 +27,7 @@ class Answered:
     outside: Outside | None
 
 
-@dataclass(slots=True)
-class Beside:
+class Beside(msgspec.Struct):
     """Rows that the model which answers a question is asked in the same call; they are no predictions.
 
     Nothing of them is recorded, judged by ranges or copied to a shadow. The numbers are there once the question is
@@ -39,8 +38,7 @@ class Beside:
     numbers: Rows
 
 
-@dataclass(slots=True)
-class Question:
+class Question(msgspec.Struct):
     """Rows for one model, flat and in order, float32 or with None where unknown; and who is told the answer."""
 
     values: Rows | list[float | None]
@@ -64,8 +62,7 @@ class Question:
         return self.rows if self.beside is None else self.rows + len(self.beside.rows)
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """Questions and what a model said to them, or in which role it failed on them and why."""
 
     model: ServedModel

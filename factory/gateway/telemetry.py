@@ -27,10 +27,12 @@ class Histogram:
         self._buckets = [0] * (len(edges) + 1)
         self._sum = 0.0
 
-    def add(self, value: float) -> None:
-        """Count one value."""
-        self._buckets[bisect_left(self._edges, value)] += 1
-        self._sum += value
+    def add(self, *values: float) -> None:
+        """Count some values."""
+        edges, buckets = self._edges, self._buckets
+        for value in values:
+            buckets[bisect_left(edges, value)] += 1
+        self._sum += sum(values)
 
     @property
     def sizes(self) -> Sizes:
@@ -51,11 +53,11 @@ class Series:
         self._durations = Histogram(BUCKETS_S)
         self._batches = Histogram(BATCH_ROWS)
 
-    def answered(self, seconds: float, rows: int) -> None:
-        """Count one request that was answered, and how long that took."""
-        self.counts["nv_inference_request_success"] += 1
+    def answered(self, rows: int, *seconds: float) -> None:
+        """Count requests that were answered, how many rows they had in all, and how long each took."""
+        self.counts["nv_inference_request_success"] += len(seconds)
         self.counts["nv_inference_count"] += rows
-        self._durations.add(seconds)
+        self._durations.add(*seconds)
 
     def ran(self, rows: int, for_reasons: int, cpu_s: float) -> None:
         """Count one call of the model on so many rows, those that only name reasons among them."""

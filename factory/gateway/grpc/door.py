@@ -134,7 +134,7 @@ class GrpcDoor:
 
 def _asked(message: Any, entry: Entry) -> tuple[Rows, int]:
     """Return the call's values and how many rows they are; raises RequestRefused (400) unless they fit the model."""
-    require_input([tensor.name for tensor in message.inputs], [tensor.datatype for tensor in message.inputs])
+    require_input(message.inputs)
     tensor, signature = message.inputs[0], entry.model.signature
     shape = require_shape(tensor.shape, signature)
     require_outputs([output.name for output in message.outputs], signature)
