@@ -8,8 +8,9 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -68,6 +69,32 @@ def verify(message: Mapping[str, Any], signature: str, key: Ed25519PublicKey, wh
             f"{what} is not signed by this factory's release key: somebody changed it, or the reader has another key; "
             "release the model again"
         ) from error
+
+
+class Signed:
+    """What one owner of the key vouches for as a whole: a frozen dataclass of plain JSON types with a `signature`."""
+
+    signature: str
+
+    @property
+    def named(self) -> str:
+        """What it is, in the error that says that nobody signed it."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    def signed(self, key: Ed25519PrivateKey) -> Self:
+        """Return the same with the key's signature over everything else in it."""
+        return replace(self, signature=sign(self._signed_part(), key))  # type: ignore[type-var]
+
+    def require_signature(self, key: Ed25519PublicKey) -> None:
+        """Raise ModelRefused unless the key's owner signed exactly this."""
+        verify(self._signed_part(), self.signature, key, self.named)
+
+    def _signed_part(self) -> dict[str, Any]:
+        return {name: value for name, value in self.to_dict().items() if name != "signature"}
 
 
 def _canonical(message: Mapping[str, Any]) -> bytes:

@@ -6,15 +6,14 @@ be the ones that made the features: their digest is in it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.contract.expectation import Expectation
 from factory.errors import ContextRefused, ModelRefused
-from factory.signing import sign, verify
+from factory.signing import Signed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +47,7 @@ class Door:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context:
+class Context(Signed):
     """One line's context. Moments are ISO times in UTC."""
 
     line: str
@@ -69,7 +68,7 @@ class Context:
 
     def to_json(self) -> bytes:
         """Return the file's content; `from_json` is the inverse. Raises ValueError where JSON has no such value."""
-        return (json.dumps(asdict(self), indent=2, allow_nan=False) + "\n").encode("ascii")
+        return (json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n").encode("ascii")
 
     @classmethod
     def from_json(cls, content: bytes, what: str = "context") -> "Context":
@@ -79,16 +78,14 @@ class Context:
         except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
             raise ContextRefused(f"{what} cannot be read: {error}; run the line's operations again") from error
 
-    def signed(self, key: Ed25519PrivateKey) -> "Context":
-        """Return the context with the key's signature over everything else in it."""
-        return replace(self, signature=sign(self._signed_part(), key))
+    @property
+    def named(self) -> str:
+        """What it is, in an error."""
+        return f"the context of line {self.line}"
 
     def require_signature(self, key: Ed25519PublicKey) -> None:
         """Raise ContextRefused unless the key's owner signed exactly this."""
         try:
-            verify(self._signed_part(), self.signature, key, f"the context of line {self.line}")
+            super().require_signature(key)
         except ModelRefused as error:
             raise ContextRefused(str(error)) from error
-
-    def _signed_part(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name != "signature"}

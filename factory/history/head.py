@@ -2,19 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from factory.errors import HistoryError
 from factory.history.record import hash_of
-from factory.signing import sign, verify
+from factory.signing import Signed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class Head(Signed):
     """A history had `count` records, one or more, and `hash` is the SHA-256 of the last one's line."""
 
     model: str
@@ -40,15 +38,9 @@ class Head:
 
     def to_json(self) -> bytes:
         """Return the file's content."""
-        return (json.dumps(asdict(self)) + "\n").encode("ascii")
+        return (json.dumps(self.to_dict()) + "\n").encode("ascii")
 
-    def signed(self, key: Ed25519PrivateKey) -> "Head":
-        """Return the head with the key's signature."""
-        return replace(self, signature=sign(self._signed_part(), key))
-
-    def require_signature(self, key: Ed25519PublicKey) -> None:
-        """Raise ModelRefused unless the key's owner signed exactly this."""
-        verify(self._signed_part(), self.signature, key, f"{self.model}: head of its history")
-
-    def _signed_part(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name != "signature"}
+    @property
+    def named(self) -> str:
+        """What it is, in an error."""
+        return f"{self.model}: head of its history"

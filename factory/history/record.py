@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Literal
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import HistoryError, ModelRefused
-from factory.signing import sign, verify
+from factory.signing import Signed
 from factory.verdict import Verdict
 
 Kind = Literal[
@@ -50,7 +50,7 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record(Event):
+class Record(Event, Signed):
     """An event on record: the `sequence`-th of its model, at an ISO time in UTC.
 
     `previous` is the SHA-256 of the line before it, "" for the first; the signature covers everything else.
@@ -67,20 +67,21 @@ class Record(Event):
         """What was done, without when and where it stands."""
         return Event(**{field.name: getattr(self, field.name) for field in fields(Event)})
 
-    def signed(self, key: Ed25519PrivateKey) -> "Record":
-        """Return the record with the key's signature."""
-        return replace(self, signature=sign(self._signed_part(), key))
+    @property
+    def named(self) -> str:
+        """What it is, in an error."""
+        return f"{self.model}: record {self.sequence}"
 
     def require_signature(self, key: Ed25519PublicKey) -> None:
         """Raise HistoryError unless the key's owner signed exactly this."""
         try:
-            verify(self._signed_part(), self.signature, key, f"{self.model}: record {self.sequence}")
+            super().require_signature(key)
         except ModelRefused as error:
             raise HistoryError(f"record {self.sequence} is not signed by this factory's key, or was changed") from error
 
     def to_line(self) -> bytes:
         """Return the line of the file, without its end; `from_line` is the inverse."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode("ascii")
+        return json.dumps(self.to_dict(), separators=(",", ":")).encode("ascii")
 
     @classmethod
     def from_line(cls, line: bytes) -> "Record":
@@ -92,9 +93,6 @@ class Record(Event):
             return msgspec.convert(data, cls)
         except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
             raise HistoryError(f"cannot be read: {error}") from error
-
-    def _signed_part(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name != "signature"}
 
 
 def hash_of(line: bytes) -> str:

@@ -3,17 +3,16 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from factory.errors import ModelRefused
 from factory.names import model_name
 from factory.repository.guard import Guard
 from factory.signature import Signature
-from factory.signing import sign, verify
+from factory.signing import Signed
 from factory.stakes import Stakes
 from factory.verdict import Verdict
 
@@ -23,7 +22,7 @@ _NESTED = (("verdict", Verdict), ("model_signature", Signature), ("guard", Guard
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manifest:
+class Manifest(Signed):
     """One release of one site's model.
 
     `version` is the registry's, `sequence` counts the releases of this model, `previous` is the sequence served before
@@ -103,16 +102,10 @@ class Manifest:
         except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
             raise ModelRefused(f"{what} cannot be read: {error}; release the model again") from error
 
-    def signed(self, key: Ed25519PrivateKey) -> "Manifest":
-        """Return the manifest with the key's signature over everything else in it."""
-        return replace(self, signature=sign(self._signed_part(), key))
-
-    def require_signature(self, key: Ed25519PublicKey) -> None:
-        """Raise ModelRefused unless the key's owner signed exactly this."""
-        verify(self._signed_part(), self.signature, key, f"{self.model}: release {self.sequence}")
-
-    def _signed_part(self) -> dict[str, Any]:
-        return {name: value for name, value in self.to_dict().items() if name != "signature"}
+    @property
+    def named(self) -> str:
+        """What it is, in an error."""
+        return f"{self.model}: release {self.sequence}"
 
 
 def known(row: Sequence[float | None]) -> tuple[float | None, ...]:

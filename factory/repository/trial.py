@@ -6,14 +6,13 @@ served: the rename that switches a site to another release ends its trial too.
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Literal
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from factory.errors import ModelRefused
-from factory.signing import sign, verify
+from factory.signing import Signed
 
 Mode = Literal["shadow", "canary"]
 MAX_TRIAL_BYTES = 64 * 1024
@@ -38,7 +37,7 @@ class Terms:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial(Terms):
+class Trial(Terms, Signed):
     """Release `release` of `model`, file `digest`, is on trial beside release `beside` since an ISO time in UTC."""
 
     model: str
@@ -62,7 +61,7 @@ class Trial(Terms):
 
     def to_json(self) -> bytes:
         """Return the file's content; `from_json` is the inverse."""
-        return (json.dumps(asdict(self), indent=2, allow_nan=False) + "\n").encode("ascii")
+        return (json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n").encode("ascii")
 
     @classmethod
     def from_json(cls, content: bytes, what: str = "trial") -> "Trial":
@@ -75,13 +74,7 @@ class Trial(Terms):
         except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
             raise ModelRefused(f"{what} cannot be read: {error}; end it and start it again") from error
 
-    def signed(self, key: Ed25519PrivateKey) -> "Trial":
-        """Return the trial with the key's signature over everything else in it."""
-        return replace(self, signature=sign(self._signed_part(), key))
-
-    def require_signature(self, key: Ed25519PublicKey) -> None:
-        """Raise ModelRefused unless the key's owner signed exactly this."""
-        verify(self._signed_part(), self.signature, key, f"{self.model}: trial of release {self.release}")
-
-    def _signed_part(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name != "signature"}
+    @property
+    def named(self) -> str:
+        """What it is, in an error."""
+        return f"{self.model}: trial of release {self.release}"
