@@ -23,7 +23,7 @@ from factory.gateway.exposition import metrics_text
 from factory.gateway.http import HTML, TEXT, Answer, Request, as_error, as_json, as_problem
 from factory.gateway.infer import infer
 from factory.gateway.openapi import openapi
-from factory.gateway.page import status_page
+from factory.gateway.page import Refused, status_page
 from factory.gateway.protocol import index_request
 from factory.gateway.refusal import RequestRefused, shown
 from factory.gateway.row_builders import RowBuilders
@@ -187,7 +187,8 @@ class Gateway:
         host = request.headers.get(b"host", b"").decode("latin-1")
         address = f"http://{host if _ADDRESS.fullmatch(host) else '127.0.0.1:8080'}"
         service = self._service
-        page = status_page(service.entries, service.refused, service.refused_trials, counted, address)
+        refused = Refused(releases=service.refused, trials=service.refused_trials, contexts=self._builders.refused)
+        page = status_page(service.entries, refused, counted, address)
         return Answer(body=page.encode(), kind=HTML, headers=_PAGE_HEADERS)
 
     def _docs(self, _: Request) -> Answer:

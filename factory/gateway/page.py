@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
 
 from factory.example import example_request
@@ -16,15 +18,18 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>Gateway: what each site serves</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }}
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; padding: 0 1rem; color: #222 }}
 table {{ border-collapse: collapse; width: 100% }}
 th, td {{ text-align: left; padding: .35rem .8rem; border-bottom: 1px solid #ddd; vertical-align: top }}
+td, th {{ white-space: nowrap }}
+.refused td, .trial td:last-child {{ white-space: normal }}
 pre {{ white-space: pre-wrap; background: #f5f5f5; padding: .6rem; max-width: 40rem }}
 .refused {{ color: #a00 }}
 .trial td {{ background: #f5f9ff }}
 </style>
 <h1>Gateway</h1>
 <p>{summary} <a href="/metrics">Metrics</a>, <a href="/v2">server</a>, <a href="/docs">what can be asked</a>.</p>
+{contexts}
 <table>
 <tr><th>line</th><th>site</th><th>answers</th><th>version</th><th>digest</th><th>since</th>
 <th>requests</th><th>mean ms</th>
@@ -35,26 +40,43 @@ pre {{ white-space: pre-wrap; background: #f5f5f5; padding: .6rem; max-width: 40
 """
 
 
-def status_page(
-    served: Mapping[str, Entry],
-    refused: Mapping[str, str],
-    refused_trials: Mapping[str, str],
-    counted: Counted,
-    address: str,
-) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """What this process does not use, and why: releases and trials by model, contexts by line."""
+
+    releases: Mapping[str, str]
+    trials: Mapping[str, str]
+    contexts: Mapping[str, str]
+
+
+def status_page(served: Mapping[str, Entry], refused: Refused, counted: Counted, address: str) -> str:
     """Return the page as HTML; `counted` is by the whole gateway, `address` is its own, `http://host:port`."""
     rows = [row for name in sorted(served) for row in _rows(served[name], counted, address)]
-    rows += [_refused_row(name, _old_or_nothing(name in served), refused[name]) for name in sorted(refused)]
-    rows += [_refused_row(name, "its trial was refused", refused_trials[name]) for name in sorted(refused_trials)]
-    summary = f"Models served: {len(served)}. Releases refused: {len(refused)}. Trials: {_trials(served)}. "
+    rows += [_refused_row(name, _old_or_nothing(name in served), why) for name, why in sorted(refused.releases.items())]
+    rows += [_refused_row(name, "its trial was refused", why) for name, why in sorted(refused.trials.items())]
+    rows += [_refused_row(line, "its context was refused", why) for line, why in sorted(refused.contexts.items())]
+    summary = f"Models served: {len(served)}. Releases refused: {len(refused.releases)}. Trials: {_trials(served)}. "
     summary += f"Processes that answer: {counted.workers}. Models run on: {_providers(served)}."
-    return _PAGE.format(summary=summary, rows="\n".join(rows))
+    return _PAGE.format(summary=summary, contexts=_contexts(counted.contexts), rows="\n".join(rows))
 
 
 def curl(model: ServedModel, address: str) -> str:
     """Return a shell command that asks the model about its own example."""
     body = json.dumps(example_request(model.manifest))
     return f"curl -s {address}/v2/models/{model.manifest.model}/infer -d '{body}'"
+
+
+def _contexts(known_until: Mapping[str, float]) -> str:
+    """Say for which lines business rows are answered, and how much is known of what was before them."""
+    if not known_until:
+        return "<p>Business rows: no line has a context here, so features are asked about, by name.</p>"
+    told = (f"{escape(line)}, {_moment(at)}" for line, at in sorted(known_until.items()))
+    return f"<p>Business rows are answered, on what was known until: {'; '.join(told)}.</p>"
+
+
+def _moment(at: float) -> str:
+    """Return a Unix time for people; 0 stands for rows that tell no time."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC" if at else "no time told"
 
 
 def _trials(served: Mapping[str, Entry]) -> int:

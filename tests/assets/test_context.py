@@ -51,7 +51,7 @@ def test_a_business_row_is_answered_as_its_features_are_and_the_record_says_what
         assert answer.status_code == 200, answer.text
         told = answer.json()
         by_features = client.post(DOOR, json={"rows": features, "reasons": 2}).json()
-        metrics = client.get("/metrics").text
+        metrics, page = client.get("/metrics").text, client.get("/").text
     answered = [row for row in told["rows"] if "refused" not in row]
     assert answered == by_features["rows"]
     assert told["rows"][1] == {
@@ -65,6 +65,7 @@ def test_a_business_row_is_answered_as_its_features_are_and_the_record_says_what
     assert re.search(r"factory_records_built_total{.*} 3\n", metrics)
     assert re.search(r"factory_records_refused_total{.*} 1\n", metrics)
     assert f'factory_context_known_until_seconds{{line="{NAME}"}}' in metrics
+    assert f"{NAME}, {KNOWN_UNTIL}" in page
     (batch, _), *_ = recorded(segments(tmp_path)[0])
     assert [json.loads(subject)["part"] for subject in batch.subjects] == [row["part"] for row in rows]
 
@@ -98,9 +99,11 @@ def test_the_gateway_builds_features_with_the_lake_gone_and_follows_a_new_contex
         content = file.read_text()
         file.unlink()
         eventually(lambda: client.post(DOOR, json={"records": [record(row)]}).status_code == 409)
+        assert "no line has a context here" in client.get("/").text
         file.write_text(content)
         eventually(lambda: client.post(DOOR, json={"records": [record(row)]}).status_code == 200)
         file.write_text(content.replace('"north"', '"mars"'))  # unsigned: the one before stays in use
+        eventually(lambda: "its context was refused" in client.get("/").text)
         assert client.post(DOOR, json={"records": [record(row)]}).status_code == 200
 
 
