@@ -26,6 +26,10 @@ from factory.sampling import in_order, network_input
 from factory.splitting import DECIDED_AT, PLACE
 from factory.windows import ASKED
 
+_AT = pl.col(DECIDED_AT)
+_ON_CALENDAR = _AT.cast(pl.Datetime("us")).is_between(datetime.min, datetime.max).fill_null(_AT.is_null())
+"""Whether a moment is one that Python has, or unknown; Polars' reach further."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
@@ -137,7 +141,7 @@ class Builder:
         key = list(self._door.features_key)
         placed = found.join(good.select(*key, ROW), on=key, how="left", nulls_equal=True).sort(ROW)
         lost = dict.fromkeys(set(good[ROW]) - set(placed[ROW]), "the line's repair or build left it out")
-        untimely = {row: why for row, at in placed.select(ROW, DECIDED_AT).iter_rows() if (why := self._untimely(at))}
+        untimely = self._untimely(placed)
         rows = placed.filter(~pl.col(ROW).is_in(list(untimely)))
         return Built(
             features=self.input(rows, history),
@@ -151,12 +155,17 @@ class Builder:
         door = self._door
         return network_input(rows, history, columns=door.features, entity=door.entity, steps=door.steps)
 
-    def _untimely(self, decided_at: Any) -> str | None:
+    def _untimely(self, rows: pl.DataFrame) -> dict[int, str]:
+        """Return why the decisions of those moments cannot be looked back from, by their place."""
+        if not isinstance(rows.schema[DECIDED_AT], pl.Datetime):
+            return {}
+        strange = dict.fromkeys(rows.filter(~_ON_CALENDAR)[ROW], "is decided in a year that no calendar has")
+        moments = rows.filter(_ON_CALENDAR).select(ROW, DECIDED_AT).drop_nulls().iter_rows()
+        return strange | {row: why for row, at in moments if (why := self._too_far(at))}
+
+    def _too_far(self, decided_at: datetime) -> str | None:
         """Return why a decision of that moment cannot be looked back from; None where it can."""
-        context = self.context
-        if not isinstance(decided_at, datetime):
-            return None
-        moment = decided_at.isoformat()
+        context, moment = self.context, decided_at.isoformat()
         if context.answers_from and decided_at < _like(context.answers_from, decided_at):
             return f"is decided at {moment}; features are built here for decisions from {context.answers_from} on"
         if context.answers_until and decided_at >= _like(context.answers_until, decided_at):

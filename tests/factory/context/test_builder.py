@@ -93,6 +93,22 @@ def test_a_row_that_is_none_of_this_site_and_table_is_refused(site, changed, say
         builder().build(site, [record(newest("north")[0], **changed)])
 
 
+def test_rows_that_the_lines_own_arithmetic_cannot_take_are_refused_and_those_of_lost_years_alone():
+    line = dataclasses.replace(LINE, features=dataclasses.replace(LINE.features, build=whole_degrees_two_hours_before))
+    built, (row,) = builder(line=line), newest("north")
+    with pytest.raises(RecordRefused, match=r"beyond what their arithmetic takes \(.*conversion from"):
+        built.build("north", [record(row), record(row, part=1, heat_c=-7.5)])
+    found = built.build("north", [record(row), record(row, part=1, pressed_at="0001-01-01T00:00:00+00:00")])
+    assert found.places == [0]
+    assert found.refused == {1: "is decided in a year that no calendar has"}
+
+
+def whole_degrees_two_hours_before(tables):
+    """Features of which one has no negative values, of decisions before the part is pressed."""
+    rows = build_alone(tables).with_columns(pl.col("heat_c").cast(pl.UInt16).cast(pl.Float32))
+    return rows.with_columns(pl.col("decided_at") - timedelta(hours=2))
+
+
 def test_one_thing_asked_twice_is_refused():
     row = record(newest("north")[0])
     with pytest.raises(RecordRefused, match=r"rows 0 and 1 have one key \(part\)"):
