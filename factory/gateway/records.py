@@ -132,7 +132,7 @@ class RecordWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
         complete_leftovers(self._folder)
         if folder_bytes(self._folder) > self._limits.folder_bytes:
-            raise OSError(f"{self._folder} holds more than {self._limits.folder_bytes} bytes; take segments away")
+            raise OSError(f"{self._folder} holds over {self._limits.folder_bytes} bytes; run `factory records prune`")
         self._taken += 1
         self._segment = _Segment(self._folder / f"{time.time_ns()}-{os.getpid()}-{self._taken}{OPEN}")
 
