@@ -207,7 +207,7 @@ def add_key(
     """Make a key, or a new one in the place of an old one, and print it: it is kept nowhere."""
     from factory.gateway import key_file
 
-    opens = {"lines": lines.split(",") if lines else None, "sites": sites.split(",") if sites else None}
+    opens = {what: _names(told) for what, told in (("lines", lines), ("sites", sites))}
     typer.echo(key_file.add_key(home.resolve() / KEY_FILE, name, **opens, rows_per_s=rows_per_s, manage=manage))
 
 
@@ -251,6 +251,11 @@ def doctor(
     else:
         show_findings(found)
     raise typer.Exit(int(lacks(found)))
+
+
+def _names(told: str) -> list[str] | None:
+    """Return the names in a comma-separated list; None where all are meant."""
+    return [name.strip() for name in told.split(",")] if told else None
 
 
 def _run(line: str, home: Path, *, sites: str = "", until: str = "", redo_from: str = "") -> int:

@@ -29,7 +29,7 @@ class Grant:
     def __init__(self, key: Key, book: Book = OwnSpending) -> None:
         self.key = key
         self.name = key.name
-        self._left = self._most = key.rows_per_s * BURST_S if key.rows_per_s else math.inf
+        self._left = self._most = max(1.0, key.rows_per_s * BURST_S) if key.rows_per_s else math.inf
         self._at = time.monotonic()
         self._spending = book(key.sha256) if key.rows_per_s else OwnSpending()
         self._seen = self._spending.rows
@@ -66,6 +66,7 @@ class Grant:
         self._at, self._seen = now, spent
 
 
+_NOT_TAKEN_OVER = "the key file was not taken over, the keys before it still count"
 _BEARER = ((b"www-authenticate", b"Bearer"),)
 EVERYBODY = Grant(Key(name="", sha256="", manage=True))
 
@@ -113,13 +114,17 @@ class Access:
             return
         try:
             stat = self._place.stat()
-            if (stat.st_mtime_ns, stat.st_ino) != self._seen:
-                self._seen = (stat.st_mtime_ns, stat.st_ino)
+            mark = (stat.st_mtime_ns, stat.st_ino)
+            if mark != self._seen:
                 self._read(self._place)
+                self._seen = mark
         except FileNotFoundError:
             return
-        except (OSError, KeyRefused) as error:
-            log.error("the key file was not taken over, the keys before it still count: %s", error)
+        except KeyRefused as error:
+            self._seen = mark  # told once, and looked at again when it changes
+            log.error("%s: %s", _NOT_TAKEN_OVER, error)
+        except OSError as error:  # for want of a descriptor, say: it is read at the next look
+            log.error("%s; it is tried again: %s", _NOT_TAKEN_OVER, error)
 
     def _read(self, place: Path) -> None:
         keys = read_keys(place)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -52,16 +52,16 @@ class Catalogue:
     async def refresh(self) -> None:
         """Load what is new, drop what is gone. Files are read and sessions built in a thread, not on the event loop."""
         async with self._one_at_a_time:
-            await self._follow(await asyncio.to_thread(self._markers))
+            await self._follow(await asyncio.to_thread(self._markers), self.unloaded)
             await self.trials.follow(self.served)
 
-    async def _follow(self, markers: Mapping[str, str] | None) -> None:
+    async def _follow(self, markers: Mapping[str, str] | None, but_not: Collection[str]) -> None:
         if markers is None:
             return
         for model in {*self._seen, *self.refused} - set(markers):
             self._drop(model)
         for model, marker in markers.items():
-            if self._seen.get(model) != marker and model not in self.unloaded:
+            if self._seen.get(model) != marker and model not in but_not:
                 await self._load(model, marker)
 
     @property
@@ -77,10 +77,13 @@ class Catalogue:
     async def load(self, model: str) -> str | None:
         """Serve the model's newest release, and return why not if it was refused."""
         async with self._one_at_a_time:
-            self.unloaded.discard(model)
             self._seen.pop(model, None)
-            await self._follow(await asyncio.to_thread(self._markers))
+            await self._follow(await asyncio.to_thread(self._markers), self.unloaded - {model})
+            self.unloaded.discard(model)  # not before: until it is served, who asks is told to come again
             await self.trials.follow(self.served)
+            if model not in self.served and model not in self.refused:
+                log.error("%s cannot be loaded: it is released no longer", model)
+                return "it is released no longer"
             return self.refused.get(model)
 
     async def unload(self, model: str) -> None:

@@ -82,6 +82,7 @@ class Together:
         self._membership = membership
         self._siblings = Siblings(membership)
         self._before = NONE
+        self._one_at_a_time = asyncio.Lock()
 
     @asynccontextmanager
     async def joined(self) -> AsyncIterator[None]:
@@ -147,8 +148,12 @@ class Together:
 
     @asynccontextmanager
     async def _managing(self) -> AsyncIterator[None]:
-        """Be the only worker that loads or unloads by hand, or that begins; the lock of one that dies is free."""
-        with (self._membership.folder / LOCK).open("w") as file:
+        """Be the only worker that loads or unloads by hand, or that begins; the lock of one that dies is free.
+
+        One at most waits in a thread: more would take all threads from the one that has the lock and needs some.
+        """
+        async with self._one_at_a_time, AsyncExitStack() as held:
+            file = held.enter_context((self._membership.folder / LOCK).open("w"))
             await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
             yield
 

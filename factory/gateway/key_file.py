@@ -1,6 +1,7 @@
 """The file of API keys: a JSON list of names, hashes and what each key opens; no key itself."""
 
 import hashlib
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ import msgspec
 
 from factory.durable import create_file, temporary_name
 from factory.errors import KeyRefused
+from factory.names import checked_name
 
 SHOWN_ONCE = "fk_"
 """What every key begins with, so that one that leaked is found."""
@@ -38,9 +40,19 @@ def read_keys(place: Path) -> list[Key]:
 
 
 def add_key(place: Path, name: str, **opens: object) -> str:
-    """Add a key that opens what `Key` names, or replace the one of this name, and return it: it is kept nowhere."""
+    """Add a key that opens what `Key` names, or replace the one of this name, and return it: it is kept nowhere.
+
+    Raises KeyRefused on a rate that is none, NameRefused on a line or a site that none can be named.
+    """
     secret = SHOWN_ONCE + secrets.token_urlsafe(32)
     key = msgspec.convert({"name": name, "sha256": hashlib.sha256(secret.encode()).hexdigest(), **opens}, Key)
+    if not 0 <= key.rows_per_s < math.inf:
+        raise KeyRefused(
+            f"{key.rows_per_s:g} rows a second cannot be kept to; give 0, for no limit, or a number above it"
+        )
+    for what, names in (("line", key.lines), ("site", key.sites)):
+        for opened in names or ():
+            checked_name(opened, what)
     _write(place, [*(other for other in _kept(place) if other.name != name), key])
     return secret
 

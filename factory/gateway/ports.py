@@ -18,7 +18,7 @@ def held_port(host: str, port: int) -> Iterator[int]:
         try:
             for family, address in _addresses(host):
                 port = _free(family, address, port)
-                held.enter_context(_bound(family, address, port, socket.SO_REUSEPORT))
+                held.enter_context(_bound(family, address, port, socket.SO_REUSEADDR, socket.SO_REUSEPORT))
         except OSError as error:
             raise cannot_listen(host, port, error) from error
         yield port
@@ -42,11 +42,15 @@ def _free(family: socket.AddressFamily, address: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _bound(family: socket.AddressFamily, address: str, port: int, option: int) -> socket.socket:
-    """Return a socket with a port; with SO_REUSEADDR it shares with no listener, and waits for no old connection."""
+def _bound(family: socket.AddressFamily, address: str, port: int, *options: int) -> socket.socket:
+    """Return a socket with a port.
+
+    SO_REUSEADDR waits for no connection that fades away, and alone shares with no listener; SO_REUSEPORT shares.
+    """
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, option, 1)
+        for option in options:
+            bound.setsockopt(socket.SOL_SOCKET, option, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((address, port))

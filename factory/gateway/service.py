@@ -103,7 +103,7 @@ class Service:
         self._require_known(name)
         reason = await self._crew.load(name)
         if reason is not None:
-            raise RequestRefused(400, f"model {shown(name)} cannot be loaded: its release was refused, see the log")
+            raise RequestRefused(400, f"model {shown(name)} cannot be loaded, the log says why: run its line again")
 
     async def unload(self, name: str) -> None:
         """Serve the model no longer, until `load` or a restart; requests under way are answered."""

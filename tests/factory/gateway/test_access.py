@@ -1,5 +1,6 @@
 """API keys: who may ask what, how much, and what happens to the file of them while the gateway runs."""
 
+import errno
 import json
 import stat
 import subprocess
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from factory.errors import KeyRefused
+from factory.errors import KeyRefused, NameRefused
+from factory.gateway.access import Access
 from factory.gateway.key_file import add_key, read_keys, remove_key
+from factory.gateway.refusal import RequestRefused
 from factory.gateway.server import Server
 from factory.gateway.settings import Settings
 from tests.factory.gateway.builders import Shop, eventually, gateway, onnx_model, question
@@ -107,6 +110,48 @@ def test_who_asks_more_than_the_rate_is_told_when_to_come_again(shop, keys):
         eventually(lambda: status(client, secret) == 200)
 
 
+def test_a_rate_below_one_row_still_lets_single_rows_through(shop, keys):
+    secret = add_key(keys, "erp", rows_per_s=0.01)
+    with gateway(shop, keys=keys) as client:
+        assert [status(client, secret), status(client, secret)] == [200, 429]
+
+
+@pytest.mark.parametrize(
+    ("opens", "says"),
+    [
+        ({"rows_per_s": float("nan")}, "nan rows a second"),
+        ({"rows_per_s": float("inf")}, "inf rows a second"),
+        ({"rows_per_s": -5}, "-5 rows a second"),
+        ({"sites": ["UA", ""]}, "site name ''"),
+        ({"lines": [" toy"]}, "line name ' toy'"),
+    ],
+)
+def test_a_key_that_could_never_be_used_is_not_made_and_the_file_stays(keys, opens, says):
+    add_key(keys, "erp")
+    before = keys.read_bytes()
+    with pytest.raises((KeyRefused, NameRefused), match=says):
+        add_key(keys, "x", **opens)
+    assert keys.read_bytes() == before
+
+
+def test_a_key_file_that_cannot_be_read_for_a_moment_is_read_at_the_next_look(keys, monkeypatch):
+    secret = add_key(keys, "erp")
+    access, headers = Access(keys), {b"x-api-key": secret.encode()}
+    add_key(keys, "another")
+    remove_key(keys, "erp")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", no_descriptor_left)
+        access.refresh()
+        assert access.grant(headers).name == "erp"
+    access.refresh()
+    with pytest.raises(RequestRefused, match="counts no longer"):
+        access.grant(headers)
+
+
+def no_descriptor_left(_place):
+    raise OSError(errno.EMFILE, "too many open files")
+
+
 def test_the_file_holds_no_key_and_is_its_owners_alone(keys):
     secret = add_key(keys, "erp", lines=["toy"])
     assert secret not in keys.read_text()
@@ -130,10 +175,10 @@ def test_no_key_and_no_value_is_in_the_log(shop, keys, caplog):
 
 def test_keys_are_made_listed_and_removed_on_the_command_line(shop, keys, tmp_path):
     words = ["--home", str(tmp_path)]
-    secret = typed("key", "add", "erp", "--sites", "UA", "--rows-per-s", "9", *words).strip()
+    secret = typed("key", "add", "erp", "--sites", "UA, AA", "--rows-per-s", "9", *words).strip()
     with gateway(shop, keys=keys) as client:
         assert [status(client, secret), status(client, secret, path="/v2/models/toy.DL/infer")] == [200, 403]
-    assert typed("key", "list", *words).split("\t")[:3] == ["erp", "all lines: UA", "9 rows/s"]
+    assert typed("key", "list", *words).split("\t")[:3] == ["erp", "all lines: UA,AA", "9 rows/s"]
     typed("key", "remove", "erp", *words)
     assert typed("key", "list", *words) == ""
 

@@ -25,6 +25,7 @@ from tests.factory.gateway.builders import Shop, eventually, expected, gateway, 
 ROOT = Path(__file__).parents[3]
 OLD, NEW = onnx_model(), onnx_model(bias=3.0)
 ONE_ROW = question([[1.0, 2.0, 3.0]])
+LOADING = "/v2/repository/models"
 
 
 @pytest.fixture
@@ -154,6 +155,25 @@ def test_a_model_that_is_no_longer_released_is_unloaded(shop):
         (shop.home / "models" / "toy.UA").unlink()
         eventually(lambda: version(client) == 404)
         assert version(client, "DL") == 1
+
+
+def test_while_a_model_is_loaded_again_who_asks_or_loads_too_is_not_told_that_there_is_none(shop):
+    shop.release(OLD, site="DL")
+    with gateway(shop) as client:
+        with Load(client) as load, ThreadPoolExecutor(4) as threads:
+            for _ in range(5):
+                assert client.post(f"{LOADING}/toy.UA/unload").status_code == 200
+                again = threads.map(lambda _: client.post(f"{LOADING}/toy.UA/load").status_code, range(4))
+                assert list(again) == [200] * 4
+            eventually(lambda: len(load.seen) > 20)
+        assert {status for status, _ in load.seen} <= {200, 503}
+
+
+def test_what_was_unloaded_and_is_released_no_longer_cannot_be_loaded(shop):
+    with gateway(shop) as client:
+        client.post(f"{LOADING}/toy.UA/unload")
+        (shop.home / "models" / "toy.UA").unlink()
+        assert client.post(f"{LOADING}/toy.UA/load").status_code == 400
 
 
 def test_a_repository_that_is_away_retires_no_model(shop):

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 import tritonclient.grpc
 
 from factory.gateway.key_file import add_key
+from factory.gateway.ports import held_port
 from tests.factory.gateway.builders import Shop, eventually, onnx_model, question
 
 ROOT = Path(__file__).parents[3]
@@ -200,6 +202,13 @@ def test_what_one_worker_is_told_to_unload_and_load_all_of_them_do(served):
             assert [other.get("/v2/models/toy.UA/ready").status_code for other in clients] == [200] * WORKERS
 
 
+def test_many_loads_at_once_are_all_done_and_hold_nothing_up(served):
+    with served.one_client_a_worker() as clients, ThreadPoolExecutor(24) as threads:
+        asked = [client for client in clients for _ in range(12)]
+        loaded = threads.map(lambda client: client.post("/v2/repository/models/toy.UA/load").status_code, asked)
+        assert set(loaded) == {200}
+
+
 def test_over_grpc_too_all_workers_do_it(served):
     with served.one_client_a_worker() as clients:
         triton = tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{served.grpc_port}")
@@ -348,6 +357,22 @@ def test_a_port_that_another_program_has_is_told_once(shop, shared):
         port = other.getsockname()[1]
         (said,) = refused(shop, "--port", str(port)).splitlines()
     assert re.match(rf"CannotListen: cannot listen on 127.0.0.1:{port}: .*in use; choose another --port", said)
+
+
+def test_a_port_whose_last_connections_fade_away_can_be_had_at_once():
+    with socket.socket() as before:
+        before.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        before.bind(("127.0.0.1", 0))
+        before.listen()
+        port = before.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            before.accept()[0].close()  # who closes first keeps the port for a minute
+            assert client.recv(1) == b""
+    with held_port("127.0.0.1", port) as held, socket.socket() as worker:
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            worker.setsockopt(socket.SOL_SOCKET, option, 1)
+        worker.bind(("127.0.0.1", held))
+        worker.listen()
 
 
 def test_what_keeps_the_workers_from_beginning_is_told_once(tmp_path):
