@@ -12,7 +12,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from factory.gateway.access import Access, Grant
@@ -38,7 +38,6 @@ _PAGE_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
     (b"cache-control", b"no-store"),
 )
-_FAILED = "the gateway failed on this request; its log says why"
 _ADDRESS = re.compile(r"[\w.\-\[\]:]{1,255}", re.ASCII)
 
 
@@ -77,26 +76,20 @@ class Gateway:
         try:
             self._routed(request)
         except RequestRefused as refused:
-            request.reply(self._refused(refused, request))
+            request.reply(self.refusal(refused, request.path))
         except Exception:  # the boundary of a request: the client learns nothing of our insides, the log all
             log.exception("%s failed", shown(request.path))
-            request.reply(self.refusal(500, _FAILED))
+            request.reply(self.refusal(_failed(), request.path))
 
-    def refusal(self, status: int, message: str) -> Answer:
-        """Return an error in the protocol's form, and count it."""
-        return self.refused(RequestRefused(status, message))
-
-    def refused(self, refused: RequestRefused) -> Answer:
-        """Return what is told to who was refused, and count it."""
+    def refusal(self, refused: RequestRefused, path: str = "") -> Answer:
+        """Return what is told to who was refused, in the form of the door that was asked, and count it."""
         self._telemetry.errors[refused.status] += 1
-        return as_error(refused.status, str(refused), refused.headers)
+        form = as_problem if path.startswith(_LINES) else as_error
+        return form(refused.status, str(refused), refused.headers)
 
-    def _refused(self, refused: RequestRefused, request: Request) -> Answer:
-        """Return what is told to who was refused, in the form of the door that was asked."""
-        if not request.path.startswith(_LINES):
-            return self.refused(refused)
-        self._telemetry.errors[refused.status] += 1
-        return as_problem(refused.status, str(refused), refused.headers)
+    def admit(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raise RequestRefused (401) where the headers have no key that counts, and keys are in use."""
+        self._access.grant(headers)
 
     def _routed(self, request: Request) -> None:
         path = request.path
@@ -138,7 +131,7 @@ class Gateway:
         manifest = entry.model.manifest
         grant.require(manifest.line, manifest.site)
         if verb == "infer":
-            infer(entry, request, grant, self.refused, version=wanted)
+            infer(entry, request, grant, self.refusal, version=wanted)
         else:
             request.reply(as_json({"name": name, "ready": True} if verb else entry.model.metadata()))
 
@@ -149,7 +142,7 @@ class Gateway:
         entry = self._service.found(f"{parts[0]}.{parts[2]}")
         manifest = entry.model.manifest
         grant.require(manifest.line, manifest.site)
-        predict(entry, request, grant, lambda refused: self._refused(refused, request), self._builders)
+        predict(entry, request, grant, lambda refused: self.refusal(refused, request.path), self._builders)
 
     def _of_repository(self, rest: str, request: Request, grant: Grant) -> None:
         name, _, verb = rest.partition("/")
@@ -176,10 +169,10 @@ class Gateway:
         try:
             answer = await work
         except RequestRefused as refused:
-            request.reply(self.refused(refused))
+            request.reply(self.refusal(refused, request.path))
         except Exception:  # the boundary of a request, as in `handle`
             log.exception("%s failed", shown(request.path))
-            request.reply(self.refusal(500, _FAILED))
+            request.reply(self.refusal(_failed(), request.path))
         else:
             request.reply(answer)
 
@@ -207,6 +200,10 @@ class Gateway:
 
     def _index(self, request: Request) -> Answer:
         return as_json(self._service.index(only_ready=index_request(request.body).ready))
+
+
+def _failed() -> RequestRefused:
+    return RequestRefused(500, "the gateway failed on this request; its log says why")
 
 
 def _require_method(request: Request, allowed: str) -> None:

@@ -9,7 +9,11 @@ class Limits:
 
     max_body_bytes: int = 16 * 1024**2
     max_head_bytes: int = 32 * 1024
-    """Of a request's line and headers."""
+    """Of a request's line and headers, and of what follows a body in chunks."""
+    known_body_bytes: int = 32 * 1024
+    """A longer body is taken only from who may ask at all."""
+    max_unfinished_bytes: int = 512 * 1024**2
+    """Of such bodies, on all connections together, until they are whole."""
     max_connections: int = 4096
     max_pipelined: int = 64
     """Requests of one connection that wait for their answers before no more of it is read."""
