@@ -34,18 +34,50 @@ class Grant:
         self._spending = book(key.sha256) if key.rows_per_s else OwnSpending()
         self._seen = self._spending.rows
 
-    def require(self, line: str, site: str) -> None:
-        """Raise RequestRefused (403) unless the key opens this line's site."""
-        if not (_holds(self.key.lines, line) and _holds(self.key.sites, site)):
+    def opens(self, model: str) -> bool:
+        """Whether the key opens the site of this model, by its name."""
+        lines, sites = self.key.lines, self.key.sites
+        if lines is None and sites is None:
+            return True
+        line, _, site = model.partition(".")
+        return self.opens_line(line) and (sites is None or site in sites)
+
+    def opens_line(self, line: str) -> bool:
+        """Whether the key opens this line, or some sites of it."""
+        return self.key.lines is None or line in self.key.lines
+
+    def require(self, model: str) -> None:
+        """Raise RequestRefused (403) unless the key opens the site of this model."""
+        if not self.opens(model):
+            line, _, site = model[:130].partition(".")  # of a name that no model has, only so much
             raise RequestRefused(403, f"key {self.name!r} is not for line {line}, site {site}; ask for one that is")
 
-    def require_management(self) -> None:
-        """Raise RequestRefused (403) unless the key may load and unload models."""
+    def require_management(self, model: str) -> None:
+        """Raise RequestRefused (403) unless the key may load and unload this model."""
         if not self.key.manage:
             raise RequestRefused(403, f"key {self.name!r} may not load or unload models; ask for one that may")
+        self.require(model)
+
+    def require_all(self) -> None:
+        """Raise RequestRefused (403) unless the key opens every line and site."""
+        if self.key.lines is not None or self.key.sites is not None:
+            raise RequestRefused(403, f"key {self.name!r} is for some lines or sites, and this tells of all of them")
+
+    def require_left(self) -> None:
+        """Raise RequestRefused (429) where the rate has not even one row left."""
+        self._require(1)
+
+    def charge(self, refused: RequestRefused) -> None:
+        """Take a row for a question that was no question: to read it costs as much as to answer one."""
+        if refused.status in (400, 413):
+            self._spending.add(1)
 
     def spend(self, rows: int) -> None:
         """Take rows from the rate; raises RequestRefused (429) when there are too few left."""
+        self._require(rows)
+        self._spending.add(rows)
+
+    def _require(self, rows: int) -> None:
         if self._most == math.inf:
             return
         self.settle()
@@ -53,7 +85,6 @@ class Grant:
             wait = math.ceil((min(rows, self._most) - self._left) / self.key.rows_per_s)
             limit = f"{self.key.rows_per_s:g} rows a second, at most {self._most:g} at once"
             raise come_again(429, f"key {self.name!r} may ask {limit}; wait", max(1, wait))
-        self._spending.add(rows)
 
     def settle(self) -> None:
         """Add what came in since the last time, and take away what was spent, at whichever worker.
@@ -134,10 +165,6 @@ class Access:
             for key in keys
         }
         log.info("%d keys count", len(keys))
-
-
-def _holds(names: tuple[str, ...] | None, name: str) -> bool:
-    return names is None or name in names
 
 
 def _bearer(authorization: bytes) -> bytes:

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from factory.gateway.access import Access, Grant
 from factory.gateway.business import predict
@@ -31,6 +31,8 @@ from factory.gateway.service import EXTENSIONS, NAME, Service, own_version
 from factory.gateway.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
+
+Told = TypeVar("Told")
 
 _LINES = "/v1/lines/"
 _MODELS, _REPOSITORY = "/v2/models/", "/v2/repository/models/"
@@ -65,11 +67,14 @@ class Gateway:
             "/v2/health/live": lambda _: as_json({"live": True}),
             "/v2/health/ready": self._ready,
         }
-        self._fixed: dict[str, tuple[str, Callable[[Request], Answer]]] = {
+        self._fixed: dict[str, tuple[str, Callable[[Request, Grant], Answer]]] = {
             "/v2": ("GET", self._server),
             "/v2/repository/index": ("POST", self._index),
         }
-        self._of_all: dict[str, Callable[[Counted, Request], Answer]] = {"/": self._page, "/metrics": self._metrics}
+        self._of_all: dict[str, Callable[[Counted, Request, Grant], Answer]] = {
+            "/": self._page,
+            "/metrics": self._metrics,
+        }
 
     def handle(self, request: Request) -> None:
         """Answer one request, now or within this turn of the loop or the next ones."""
@@ -105,19 +110,19 @@ class Gateway:
         elif path.startswith(_REPOSITORY):
             self._of_repository(path[len(_REPOSITORY) :], request, grant)
         else:
-            self._of_server(request)
+            self._of_server(request, grant)
 
-    def _of_server(self, request: Request) -> None:
+    def _of_server(self, request: Request, grant: Grant) -> None:
         path = request.path.rstrip("/") or "/"
         if (told := self._of_all.get(path)) is not None:
             _require_method(request, "GET")
-            self._later(self._told(told, request), request)
+            self._later(self._told(told, request, grant), request)
             return
         if (found := self._fixed.get(path)) is None:
             raise RequestRefused(404, f"no such path: {shown(request.path)}; /docs lists those there are")
         allowed, answer = found
         _require_method(request, allowed)
-        request.reply(answer(request))
+        request.reply(answer(request, grant))
 
     def _of_model(self, asked: str, request: Request, grant: Grant) -> None:
         name, _, verb = asked.partition("/")
@@ -128,8 +133,7 @@ class Gateway:
             raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /ready and /infer")
         _require_method(request, "POST" if verb == "infer" else "GET")
         entry = self._service.found(name, wanted)
-        manifest = entry.model.manifest
-        grant.require(manifest.line, manifest.site)
+        grant.require(name)
         if verb == "infer":
             infer(entry, request, grant, self.refusal, version=wanted)
         else:
@@ -139,9 +143,9 @@ class Gateway:
         if len(parts) != 4 or (parts[1], parts[3]) != ("sites", "predict"):
             raise RequestRefused(404, f"no such path: {shown(request.path)}; ask {_LINES}<line>/sites/<site>/predict")
         _require_method(request, "POST")
-        entry = self._service.found(f"{parts[0]}.{parts[2]}")
-        manifest = entry.model.manifest
-        grant.require(manifest.line, manifest.site)
+        model = f"{parts[0]}.{parts[2]}"
+        entry = self._service.found(model)
+        grant.require(model)
         predict(entry, request, grant, lambda refused: self.refusal(refused, request.path), self._builders)
 
     def _of_repository(self, rest: str, request: Request, grant: Grant) -> None:
@@ -149,15 +153,15 @@ class Gateway:
         if verb not in ("load", "unload"):
             raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /load and /unload here")
         _require_method(request, "POST")
-        grant.require_management()
+        grant.require_management(name)
         self._later(self._managed(self._service.load if verb == "load" else self._service.unload, name), request)
 
     async def _managed(self, work: Callable[[str], Awaitable[None]], name: str) -> Answer:
         await work(name)
         return as_json({})
 
-    async def _told(self, told: Callable[[Counted, Request], Answer], request: Request) -> Answer:
-        return told(await self._service.counted(), request)
+    async def _told(self, told: Callable[[Counted, Request, Grant], Answer], request: Request, grant: Grant) -> Answer:
+        return told(await self._service.counted(), request, grant)
 
     def _later(self, work: Coroutine[Any, Any, Answer], request: Request) -> None:
         """Do what takes a while, and answer the request then."""
@@ -176,21 +180,28 @@ class Gateway:
         else:
             request.reply(answer)
 
-    def _page(self, counted: Counted, request: Request) -> Answer:
+    def _page(self, counted: Counted, request: Request, grant: Grant) -> Answer:
         host = request.headers.get(b"host", b"").decode("latin-1")
         address = f"http://{host if _ADDRESS.fullmatch(host) else '127.0.0.1:8080'}"
         service = self._service
-        refused = Refused(releases=service.refused, trials=service.refused_trials, contexts=self._builders.refused)
-        page = status_page(service.entries, refused, counted, address)
+        refused = Refused(
+            releases=_open(grant.opens, service.refused),
+            trials=_open(grant.opens, service.refused_trials),
+            contexts=_open(grant.opens_line, self._builders.refused),
+        )
+        page = status_page(
+            _open(grant.opens, service.entries), refused, counted, _open(grant.opens_line, counted.contexts), address
+        )
         return Answer(body=page.encode(), kind=HTML, headers=_PAGE_HEADERS)
 
     def _docs(self, _: Request) -> Answer:
         return Answer(body=docs_page().encode(), kind=HTML, headers=_PAGE_HEADERS)
 
-    def _metrics(self, counted: Counted, _: Request) -> Answer:
+    def _metrics(self, counted: Counted, _: Request, grant: Grant) -> Answer:
+        grant.require_all()
         return Answer(body=metrics_text(counted, self._cpu_hour_eur).encode(), kind=TEXT)
 
-    def _server(self, _: Request) -> Answer:
+    def _server(self, _: Request, __: Grant) -> Answer:
         return as_json({"name": NAME, "version": own_version(), "extensions": EXTENSIONS})
 
     def _ready(self, _: Request) -> Answer:
@@ -198,8 +209,13 @@ class Gateway:
             raise RequestRefused(503, "no model is served: nothing has been released, or all of it was refused")
         return as_json({"ready": True})
 
-    def _index(self, request: Request) -> Answer:
-        return as_json(self._service.index(only_ready=index_request(request.body).ready))
+    def _index(self, request: Request, grant: Grant) -> Answer:
+        return as_json(self._service.index(grant.opens, only_ready=index_request(request.body).ready))
+
+
+def _open(opens: Callable[[str], bool], told: Mapping[str, Told]) -> dict[str, Told]:
+    """Return what is told under names that are open to who asks."""
+    return {name: what for name, what in told.items() if opens(name)}
 
 
 def _failed() -> RequestRefused:

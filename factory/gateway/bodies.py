@@ -4,6 +4,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from factory.gateway.refusal import RequestRefused
+
+_SHORT_BYTES = 64 * 1024
 Flat = list[float | None]
 """Values row after row, None where unknown."""
 
@@ -88,3 +91,12 @@ class IndexRequest(msgspec.Struct):
     """What `/v2/repository/index` is asked for: all models, or only those that are ready."""
 
     ready: bool = False
+
+
+def require_few_values(body: bytes, most: int) -> None:
+    """Raise RequestRefused (413) where JSON has more values than any question needs, for to decode them holds all up.
+
+    No value but the first stands in a list or an object without a comma, a bracket or a brace before it.
+    """
+    if len(body) > _SHORT_BYTES and (found := body.count(b",") + body.count(b"[") + body.count(b"{")) > most:
+        raise RequestRefused(413, f"the body has some {found} values, the limit is {most}: send fewer rows at once")

@@ -6,7 +6,9 @@ on request the features that moved its answer most.
 """
 
 import logging
+import math
 from collections.abc import Callable, Sequence
+from heapq import nsmallest
 from time import perf_counter
 from typing import Annotated, Any, NamedTuple
 
@@ -14,6 +16,7 @@ import msgspec
 import numpy as np
 
 from factory.gateway.access import Grant
+from factory.gateway.bodies import require_few_values
 from factory.gateway.entry import Entry
 from factory.gateway.http import Answer, Request, as_json
 from factory.gateway.question import Answered, Question
@@ -29,6 +32,8 @@ log = logging.getLogger(__name__)
 Record = dict[str, float | bool | None]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 HowMany = Annotated[int, msgspec.Meta(ge=0, le=MAX_REASONS)]
+_WIDEST_ROW = 128
+"""So many fields of each row are read, and more where the model has more features."""
 NO_ANSWER = {"answer": None, "decision": None, "expected_value_eur": None}
 
 
@@ -71,7 +76,12 @@ def predict(
 ) -> None:
     """Answer the request within this turn of the event loop or later; raises RequestRefused if it cannot be asked."""
     try:
+        grant.require_left()
         _Exchange(entry, request, grant, refused).begin(builders)
+    except RequestRefused as refusal:
+        entry.series.failed()
+        grant.charge(refusal)
+        raise
     except Exception:
         entry.series.failed()
         raise
@@ -86,7 +96,7 @@ class _Exchange:
         self._entry, self._manifest = entry, entry.model.manifest
         self._request, self._grant, self._refused = request, grant, refused
         self._came = perf_counter()
-        self._body = _decoded(request.body, self._manifest.model_signature.steps)
+        self._body = _decoded(request.body, self._manifest)
 
     def begin(self, builders: RowBuilders) -> None:
         """Ask the model about features; have a business row's built first."""
@@ -140,10 +150,12 @@ class _Exchange:
         self._request.reply(self._refused(refused))
 
 
-def _decoded(body: bytes, steps: int | None) -> _Single | _Sequences:
+def _decoded(body: bytes, manifest: Manifest) -> _Single | _Sequences:
     """Return what is asked; raises RequestRefused unless it has rows of one kind."""
+    signature = manifest.model_signature
+    require_few_values(body, MAX_BATCH * max(_WIDEST_ROW, 2 * math.prod(signature.input_shape)))
     try:
-        asked = _single.decode(body) if steps is None else _sequences.decode(body)
+        asked = _single.decode(body) if signature.steps is None else _sequences.decode(body)
     except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         raise RequestRefused(400, f"the body is no question: {error}; write null for an unknown value") from error
     if (asked.rows is None) == (asked.records is None):
@@ -180,8 +192,8 @@ def _fitting(asked: _Single | _Sequences, manifest: Manifest) -> _Features:
 
 def _require_names(record: Record, features: tuple[str, ...], row: int) -> None:
     """Raise RequestRefused (400) unless the record has each feature, and nothing else."""
-    if unknown := sorted(set(record) - set(features)):
-        raise RequestRefused(400, f"row {row} has {', '.join(map(shown, unknown[:5]))}, no feature of this model")
+    if unknown := nsmallest(5, set(record) - set(features)):
+        raise RequestRefused(400, f"row {row} has {', '.join(map(shown, unknown))}, no feature of this model")
     if missing := [name for name in features if name not in record]:
         raise RequestRefused(400, f"row {row} lacks {', '.join(missing[:10])}; write null for an unknown value")
 

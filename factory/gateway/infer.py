@@ -23,8 +23,8 @@ def infer(
     `version` is the one that the client named, None for any.
     """
     try:
+        grant.require_left()
         wanted = asked(request.body, request.headers.get(HEADER_LENGTH), entry.model.signature)
-
         grant.spend(wanted.rows)
 
         def done(result: Answered | RequestRefused) -> None:
@@ -35,6 +35,10 @@ def infer(
                 request.reply(refused(result))
 
         entry.asker(version)(Question(wanted.values, wanted.rows, done, grant.name, wanted.id or ""))
+    except RequestRefused as refusal:
+        entry.series.failed()
+        grant.charge(refusal)
+        raise
     except Exception:
         entry.series.failed()
         raise

@@ -49,15 +49,21 @@ class Refused:
     contexts: Mapping[str, str]
 
 
-def status_page(served: Mapping[str, Entry], refused: Refused, counted: Counted, address: str) -> str:
-    """Return the page as HTML; `counted` is by the whole gateway, `address` is its own, `http://host:port`."""
+def status_page(
+    served: Mapping[str, Entry], refused: Refused, counted: Counted, contexts: Mapping[str, float], address: str
+) -> str:
+    """Return the page as HTML.
+
+    `counted` is by the whole gateway, `contexts` until when each line's rows are known, in seconds since 1970, and
+    `address` the gateway's own, `http://host:port`.
+    """
     rows = [row for name in sorted(served) for row in _rows(served[name], counted, address)]
     rows += [_refused_row(name, _old_or_nothing(name in served), why) for name, why in sorted(refused.releases.items())]
     rows += [_refused_row(name, "its trial was refused", why) for name, why in sorted(refused.trials.items())]
     rows += [_refused_row(line, "its context was refused", why) for line, why in sorted(refused.contexts.items())]
     summary = f"Models served: {len(served)}. Releases refused: {len(refused.releases)}. Trials: {_trials(served)}. "
     summary += f"Processes that answer: {counted.workers}. Models run on: {_providers(served)}."
-    return _PAGE.format(summary=summary, contexts=_contexts(counted.contexts), rows="\n".join(rows))
+    return _PAGE.format(summary=summary, contexts=_contexts(contexts), rows="\n".join(rows))
 
 
 def curl(model: ServedModel, address: str) -> str:

@@ -20,6 +20,7 @@ from factory.gateway.bodies import (
     InferRequest,
     InferResponse,
     OutputTensor,
+    require_few_values,
 )
 from factory.gateway.http import BINARY, Answer, encoded
 from factory.gateway.question import Answered
@@ -64,12 +65,13 @@ def asked(body: bytes, header_length: bytes | None, signature: Signature) -> Ask
     output than the one there is.
     """
     head, tensors = (body, b"") if header_length is None else _split(body, header_length)
+    require_few_values(head, MAX_BATCH * (1 + 2 * math.prod(signature.input_shape)))
     request = _request(head, 1 + len(signature.input_shape))
     require_input(request.inputs)
     tensor = request.inputs[0]
     shape = require_shape(tensor.shape, signature)
     size = tensor.parameters.binary_data_size if tensor.parameters else None
-    values = _values(tensor.data, shape) if size is None else _binary_values(tensors, size, shape)
+    values = _values(tensor.data, shape) if size is None and not tensors else _binary_values(tensors, size, shape)
     return Asked(values, shape[0], request.id, _wants_binary(request, signature))
 
 
@@ -126,7 +128,9 @@ def require_shape(shape: Sequence[int], signature: Signature) -> tuple[int, ...]
         expected = ", ".join(map(str, takes))
         raise RequestRefused(400, f"input {INPUT!r} has shape {said}; expected [rows, {expected}] with one row or more")
     if found[0] > MAX_BATCH:
-        raise RequestRefused(400, f"{found[0]} rows in one request; the limit is {MAX_BATCH}: send several requests")
+        raise RequestRefused(
+            400, f"{shown(str(found[0]))} rows in one request; the limit is {MAX_BATCH}: send several requests"
+        )
     return found
 
 
@@ -146,16 +150,18 @@ def binary_values(tensor: bytes, shape: tuple[int, ...]) -> Rows:
 
 
 def _split(body: bytes, header_length: bytes) -> tuple[bytes, bytes]:
-    if not header_length.isdigit() or int(header_length[:12]) > len(body):
+    if len(header_length) > 12 or not header_length.isdigit() or int(header_length) > len(body):
         said = shown(header_length.decode("latin-1"))
         raise RequestRefused(400, f"Inference-Header-Content-Length is {said}; the body has {len(body)} bytes")
     length = int(header_length)
     return body[:length], body[length:]
 
 
-def _binary_values(tensors: bytes, size: int, shape: tuple[int, ...]) -> Rows:
+def _binary_values(tensors: bytes, size: int | None, shape: tuple[int, ...]) -> Rows:
     if size != len(tensors):
-        raise RequestRefused(400, f"binary_data_size is {size}; after the JSON there are {len(tensors)} bytes")
+        raise RequestRefused(
+            400, f"binary_data_size is {size or 'not told'}; after the JSON there are {len(tensors)} bytes"
+        )
     return binary_values(tensors, shape)
 
 

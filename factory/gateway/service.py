@@ -1,6 +1,6 @@
 """What the gateway can do, whichever door a request comes through: find a model, list, load and unload them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypedDict
 
@@ -82,9 +82,9 @@ class Service:
         """Ready is who can answer for at least one site: one refused release must not take the others down."""
         return bool(self._catalogue.served)
 
-    def index(self, *, only_ready: bool) -> list[Indexed]:
-        """Return all models, or only those that answer."""
-        models = self.models
+    def index(self, opens: Callable[[str], bool], *, only_ready: bool) -> list[Indexed]:
+        """Return all models that are open to who asks, or only those of them that answer."""
+        models = {name: model for name, model in self.models.items() if opens(name)}
         index = [
             Indexed(name=name, version=str(models[name].manifest.version), state="READY", reason="")
             for name in sorted(models)
@@ -96,6 +96,7 @@ class Service:
         return index + [
             Indexed(name=name, version="", state="UNAVAILABLE", reason=reasons[name])
             for name in sorted(set(reasons) - set(models))
+            if opens(name)
         ]
 
     async def load(self, name: str) -> None:

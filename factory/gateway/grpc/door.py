@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from factory.gateway.access import EVERYBODY, Access, Grant
 from factory.gateway.entry import Entry
@@ -60,10 +61,10 @@ class GrpcDoor:
         asks, answers = CLASSES[f"{name}Request"], CLASSES[f"{name}Response"]
         public = name in ("ServerLive", "ServerReady")
 
-        async def call(message: Any, context: grpc.aio.ServicerContext) -> Any:
+        async def call(content: bytes, context: grpc.aio.ServicerContext) -> Any:
             try:
                 grant = EVERYBODY if public else self._access.grant(_headers(context))
-                return answers(**await method(message, grant))
+                return answers(**await method(_decoded(asks, content), grant))
             except RequestRefused as refused:
                 self._telemetry.errors[refused.status] += 1
                 status = _STATUS.get(refused.status, grpc.StatusCode.INTERNAL)
@@ -75,9 +76,7 @@ class GrpcDoor:
                 self._telemetry.errors[500] += 1
                 await context.abort(grpc.StatusCode.INTERNAL, "the gateway failed on this call; its log says why")
 
-        return grpc.unary_unary_rpc_method_handler(
-            call, request_deserializer=asks.FromString, response_serializer=answers.SerializeToString
-        )
+        return grpc.unary_unary_rpc_method_handler(call, response_serializer=answers.SerializeToString)
 
     async def _live(self, _: Any, __: Grant) -> dict[str, Any]:
         return {"live": True}
@@ -101,26 +100,31 @@ class GrpcDoor:
         metadata = self._found(message.name, message.version, grant).model.metadata()
         return {name: metadata[name] for name in ("name", "versions", "platform", "inputs", "outputs")}
 
-    async def _index(self, message: Any, _: Grant) -> dict[str, Any]:
-        return {"models": self._service.index(only_ready=message.ready)}
+    async def _index(self, message: Any, grant: Grant) -> dict[str, Any]:
+        return {"models": self._service.index(grant.opens, only_ready=message.ready)}
 
     async def _load(self, message: Any, grant: Grant) -> dict[str, Any]:
-        grant.require_management()
+        grant.require_management(message.model_name)
         await self._service.load(message.model_name)
         return {}
 
     async def _unload(self, message: Any, grant: Grant) -> dict[str, Any]:
-        grant.require_management()
+        grant.require_management(message.model_name)
         await self._service.unload(message.model_name)
         return {}
 
     async def _infer(self, message: Any, grant: Grant) -> dict[str, Any]:
         entry = self._found(message.model_name, message.model_version, grant)
         try:
+            grant.require_left()
             values, rows = _asked(message, entry)
             grant.spend(rows)
             question = Question(values, rows, lambda _: None, grant.name, message.id)
             answered = await _answered(entry.asker(message.model_version or None), question)
+        except RequestRefused as refusal:
+            entry.series.failed()
+            grant.charge(refusal)
+            raise
         except Exception:
             entry.series.failed()
             raise
@@ -128,8 +132,16 @@ class GrpcDoor:
 
     def _found(self, name: str, version: str, grant: Grant) -> Entry:
         entry = self._service.found(name, version or None)
-        grant.require(entry.model.manifest.line, entry.model.manifest.site)
+        grant.require(name)
         return entry
+
+
+def _decoded(asks: Any, content: bytes) -> Any:
+    """Return the message; raises RequestRefused (400) where the bytes are none."""
+    try:
+        return asks.FromString(content)
+    except DecodeError as error:
+        raise RequestRefused(400, f"the message is no {asks.DESCRIPTOR.name}") from error
 
 
 def _asked(message: Any, entry: Entry) -> tuple[Rows, int]:

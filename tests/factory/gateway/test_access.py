@@ -70,6 +70,30 @@ def test_a_key_opens_its_lines_and_sites_and_nothing_else(shop, keys):
         assert status(client, line, path="/v2/repository/models/toy.UA/unload") == 403
 
 
+def test_a_key_for_a_site_sees_and_manages_no_other(shop, keys):
+    site, every = add_key(keys, "site", sites=["UA"], manage=True), add_key(keys, "all")
+    names = {site: {"toy.UA"}, every: {"toy.UA", "toy.DL"}}
+    with gateway(shop, keys=keys) as client:
+        for secret, told in names.items():
+            asked = {"x-api-key": secret}
+            index = client.post("/v2/repository/index", headers=asked).json()
+            assert {model["name"] for model in index} == told
+            page = client.get("/", headers=asked).text
+            assert {name for name in ("toy.UA", "toy.DL") if name in page} == told
+        assert client.get("/metrics", headers={"x-api-key": site}).status_code == 403
+        assert client.get("/metrics", headers={"x-api-key": every}).status_code == 200
+        assert status(client, site, path="/v2/repository/models/toy.DL/unload") == 403
+        assert status(client, site, path="/v2/repository/models/toy.UA/unload") == 200
+
+
+@pytest.mark.parametrize("path", [INFER, "/v1/lines/toy/sites/UA/predict"])
+def test_questions_that_are_none_cost_a_key_as_much_as_others(shop, keys, path):
+    headers = {"x-api-key": add_key(keys, "erp", rows_per_s=2)}
+    with gateway(shop, keys=keys) as client:
+        found = [client.post(path, content=b"{", headers=headers).status_code for _ in range(5)]
+    assert found == [400] * 4 + [429]
+
+
 def test_keys_are_rotated_without_a_restart(shop, keys):
     old = add_key(keys, "erp")
     with gateway(shop, keys=keys) as client:

@@ -172,7 +172,7 @@ def test_a_bad_request_is_told_what_was_found_and_expected(client, body, says):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"\xff\xfe", b"null", b"[]", b"[" * 200_000, b'{"inputs":' + b"[" * 200_000, b'{"inputs": [NaN]}'],
+    [b"", b"{", b"\xff\xfe", b"null", b"[]", b"[" * 20_000, b'{"inputs":' + b"[" * 20_000, b'{"inputs": [NaN]}'],
 )
 def test_what_is_no_json_is_a_bad_request(client, body):
     answer = client.post("/v2/models/toy.UA/infer", content=body)
@@ -182,11 +182,36 @@ def test_what_is_no_json_is_a_bad_request(client, body):
 
 @pytest.mark.parametrize("field", ["unknown", "inputs", "id"])
 def test_json_nested_deeper_than_any_stack_is_a_bad_request(client, field):
-    deep = b"[" * 200_000 + b"]" * 200_000
+    deep = b"[" * 20_000 + b"]" * 20_000
     body = json.dumps(question([[1, 2, 3]]))[:-1].encode() + b', "' + field.encode() + b'": ' + deep + b"}"
     answer = client.post("/v2/models/toy.UA/infer", content=body)
     assert answer.status_code == 400
     assert error(answer)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2/models/toy.UA/infer", b'{"inputs":[{"name":"features","data":[' + b"[]," * 100_000 + b'"x"]}]}'),
+        ("/v2/models/toy.UA/infer", b'{"id":[' + b"{}," * 100_000 + b"1]}"),
+        ("/v1/lines/toy/sites/UA/predict", b'{"rows":[{' + b'"x":1,' * 600_000 + b'"y":1}]}'),
+    ],
+)
+def test_more_values_than_any_question_has_are_not_even_read(client, path, body):
+    refused = client.post(path, content=body)
+    assert refused.status_code == 413
+    assert "send fewer rows at once" in refused.text
+
+
+def test_tensors_that_no_input_told_of_are_refused(client):
+    head = json.dumps(question([[1, 2, 3]])).encode()
+    for length in (b"%d" % len(head), b"%d" % (len(head) + 8), b"0" * 5000):
+        answer = client.post(
+            "/v2/models/toy.UA/infer",
+            content=head + b"\0" * 8,
+            headers={b"inference-header-content-length": length},
+        )
+        assert answer.status_code == 400, answer.text
 
 
 def test_nan_in_the_body_is_answered_with_what_to_write_instead(client):

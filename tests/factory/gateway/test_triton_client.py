@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 
+import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc
@@ -131,3 +132,17 @@ def test_a_key_opens_its_sites_alone(kind, tmp_path):
             client.infer("toy.DL", asked(kind), headers=headers)
         with pytest.raises(InferenceServerException, match="may not load"):
             client.unload_model("toy.UA", headers=headers)
+
+
+def test_bytes_that_are_no_message_are_refused_without_a_word_in_the_log(tmp_path, caplog):
+    shop = Shop(tmp_path)
+    shop.release(onnx_model())
+    with (
+        running(shop, grpc_port=0) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+        pytest.raises(grpc.RpcError) as refused,
+    ):
+        channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(b"\xff\xff\xff")
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.details() == "the message is no ModelInferRequest"
+    assert "DecodeError" not in caplog.text
