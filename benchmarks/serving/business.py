@@ -38,10 +38,10 @@ ROUNDS = 15
 
 def newest(home: Path, builder: Builder, site: str, count: int) -> list[dict[str, Any]]:
     """Return the newest raw rows of the site that the context answers, as a client writes them."""
-    door = builder.context.door
-    raw = Lake(home / "lake", builder.context.line).scan(f"raw/{door.table}", [site])
-    rows = raw.sort(LOAD, ROW).unique(door.key, keep="last", maintain_order=True).tail(2 * count).collect()
-    written = rows.select(list(door.columns)).with_columns(cs.temporal().dt.to_string("iso:strict")).to_dicts()
+    path = builder.context.row_path
+    raw = Lake(home / "lake", builder.context.line).scan(f"raw/{path.table}", [site])
+    rows = raw.sort(LOAD, ROW).unique(path.key, keep="last", maintain_order=True).tail(2 * count).collect()
+    written = rows.select(list(path.columns)).with_columns(cs.temporal().dt.to_string("iso:strict")).to_dicts()
     places = builder.build(site, written).places[-count:]
     assert len(places) == count, f"the context answers {len(places)} of the newest rows of {site}, not {count}"
     return [written[place] for place in places]

@@ -15,13 +15,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from factory.context.manifest import Context
+from factory.context.manifest import Context, RowPath
 from factory.context.records import Field, typed
 from factory.context.sources import code_of
 from factory.contract.columns import ROW, SITE
 from factory.contract.compiler import compile_contract
-from factory.contract.contract import RULE
-from factory.errors import ContextRefused, RecordRefused
+from factory.contract.contract import RULE, Contract
+from factory.errors import ContextRefused, LineError, RecordRefused
 from factory.sampling import in_order, network_input
 from factory.splitting import DECIDED_AT, PLACE
 from factory.windows import ASKED
@@ -49,25 +49,17 @@ class Builder:
     """One line's way from a business row to features, on one context."""
 
     def __init__(self, context: Context, tables: Mapping[str, pl.DataFrame]) -> None:
-        """Raises ContextRefused where the code is not there, or not the code that made the context."""
-        self.context, self._door = context, context.door
-        repair, build = (_imported(context.line, name) for name in (self._door.repair, self._door.build))
-        if (found := code_of(repair, build)) != self._door.code:
-            raise ContextRefused(
-                f"line {context.line}: the code here ({found[:12]}) is not what made the features "
-                f"({self._door.code[:12]}); install here what the line runs with, or run its operations again"
-            )
-        self._repair, self._build = repair, build
-        self._tables = {name: rows for name, rows in tables.items() if name != self._door.table}
-        self._decisions = tables[self._door.table]
-        self._contract = compile_contract(
-            self._door.contract, columns=self._door.columns, place=f"the context of line {context.line}"
-        )
+        """Raises ContextRefused unless this process has the code that made the context, and can judge its contract."""
+        self.context, self._path = context, context.row_path
+        self._repair, self._build = _line_code(context.line, self._path)
+        self._tables = {name: rows for name, rows in tables.items() if name != self._path.table}
+        self._decisions = tables[self._path.table]
+        self._contract = _compiled(context)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The features that are built, in order."""
-        return self._door.features
+        return self._path.features
 
     @property
     def known_until(self) -> str | None:
@@ -100,11 +92,11 @@ class Builder:
 
     def typed(self, site: str, records: Sequence[Mapping[str, Field]]) -> pl.DataFrame:
         """Return the records as raw rows of the site, numbered."""
-        column = self._door.site_column
+        column = self._path.site_column
         for number, record in enumerate(records):
             if record.get(column, site) != site:
                 raise RecordRefused(f"row {number}: {column} is {record[column]!r:.80}; this door is of site {site}")
-        return typed([{**record, column: site} for record in records], self._door.columns).with_columns(
+        return typed([{**record, column: site} for record in records], self._path.columns).with_columns(
             pl.lit(site).alias(SITE), pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW)
         )
 
@@ -118,7 +110,7 @@ class Builder:
         return {row[ROW]: f"breaks the contract: {_blame(row, columns)}" for row in named}
 
     def _require_each_once(self, rows: pl.DataFrame) -> None:
-        key = list(self._door.key)
+        key = list(self._path.key)
         repeated = rows.filter(pl.struct(key).is_duplicated())
         if len(repeated):
             first, second = repeated[ROW][:2]
@@ -127,18 +119,18 @@ class Builder:
     def features(self, site: str, raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the site's feature rows of these raw rows, and all of the site's that came out, in order."""
         repaired = self._repair(raw.lazy()).collect()
-        before = self._decisions.join(repaired, on=[SITE, *self._door.key], how="anti", nulls_equal=True)
+        before = self._decisions.join(repaired, on=[SITE, *self._path.key], how="anti", nulls_equal=True)
         decisions = [before.lazy(), repaired.select(before.columns).lazy()]
-        if self._door.steps is None:  # a sequence needs the features of the rows before, too
+        if self._path.steps is None:  # a sequence needs the features of the rows before, too
             decisions = [rows.with_columns(pl.lit(place == 1).alias(ASKED)) for place, rows in enumerate(decisions)]
         tables = {name: rows.lazy() for name, rows in self._tables.items()}
-        built = self._build({**tables, self._door.table: pl.concat(decisions)}).filter(pl.col(SITE) == site)
-        history = in_order(built, self._door.features_key).collect().with_row_index(PLACE)
-        asked = raw.select(SITE, *self._door.features_key)
+        built = self._build({**tables, self._path.table: pl.concat(decisions)}).filter(pl.col(SITE) == site)
+        history = in_order(built, self._path.features_key).collect().with_row_index(PLACE)
+        asked = raw.select(SITE, *self._path.features_key)
         return history.join(asked, on=asked.columns, how="semi", nulls_equal=True), history
 
     def _built(self, good: pl.DataFrame, found: pl.DataFrame, history: pl.DataFrame, broken: dict[int, str]) -> Built:
-        key = list(self._door.features_key)
+        key = list(self._path.features_key)
         placed = found.join(good.select(*key, ROW), on=key, how="left", nulls_equal=True).sort(ROW)
         lost = dict.fromkeys(set(good[ROW]) - set(placed[ROW]), "the line's repair or build left it out")
         untimely = self._untimely(placed)
@@ -152,16 +144,22 @@ class Builder:
 
     def input(self, rows: pl.DataFrame, history: pl.DataFrame) -> NDArray[np.float32]:
         """Return what the network eats of some of a history's rows."""
-        door = self._door
-        return network_input(rows, history, columns=door.features, entity=door.entity, steps=door.steps)
+        path = self._path
+        return network_input(rows, history, columns=path.features, entity=path.entity, steps=path.steps)
 
     def _untimely(self, rows: pl.DataFrame) -> dict[int, str]:
         """Return why the decisions of those moments cannot be looked back from, by their place."""
+        unknown = dict.fromkeys(rows.filter(_AT.is_null() & self._bounded)[ROW], "has no moment of decision")
         if not isinstance(rows.schema[DECIDED_AT], pl.Datetime):
-            return {}
+            return unknown
         strange = dict.fromkeys(rows.filter(~_ON_CALENDAR)[ROW], "is decided in a year that no calendar has")
         moments = rows.filter(_ON_CALENDAR).select(ROW, DECIDED_AT).drop_nulls().iter_rows()
-        return strange | {row: why for row, at in moments if (why := self._too_far(at))}
+        return unknown | strange | {row: why for row, at in moments if (why := self._too_far(at))}
+
+    @property
+    def _bounded(self) -> bool:
+        """Whether there are decisions that the context does not answer."""
+        return bool(self.context.answers_from or self.context.answers_until)
 
     def _too_far(self, decided_at: datetime) -> str | None:
         """Return why a decision of that moment cannot be looked back from; None where it can."""
@@ -192,12 +190,36 @@ def _subject(row: Mapping[str, Any]) -> str:
     )
 
 
-def _imported(line: str, dotted: str) -> Callable[..., Any]:
-    module, _, name = dotted.partition(":")
+def _line_code(line: str, path: RowPath) -> list[Callable[..., Any]]:
+    """Return repair and build as this process has them; raises ContextRefused unless they made the features."""
+    names = [path.repair, path.build]
     try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = code_of(*names)
+        functions = [_imported(name) for name in names]
+    except Exception as error:  # a module may raise whatever it likes while it is imported
         raise ContextRefused(
-            f"line {line}: {dotted} cannot be loaded here ({error}); start the gateway where the line's code is"
+            f"line {line}: {' and '.join(names)} cannot be loaded here ({type(error).__name__}: {error}); start the "
+            "gateway where the line's code is"
         ) from error
+    if found != path.code:
+        raise ContextRefused(
+            f"line {line}: the code here ({found[:12]}) is not what made the features ({path.code[:12]}); install here "
+            "what the line runs with, and restart the gateway if its code was changed under it, or run the line's "
+            "operations again"
+        )
+    return functions
+
+
+def _imported(dotted: str) -> Callable[..., Any]:
+    module, _, name = dotted.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return found
+
+
+def _compiled(context: Context) -> Contract:
+    """Return the decision table's contract; raises ContextRefused where this version of the factory cannot judge it."""
+    path = context.row_path
+    try:
+        return compile_contract(path.contract, columns=path.columns, place=context.named)
+    except LineError as error:
+        raise ContextRefused(f"{error}; install here what the line runs with, or run its operations again") from error

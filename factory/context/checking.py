@@ -10,6 +10,7 @@ from datetime import datetime
 import polars as pl
 
 from factory.context.builder import Builder
+from factory.context.look_back import comparable
 from factory.contract.columns import LOAD, ROW, SITE
 from factory.errors import LineError
 from factory.splitting import DECIDED_AT
@@ -35,25 +36,25 @@ def checked(builder: Builder, site: str, raw: pl.LazyFrame, features: pl.LazyFra
 def _recent(builder: Builder, features: pl.LazyFrame) -> pl.DataFrame:
     """Return feature rows that the context answers, from both ends."""
     start = builder.context.answers_from
-    rows = features.sort(DECIDED_AT, *builder.context.door.features_key)
+    rows = features.sort(DECIDED_AT, *builder.context.row_path.features_key)
     if start is not None:
-        moment = pl.lit(datetime.fromisoformat(start).replace(tzinfo=None))
-        rows = rows.filter(pl.col(DECIDED_AT).dt.replace_time_zone(None) >= moment)
+        moment = comparable(datetime.fromisoformat(start), rows.collect_schema()[DECIDED_AT])
+        rows = rows.filter(pl.col(DECIDED_AT) >= moment)
     answered, half = rows.collect(), CHECKED_ROWS // 2
     return answered if len(answered) <= CHECKED_ROWS else pl.concat([answered.head(half), answered.tail(half)])
 
 
 def _raw_rows(builder: Builder, raw: pl.LazyFrame, recent: pl.DataFrame) -> pl.DataFrame:
     """Return the raw rows that the feature rows come from, each in its newest version."""
-    door = builder.context.door
-    by = [SITE, *door.features_key]
+    path = builder.context.row_path
+    by = [SITE, *path.features_key]
     wanted = raw.join(recent.lazy().select(by), on=by, how="semi", nulls_equal=True).sort(LOAD, ROW)
-    return wanted.unique([SITE, *door.key], keep="last", maintain_order=True).select(SITE, *door.columns).collect()
+    return wanted.unique([SITE, *path.key], keep="last", maintain_order=True).select(SITE, *path.columns).collect()
 
 
 def _require_same(builder: Builder, site: str, found: pl.DataFrame, expected: pl.DataFrame) -> None:
-    door = builder.context.door
-    by, names = [SITE, *door.features_key], list(door.features)
+    path = builder.context.row_path
+    by, names = [SITE, *path.features_key], list(path.features)
     order = [*by, DECIDED_AT]
     ours, theirs = (rows.select(*order, *names).sort(order) for rows in (found, expected))
     if not ours.select(order).equals(theirs.select(order)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import polars as pl
@@ -38,10 +38,14 @@ class LookBack:
             raise ValueError("row_alone keeps no earlier rows: leave days, last_of and stale_after_hours out")
 
     def kept(self, table: str, rows: pl.LazyFrame, cursor: str, newest: datetime | None) -> pl.LazyFrame:
-        """Return the rows of a clean table that features of recent decisions can depend on."""
+        """Return the rows of a clean table that features of recent decisions can depend on.
+
+        `newest` has a zone; a cursor without one is in UTC.
+        """
         if newest is None or not tells_time(rows, cursor):
             return rows
-        recent = pl.col(cursor) >= newest - timedelta(days=self.days) - RECENT
+        oldest = newest - timedelta(days=self.days) - RECENT
+        recent = pl.col(cursor) >= comparable(oldest, rows.collect_schema()[cursor])
         by = self.last_of.get(table)
         if not by:
             return rows.filter(recent)
@@ -49,6 +53,13 @@ class LookBack:
         older = rows.filter(named)
         last = older.filter(pl.col(cursor) == pl.col(cursor).max().over(by))
         return pl.concat([last, rows.filter(recent)])
+
+
+def comparable(moment: datetime, column: pl.DataType) -> pl.Expr:
+    """Return a moment that has a zone as one to compare a column with: in its zone, or in UTC where it has none."""
+    naive = pl.lit(moment.astimezone(UTC).replace(tzinfo=None))
+    zone = column.time_zone if isinstance(column, pl.Datetime) else None
+    return naive.dt.replace_time_zone("UTC").dt.convert_time_zone(zone) if zone else naive
 
 
 def tells_time(rows: pl.LazyFrame, column: str) -> bool:

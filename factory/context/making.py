@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from factory.context.look_back import RECENT, LookBack, tells_time
-from factory.context.manifest import Context, Door, KeptTable
+from factory.context.manifest import Context, KeptTable, RowPath
 from factory.context.sources import code_of, dotted
 from factory.context.store import parquet
 from factory.contract.columns import SITE
@@ -38,7 +38,7 @@ def made(line: Line, look_back: LookBack, clean: Mapping[str, pl.LazyFrame], mad
         line=line.name,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         made_from=made_from,
-        door=_door(line),
+        row_path=_row_path(line),
         tables={name: KeptTable(digest=digest, rows=len(kept[name])) for name, (digest, _) in files.items()},
         sites=(),
         known_until=_told(newest),
@@ -49,12 +49,15 @@ def made(line: Line, look_back: LookBack, clean: Mapping[str, pl.LazyFrame], mad
 
 
 def _newest(line: Line, clean: Mapping[str, pl.LazyFrame]) -> datetime | None:
-    """Return the moment of the newest decision row; None where its table tells no time."""
+    """Return the moment of the newest decision row, in UTC; None where its table tells no time."""
     rows, cursor = clean[line.decision_table], line.decisions.cursor
     if not tells_time(rows, cursor):
         return None
     found: datetime | None = rows.select(pl.col(cursor).max()).collect().item()
-    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+    if found is None:
+        return None
+    # In a zone of its own a day is a day of the calendar there, which is not always 24 hours.
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _stale_from(look_back: LookBack, newest: datetime) -> datetime | None:
@@ -66,13 +69,14 @@ def _told(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat() if moment else None
 
 
-def _door(line: Line) -> Door:
+def _row_path(line: Line) -> RowPath:
     table, features = line.decisions, line.features
     try:
         repair, build = dotted(table.repair), dotted(features.build)
-    except ValueError as error:
+        code = code_of(repair, build)
+    except (ImportError, ValueError) as error:
         raise LineError(f"line {line.name}: {error}; the gateway builds features by that name") from error
-    return Door(
+    return RowPath(
         table=table.name,
         columns=table.columns,
         site_column=str(table.site_column),
@@ -84,7 +88,7 @@ def _door(line: Line) -> Door:
         features_key=features.key,
         entity=features.entity,
         steps=line.recipe.steps,
-        code=code_of(table.repair, features.build),
+        code=code,
     )
 
 

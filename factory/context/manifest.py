@@ -25,7 +25,7 @@ class KeptTable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Door:
+class RowPath:
     """How a business row becomes features: the decision table as a line's file says it, and the line's own code."""
 
     table: str
@@ -54,10 +54,13 @@ class Context(Signed):
     made_at: str
     made_from: str
     """Stands for all it was made from: another context has the same only if it is the same."""
-    door: Door
+    row_path: RowPath
     tables: Mapping[str, KeptTable]
     sites: tuple[str, ...]
-    """Where recent rows, built anew, had the very features that training has."""
+    """Where recent rows, built anew, had the very features that training has.
+
+    A site without recent decisions is among them, for there was nothing to compare.
+    """
     known_until: str | None
     """The newest row's moment; None where the tables tell no time."""
     answers_from: str | None

@@ -80,6 +80,23 @@ def test_a_decision_beyond_the_context_is_refused_with_both_moments():
     assert "too long after the newest row known here" in built.refused[2]
 
 
+def test_a_decision_without_a_moment_is_refused_where_moments_count():
+    line = dataclasses.replace(LINE, features=dataclasses.replace(LINE.features, build=weakly_pressed_undecided))
+    good = record(newest("north")[0])
+    asked = [{**good, "part": 1, "force_kn": 0.5}, good]
+    for look_back in (LookBack(days=1), LookBack(days=1, stale_after_hours=2)):
+        built = builder(line=line, look_back=look_back).build("north", asked)
+        assert built.places == [1]
+        assert built.refused == {0: "has no moment of decision"}
+    timeless = builder(line=line, look_back=LookBack(row_alone=True)).build("north", asked)
+    assert (timeless.places, timeless.refused) == ([0, 1], {})
+
+
+def weakly_pressed_undecided(tables):
+    """Features of which those of weakly pressed parts have no moment."""
+    return build_alone(tables).with_columns(pl.when(pl.col("force_kn") > 1).then("decided_at").alias("decided_at"))
+
+
 @pytest.mark.parametrize(
     ("site", "changed", "says"),
     [
@@ -121,9 +138,9 @@ def test_code_that_is_not_what_made_the_features_is_refused():
         ({"code": "0" * 64}, "is not what made the features"),
         ({"build": "tests.nowhere:build"}, "tests.nowhere:build cannot be loaded here"),
     ):
-        door = dataclasses.replace(new.context.door, **wrong)
+        path = dataclasses.replace(new.context.row_path, **wrong)
         with pytest.raises(ContextRefused, match=says):
-            Builder(dataclasses.replace(new.context, door=door), new.tables)
+            Builder(dataclasses.replace(new.context, row_path=path), new.tables)
 
 
 def test_a_context_that_gives_the_features_of_training_is_seen_to():

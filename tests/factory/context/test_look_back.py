@@ -44,6 +44,16 @@ def test_rows_of_one_moment_are_all_the_newest():
     assert len(kept(LookBack(days=1, last_of={"flights": ("tail",)}), "flights", frame)) == 3
 
 
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo", "America/New_York"])
+def test_a_table_may_tell_its_moments_in_another_zone_than_decisions_do(zone):
+    at = pl.col("at").dt
+    frame = rows((0, "a"), (5, "b"), (5.1, "c")).with_columns(
+        at.convert_time_zone(zone) if zone else at.replace_time_zone(None)
+    )
+    found = LookBack(days=3).kept("weather", frame, "at", NEWEST).collect()
+    assert found["tail"].to_list() == ["a", "b"]
+
+
 @pytest.mark.parametrize(("cursor", "newest"), [("tail", NEWEST), ("", NEWEST), ("at", None)])
 def test_a_table_that_tells_no_time_is_kept_whole(cursor, newest):
     frame = rows((0, "a"), (400, "b"))
