@@ -100,7 +100,7 @@ class Together:
         own = self._count()
         answers = await self._siblings.ask(Ask("count"), Counted, COUNT_WITHIN_S)
         if answers.silent:
-            log.warning("workers %s did not tell their counts within %g s", answers.silent, COUNT_WITHIN_S)
+            log.warning("workers %s did not tell their counts; what they told last is taken", answers.silent)
         every = [answers.told.get(number) or self._left_by(number) for number in self._membership.siblings]
         return reduce(Counted.plus, every, own)
 
@@ -116,9 +116,13 @@ class Together:
         """Do it here and at all siblings, one such thing at a time; those that start later find it in a file."""
         async with self._managing():
             self._note(ask)
-            own, answers = await asyncio.gather(self._done(ask), self._siblings.ask(ask, Done, LOAD_WITHIN_S))
+            asking = asyncio.ensure_future(self._siblings.ask(ask, Done, LOAD_WITHIN_S))
+            try:
+                own = await self._done(ask)
+            finally:  # the lock is held until all have answered, also where this one fails
+                answers = await asking
         if answers.silent:
-            raise come_again(503, f"workers {answers.silent} have not done it yet; they will when they can", 1)
+            raise come_again(503, f"workers {answers.silent} have not said that they did it; try again", 1)
         return next((done.refused for done in (own, *answers.told.values()) if done.refused is not None), None)
 
     async def _met(self, ask: Ask) -> Counted | Done:

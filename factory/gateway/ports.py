@@ -24,9 +24,15 @@ def held_port(host: str, port: int) -> Iterator[int]:
         yield port
 
 
+def host_and_port(host: str, port: int) -> str:
+    """Return `host:port`, with an IPv6 address in brackets as in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def cannot_listen(host: str, port: int, error: OSError) -> CannotListen:
     """Return what a person is told where a port cannot be had."""
-    return CannotListen(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port or --host")
+    why = error.strerror or error
+    return CannotListen(f"cannot listen on {host_and_port(host, port)}: {why}; choose another --port or --host")
 
 
 def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:

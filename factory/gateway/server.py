@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from os import cpu_count
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from factory.gateway.catalogue import Catalogue
 from factory.gateway.connection import Connections
 from factory.gateway.crew import Alone, Together
 from factory.gateway.orders import Membership
-from factory.gateway.ports import cannot_listen
+from factory.gateway.ports import cannot_listen, host_and_port
 from factory.gateway.provider import installed_providers
 from factory.gateway.question import Predictions
 from factory.gateway.records import RecordWriter
@@ -92,6 +92,7 @@ class Server:
         self._connections = Connections(gateway, settings.limits)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
+        self._stop_wanted = False
         self.started = threading.Event()
         self.port = self.grpc_port = 0
 
@@ -104,9 +105,11 @@ class Server:
             self._records.close()
 
     def stop(self) -> None:
-        """Take no more requests, answer those that are under way, and end."""
-        if self._loop and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._stopped.set)
+        """Take no more requests, answer those that are under way, and end; told early, end when it would begin."""
+        self._stop_wanted = True  # before the look at the loop: `_live` sets the loop before it looks here
+        if self._loop:
+            with suppress(RuntimeError):  # the loop is closed: it has ended
+                self._loop.call_soon_threadsafe(self._stopped.set)
 
     async def _live(self) -> None:
         """Load what is released before the first request, and follow the repository until the end."""
@@ -150,7 +153,7 @@ class Server:
 
         door = GrpcDoor(self._service, self._access, self._telemetry)
         tls = self._settings.tls.pair() if self._settings.tls else None
-        address = f"{self._settings.host}:{self._settings.grpc_port}"
+        address = host_and_port(self._settings.host, self._settings.grpc_port)
         max_bytes, shared = self._settings.limits.max_body_bytes, self._membership is not None
         async with listening(door, address, tls, max_bytes=max_bytes, drain_s=DRAIN_S, shared=shared) as port:
             yield port
@@ -159,11 +162,14 @@ class Server:
         host = self._settings.host
         grpc = f", gRPC on port {self.grpc_port}" if self.grpc_port else ""
         scheme, on = "https" if self._tls else "http", self._settings.provider
-        log.info("listening on %s://%s:%d%s; models run on %s", scheme, host, self.port, grpc, on)
+        log.info("listening on %s://%s%s; models run on %s", scheme, host_and_port(host, self.port), grpc, on)
         if self._access.is_open and host not in ("127.0.0.1", "::1", "localhost"):
             log.warning("no API keys: whoever reaches %s may ask everything; `factory key add` makes one", host)
 
     def _heed_signals(self) -> None:
+        """Stop when a signal says so, or at once where `stop` came before there was a loop to tell."""
+        if self._stop_wanted:
+            self._stopped.set()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, self._stopped.set)

@@ -17,6 +17,11 @@ from factory.gateway.orders import Membership
 log = logging.getLogger(__name__)
 
 SOCKET = "sock"
+GONE = (FileNotFoundError, ConnectionError)
+"""How a question ends at a sibling that is no more: there is no socket, nobody listens at it, or the connection breaks.
+
+A worker that lives reads a question to its end before it closes the connection, so only one that dies breaks it.
+"""
 T = TypeVar("T")
 
 
@@ -35,11 +40,11 @@ class Done(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Answers(Generic[T]):
-    """What the siblings answered, by their numbers. Who is in neither is gone: no process listens there."""
+    """What the siblings answered, by their numbers. Who is in neither is gone: no process is there any more."""
 
     told: dict[int, T]
     silent: list[int]
-    """Who is there and did not answer in time."""
+    """Who is there and did not answer: not in time, or not what was asked."""
 
 
 class Siblings:
@@ -77,11 +82,13 @@ class Siblings:
         by_number = dict(zip(numbers, found, strict=True))
         return Answers(
             told={number: one for number, one in by_number.items() if not isinstance(one, Exception)},
-            silent=[number for number, one in by_number.items() if isinstance(one, TimeoutError)],
+            silent=[
+                number for number, one in by_number.items() if isinstance(one, Exception) and not isinstance(one, GONE)
+            ],
         )
 
     async def _asked(self, number: int, ask: Ask, kind: type[T], within_s: float) -> T | Exception:
-        """Return a sibling's answer, or why there is none: TimeoutError where it is there and silent."""
+        """Return a sibling's answer, or why there is none: one of `GONE`, or anything else where it is silent."""
         try:
             async with asyncio.timeout(within_s):
                 content = await self._exchanged(number, msgspec.msgpack.encode(ask))

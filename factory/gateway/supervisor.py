@@ -23,7 +23,7 @@ import msgspec
 
 from factory.errors import FactoryError
 from factory.gateway.orders import Membership, Orders, Started
-from factory.gateway.ports import held_port
+from factory.gateway.ports import held_port, host_and_port
 from factory.gateway.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -107,12 +107,15 @@ class Supervisor:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _lived(self, membership: Membership) -> _Ended:
-        """Run one worker to its end, and return how that came."""
+        """Run one worker to its end, and return how that came; the system may have no room for it even to begin."""
         number = membership.number
-        process = await self._started(membership)
+        try:
+            process = await self._started(membership)
+        except (OSError, RuntimeError) as error:  # RuntimeError: asyncio got no thread to wait for its end with
+            return _Ended(FactoryError(f"worker {number} could not be started: {error}"), 0.0)
         self._running[number] = process
         if self._stopping.is_set():
-            process.terminate()
+            _end(process)
         assert process.stdout  # noqa: S101  for the type checker: it is a pipe
         told = await process.stdout.readline()
         started = msgspec.json.decode(told, type=Started) if told else None
@@ -147,20 +150,26 @@ class Supervisor:
             self._began = True
             scheme = "https" if self._settings.tls else "http"
             grpc = f", gRPC on port {self._settings.grpc_port}" if self._settings.grpc_port else ""
-            place = f"{scheme}://{self._settings.host}:{self._settings.port}{grpc}"
-            log.info("%d workers answer on %s", len(self._numbers), place)
+            address = host_and_port(self._settings.host, self._settings.port)
+            log.info("%d workers answer on %s://%s%s", len(self._numbers), scheme, address, grpc)
 
     async def _stop_all(self) -> None:
         """Once the gateway is to end, tell every worker so; one that has not ended after a while is killed."""
         await self._stopping.wait()
         for process in self._running.values():
-            process.terminate()
+            _end(process)
         end = time.monotonic() + GRACE_S
         while self._running and time.monotonic() < end:
             await asyncio.sleep(0.02)
         for number, process in self._running.items():
             log.error("worker %d did not end within %g s, and is killed", number, GRACE_S)
             process.kill()
+
+
+def _end(process: Process) -> None:
+    """Tell a worker to end, unless it has just done so."""
+    with suppress(ProcessLookupError):
+        process.terminate()
 
 
 @contextmanager

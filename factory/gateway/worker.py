@@ -30,7 +30,8 @@ def work(contexts: Callable[[Orders], ContextSource]) -> int:
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s worker {number}, %(name)s: %(message)s")
     try:
         server = Server(orders.models, orders.public_key, orders.settings, contexts(orders), orders.membership)
-        threading.Thread(target=_heed_supervisor, args=(server, supervisor), daemon=True).start()
+        for heed in (_end_with_supervisor, _tell_of_start):
+            threading.Thread(target=heed, args=(server, supervisor), daemon=True).start()
         run_frozen(server)
     except FactoryError as error:
         _tell(supervisor, Started(error=type(error).__name__, message=str(error)))
@@ -38,14 +39,26 @@ def work(contexts: Callable[[Orders], ContextSource]) -> int:
     return 0
 
 
-def _heed_supervisor(server: Server, supervisor: int) -> None:
-    """Tell that the server answers, and stop it when the supervisor is gone: else it would hold the port for ever."""
+def _end_with_supervisor(server: Server, _: int) -> None:
+    """Stop the server when its supervisor is gone, be it while it starts: else it would hold the port for ever."""
+    try:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+    finally:
+        server.stop()
+
+
+def _tell_of_start(server: Server, supervisor: int) -> None:
+    """Tell that the server answers, and stop it where nobody is there to be told."""
     server.started.wait()
-    _tell(supervisor, Started())
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    server.stop()
+    if not _tell(supervisor, Started()):
+        server.stop()
 
 
-def _tell(supervisor: int, started: Started) -> None:
-    os.write(supervisor, msgspec.json.encode(started) + b"\n")
+def _tell(supervisor: int, started: Started) -> bool:
+    """Return whether the supervisor is still there to be told."""
+    try:
+        os.write(supervisor, msgspec.json.encode(started) + b"\n")
+    except BrokenPipeError:
+        return False
+    return True

@@ -13,10 +13,10 @@ from factory.gateway.grpc.door import GrpcDoor
 async def listening(
     door: GrpcDoor, address: str, tls: tuple[bytes, bytes] | None, *, max_bytes: int, drain_s: float, shared: bool
 ) -> AsyncIterator[int]:
-    """Listen on `host:port` while the body runs, and yield the port; calls under way are answered before it ends.
+    """Listen on an address while the body runs, and yield the port; calls under way are answered before it ends.
 
-    `tls` is the private key and the certificate; `shared` lets other workers listen there too. Raises CannotListen
-    where the port is taken.
+    `address` is `host:port`, an IPv6 host in brackets; `tls` is the private key and the certificate; `shared` lets
+    other workers listen there too. Raises CannotListen where the port is taken.
     """
     options = [("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", int(shared))]
     server = grpc.aio.server(options=options)
