@@ -117,8 +117,10 @@ def status(
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
-    grpc_port: Annotated[int | None, typer.Option(help="Port for gRPC; none when left out.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")] = 8080,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port for gRPC, 0 for a free one; none when left out.")
+    ] = None,
     tls: Annotated[tuple[Path, Path] | None, typer.Option(help="Certificate and private key, PEM.")] = None,
     cpu_hour_eur: Annotated[
         float, typer.Option(min=0.0, help="Price of a processor's hour, for metrics of what predictions cost.")
@@ -127,7 +129,7 @@ def serve(
     provider: Annotated[Provider, typer.Option(help="What the models run on.")] = "cpu",
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Serve every released site model over the Open Inference Protocol v2."""
+    """Serve every released site model: business rows, and the Open Inference Protocol v2 over HTTP and gRPC."""
     from factory.gateway.settings import Settings
     from factory.gateway.tls import Tls
 
@@ -226,7 +228,8 @@ def list_keys(home: Home = DEFAULT_HOME) -> None:
 
     place = home.resolve() / KEY_FILE
     for key in key_file.read_keys(place) if place.exists() else ():
-        opens = f"{','.join(key.lines or ['all lines'])}: {','.join(key.sites or ['all sites'])}"
+        lines, sites = (["all"] if names is None else names for names in (key.lines, key.sites))
+        opens = f"lines {','.join(lines) or 'none'}: sites {','.join(sites) or 'none'}"
         typer.echo(f"{key.name}\t{opens}\t{key.rows_per_s:g} rows/s\t{'manages' if key.manage else ''}")
 
 

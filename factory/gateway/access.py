@@ -78,7 +78,7 @@ class Grant:
         self._spending.add(rows)
 
     def _require(self, rows: int) -> None:
-        if self._most == math.inf:
+        if self._most == math.inf or rows <= 0:
             return
         self.settle()
         if rows > self._left:
@@ -106,13 +106,19 @@ class Access:
     """The grants of the key file, by the hash of their key."""
 
     def __init__(self, place: Path | None, book: Book = OwnSpending) -> None:
-        """Raises KeyRefused where there is a file that cannot be read."""
+        """Raises KeyRefused where there is a file that is none, or that may not be read."""
         self._place = place
         self._book = book
         self._grants: Mapping[str, Grant] | None = None
         self._seen: tuple[int, int] | None = None
+        self._failed = ""
         if place is not None and place.exists():
-            self._read(place)
+            try:
+                self._read(place)
+            except OSError as error:
+                raise KeyRefused(
+                    f"{place} cannot be read ({error.strerror}); let the gateway's user read it"
+                ) from error
 
     @property
     def is_open(self) -> bool:
@@ -135,9 +141,12 @@ class Access:
         """Follow the key file until cancelled."""
         while True:
             await asyncio.sleep(every_s)
-            self.refresh()
-            for grant in (self._grants or {}).values():
-                grant.settle()
+            try:
+                self.refresh()
+                for grant in (self._grants or {}).values():
+                    grant.settle()
+            except Exception:  # the task must outlive whatever it meets: a key that was removed must cease to count
+                log.exception("the key file could not be followed; it is tried again")
 
     def refresh(self) -> None:
         """Take over a key file that changed; one that cannot be read is told of in the log, and changes nothing."""
@@ -148,14 +157,16 @@ class Access:
             mark = (stat.st_mtime_ns, stat.st_ino)
             if mark != self._seen:
                 self._read(self._place)
-                self._seen = mark
+                self._seen, self._failed = mark, ""
         except FileNotFoundError:
             return
         except KeyRefused as error:
             self._seen = mark  # told once, and looked at again when it changes
             log.error("%s: %s", _NOT_TAKEN_OVER, error)
         except OSError as error:  # for want of a descriptor, say: it is read at the next look
-            log.error("%s; it is tried again: %s", _NOT_TAKEN_OVER, error)
+            if self._failed != str(error):
+                log.error("%s; it is tried again: %s", _NOT_TAKEN_OVER, error)
+            self._failed = str(error)
 
     def _read(self, place: Path) -> None:
         keys = read_keys(place)

@@ -9,7 +9,7 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter, thread_time
 from typing import NamedTuple
@@ -146,7 +146,7 @@ class Batches:
         except Exception:  # the boundary of a batch
             log.exception("%s failed on %d questions", self._model.manifest.model, len(batch))
             for question in batch:
-                question.done(RequestRefused(500, "the model failed on this request; the gateway's log says why"))
+                _tell(question, _failed())
         finally:
             self._go_on()
 
@@ -165,7 +165,7 @@ class Batches:
         log.error("%s cannot be woken: %s", self._model.manifest.model, reason)
         refused = come_again(503, "the model cannot be loaded now; the gateway's log says why", 1)
         for question in self._taken()[0]:
-            question.done(refused)
+            _tell(question, refused)
         self._go_on()
 
     def _told_later(self, batch: list[Question], asked: "asyncio.Future[_Asked]") -> None:
@@ -195,17 +195,17 @@ class Batches:
         self._series.ran(asked.size, asked.size - len(rows), asked.cpu_s)
         if (beyond := self._guard.beyond(rows)) is None and np.isfinite(numbers).all():
             self._predictions.keep(Call(self._model, self._role, batch, ids, rows, numbers))
-            self._tell(batch, ids, numbers)
+            self._tell_all(batch, ids, numbers)
         else:
             self._tell_apart(batch, ids, rows, numbers, beyond)
 
-    def _tell(self, batch: list[Question], ids: list[str], numbers: Rows) -> None:
+    def _tell_all(self, batch: list[Question], ids: list[str], numbers: Rows) -> None:
         """Answer questions of which there is nothing to say but the numbers."""
         start, now = 0, perf_counter()
         self._series.answered(len(numbers), *(now - question.asked for question in batch))
         for question, name in zip(batch, ids, strict=True):
             end = start + question.rows
-            question.done(Answered(self._model, numbers[start:end], name, None))
+            _tell(question, Answered(self._model, numbers[start:end], name, None))
             start = end
 
     def _tell_apart(
@@ -216,21 +216,21 @@ class Batches:
         for question, name in zip(batch, ids, strict=True):
             part = slice(start, start + question.rows)
             start += question.rows
-            outside = None if beyond is None else self._guard.outside(rows[part], beyond[part])
+            outside = None if beyond is None else self._guard.outside(rows[part], beyond[part], question.place)
             try:
-                answered = self._judged(rows[part], numbers[part], name, outside)
+                answered = self._judged(question, rows[part], numbers[part], name, outside)
             except RequestRefused as refused:
-                question.done(refused)
+                _tell(question, refused)
                 continue
             self._predictions.keep(Call(self._model, self._role, [question], [name], rows[part], answered.numbers))
             self._series.answered(question.rows, now - question.asked)
-            question.done(answered)
+            _tell(question, answered)
 
-    def _judged(self, rows: Rows, numbers: Rows, name: str, outside: Outside | None) -> Answered:
+    def _judged(self, question: Question, rows: Rows, numbers: Rows, name: str, outside: Outside | None) -> Answered:
         """Return the answer; raises RequestRefused (400) for an infinite input or a number that the model lacks."""
-        if np.isinf(rows).any():
-            place = int(np.flatnonzero(np.isinf(rows))[0])
-            raise RequestRefused(400, f"value {place} is beyond the range of FP32")
+        if len(infinite := np.argwhere(np.isinf(rows))):
+            row, feature = question.place(int(infinite[0][0])), self._model.manifest.features[infinite[0][-1]]
+            raise RequestRefused(400, f"row {row}: {feature} is beyond the range of FP32")
         if outside and self._guard.abstains:
             numbers = numbers.copy()
             numbers[list(outside.rows)] = np.nan
@@ -241,9 +241,23 @@ class Batches:
         if outside and self._guard.abstains:
             unknown[list(outside.rows)] = False
         if unknown.any():
-            row, output = int(np.flatnonzero(unknown)[0]), self._model.signature.output
+            row, output = question.place(int(np.flatnonzero(unknown)[0])), self._model.signature.output
             raise RequestRefused(400, f"row {row}: the model has no {output} for these values; check their units")
         return Answered(self._model, numbers, name, outside)
+
+
+def _tell(question: Question, result: Answered | RequestRefused) -> None:
+    """Give a question its answer; who cannot hear it keeps no other question from hearing its own."""
+    try:
+        question.done(result)
+    except Exception:  # the boundary of a question
+        log.exception("an answer of %s could not be given", question.id or "a question")
+        with suppress(Exception):
+            question.done(_failed())
+
+
+def _failed() -> RequestRefused:
+    return RequestRefused(500, "the model failed on this request; the gateway's log says why")
 
 
 def stacked(batch: Sequence[Question]) -> Rows:

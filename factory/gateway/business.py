@@ -59,6 +59,8 @@ class _Features(NamedTuple):
     rows: int
     subjects: Sequence[str] = ()
     """What each of them is about, where that is known."""
+    places: Sequence[int] = ()
+    """Which row of the request each of them is, where some of those are not asked."""
 
 
 class _Built(NamedTuple):
@@ -96,7 +98,8 @@ class _Exchange:
         self._entry, self._manifest = entry, entry.model.manifest
         self._request, self._grant, self._refused = request, grant, refused
         self._came = perf_counter()
-        self._body = _decoded(request.body, self._manifest)
+        body, request.body = request.body, b""  # what waits to be built is held once, not twice
+        self._body = _decoded(body, self._manifest)
 
     def begin(self, builders: RowBuilders) -> None:
         """Ask the model about features; have a business row's built first."""
@@ -115,7 +118,7 @@ class _Exchange:
                 raise built
             self._entry.series.built(len(built.places), len(built.refused))
             _require_any(built)
-            features = _Features(built.features.ravel(), len(built.places), built.subjects)
+            features = _Features(built.features.ravel(), len(built.places), built.subjects, built.places)
             self._ask(features, _Built(built, builder.known_until))
         except RequestRefused as refused:
             self._fail(refused)
@@ -133,7 +136,8 @@ class _Exchange:
                 self._request.reply(as_json(_told(result, reasons, built)))
 
         question = Question(features.values, features.rows, done, self._grant.name, self._body.id or "")
-        question.subjects, question.asked = features.subjects, self._came if built else 0.0
+        question.subjects, question.places = features.subjects, features.places
+        question.asked = self._came if built else 0.0
         question.beside = reasons.beside if reasons else None
         self._grant.spend(question.size - (question.rows if built else 0))  # built rows are paid for already
         self._entry.ask(question)

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from factory.errors import ModelRefused
 from factory.gateway.entry import Entry
 from factory.gateway.question import Predictions
+from factory.gateway.refusal import come_again
 from factory.gateway.served_model import ServedModel
 from factory.gateway.telemetry import Telemetry
 from factory.gateway.trials import Trials
@@ -75,10 +76,15 @@ class Catalogue:
         return model in self.served or model in self.refused or model in self.unloaded
 
     async def load(self, model: str) -> str | None:
-        """Serve the model's newest release, and return why not if it was refused."""
+        """Serve the model's newest release, and return why not if it was refused.
+
+        Raises RequestRefused (503) where the repository is away.
+        """
         async with self._one_at_a_time:
+            if (markers := await asyncio.to_thread(self._markers)) is None:
+                raise come_again(503, f"{self._repository.root} is away; what is served stays", 1)
             self._seen.pop(model, None)
-            await self._follow(await asyncio.to_thread(self._markers), self.unloaded - {model})
+            await self._follow(markers, self.unloaded - {model})
             self.unloaded.discard(model)  # not before: until it is served, who asks is told to come again
             await self.trials.follow(self.served)
             if model not in self.served and model not in self.refused:

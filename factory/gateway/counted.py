@@ -21,8 +21,8 @@ COUNTERS = {
     "factory_rows_outside_total": "Rows answered though they lie outside the training ranges",
     "factory_rows_abstained_total": "Rows not answered, for they lie outside the training ranges",
     "factory_copies_dropped_total": "Copies of requests that a shadow was too busy to be asked",
-    "factory_records_built_total": "Business rows whose features were built here",
-    "factory_records_refused_total": "Business rows not answered: broken, or beyond the context",
+    "factory_business_rows_built_total": "Business rows whose features were built here",
+    "factory_business_rows_refused_total": "Business rows not answered: broken, or beyond the context",
     "factory_reason_rows_total": "Rows that a model was asked only to name the reasons of its answers",
 }
 """By name, what is counted of every series."""

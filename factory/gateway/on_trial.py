@@ -74,6 +74,8 @@ class OnTrial:
         return self.trial.share == 1.0 or self._share.has(question.id or self._predictions.names(1)[0])
 
     def _ask_canary(self, question: Question) -> None:
+        question.asked = question.asked or perf_counter()  # whoever answers in the end, the client waits from now on
+
         def done(result: Answered | RequestRefused) -> None:
             if isinstance(result, Answered):
                 question.done(result)
@@ -142,5 +144,14 @@ def _again(
     """
     asked = 0.0 if copy_of else question.asked
     return Question(
-        question.values, question.rows, done, question.by, question.id, copy_of, beside, question.subjects, asked
+        question.values,
+        question.rows,
+        done,
+        question.by,
+        question.id,
+        copy_of,
+        beside,
+        question.subjects,
+        asked,
+        question.places,
     )

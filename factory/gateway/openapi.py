@@ -251,11 +251,11 @@ _PATHS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "/v2/repository/models/{model}/load": (
         "post",
-        _operation("Serve a model's newest release, also after unload", {"type": "object"}, 400),
+        _operation("Serve a model's newest release, also after unload", {"type": "object"}, 400, 503),
     ),
     "/v2/repository/models/{model}/unload": (
         "post",
-        _operation("Serve a model no longer, until load or a restart", {"type": "object"}, 400),
+        _operation("Serve a model no longer, until load or a restart", {"type": "object"}, 400, 503),
     ),
 }
 

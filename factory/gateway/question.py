@@ -55,6 +55,12 @@ class Question(msgspec.Struct):
     """What each row is about, where that is known: see `RecordedBatch.subjects`."""
     asked: float = 0.0
     """When it came, by the performance counter; 0 until it is asked, unless it took a while to become features."""
+    places: Sequence[int] = ()
+    """Which row of the client's request each of them is, where some of those are not asked."""
+
+    def place(self, row: int) -> int:
+        """Return which row of the client's request one of these is."""
+        return self.places[row] if self.places else row
 
     @property
     def size(self) -> int:

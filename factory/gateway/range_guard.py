@@ -1,5 +1,6 @@
 """Which rows lie beyond what the model's training saw, told for a whole batch in two comparisons."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,15 +38,18 @@ class RangeGuard:
         beyond: NDArray[np.bool_] = (rows < self._low) | (rows > self._high)
         return beyond if beyond.any() else None
 
-    def outside(self, rows: Rows, beyond: NDArray[np.bool_]) -> Outside | None:
-        """Return what is to be told of one request's rows; None if all of it is inside."""
+    def outside(self, rows: Rows, beyond: NDArray[np.bool_], named: Callable[[int], int] = int) -> Outside | None:
+        """Return what is to be told of one request's rows; None if all of it is inside.
+
+        `named` gives the number by which the client knows a row.
+        """
         places = np.argwhere(beyond)
         if not len(places):
             return None
-        reasons = "; ".join(self._reason(rows, place) for place in places[:MAX_TOLD])
+        reasons = "; ".join(self._reason(rows, place, named) for place in places[:MAX_TOLD])
         return Outside(rows=tuple(sorted({int(place[0]) for place in places})), reasons=reasons)
 
-    def _reason(self, rows: Rows, place: NDArray[np.intp]) -> str:
-        row, feature = place[0], place[-1]
+    def _reason(self, rows: Rows, place: NDArray[np.intp], named: Callable[[int], int]) -> str:
+        row, feature = named(int(place[0])), place[-1]
         value, low, high = rows[tuple(place)], self._low[feature], self._high[feature]
         return f"row {row}: {self._features[feature]} is {value:g}, training saw {low:g} to {high:g}"

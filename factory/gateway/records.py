@@ -105,7 +105,7 @@ class RecordWriter:
                 self._write(b"".join(framed(batch) for batch, _ in batches))
             elif self._segment:
                 self._segment.sync_if_due(self._limits.sync_every_s)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  the thread must outlive a full disk and whatever else there is
             self._fail(error)
             return False
         for batch, size in batches:
@@ -136,7 +136,7 @@ class RecordWriter:
         self._taken += 1
         self._segment = _Segment(self._folder / f"{time.time_ns()}-{os.getpid()}-{self._taken}{OPEN}")
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: Exception) -> None:
         if self._segment:
             self._segment.abandon()
             self._segment = None

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 Field = str | int | float | bool | None
 Fields = Mapping[str, Field]
-MAX_WAITING = 64
-"""Requests that are being built or wait for it; each may have as many rows as one request may."""
+MAX_WAITING, MAX_WAITING_ROWS = 64, 16_384
+"""Requests, and rows of them, that are being built or wait for it, of all lines together."""
 
 
 class BuiltRows(Protocol):
@@ -94,7 +94,7 @@ class RowBuilders:
         self._builders: dict[str, RowBuilder] = {}
         self._seen: dict[str, str] = {}
         self._workers = ThreadPoolExecutor(1, thread_name_prefix="rows")  # a build uses all processors by itself
-        self._waiting = 0
+        self._waiting = self._waiting_rows = 0
         self._looked = False
 
     def _known_until(self) -> Mapping[str, float]:
@@ -126,14 +126,24 @@ class RowBuilders:
     async def _load(self, line: str, mark: str) -> None:
         try:
             self._builders[line] = await asyncio.to_thread(self._source.builder, line)
+        except OSError as error:  # a disk that is away for a moment: not seen yet, so it is tried again
+            self._refuse(line, str(error))
+            return
         except ContextRefused as error:
-            self.refused[line] = str(error)
-            self._telemetry.refused_contexts[line] += 1
-            log.error("context refused, %s: %s", self._what_stays(line), error)
+            self._refuse(line, str(error))
+        except Exception as error:  # the boundary of a line: what is wrong with one keeps no other from its context
+            log.exception("the context of %s could not be loaded", line)
+            self._refuse(line, f"it failed while it was loaded: {type(error).__name__}; the log says where")
         else:
             self.refused.pop(line, None)
             log.info("features of %s are built on rows until %s", line, self._builders[line].known_until)
         self._seen[line] = mark
+
+    def _refuse(self, line: str, reason: str) -> None:
+        if self.refused.get(line) != reason:
+            self.refused[line] = reason
+            self._telemetry.refused_contexts[line] += 1
+            log.error("context refused, %s: %s", self._what_stays(line), reason)
 
     def _what_stays(self, line: str) -> str:
         return "the one before it stays in use" if line in self._builders else "only features can be asked of it"
@@ -158,21 +168,26 @@ class RowBuilders:
 
     def build(self, builder: RowBuilder, site: str, records: Sequence[Fields], done: Told) -> None:
         """Build a request's rows in a thread, and tell on the event loop; raises RequestRefused (503) when full."""
-        if self._waiting >= MAX_WAITING:
-            raise come_again(503, f"{self._waiting} requests wait for their features; the limit is {MAX_WAITING}", 1)
+        rows = len(records)
+        if self._waiting >= MAX_WAITING or self._waiting_rows + rows > MAX_WAITING_ROWS:
+            said = f"{self._waiting} requests of {self._waiting_rows} rows wait for their features"
+            raise come_again(503, f"{said}; the limits are {MAX_WAITING} and {MAX_WAITING_ROWS}", 1)
         self._waiting += 1
+        self._waiting_rows += rows
         loop = asyncio.get_running_loop()
         loop.run_in_executor(self._workers, _built, builder, site, records).add_done_callback(
-            lambda built: self._told(done, built)
+            lambda built: self._told(done, rows, built)
         )
 
-    def _told(self, done: Told, built: "asyncio.Future[BuiltRows | BaseException]") -> None:
+    def _told(self, done: Told, rows: int, built: "asyncio.Future[BuiltRows | BaseException]") -> None:
         self._waiting -= 1
-        done(built.result())
+        self._waiting_rows -= rows
+        if not built.cancelled():  # at the end, when nobody waits any more
+            done(built.result())
 
     async def end(self) -> None:
-        """Wait for what is being built."""
-        await asyncio.to_thread(self._workers.shutdown)
+        """Wait for what is being built, and forget what waits: whoever asked was given time to hear it."""
+        await asyncio.to_thread(self._workers.shutdown, cancel_futures=True)
 
 
 def _built(builder: RowBuilder, site: str, records: Sequence[Fields]) -> BuiltRows | BaseException:

@@ -16,7 +16,7 @@ from factory.gateway.provider import ON_CPU
 from factory.repository import Manifest, Released
 from factory.signature import INPUT, Signature
 
-DATATYPE = "FP32"
+DATATYPE, FLOATS = "FP32", "tensor(float)"
 Rows = NDArray[np.float32]
 
 _TIMED_ROWS, _TIMED_CALLS = 64, 2
@@ -148,11 +148,11 @@ def _session(content: bytes, providers: Sequence[str]) -> Any:
 def _require_signature(session: Any, signature: Signature) -> None:
     """Raise ModelRefused unless the graph has the one input and the one output that the release says."""
     inputs = [(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs()]
-    outputs = [tensor.name for tensor in session.get_outputs()]
+    outputs = [(tensor.name, tensor.type) for tensor in session.get_outputs()]
     name, kind, shape = inputs[0] if len(inputs) == 1 else ("", "", [])
     any_batch = bool(shape) and not isinstance(shape[0], int)
-    if (name, kind, shape[1:]) != (INPUT, "tensor(float)", [*signature.input_shape]) or not any_batch:
+    if (name, kind, shape[1:]) != (INPUT, FLOATS, [*signature.input_shape]) or not any_batch:
         expected = ", ".join(map(str, signature.input_shape))
         raise ModelRefused(f"the graph has inputs {inputs}; expected {INPUT!r} of floats, [any, {expected}]")
-    if signature.output not in outputs:
-        raise ModelRefused(f"the graph has outputs {outputs}; expected {signature.output!r}")
+    if outputs != [(signature.output, FLOATS)]:
+        raise ModelRefused(f"the graph has outputs {outputs}; expected {signature.output!r} of floats alone")

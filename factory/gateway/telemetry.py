@@ -76,8 +76,8 @@ class Series:
 
     def built(self, rows: int, refused: int) -> None:
         """Count business rows whose features were built, and those that are not answered."""
-        self.counts["factory_records_built_total"] += rows
-        self.counts["factory_records_refused_total"] += refused
+        self.counts["factory_business_rows_built_total"] += rows
+        self.counts["factory_business_rows_refused_total"] += refused
 
     def failed(self) -> None:
         """Count one request that was answered with an error."""

@@ -62,8 +62,8 @@ def test_a_business_row_is_answered_as_its_features_are_and_the_record_says_what
         "refused": "breaks the contract: force_kn: values to be between (force_kn is -1.0)",
     }
     assert told["known_until"].startswith(KNOWN_UNTIL)
-    assert re.search(r"factory_records_built_total{.*} 3\n", metrics)
-    assert re.search(r"factory_records_refused_total{.*} 1\n", metrics)
+    assert re.search(r"factory_business_rows_built_total{.*} 3\n", metrics)
+    assert re.search(r"factory_business_rows_refused_total{.*} 1\n", metrics)
     assert f'factory_context_known_until_seconds{{line="{NAME}"}}' in metrics
     assert f"{NAME}, {KNOWN_UNTIL}" in page
     (batch, _), *_ = recorded(segments(tmp_path)[0])
@@ -107,7 +107,7 @@ def test_the_gateway_builds_features_with_the_lake_gone_and_follows_a_new_contex
         assert client.post(DOOR, json={"records": [record(row)]}).status_code == 200
 
 
-def test_operating_again_changes_nothing_and_new_rows_make_a_new_context(toy, tmp_path):
+def test_operating_again_changes_nothing_and_what_was_lost_is_made_anew(toy, tmp_path):
     home = tmp_path / "copy"
     shutil.copytree(toy.home, home, symlinks=True)
     copy = ToyFactory(home)
@@ -117,7 +117,7 @@ def test_operating_again_changes_nothing_and_new_rows_make_a_new_context(toy, tm
     assert copy.operate() == 0
     assert contexts.current(NAME) == before
     (home / "models" / ".contexts" / NAME / f"{before.tables['parts'].digest}.parquet").unlink()
-    assert copy.operate() == 0  # whatever was lost is made anew
+    assert copy.operate() == 0
     assert contexts.load(NAME, copy.store.key().public_key())[0].tables == before.tables
 
 

@@ -5,16 +5,18 @@ import json
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from factory.errors import KeyRefused, NameRefused
-from factory.gateway.access import Access
-from factory.gateway.key_file import add_key, read_keys, remove_key
+from factory.gateway.access import Access, Grant
+from factory.gateway.key_file import Key, add_key, read_keys, remove_key
 from factory.gateway.refusal import RequestRefused
 from factory.gateway.server import Server
 from factory.gateway.settings import Settings
+from factory.gateway.spending import OwnSpending
 from tests.factory.gateway.builders import Shop, eventually, gateway, onnx_model, question
 
 INFER = "/v2/models/toy.UA/infer"
@@ -105,20 +107,37 @@ def test_keys_are_rotated_without_a_restart(shop, keys):
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]]", '[{"name": "erp"}]', '[{"name": 1, "sha256": ""}]'])
-def test_a_key_file_that_goes_away_or_is_damaged_opens_nothing(shop, keys, content):
+def test_a_key_file_that_goes_away_or_is_damaged_opens_nothing(shop, keys, content, caplog):
     secret = add_key(keys, "erp")
     with gateway(shop, keys=keys) as client:
         assert status(client, secret) == 200
         keys.unlink() if content is None else keys.write_text(content)
-        for _ in range(20):
+        if content is not None:
+            eventually(lambda: "the key file was not taken over" in caplog.text)
+        time.sleep(0.2)  # four looks at the file
+        for _ in range(5):
             assert status(client, secret) == 200
             assert status(client) == 401
 
 
-def test_a_gateway_does_not_begin_with_a_damaged_key_file(shop, keys):
+def test_a_gateway_does_not_begin_with_a_key_file_that_is_damaged_or_may_not_be_read(shop, keys):
     keys.write_text("{")
     with pytest.raises(KeyRefused, match=r"gateway\.json"):
         Server(shop.home / "models", shop.public, Settings(keys=keys))
+    keys.unlink()
+    keys.mkdir()
+    with pytest.raises(KeyRefused, match=r"gateway\.json cannot be read \(Is a directory\)"):
+        Server(shop.home / "models", shop.public, Settings(keys=keys))
+
+
+def test_rows_that_were_paid_for_are_not_refused_for_what_others_spent_since():
+    spent = OwnSpending()
+    grant = Grant(Key(name="erp", sha256="", rows_per_s=1), lambda _: spent)
+    grant.spend(2)
+    spent.add(5)  # by another worker
+    grant.spend(0)
+    with pytest.raises(RequestRefused, match="may ask 1 rows a second"):
+        grant.spend(1)
 
 
 def test_who_asks_more_than_the_rate_is_told_when_to_come_again(shop, keys):
@@ -202,7 +221,7 @@ def test_keys_are_made_listed_and_removed_on_the_command_line(shop, keys, tmp_pa
     secret = typed("key", "add", "erp", "--sites", "UA, AA", "--rows-per-s", "9", *words).strip()
     with gateway(shop, keys=keys) as client:
         assert [status(client, secret), status(client, secret, path="/v2/models/toy.DL/infer")] == [200, 403]
-    assert typed("key", "list", *words).split("\t")[:3] == ["erp", "all lines: UA,AA", "9 rows/s"]
+    assert typed("key", "list", *words).split("\t")[:3] == ["erp", "lines all: sites UA,AA", "9 rows/s"]
     typed("key", "remove", "erp", *words)
     assert typed("key", "list", *words) == ""
 

@@ -93,6 +93,27 @@ def test_a_failure_is_told_to_its_own_batch_and_the_next_one_is_answered(model, 
     assert "toy.UA failed on 1 questions" in caplog.text
 
 
+def test_who_cannot_hear_its_answer_keeps_no_other_from_hearing_its_own(model, caplog):
+    heard = []
+
+    def deaf(result):
+        heard.append(type(result))
+        raise RuntimeError("not listening")
+
+    async def ask():
+        with ThreadPoolExecutor(1) as workers:
+            batches, waiting = Batches(model, Series(model.manifest), Predictions(workers)), asyncio.Queue()
+            for done in (waiting.put_nowait, deaf, waiting.put_nowait):
+                batches.ask(Question([1.0, 2.0, 3.0], 1, done))
+            return [await asyncio.wait_for(waiting.get(), 5) for _ in range(2)], waiting.empty()
+
+    answers, no_more = asyncio.run(ask())
+    assert [type(answer) for answer in answers] == [Answered, Answered]
+    assert no_more
+    assert heard == [Answered, RequestRefused]
+    assert "could not be given" in caplog.text
+
+
 def test_more_rows_than_may_wait_are_refused_with_when_to_come_again(model):
     full = [(np.zeros(MAX_BATCH * 3, np.float32), MAX_BATCH)] * (OF_CLIENTS.max_waiting_rows // MAX_BATCH)
     with pytest.raises(RequestRefused, match="wait for this model") as refused:

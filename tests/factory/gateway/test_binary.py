@@ -68,7 +68,10 @@ def test_an_output_asked_for_as_json_overrules_the_wish_for_all(client):
         ({"head_length": "9" * 5000}, "Inference-Header-Content-Length is"),
         ({"head_length": 7}, "no inference request"),
         ({"shape": [2, 4]}, "[rows, 3]"),
-        ({"tensor": np.array([[1, np.inf, 2]], np.float32).tobytes(), "shape": [1, 3]}, "value 1 is beyond the range"),
+        (
+            {"tensor": np.array([[1, np.inf, 2]], np.float32).tobytes(), "shape": [1, 3]},
+            "row 0: f1 is beyond the range",
+        ),
     ],
     ids=str,
 )

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import onnx
 import pytest
 
 from factory.errors import ModelRefused, ReleaseRefused
@@ -136,10 +137,23 @@ def test_a_release_signed_by_a_stranger_is_refused_and_the_old_one_stays(shop, t
         assert version(client) == 1
 
 
+def with_output(name):
+    """The model with one more of its values among its outputs."""
+    model = onnx.load_from_string(OLD)
+    model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 3]))
+    return model.SerializeToString()
+
+
 @pytest.mark.parametrize(
     ("content", "columns"),
-    [(b"no model", 3), (onnx_model((1.0, 2.0)), 3), (onnx_model(batch=1), 3), (onnx_model(bias=float("nan")), 3)],
-    ids=["no ONNX", "other width", "one row only", "no number"],
+    [
+        (b"no model", 3),
+        (onnx_model((1.0, 2.0)), 3),
+        (onnx_model(batch=1), 3),
+        (onnx_model(bias=float("nan")), 3),
+        (with_output("features"), 3),
+    ],
+    ids=["no ONNX", "other width", "one row only", "no number", "another output"],
 )
 def test_a_file_that_passed_but_cannot_serve_is_refused_and_the_old_one_stays(shop, content, columns):
     with gateway(shop) as client:
@@ -174,6 +188,15 @@ def test_what_was_unloaded_and_is_released_no_longer_cannot_be_loaded(shop):
         client.post(f"{LOADING}/toy.UA/unload")
         (shop.home / "models" / "toy.UA").unlink()
         assert client.post(f"{LOADING}/toy.UA/load").status_code == 400
+
+
+def test_while_the_repository_is_away_nothing_is_loaded_and_what_is_served_stays(shop):
+    with gateway(shop) as client:
+        models = shop.home / "models"
+        models.rename(shop.home / "away")
+        refused = client.post(f"{LOADING}/toy.UA/load")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert version(client) == 1
 
 
 def test_a_repository_that_is_away_retires_no_model(shop):
