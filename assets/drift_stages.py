@@ -21,7 +21,7 @@ from factory.isolation import Isolated, together
 from factory.lake import SITE
 from factory.outcomes import VALUE
 from factory.predictions import answer_columns, key_columns
-from factory.splitting import DECIDED_AT
+from factory.splitting import DECIDED_AT, decided
 from resources.alerts import Alerts
 
 DRIFT, ALERTS = "drift", "alerts"
@@ -164,7 +164,7 @@ class DriftStages:
 
 
 def _within(rows: pl.DataFrame, week: datetime, sites: Sequence[str]) -> pl.DataFrame:
-    moment = pl.col(DECIDED_AT).dt.replace_time_zone(None)
+    moment = decided()
     return rows.filter(pl.col(SITE).is_in(list(sites)) & (moment >= week) & (moment < week + WEEK))
 
 

@@ -20,7 +20,7 @@ from factory.lake import SITE
 from factory.names import model_name
 from factory.outcomes import VALUE, outcomes
 from factory.predictions import DIGEST, RELEASE, VERSION, key_columns, not_predicted, predicted
-from factory.splitting import DECIDED_AT, PLACE, Parts
+from factory.splitting import DECIDED_AT, PLACE, Parts, decided
 from resources.model_store import ModelStore
 
 if TYPE_CHECKING:
@@ -122,9 +122,9 @@ class OperationStages:
         if serving is None:
             return pl.DataFrame()
         mine = pl.col(SITE) == site
-        moment = pl.col(DECIDED_AT).dt.replace_time_zone(None)
-        decided = self.rows.filter(mine & (moment >= serving.since) & (moment < self.until))
-        new = not_predicted(self.line, decided, self.told(PREDICTIONS, site))
+        moment = decided()
+        due = self.rows.filter(mine & (moment >= serving.since) & (moment < self.until))
+        new = not_predicted(self.line, due, self.told(PREDICTIONS, site))
         manifest = serving.release.manifest
         return predicted(self.line, new, self.rows.filter(mine), serving).with_columns(
             pl.lit(manifest.sequence, dtype=pl.Int64).alias(RELEASE),

@@ -66,7 +66,8 @@ class PackagedFiles:
             return rows
         cursor, kind = pl.col(table.cursor), rows.schema[table.cursor]
         if isinstance(kind, pl.Datetime):
-            cursor, after = cursor.dt.replace_time_zone(None), None if after is None else _in_utc(after)
+            cursor = cursor.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+            after = None if after is None else _in_utc(after)
         if after is not None:
             rows = rows.filter(cursor >= pl.lit(after))
         return rows.filter(cursor < pl.lit(_in_utc(until))) if kind.is_temporal() else rows
@@ -167,9 +168,8 @@ def _typed(text: pl.Series, kind: str, table: Table, path: Path) -> pl.Series:
 def _parsed(text: pl.Series, wanted: pl.DataType) -> pl.Series:
     if isinstance(wanted, pl.Datetime):
         zone = wanted.time_zone
-        return text.str.to_datetime(
-            _TIME_FORMAT[zone is not None], time_unit=wanted.time_unit, time_zone=zone, strict=False
-        )
+        read = text.str.to_datetime(_TIME_FORMAT[zone is not None], time_unit=wanted.time_unit, strict=False)
+        return read.dt.replace_time_zone("UTC").dt.convert_time_zone(zone) if zone else read
     if wanted == pl.Date:
         return text.str.to_date("%Y-%m-%d", strict=False)
     if wanted == pl.Boolean:

@@ -41,6 +41,11 @@ class Parts:
         )
 
 
+def decided() -> pl.Expr:
+    """Return the moment of decision in UTC without a zone, as windows have it; a column without a zone is in UTC."""
+    return pl.col(DECIDED_AT).dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+
+
 class Split(Protocol):
     """A way to divide feature rows."""
 
@@ -87,7 +92,7 @@ class TimeSplit:
         """Return the rows of each window; rows outside all windows and rows without a label are in none."""
         windows = self.before(until)
         placed = rows.with_row_index(PLACE)
-        moment = pl.col(DECIDED_AT).dt.replace_time_zone(None)
+        moment = decided()
         known = placed.filter(pl.col(LABEL).is_not_null())
         train, validation, holdout = (
             known.filter((moment >= start) & (moment < end))

@@ -11,7 +11,7 @@ from factory.line import Line
 from factory.predictions import THRESHOLD, Decider, answers_of, key_columns, predicted, values_eur
 from factory.sampling import samples
 from factory.scoring import onnx_answer
-from factory.splitting import DECIDED_AT, LABEL, PLACE, Parts
+from factory.splitting import LABEL, PLACE, Parts, decided
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Worth:
 
     def known(self, begin: datetime, end: datetime) -> pl.DataFrame:
         """Return the rows decided in `[begin, end)` whose outcome is known."""
-        moment = pl.col(DECIDED_AT).dt.replace_time_zone(None)
+        moment = decided()
         return self.rows.filter((moment >= begin) & (moment < end) & pl.col(LABEL).is_not_null())
 
     def of_models(self, known: pl.DataFrame, models: Mapping[str, Decider]) -> float:

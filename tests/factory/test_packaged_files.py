@@ -93,6 +93,12 @@ def test_reading_goes_on_from_the_cursor_with_rows_of_that_very_value(package: P
     assert len(read(given, after=None, until=datetime(2024, 1, 2, tzinfo=UTC))) == 1
 
 
+def test_a_cursor_in_another_zone_ends_at_the_same_moment(package: Path) -> None:
+    given, tokyo = source(package), table({**COLUMNS, "at": "Datetime[us, Asia/Tokyo]"})
+    assert read(given, table=tokyo)["made"].to_list() == [1, None, 3]
+    assert read(given, table=tokyo, after=datetime(2024, 1, 2, 10, 30, tzinfo=UTC))["made"].to_list() == [None, 3]
+
+
 def test_a_site_gets_its_own_rows_and_an_unknown_one_none(package: Path) -> None:
     given = source(package)
     assert read(given, site="north")["made"].to_list() == [1, 3]

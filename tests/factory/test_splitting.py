@@ -37,6 +37,14 @@ def test_nothing_in_training_is_later_than_anything_judged(days):
     assert all(len(part) == 0 or part.max() < UNTIL.replace(tzinfo=UTC) for part in ordered)
 
 
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo", "America/New_York"])
+def test_windows_end_at_the_same_moment_whatever_zone_the_moments_are_in(zone):
+    hours = rows([hour / 24 for hour in range(-24, 24)])
+    moved = pl.col("decided_at").dt.convert_time_zone(zone) if zone else pl.col("decided_at").dt.replace_time_zone(None)
+    holdout = SPLIT.divided(hours.with_columns(moved), UNTIL, ["x"]).holdout
+    assert holdout["x"].to_list() == hours["x"].to_list()[:24]
+
+
 def test_a_row_without_an_outcome_is_in_no_window():
     parts = SPLIT.divided(rows([-1, -2], [None, 0.0]), UNTIL, ["x"])
     assert len(parts.holdout) == 1
