@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
         """Answer what was asked before the client closed its side."""
         self._half = True
         self._read_on()
-        return bool(self._waiting)
+        return bool(self._waiting or self._left)
 
     def pause_writing(self) -> None:
         """Read no more from a client that does not take its answers."""
@@ -143,6 +143,12 @@ class Connection(asyncio.Protocol):
 
     # What comes in
 
+    @property
+    def _left(self) -> bool:
+        """Whether something that came is not handled yet."""
+        incoming = self._incoming
+        return not self._deaf and bool(self._unread or incoming.whole or incoming.refused)
+
     def _read_on(self) -> None:
         """Handle what came, as long as answers can be sent and not too many are awaited."""
         if self._reading:  # by an answer that was given at once
@@ -152,14 +158,14 @@ class Connection(asyncio.Protocol):
         while not self._blocked and len(self._waiting) < self._most:
             if incoming.whole:
                 self._take(incoming.whole.popleft())
-            elif self._deaf or not (incoming.refused or self._unread):
+            elif not self._left:
                 break
             elif incoming.refused:
                 self._refuse(incoming.refused)
             else:
                 self._feed(incoming)
         self._reading = False
-        if self._half and not self._unread:
+        if self._half and not self._left:
             self._ending = self._deaf = True
             if not self._waiting:
                 self._transport.close()
@@ -206,7 +212,7 @@ class Connection(asyncio.Protocol):
             transport.write(head if request.method == "HEAD" else head + answer.body)
             if closing:
                 self._end()
-        if self._unread or self._incoming.whole:
+        if self._left:
             self._read_on()
 
     def _end(self) -> None:

@@ -158,7 +158,7 @@ def test_no_more_is_answered_than_the_client_takes(server):
     with connected(server) as deaf:
         deaf.sendall(DOCS * 3000)  # 72 MB of answers
         eventually(lambda: answered(server))
-        time.sleep(0.3)
+        time.sleep(0.3)  # a gateway that went on answering would have grown by now
         assert resident_bytes() - before < 30e6
 
 
@@ -175,6 +175,24 @@ def test_all_that_was_asked_is_answered_though_the_client_has_closed_its_side(se
         found = everything(connection)
     places = [found.index(b'"id":"%b"' % name) for name in asked]
     assert places == sorted(places)
+
+
+def test_all_that_was_asked_is_answered_though_the_client_has_closed_its_side_and_takes_its_time(server):
+    with connected(server) as connection:
+        connection.sendall(DOCS * 600)  # 14 MB of answers: it is written to until it takes no more
+        connection.shutdown(socket.SHUT_WR)
+        time.sleep(0.3)  # the gateway has met the end of the questions before it can write on
+        assert everything(connection).count(b"HTTP/1.1 200") == 600
+
+
+def test_a_refusal_behind_as_many_questions_as_may_wait_does_not_wait_for_the_clock(tmp_path):
+    shop = Shop(tmp_path)
+    shop.release(onnx_model())
+    with running(shop, limits=Limits(max_pipelined=4)) as server, connected(server) as connection:
+        connection.sendall(infer() * 4 + b"nonsense\r\n\r\n")
+        found = everything(connection)  # the clock of this gateway ends nobody within the client's patience
+    assert found.count(b"HTTP/1.1 200") == 4
+    assert b"HTTP/1.1 400" in found
 
 
 def test_a_slash_in_a_part_of_a_path_makes_no_two_parts_of_it(server):
@@ -199,7 +217,7 @@ def test_who_has_no_key_cannot_have_a_long_body_read_and_unfinished_ones_are_bou
             with connected(server) as first, connected(server) as second:
                 for client in (first, second):
                     client.sendall(long % (b"X-Api-Key: %b\r\n" % secret) + b" " * 100_000)
-                    time.sleep(0.1)
+                    time.sleep(0.1)  # the first one's body has come before the second's
                 assert everything(second).startswith(b"HTTP/1.1 503")
                 first.sendall(b" ")
                 assert b"the body is no question" in until(first, 1)

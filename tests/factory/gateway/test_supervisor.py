@@ -53,9 +53,9 @@ def test_told_to_end_all_workers_answer_what_is_under_way_and_leave_nothing(tmp_
             head = f"POST {INFER} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n\r\n".encode()
             with socket.create_connection(("127.0.0.1", served.port)) as under_way:
                 under_way.sendall(head + body[:5])
-                time.sleep(0.2)
+                time.sleep(0.2)  # the worker has begun to read it
                 served.process.send_signal(signal.SIGTERM)
-                time.sleep(0.3)
+                time.sleep(0.3)  # it has met the signal
                 under_way.sendall(body[5:])
                 answer = b"".join(iter(lambda: under_way.recv(65536), b""))
             assert answer.startswith(b"HTTP/1.1 200")
