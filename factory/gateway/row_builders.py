@@ -127,7 +127,8 @@ class RowBuilders:
         try:
             self._builders[line] = await asyncio.to_thread(self._source.builder, line)
         except OSError as error:  # a disk that is away for a moment: not seen yet, so it is tried again
-            self._refuse(line, str(error))
+            if self.refused.get(line) != str(error):
+                self._refuse(line, str(error))
             return
         except ContextRefused as error:
             self._refuse(line, str(error))
@@ -140,10 +141,9 @@ class RowBuilders:
         self._seen[line] = mark
 
     def _refuse(self, line: str, reason: str) -> None:
-        if self.refused.get(line) != reason:
-            self.refused[line] = reason
-            self._telemetry.refused_contexts[line] += 1
-            log.error("context refused, %s: %s", self._what_stays(line), reason)
+        self.refused[line] = reason
+        self._telemetry.refused_contexts[line] += 1
+        log.error("context refused, %s: %s", self._what_stays(line), reason)
 
     def _what_stays(self, line: str) -> str:
         return "the one before it stays in use" if line in self._builders else "only features can be asked of it"
