@@ -35,7 +35,7 @@ class Signature:
         """The shape of one row of input: `[features]`, or `[steps, features]` of a sequence model."""
         return (len(self.features),) if self.steps is None else (self.steps, len(self.features))
 
-    @property
+    @cached_property
     def input_size(self) -> int:
         """How many numbers one row of input has."""
         return math.prod(self.input_shape)

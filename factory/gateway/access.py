@@ -67,9 +67,9 @@ class Grant:
         """Raise RequestRefused (429) where the rate has not even one row left."""
         self._require(1)
 
-    def charge(self, refused: RequestRefused) -> None:
+    def charge(self, error: Exception) -> None:
         """Take a row for a question that was no question: to read it costs as much as to answer one."""
-        if refused.status in (400, 413):
+        if isinstance(error, RequestRefused) and error.status in (400, 413):
             self._spending.add(1)
 
     def spend(self, rows: int) -> None:

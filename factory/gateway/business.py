@@ -6,7 +6,6 @@ on request the features that moved its answer most.
 """
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from heapq import nsmallest
 from time import perf_counter
@@ -80,12 +79,9 @@ def predict(
     try:
         grant.require_left()
         _Exchange(entry, request, grant, refused).begin(builders)
-    except RequestRefused as refusal:
+    except Exception as error:
         entry.series.failed()
-        grant.charge(refusal)
-        raise
-    except Exception:
-        entry.series.failed()
+        grant.charge(error)
         raise
 
 
@@ -157,7 +153,7 @@ class _Exchange:
 def _decoded(body: bytes, manifest: Manifest) -> _Single | _Sequences:
     """Return what is asked; raises RequestRefused unless it has rows of one kind."""
     signature = manifest.model_signature
-    require_few_values(body, MAX_BATCH * max(_WIDEST_ROW, 2 * math.prod(signature.input_shape)))
+    require_few_values(body, MAX_BATCH * max(_WIDEST_ROW, 2 * signature.input_size))
     try:
         asked = _single.decode(body) if signature.steps is None else _sequences.decode(body)
     except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors

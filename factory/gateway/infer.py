@@ -35,10 +35,7 @@ def infer(
                 request.reply(refused(result))
 
         entry.asker(version)(Question(wanted.values, wanted.rows, done, grant.name, wanted.id or ""))
-    except RequestRefused as refusal:
+    except Exception as error:
         entry.series.failed()
-        grant.charge(refusal)
-        raise
-    except Exception:
-        entry.series.failed()
+        grant.charge(error)
         raise

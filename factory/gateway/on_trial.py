@@ -11,6 +11,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from time import perf_counter
 
+import msgspec
 import numpy as np
 
 from factory.gateway.batching import Batches
@@ -143,15 +144,4 @@ def _again(
     A question whose own `done` refers to it would be a cycle, and collecting thousands a second holds up the loop.
     """
     asked = 0.0 if copy_of else question.asked
-    return Question(
-        question.values,
-        question.rows,
-        done,
-        question.by,
-        question.id,
-        copy_of,
-        beside,
-        question.subjects,
-        asked,
-        question.places,
-    )
+    return msgspec.structs.replace(question, done=done, beside=beside, copy_of=copy_of, asked=asked)

@@ -65,7 +65,7 @@ def asked(body: bytes, header_length: bytes | None, signature: Signature) -> Ask
     output than the one there is.
     """
     head, tensors = (body, b"") if header_length is None else _split(body, header_length)
-    require_few_values(head, MAX_BATCH * (1 + 2 * math.prod(signature.input_shape)))
+    require_few_values(head, MAX_BATCH * (1 + 2 * signature.input_size))
     request = _request(head, 1 + len(signature.input_shape))
     require_input(request.inputs)
     tensor = request.inputs[0]

@@ -121,12 +121,9 @@ class GrpcDoor:
             grant.spend(rows)
             question = Question(values, rows, lambda _: None, grant.name, message.id)
             answered = await _answered(entry.asker(message.model_version or None), question)
-        except RequestRefused as refusal:
+        except Exception as error:
             entry.series.failed()
-            grant.charge(refusal)
-            raise
-        except Exception:
-            entry.series.failed()
+            grant.charge(error)
             raise
         return _told(message.id, answered)
 
