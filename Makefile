@@ -31,7 +31,7 @@ test-slow: $(READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
 triton: $(READY) $(TRITON)/.ready ## a real Triton serves the gateway's repository: the same answers
-	FACTORY_TRITON_PYTHON=$(CURDIR)/$(TRITON)/bin/python $(BIN)/python -m pytest -m slow tests/factory/gateway/test_real_triton.py
+	FACTORY_TRITON_PYTHON=$(CURDIR)/$(TRITON)/bin/python $(BIN)/python -m pytest -m slow tests/gateway/test_real_triton.py
 
 check: $(READY) ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ def loaded() -> dg.Definitions:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     # Torch's threads wait for each other by spinning: on a busy machine an epoch then takes eight times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from assets.alerting import failure_sensor
+    from factory.orchestration.failure_sensor import failure_sensor
 
     lines = dg.load_from_defs_folder(path_within_project=ROOT)
     bind_data_folder(lines)
@@ -40,7 +40,7 @@ def loaded() -> dg.Definitions:
 
 def bind_data_folder(lines: dg.Definitions) -> None:
     """Give every line's source the environment's data folder, if the environment names one."""
-    from assets.line_source import line_sources
+    from factory.orchestration.line_source import line_sources
 
     if named := os.environ.get("FACTORY_DATA"):
         for source in line_sources(lines).values():
@@ -59,17 +59,17 @@ def secret(name: str) -> dg.EnvVar | None:
 
 def resources() -> dict[str, dg.ConfigurableResource]:
     """Bind everything outside the process to this environment."""
-    from resources.alerts import Alerts
-    from resources.calendar import Calendar
-    from resources.compute import Compute
-    from resources.data_docs import DataDocs
-    from resources.gateway_records import GatewayRecords
-    from resources.lake import LakeStore
-    from resources.launcher import Launcher
-    from resources.model_store import ModelStore
-    from resources.registry import Registry
-    from resources.reports import Reports
-    from resources.workbench import Workbench
+    from factory.orchestration.resources.alerts import Alerts
+    from factory.orchestration.resources.calendar import Calendar
+    from factory.orchestration.resources.compute import Compute
+    from factory.orchestration.resources.data_docs import DataDocs
+    from factory.orchestration.resources.gateway_records import GatewayRecords
+    from factory.orchestration.resources.lake import LakeStore
+    from factory.orchestration.resources.launcher import Launcher
+    from factory.orchestration.resources.model_store import ModelStore
+    from factory.orchestration.resources.reports import Reports
+    from factory.orchestration.resources.workbench import Workbench
+    from factory.registry.registry import Registry
 
     here = home()
     return {
@@ -101,6 +101,6 @@ def defs() -> dg.Definitions:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    from assets.command import main
+    from factory.orchestration.command import main
 
     sys.exit(main(sys.argv[1:], loaded, home()))

@@ -1,5 +1,5 @@
 """WHEN things run: what turns a line's file into assets, jobs and checks. No arithmetic happens here."""
 
-from assets.production_line import ProductionLine
+from factory.orchestration.production_line import ProductionLine
 
 __all__ = ["ProductionLine"]

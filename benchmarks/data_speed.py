@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.the_line import departure_delay  # noqa: E402  found through the line above
-from factory.cleaning import clean  # noqa: E402
-from factory.contract.compiler import compile_contract  # noqa: E402
-from factory.engine import FrameEngine  # noqa: E402
-from factory.line import Table  # noqa: E402
+from factory.compute.engine import FrameEngine  # noqa: E402
+from factory.data.cleaning import clean  # noqa: E402
+from factory.data.contract.compiler import compile_contract  # noqa: E402
+from factory.line.line import Table  # noqa: E402
 from lines.departure_delay import punctuality as words  # noqa: E402
 from lines.departure_delay.clean import HOURS_WEST, NO_DAYLIGHT_SAVING  # noqa: E402
 from lines.departure_delay.features import FEATURES, KEY, build  # noqa: E402

@@ -25,11 +25,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.data_speed import raw_rows  # noqa: E402  found through the line above
-from factory.drift.counting import Columns  # noqa: E402
-from factory.drift.limits import Limits  # noqa: E402
-from factory.drift.measure import measured  # noqa: E402
-from factory.drift.profile import reference_profiles  # noqa: E402
-from factory.drift.watch import Alert, SiteState, watched  # noqa: E402
+from factory.line.drift import Limits  # noqa: E402
+from factory.monitoring.drift.alerts import Alert, SiteState, watched  # noqa: E402
+from factory.monitoring.drift.counting import Columns  # noqa: E402
+from factory.monitoring.drift.measure import measured  # noqa: E402
+from factory.monitoring.drift.profile import reference_profiles  # noqa: E402
 from lines.departure_delay.clean import repair_flights, repair_planes, repair_weather  # noqa: E402
 from lines.departure_delay.features import FEATURES, build  # noqa: E402
 

@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.factory.scaffolding.others import OTHERS, Other  # noqa: E402  found once the project is on the path
+from tests.scaffold.others import OTHERS, Other  # noqa: E402  found once the project is on the path
 
 PROJECT = ("definitions.py", "workspace.yaml", "pyproject.toml", "assets", "resources", "factory")
 ASKED_FOR_S = 60
@@ -50,7 +50,7 @@ def typed(folder: Path, *words: str) -> tuple[float, subprocess.CompletedProcess
 
 def factory(*words: str) -> list[str]:
     """Return the command line of `factory`, of the project it is typed in."""
-    return [sys.executable, "-c", "from factory.cli import main; main()", *words]
+    return [sys.executable, "-c", "from factory.cli.main import main; main()", *words]
 
 
 def surroundings(folder: Path) -> dict[str, str]:
@@ -60,7 +60,7 @@ def surroundings(folder: Path) -> dict[str, str]:
 
 def answered(folder: Path, model: str) -> float:
     """Return the seconds from starting the gateway to its first answer of a model."""
-    from factory.example import write_example
+    from factory.release.example import write_example
 
     example = write_example(folder / ".factory", model)
     assert example is not None

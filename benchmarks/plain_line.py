@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.the_line import departure_delay  # noqa: E402  found through the line above
-from factory.line import Line  # noqa: E402
-from factory.sampling import samples  # noqa: E402
-from factory.scoring import onnx_answer  # noqa: E402
-from factory.sources import Source  # noqa: E402
+from factory.connectors.source import Source  # noqa: E402
+from factory.features.sampling import samples  # noqa: E402
+from factory.line.line import Line  # noqa: E402
+from factory.model.session import onnx_answer  # noqa: E402
 from factory.tasks.binary.figures import average_precision  # noqa: E402
 from factory.training.baseline import fit_baseline  # noqa: E402
 from factory.training.fine_tune import fine_tune  # noqa: E402

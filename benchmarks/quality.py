@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.the_line import departure_delay  # noqa: E402  found through the line above
-from factory.lake import Lake  # noqa: E402
-from factory.sampling import samples  # noqa: E402
-from factory.status import line_status  # noqa: E402
+from factory.features.sampling import samples  # noqa: E402
+from factory.reports.status import line_status  # noqa: E402
+from factory.storage.lake import Lake  # noqa: E402
 from factory.tasks.binary.figures import average_precision, roc_auc  # noqa: E402
 
 FIGURES = (average_precision, roc_auc)

@@ -21,12 +21,12 @@ from onnx import TensorProto, helper
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from factory.history import Event  # noqa: E402  found through the line above
-from factory.repository import ModelRepository  # noqa: E402
-from factory.rollback import roll_back  # noqa: E402
-from factory.signature import INPUT, Signature  # noqa: E402
-from factory.signing import signing_key  # noqa: E402
-from factory.verdict import Verdict, digest_of  # noqa: E402
+from factory.model.signature import INPUT, Signature  # noqa: E402
+from factory.model.verdict import Verdict, digest_of  # noqa: E402
+from factory.release import ModelRepository  # noqa: E402
+from factory.release.history import Event  # noqa: E402  found through the line above
+from factory.release.rollback import roll_back  # noqa: E402
+from factory.release.signing import signing_key  # noqa: E402
 
 WIDTH = 270
 SIGNATURE = Signature(
@@ -82,7 +82,7 @@ def typed(home: Path, to: int) -> float:
     """Return how long the command takes, from typing to prompt."""
     words = ["rollback", "UA", "--to", str(to), "--by", "bench", "--reason", "to measure", "--home", str(home)]
     started = time.perf_counter()
-    command = [sys.executable, "-c", "from factory.cli import main; main()", *words]
+    command = [sys.executable, "-c", "from factory.cli.main import main; main()", *words]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return time.perf_counter() - started
 

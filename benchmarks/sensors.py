@@ -23,12 +23,12 @@ from mlflow import MlflowClient
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from factory.connectors.source import newest_of  # noqa: E402
+from factory.model.signature import Signature  # noqa: E402
+from factory.model.verdict import Verdict, digest_of  # noqa: E402
 from factory.names import model_name  # noqa: E402  found through the line above
-from factory.signature import Signature  # noqa: E402
-from factory.sources import newest_of  # noqa: E402
-from factory.verdict import Verdict, digest_of  # noqa: E402
-from resources.calendar import Calendar  # noqa: E402
-from tests.factory.gateway.builders import onnx_model  # noqa: E402
+from factory.orchestration.resources.calendar import Calendar  # noqa: E402
+from tests.gateway.builders import onnx_model  # noqa: E402
 from tests.toy.line import NAME, ToyFactory  # noqa: E402
 
 SIGNATURE = Signature(task="binary", features=("a", "b", "c"), output="probability", answers=("probability",))

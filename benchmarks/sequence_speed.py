@@ -19,11 +19,11 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from factory.features.samples import Samples  # noqa: E402
+from factory.line.recipe import SequenceRecipe  # noqa: E402
 from factory.tasks import Regression  # noqa: E402  found through the line above
 from factory.training.loop import train_base  # noqa: E402
 from factory.training.network import new_network  # noqa: E402
-from factory.training.recipe import SequenceRecipe  # noqa: E402
-from factory.training.samples import Samples  # noqa: E402
 
 ROWS, COLUMNS = 20_000, 25
 RECIPE = SequenceRecipe(epochs=1)

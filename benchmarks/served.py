@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from factory.gateway.server import Settings  # noqa: E402  found through the line above
-from tests.factory.gateway.builders import Shop, gateway, onnx_model, question  # noqa: E402
+from factory.gateway.processes.server import Settings  # noqa: E402  found through the line above
+from tests.gateway.builders import Shop, gateway, onnx_model, question  # noqa: E402
 
 REFRESH_S = Settings().refresh_every_s
 

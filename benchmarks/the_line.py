@@ -8,11 +8,11 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from assets.line_file import LineFile  # noqa: E402  found through the line above
-from assets.line_source import LineSource  # noqa: E402
-from assets.production_line import ProductionLine  # noqa: E402
-from factory.line import Line  # noqa: E402
-from factory.sources import Source  # noqa: E402
+from factory.connectors.source import Source  # noqa: E402
+from factory.line.file import LineFile  # noqa: E402  found through the line above
+from factory.line.line import Line  # noqa: E402
+from factory.orchestration.line_source import LineSource  # noqa: E402
+from factory.orchestration.production_line import ProductionLine  # noqa: E402
 
 
 def shipped(name: str, data_folder: Path | None = None) -> tuple[Line, Source]:

@@ -21,10 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.the_line import shipped  # noqa: E402  found through the line above
-from factory.line import Line  # noqa: E402
-from factory.sampling import samples  # noqa: E402
-from factory.sources import Source  # noqa: E402
-from factory.splitting import Parts  # noqa: E402
+from factory.connectors.source import Source  # noqa: E402
+from factory.features.sampling import samples  # noqa: E402
+from factory.line.line import Line  # noqa: E402
+from factory.line.split import Parts  # noqa: E402
 from factory.training.baseline import fit_baseline  # noqa: E402
 from factory.training.fine_tune import fine_tune  # noqa: E402
 from factory.training.loop import train_base  # noqa: E402

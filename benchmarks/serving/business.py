@@ -27,10 +27,10 @@ import polars.selectors as cs
 
 from benchmarks.serving.compare import PORT, ROOT, Server, gateway, started
 from benchmarks.serving.load import loaded
-from factory.context.builder import Builder
-from factory.context.serving import ServedContexts
-from factory.contract.columns import LOAD, ROW
-from factory.lake import Lake
+from factory.features.online.builder import Builder
+from factory.features.online.serving import ServedContexts
+from factory.storage.columns import LOAD, ROW
+from factory.storage.lake import Lake
 
 CONCURRENCY = (1, 4)
 ROUNDS = 15

@@ -32,7 +32,7 @@ import onnx
 
 from benchmarks.serving.load import Figures, family, loaded, memory_mb, runs
 from benchmarks.serving.models import FEATURES, network, released
-from factory.gateway.key_file import add_key
+from factory.gateway.access.key_file import add_key
 
 CONCURRENCY, BATCHES = (1, 16, 64), (1, 32, 256)
 PORT = 8091

@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from factory.repository import Guard, ModelRepository
-from factory.signature import Signature
-from factory.signing import signing_key
-from factory.verdict import Verdict, digest_of
+from factory.model.signature import Signature
+from factory.model.verdict import Verdict, digest_of
+from factory.release import Guard, ModelRepository
+from factory.release.signing import signing_key
 
 FEATURES, HIDDEN = 12, 64
 DEPARTURE_FEATURES = 44
@@ -40,11 +40,11 @@ def departure_sized() -> bytes:
     """The network of `departure_delay` by its recipe and its export, untrained, on rows made up."""
     import torch
 
+    from factory.features.samples import Samples
+    from factory.line.recipe import TableRecipe
     from factory.tasks import Binary
     from factory.training.network import new_network
     from factory.training.onnx_export import export_onnx
-    from factory.training.recipe import TableRecipe
-    from factory.training.samples import Samples
     from factory.training.weights import weights_of
 
     rng, recipe = np.random.default_rng(7), TableRecipe()

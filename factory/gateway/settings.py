@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.gateway.http.tls import Tls
 from factory.gateway.limits import DEFAULT_LIMITS, DEFAULT_RECORD_LIMITS, DEFAULT_RESIDENTS, Limits, RecordLimits
-from factory.gateway.provider import Provider
-from factory.gateway.tls import Tls
+from factory.model.provider import Provider
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from factory.resampling import ROUNDS, SEED, Interval, bootstrap_sum
+from factory.tasks.resampling import ROUNDS, SEED, Interval, bootstrap_sum
 from factory.tasks.scored import Scored
 from factory.tasks.task import Floats, Task, Value
 

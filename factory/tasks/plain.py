@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.engine import Engine
+from factory.compute.engine import Engine
 from factory.tasks.task import Floats, Predict
 
 Rows = NDArray[np.float32]

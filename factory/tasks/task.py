@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from factory.stakes import Stakes
-from factory.verdict import Figure
+from factory.model.payoff import Stakes
+from factory.model.verdict import Figure
 
 if TYPE_CHECKING:
-    from factory.engine import Engine
-    from factory.report.pictures import Gallery
+    from factory.charts.pictures import Gallery
+    from factory.compute.engine import Engine
     from factory.tasks.head import Head
     from factory.tasks.holdout import Holdout
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.engine import Engine
+from factory.compute.engine import Engine
+from factory.features.samples import Samples, trainable
+from factory.line.recipe import Recipe
 from factory.tasks import Task
 from factory.tasks.task import Predict
-from factory.training.recipe import Recipe
-from factory.training.samples import Samples, trainable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from factory.features.samples import Samples
+from factory.line.recipe import Recipe
 from factory.tasks import Task
 from factory.training.epoch import Epoch
 from factory.training.network import Network
-from factory.training.recipe import Recipe
-from factory.training.samples import Samples
 from factory.training.weights import weights_of
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from factory.features.samples import Samples
+from factory.line.recipe import Recipe
 from factory.tasks import Task
 from factory.training.epoch import Epoch
 from factory.training.network import rebuilt
 from factory.training.predict import joined, judgement
-from factory.training.recipe import Recipe
 from factory.training.reproducible import reproducible
-from factory.training.samples import Samples
 from factory.training.stack import Stack
 from factory.training.weights import Weights, weights_of
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from factory.errors import ModelRefused
+from factory.features.samples import Samples
+from factory.line.recipe import Recipe, SequenceRecipe, TableRecipe
 from factory.tasks import Task
 from factory.tasks.head import Head
-from factory.training.recipe import Recipe, SequenceRecipe, TableRecipe
-from factory.training.samples import Samples
 from factory.training.weights import Weights
 
 _ENCODERS = {

@@ -1,7 +1,7 @@
 """A model as ONNX: one graph exported once, each site's weights put in, equal weights giving equal bytes.
 
 The graph takes `features`, FP32 `[batch, …]` with NaN where unknown, and gives the task's output, FP32
-`[batch, answers]`: see factory/signature.py.
+`[batch, answers]`: see factory/model/signature.py.
 """
 
 import functools
@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from factory.errors import ModelRefused
-from factory.scoring import onnx_answer
-from factory.signature import INPUT, Signature
+from factory.line.recipe import Recipe
+from factory.model.session import onnx_answer
+from factory.model.signature import INPUT, Signature
 from factory.tasks import Task
 from factory.training.network import rebuilt
 from factory.training.predict import answers
-from factory.training.recipe import Recipe
 from factory.training.weights import Weights
 
 Shapes = tuple[tuple[str, tuple[int, ...], torch.dtype], ...]

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from factory.features.samples import Samples
+from factory.line.recipe import Recipe
 from factory.tasks import Task
 from factory.training.network import Network, rebuilt
-from factory.training.recipe import Recipe
-from factory.training.samples import Samples
 from factory.training.weights import Weights
 
 _BATCH_ROWS = 8192

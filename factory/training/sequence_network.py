@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from factory.line.recipe import SequenceRecipe
 from factory.training.conditions import Conditions, fit_conditions
-from factory.training.recipe import SequenceRecipe
 
 _CLIP = 5.0
 """Standard deviations beyond which a value counts as this far: one broken sensor must not drown the others."""

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
 
+from factory.features.samples import Samples
+from factory.line.recipe import Recipe
 from factory.tasks import Task
 from factory.training.network import rebuilt
-from factory.training.recipe import Recipe
 from factory.training.reproducible import on_cuda
-from factory.training.samples import Samples
 from factory.training.weights import Weights
 
 

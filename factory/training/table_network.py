@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from factory.line.recipe import TableRecipe
 from factory.training.bins import Bins, fit_bins
-from factory.training.recipe import TableRecipe
 from factory.training.weights import Weights
 
 

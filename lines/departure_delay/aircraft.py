@@ -6,7 +6,7 @@ to leave again. Which aircraft flies is taken from the timetable as it stands; a
 
 import polars as pl
 
-from factory.windows import AT, QUERY
+from factory.features.windows import AT, QUERY
 
 _DAY_MIN = 24 * 60
 _DELAY_RANGE_MIN = (-60, 400)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from factory.windows import AT, last_before
+from factory.features.windows import AT, last_before
 
 OBSERVED = (
     "humidity_pct",

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from factory.windows import AT, QUERY, asked
+from factory.features.windows import AT, QUERY, asked
 from lines.departure_delay.aircraft import aircraft_state
 from lines.departure_delay.conditions import weather_state
 from lines.departure_delay.punctuality import LATE_AFTER_MIN, punctuality

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from factory.windows import AT, QUERY, Total, totals_before
+from factory.features.windows import AT, QUERY, Total, totals_before
 
 LATE_AFTER_MIN = 15
 DELAY_RANGE_MIN = (-20, 240)

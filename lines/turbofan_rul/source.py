@@ -13,10 +13,10 @@ from typing import Any
 
 import polars as pl
 
-from factory import fetching
+from factory.connectors import download as fetching
+from factory.connectors.download import Archive, Published
 from factory.errors import SourceError
-from factory.fetching import Archive, Published
-from factory.line import Table
+from factory.line.line import Table
 from factory.names import checked_name
 
 LINE = "turbofan_rul"
@@ -32,7 +32,7 @@ ARCHIVE = Archive(
 
 
 class CmapssFiles:
-    """The fleets named in `sites`, read from `<data_folder>/<folder>`; keeps factory.sources.Source.
+    """The fleets named in `sites`, read from `<data_folder>/<folder>`; keeps factory.connectors.source.Source.
 
     The one table `cycles` has the columns `fleet` (the site), `engine` (`train-001`, `test-001`: unique in its fleet),
     `is_test`, `cycle`, `setting_1..3`, `sensor_1..21` and `remaining`. It has no time, so `until` leaves nothing out.

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import polars as pl
 
-from factory.line import Table
-from factory.packaged_files import PackagedFiles
+from factory.connectors.packaged_files import PackagedFiles
+from factory.line.line import Table
 from lines.departure_delay import clean
 
 _WHOLE = ("year", "month", "day")

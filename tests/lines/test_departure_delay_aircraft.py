@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from factory.windows import AT, QUERY
+from factory.features.windows import AT, QUERY
 from lines.departure_delay.aircraft import aircraft_state
 
 DAY = datetime(2013, 1, 8, tzinfo=UTC)

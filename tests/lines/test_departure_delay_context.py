@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 import yaml
 
-from assets.line_file import LineFile
-from assets.production_line import ProductionLine
-from factory.context.builder import Builder
-from factory.context.checking import checked
-from factory.context.look_back import LookBack
-from factory.context.making import made
-from factory.isolation import one_by_one
+from factory.compute.isolation import one_by_one
+from factory.features.online.assembly import made
+from factory.features.online.builder import Builder
+from factory.features.online.proof import checked
+from factory.line.file import LineFile
+from factory.line.look_back import LookBack
+from factory.orchestration.production_line import ProductionLine
 from tests.lines.departures import raw
 from tests.toy.line import FILE
 

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from factory.engine import FrameEngine, probed_engine
+from factory.compute.engine import FrameEngine, probed_engine
 from lines.departure_delay.features import KEY, build
 from tests.lines.departures import january
 

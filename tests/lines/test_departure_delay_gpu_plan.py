@@ -7,13 +7,13 @@ import polars as pl
 import pytest
 import yaml
 
-from factory.cleaning import judging_plan
-from factory.contract.compiler import compile_contract
-from factory.contract.expectation import Expectation
+from factory.data.cleaning import judging_plan
+from factory.data.contract.compiler import compile_contract
+from factory.line.expectation import Expectation
 from lines.departure_delay.features import KEY, build
 from tests.lines.departures import COLUMNS, REPAIRS, january, raw, table
 
-SUITES = Path(__file__).parents[2] / "lines" / "departure_delay" / "contracts"
+SUITES = Path(__file__).resolve().parents[2] / "lines" / "departure_delay" / "contracts"
 KEYS = {"flights": KEY, "weather": ("origin", "time_hour"), "planes": ("tailnum",)}
 
 cudf_polars = pytest.importorskip("cudf_polars", reason="the GPU frame engine is in the extras gpu-cu12 and gpu-cu13")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from factory.repository import ModelRepository
-from factory.scoring import onnx_answer
-from factory.signing import public_key
+from factory.model.session import onnx_answer
+from factory.release import ModelRepository
+from factory.release.signing import public_key
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / (os.environ.get("FACTORY_DATA") or "../shared/data")

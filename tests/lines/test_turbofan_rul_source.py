@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from factory.errors import SourceError
-from factory.line import Table
+from factory.line.line import Table
 from lines.turbofan_rul.source import READINGS, CmapssFiles
 
 ROOT = Path(__file__).resolve().parents[2]

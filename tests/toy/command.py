@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from assets.command import main
+from factory.orchestration.command import main
 from tests.toy.line import ToyFactory
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from assets.launch import RANGE_END, RANGE_START, opened_instance
-from factory.journal import Journal
-from factory.lake import Lake
-from factory.unread import CURSORS
-from resources.compute import Compute
-from resources.lake import LakeStore
-from resources.registry import Registry
+from factory.monitoring.prediction_log.reading import CURSORS
+from factory.orchestration.launch import RANGE_END, RANGE_START, opened_instance
+from factory.orchestration.resources.compute import Compute
+from factory.orchestration.resources.lake import LakeStore
+from factory.registry.registry import Registry
+from factory.storage.journal import Journal
+from factory.storage.lake import Lake
 from tests.toy.line import NAME, ToyFactory, registry_at
 
 

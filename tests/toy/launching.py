@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from assets.command import main
+from factory.orchestration.command import main
 from tests.toy.line import ToyFactory
 
 

@@ -12,26 +12,26 @@ from typing import Any
 import dagster as dg
 import yaml
 
-from assets.launch import Launch, opened_instance
-from assets.line_definitions import line_definitions
-from assets.line_file import LineFile
-from assets.production_line import ProductionLine
-from factory.journal import Journal
-from factory.lake import Lake
-from factory.line import Line
-from factory.repository import ModelRepository
-from factory.status import line_status
-from resources.alerts import Alerts
-from resources.calendar import Calendar
-from resources.compute import Compute
-from resources.data_docs import DataDocs
-from resources.gateway_records import GatewayRecords
-from resources.lake import LakeStore
-from resources.launcher import Launcher
-from resources.model_store import ModelStore
-from resources.registry import Registry
-from resources.reports import Reports
-from resources.workbench import Workbench
+from factory.line.file import LineFile
+from factory.line.line import Line
+from factory.orchestration.definitions import line_definitions
+from factory.orchestration.launch import Launch, opened_instance
+from factory.orchestration.production_line import ProductionLine
+from factory.orchestration.resources.alerts import Alerts
+from factory.orchestration.resources.calendar import Calendar
+from factory.orchestration.resources.compute import Compute
+from factory.orchestration.resources.data_docs import DataDocs
+from factory.orchestration.resources.gateway_records import GatewayRecords
+from factory.orchestration.resources.lake import LakeStore
+from factory.orchestration.resources.launcher import Launcher
+from factory.orchestration.resources.model_store import ModelStore
+from factory.orchestration.resources.reports import Reports
+from factory.orchestration.resources.workbench import Workbench
+from factory.registry.registry import Registry
+from factory.release import ModelRepository
+from factory.reports.status import line_status
+from factory.storage.journal import Journal
+from factory.storage.lake import Lake
 
 NAME = "press_faults"
 FILE = Path(__file__).parent / NAME / "defs.yaml"

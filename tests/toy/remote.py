@@ -5,8 +5,8 @@ import zipfile
 from hashlib import sha256
 from pathlib import Path
 
-from factory import fetching
-from factory.fetching import Archive, Published
+from factory.connectors import download as fetching
+from factory.connectors.download import Archive, Published
 
 PARTS = b"part,force_kn\n1,300\n"
 

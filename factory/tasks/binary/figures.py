@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from factory.resampling import ROUNDS, SEED, resampled
+from factory.tasks.resampling import ROUNDS, SEED, resampled
 
 Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]

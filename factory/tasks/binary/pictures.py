@@ -5,9 +5,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from factory.report.curves import ACROSS, SHOWN, tenths, with_hindsight, worth_curves
-from factory.report.numbers import figure, percent
-from factory.report.pictures import Gallery, Mark, Plane, Series
+from factory.charts.numbers import figure, percent
+from factory.charts.pictures import Gallery, Mark, Plane, Series
+from factory.tasks.curves import ACROSS, SHOWN, tenths, with_hindsight, worth_curves
 from factory.tasks.holdout import ROLES, Holdout
 from factory.tasks.task import Floats
 

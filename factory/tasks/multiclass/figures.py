@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from factory.resampling import bootstrap_mean
 from factory.tasks.binary.figures import expected_calibration_error
+from factory.tasks.resampling import bootstrap_mean
 
 Floats = npt.NDArray[np.floating[Any]]
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from factory.report.curves import ACROSS, tenths, wilson, with_hindsight, worth_curves
-from factory.report.numbers import percent, whole
-from factory.report.pictures import Dots, Gallery, Mark, Matrix, Plane, Row, Series
+from factory.charts.numbers import percent, whole
+from factory.charts.pictures import Dots, Gallery, Mark, Matrix, Plane, Row, Series
+from factory.tasks.curves import ACROSS, tenths, wilson, with_hindsight, worth_curves
 from factory.tasks.holdout import Holdout
 from factory.tasks.task import Floats
 

@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from factory.engine import Engine
+from factory.compute.engine import Engine
 from factory.errors import LineError, TrainingError
+from factory.model.verdict import Figure
 from factory.tasks.multiclass import figures as of
 from factory.tasks.multiclass.value import MulticlassValue, best_threshold, row_values_eur
 from factory.tasks.plain import fit_classifier
 from factory.tasks.task import Floats, Predict, Task, Value
-from factory.verdict import Figure
 
 if TYPE_CHECKING:
-    from factory.report.pictures import Gallery
+    from factory.charts.pictures import Gallery
     from factory.tasks.holdout import Holdout
     from factory.tasks.multiclass.head import MulticlassHead
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.errors import LineError
-from factory.stakes import Stakes
+from factory.model.payoff import Stakes
 from factory.tasks.task import Value
 
 Floats = npt.NDArray[np.floating[Any]]

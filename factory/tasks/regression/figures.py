@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from factory.resampling import bootstrap_mean
+from factory.tasks.resampling import bootstrap_mean
 
 Floats = npt.NDArray[np.floating[Any]]
 

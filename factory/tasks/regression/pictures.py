@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from factory.report.curves import ACROSS, tenths, with_hindsight, worth_curves
-from factory.report.numbers import brief, figure, percent
-from factory.report.pictures import Gallery, Mark, Plane, Series
+from factory.charts.numbers import brief, figure, percent
+from factory.charts.pictures import Gallery, Mark, Plane, Series
+from factory.tasks.curves import ACROSS, tenths, with_hindsight, worth_curves
 from factory.tasks.holdout import ROLES, Holdout
 from factory.tasks.task import Floats
 

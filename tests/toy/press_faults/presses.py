@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from factory.connectors.source import newest_of
 from factory.errors import SourceError
-from factory.line import Table
-from factory.sources import newest_of
+from factory.line.line import Table
 
 DAYS = 60
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)

@@ -1,0 +1,74 @@
+"""`factory replay`: a line's past in a home of its own, so that nothing of what is real is touched."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from factory.economics.backtest.moments import moments
+from factory.errors import LineError
+from factory.names import checked_name
+from factory.orchestration.project import Project
+
+DEFAULT_HOME = Path(".factory")
+REAL = ("MLFLOW_TRACKING_URI", "FACTORY_LAKE", "FACTORY_ALERT_WEBHOOK", "FACTORY_ALERT_URLS")
+"""Places outside the home that a replay must neither write to nor tell."""
+MARK = "replay.txt"
+
+
+def replay(
+    line: str,
+    begin: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD: the first models are made as of it.")],
+    end: Annotated[str, typer.Option("--to", help="Last day, YYYY-MM-DD.")],
+    every: Annotated[str, typer.Option(help="How far one step goes: month or week.")] = "month",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    home: Annotated[
+        Path, typer.Option("--home", envvar="FACTORY_HOME", help="Folder of everything the factory keeps.")
+    ] = DEFAULT_HOME,
+) -> None:
+    """Walk a line's past with its real sensors and gates: what the factory earned, beside never and blind retraining.
+
+    It takes a full run of the line for each step. Everything is kept in <home>/replay/<line>, a home of its own.
+    """
+    from factory.cli.backtest_screen import show
+    from factory.cli.screen import console
+    from factory.economics.backtest.picture import picture
+
+    moments(begin, end, every)  # a mistake is told before anything is done
+    place = emptied(home.resolve() / "replay" / checked_name(line, "line"))
+    for name in REAL:
+        os.environ.pop(name, None)
+    told: list[Mapping[str, Any]] = []
+
+    def listen(event: Mapping[str, Any]) -> None:
+        if event.get("event") == "replay":
+            told.append(event["report"])
+        elif event.get("event") in ("told", "failed", "stopped"):
+            typer.echo(event["text"], err=True)
+
+    words = ["replay", line, "--begin", begin, "--end", end, "--every", every]
+    code = Project.found(place).launch(words, listen)
+    for report in told:
+        (place / "replay.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
+        (place / "replay.svg").write_text(picture(report), encoding="utf-8")
+        if as_json:
+            typer.echo(json.dumps(report, indent=2))
+        else:
+            show(report, console)
+            typer.echo(f"drawn in {place / 'replay.svg'}")
+    raise typer.Exit(code)
+
+
+def emptied(place: Path) -> Path:
+    """Return the folder, made empty if a replay made it; raises LineError if anything else did."""
+    if place.exists():
+        if not (place / MARK).is_file():
+            raise LineError(f"{place} is there and no replay made it; move it away")
+        shutil.rmtree(place)
+    place.mkdir(parents=True)
+    (place / MARK).write_text("Made by `factory replay`, which empties it when it begins again.\n", encoding="utf-8")
+    return place

@@ -1,0 +1,292 @@
+"""The command line: `factory run`, `new line`, `status`, `serve`, `ui`, `fetch`, `demo`, `doctor`, a site's commands.
+
+Commands that run stages call `definitions.py` of the project as a process of its own and show what it reports, so that
+this library needs no orchestrator to be imported and every run is in the orchestrator's UI too.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from factory.cli import site_commands
+from factory.cli.backtest import replay
+from factory.cli.new import app as new_app
+from factory.cli.records import LakeUrl
+from factory.cli.records import app as records_app
+from factory.cli.rollout import app as rollout_app
+from factory.cli.trials import app as trial_app
+from factory.model.provider import Provider
+from factory.orchestration.project import Project
+from factory.pipeline.stages import STAGES, checked_stage
+from factory.storage.project import found_root
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="A factory for models.", pretty_exceptions_enable=False
+)
+site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
+app.add_typer(site_app, name="site")
+app.add_typer(new_app, name="new")
+app.command()(replay)
+app.add_typer(rollout_app, name="rollout")
+app.add_typer(trial_app, name="trial")
+app.add_typer(records_app, name="records")
+key_app = typer.Typer(no_args_is_help=True, help="The gateway's API keys; a running gateway follows at once.")
+app.add_typer(key_app, name="key")
+for command in (site_commands.history, site_commands.rollback, site_commands.allow, site_commands.approve):
+    app.command()(command)
+
+Home = Annotated[Path, typer.Option("--home", envvar="FACTORY_HOME", help="Folder of everything the factory keeps.")]
+DEFAULT_HOME = Path(".factory")
+KEY_FILE = Path("keys", "gateway.json")
+
+
+@app.command()
+def run(
+    line: str,
+    sites: Annotated[str, typer.Option(help="Comma-separated; all that the source knows when left out.")] = "",
+    until: Annotated[str, typer.Option(help="As-of date YYYY-MM-DD, exclusive; the line's own when left out.")] = "",
+    redo_from: Annotated[
+        str,
+        typer.Option(
+            "--from", help=f"Redo from this stage, changed or not, and leave those before it: {', '.join(STAGES)}."
+        ),
+    ] = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Run every stage of a line: data, base model, site models, verdicts, releases; what did not change is not redone.
+
+    Exit code: 0 all through (a candidate that its gates refused is an answer, no failure), 1 a site failed and the
+    others went through, 2 nothing could start, 130 stopped by Ctrl-C, 143 by SIGTERM. Run again to go on.
+    """
+    raise typer.Exit(_run(line, home, sites=sites, until=until, redo_from=redo_from))
+
+
+@app.command()
+def operate(
+    line: str,
+    sites: Annotated[str, typer.Option(help="Comma-separated; all that the source knows when left out.")] = "",
+    until: Annotated[str, typer.Option(help="As-of date YYYY-MM-DD, exclusive; the line's own when left out.")] = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Bring new rows in, let what serves decide about them, join outcomes, judge drift; train and release nothing.
+
+    Exit codes as of `factory run`.
+    """
+    raise typer.Exit(_show(home, "operate", line, f"--sites={sites}", f"--until={until}"))
+
+
+@app.command()
+def demo(
+    line: str,
+    site: Annotated[
+        str, typer.Option(help="The site that a first request is written for; the first when left out.")
+    ] = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Run a line on all its sites and say where to look next."""
+    from factory.cli.screen import show_next_steps
+    from factory.names import model_name
+    from factory.release import ModelRepository
+    from factory.release.example import write_example
+
+    code = _run(line, home)
+    if code == 0:
+        served = ModelRepository(home / "models").models()
+        wanted = model_name(line, site) if site else next((name for name in served if name.startswith(f"{line}.")), "")
+        show_next_steps(home, wanted if wanted and write_example(home, wanted) else None)
+    raise typer.Exit(code)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False, home: Home = DEFAULT_HOME
+) -> None:
+    """Tell what each site serves, and why."""
+    from factory.cli.screen import show_status
+    from factory.reports.status import status as current
+
+    found = current(home.resolve())
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, default=str))
+    else:
+        show_status(found)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")] = 8080,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port for gRPC, 0 for a free one; none when left out.")
+    ] = None,
+    tls: Annotated[tuple[Path, Path] | None, typer.Option(help="Certificate and private key, PEM.")] = None,
+    cpu_hour_eur: Annotated[
+        float, typer.Option(min=0.0, help="Price of a processor's hour, for metrics of what predictions cost.")
+    ] = 0.0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer on the port, as one gateway.")] = 1,
+    provider: Annotated[Provider, typer.Option(help="What the models run on.")] = "cpu",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Serve every released site model: business rows, and the Open Inference Protocol v2 over HTTP and gRPC."""
+    from factory.gateway.http.tls import Tls
+    from factory.gateway.settings import Settings
+
+    home = home.resolve()
+    settings = Settings(
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        tls=Tls(certificate=tls[0], key=tls[1]) if tls else None,
+        keys=home / KEY_FILE,
+        records=home / "predictions",
+        cpu_hour_eur=cpu_hour_eur,
+        provider=provider,
+        project=found_root(),
+    )
+    models, public_key = home / "models", home / "keys" / "release.pub"
+    if workers > 1:
+        from factory.gateway.processes.supervisor import Supervisor
+
+        raise typer.Exit(Supervisor(models, public_key, settings, workers).run())
+    from factory.cli.serving import serve as serve_models
+
+    serve_models(models, public_key, settings)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port of the orchestrator's UI.")] = 3000, home: Home = DEFAULT_HOME
+) -> None:
+    """Open the orchestrator's UI on the whole graph, with the sites as partitions."""
+    raise typer.Exit(Project.found(home).ui(port))
+
+
+@app.command()
+def registry(
+    port: Annotated[int, typer.Option(help="Port of the registry's UI.")] = 5000, home: Home = DEFAULT_HOME
+) -> None:
+    """Open the registry's UI: models, versions, figures, verdicts."""
+    raise typer.Exit(Project.found(home).registry(port))
+
+
+@site_app.command("add")
+def add_site(line: str, site: str, home: Home = DEFAULT_HOME) -> None:
+    """Add a site to a line; no deploy is needed."""
+    from factory.names import checked_name
+
+    raise typer.Exit(_show(home, "add-sites", line, f"--sites={checked_name(site)}"))
+
+
+@app.command()
+def why(prediction: str, lake: LakeUrl = "", home: Home = DEFAULT_HOME) -> None:
+    """Show a prediction as recorded, and what the release that gave it answers now; exit code 1 if they differ.
+
+    It is looked for in the gateway's records, and in the lake, where `factory operate` takes them.
+    """
+    from factory.cli.records import taken_in
+    from factory.gateway.models.explanation import why as answer
+    from factory.release import ModelRepository
+    from factory.release.signing import public_key
+
+    home = home.resolve()
+    key, repository = public_key(home / "keys" / "release.pub"), ModelRepository(home / "models")
+    told = answer(home / "predictions", repository, key, prediction, taken_in(lake or str(home / "lake"), repository))
+    typer.echo(json.dumps(told, indent=2))
+    raise typer.Exit(0 if told["rebuilt"] else 1)
+
+
+@key_app.command("add")
+def add_key(
+    name: str,
+    lines: Annotated[str, typer.Option(help="Comma-separated; all when left out.")] = "",
+    sites: Annotated[str, typer.Option(help="Comma-separated; all when left out.")] = "",
+    rows_per_s: Annotated[float, typer.Option(help="Rows a second; 0 for no limit.")] = 0.0,
+    manage: Annotated[bool, typer.Option("--manage", help="May load and unload models.")] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Make a key, or a new one in the place of an old one, and print it: it is kept nowhere."""
+    from factory.gateway.access import key_file
+
+    opens = {what: _names(told) for what, told in (("lines", lines), ("sites", sites))}
+    typer.echo(key_file.add_key(home.resolve() / KEY_FILE, name, **opens, rows_per_s=rows_per_s, manage=manage))
+
+
+@key_app.command("remove")
+def remove_key(name: str, home: Home = DEFAULT_HOME) -> None:
+    """Let a key count no longer."""
+    from factory.gateway.access import key_file
+
+    key_file.remove_key(home.resolve() / KEY_FILE, name)
+
+
+@key_app.command("list")
+def list_keys(home: Home = DEFAULT_HOME) -> None:
+    """List the keys' names and what each opens."""
+    from factory.gateway.access import key_file
+
+    place = home.resolve() / KEY_FILE
+    for key in key_file.read_keys(place) if place.exists() else ():
+        lines, sites = (["all"] if names is None else names for names in (key.lines, key.sites))
+        opens = f"lines {','.join(lines) or 'none'}: sites {','.join(sites) or 'none'}"
+        typer.echo(f"{key.name}\t{opens}\t{key.rows_per_s:g} rows/s\t{'manages' if key.manage else ''}")
+
+
+@app.command()
+def fetch(line: str, home: Home = DEFAULT_HOME) -> None:
+    """Download a line's data from its public address into its data folder, each file verified by its SHA-256."""
+    raise typer.Exit(_show(home, "fetch", line))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False, home: Home = DEFAULT_HOME
+) -> None:
+    """Say what this machine has and lacks; exit code 1 if it lacks something that is needed."""
+    from factory.cli.doctor import findings, lacks
+    from factory.cli.screen import show_findings
+
+    found = findings(home.resolve())
+    if as_json:
+        told = {"fine": not lacks(found), "findings": [asdict(finding) for finding in found]}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        show_findings(found)
+    raise typer.Exit(int(lacks(found)))
+
+
+def _names(told: str) -> list[str] | None:
+    """Return the names in a comma-separated list; None where all are meant."""
+    return [name.strip() for name in told.split(",")] if told else None
+
+
+def _run(line: str, home: Path, *, sites: str = "", until: str = "", redo_from: str = "") -> int:
+    from factory.cli.screen import show_status
+    from factory.reports.status import status as current
+
+    checked_stage(redo_from)
+    code = _show(home, "run", line, f"--sites={sites}", f"--until={until}", f"--from={redo_from}")
+    if code in (0, 1):
+        show_status(current(home.resolve()), line)
+    return code
+
+
+def _show(home: Path, *words: str) -> int:
+    from factory.cli.progress import screen
+    from factory.cli.screen import console
+
+    with screen(console) as shown:
+        return Project.found(home).launch(words, shown.show)
+
+
+def main() -> None:
+    """Run the command line; a FactoryError is one line for the person, and exit code 2."""
+    from factory.errors import FactoryError
+
+    try:
+        app()
+    except FactoryError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        raise SystemExit(2) from error

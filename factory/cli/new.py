@@ -1,0 +1,55 @@
+"""`factory new line`: a table in, a folder `lines/NAME` that runs at once out."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from factory.scaffold.new_line import Written
+
+app = typer.Typer(no_args_is_help=True, help="New things in this project.")
+
+_FROM = "A .csv, .csv.gz or .parquet file, a folder of Parquet or Delta, or a SQL table as URL::table."
+
+
+@app.callback()
+def new() -> None:
+    """Make something new in this project."""
+
+
+@app.command("line")
+def line(
+    name: str,
+    table: Annotated[str, typer.Option("--from", help=_FROM)],
+    target: Annotated[str, typer.Option(help="The column to be told before it is known.")],
+    site: Annotated[
+        str, typer.Option(help="The column that names the site: a plant, a shop; one site if left out.")
+    ] = "",
+    time: Annotated[
+        str, typer.Option(help="The column with the moment of the decision; split by a hash if left out.")
+    ] = "",
+    entity: Annotated[str, typer.Option(help="The column that says what a row is about: a customer, a machine.")] = "",
+) -> None:
+    """Read a table and write a line from it: source, contract, features, gates, and a README of what to decide."""
+    from factory.scaffold.new_line import new_line
+    from factory.scaffold.profiling.profiler import Asked
+    from factory.storage.project import project_root
+
+    asked = Asked(at=table, target=target, site=site, time=time, entity=entity)
+    _tell(new_line(name, asked, project_root(), datetime.now(tz=UTC).date()))
+
+
+def _tell(written: "Written") -> None:
+    plan, profile = written.plan, written.plan.profile
+    place, personal = f"lines/{plan.name}", [profile.columns[one.column].source_name for one in profile.personal]
+    leaks = [profile.columns[one.column].source_name for one in profile.suspects if one.left_out]
+    typer.echo(f"{place}: {profile.rows:,} rows, {len(plan.features)} features, task {profile.task.kind}")
+    typer.echo(f"  the target has {profile.task.why}")
+    for what, names in (("left out as personal data", personal), ("left out as leaks of the target", leaks)):
+        if names:
+            typer.echo(f"  {what}: {', '.join(map(repr, names))}")
+    typer.echo(f"Read {place}/README.md: what was found, and what you must decide. Then:")
+    typer.echo(f"  factory run {plan.name}")
+    typer.echo("  factory status")
+    typer.echo("  factory serve")

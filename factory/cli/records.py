@@ -1,0 +1,84 @@
+"""`factory records prune`: what people do with the gateway's records once they are in the lake.
+
+Needs the factory's home and its lake; the gateway may run meanwhile, for only segments that nobody writes are touched.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from factory.cli.site_commands import DEFAULT_HOME, Desk, Home
+
+if TYPE_CHECKING:
+    from factory.monitoring.prediction_log.files import RecordedBatch
+    from factory.release import ModelRepository
+
+app = typer.Typer(no_args_is_help=True, help="What the gateway recorded, and the lake has taken in.")
+LakeUrl = Annotated[
+    str,
+    typer.Option("--lake", envvar="FACTORY_LAKE", help="Folder or URL of the lake; <home>/lake when left out."),
+]
+_SECONDS = {"d": 86_400, "h": 3_600}
+
+
+@app.callback()
+def records() -> None:
+    """What the gateway recorded, and the lake has taken in."""
+
+
+def _age_s(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,6}[dh]", text, re.ASCII):
+        raise typer.BadParameter(f"{text!r} is no age: write it as 30d or 12h")
+    return text
+
+
+@app.command()
+def prune(
+    older_than: Annotated[str, typer.Option(help="Days or hours, as in 30d, 12h.", callback=_age_s)] = "30d",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    lake: LakeUrl = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Remove segments whose every row is in the lake of its line; tell why the others of that age stay."""
+    from factory.monitoring.prediction_log.pruning import judged
+    from factory.storage.lake import Lake
+
+    desk = Desk(home=home.resolve())
+    root = lake or str(desk.home / "lake")
+    before = time.time() - int(older_than[:-1]) * _SECONDS[older_than[-1]]
+    sizes = []
+    for one in judged(desk.home / "predictions", before, lambda line: Lake(root, line), trials_since(desk)):
+        if one.kept:
+            typer.echo(f"{one.segment.name} stays: {'; '.join(one.kept)}")
+            continue
+        sizes.append(one.size)
+        if not dry_run:
+            one.segment.unlink(missing_ok=True)
+    would = "would be removed" if dry_run else "removed"
+    typer.echo(f"{len(sizes)} segments {would}, {sum(sizes) / 1e6:,.1f} MB")
+
+
+def trials_since(desk: Desk) -> dict[str, float]:
+    """Return the models with a trial that runs, and since when, as Unix time.
+
+    Raises ModelRefused where a trial cannot be read.
+    """
+    running = [desk.repository.trial(model, desk.public_key()) for model in desk.repository.trial_marks()]
+    return {trial.model: datetime.fromisoformat(trial.since).timestamp() for trial in running if trial}
+
+
+def taken_in(lake: str, repository: "ModelRepository") -> "Callable[[str], RecordedBatch | None]":
+    """Return what finds a prediction in the lakes of the lines that the repository knows."""
+
+    def find(prediction: str) -> "RecordedBatch | None":
+        from factory.monitoring.prediction_log.rows import recorded_again
+        from factory.storage.lake import Lake
+
+        lines = sorted({model.partition(".")[0] for model in repository.models()})
+        return next((found for line in lines if (found := recorded_again(Lake(lake, line), prediction))), None)
+
+    return find

@@ -1,0 +1,143 @@
+"""`factory rollout LINE`, `factory rollout status LINE`, `factory rollout end LINE`."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from factory.cli.site_commands import DEFAULT_HOME, AsJson, By, Home, Reason
+from factory.pipeline.rollout.plan import DEFAULT_SIZES
+
+if TYPE_CHECKING:
+    from factory.pipeline.rollout.state import Rollout
+
+START = "start"
+ROLLOUTS = "rollouts"
+INTERRUPTED = 130
+
+
+class LineFirst(TyperGroup):
+    """Takes a line's name where a command is expected for `start` with that line."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # what it gets
+        """Put the word `start` before words that begin with no command."""
+        if args and args[0] not in (*self.commands, "--help"):
+            args = [START, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=LineFirst,
+    no_args_is_help=True,
+    help="A change of a line goes to a pilot, then to more sites, then to the rest: `factory rollout LINE`.",
+)
+
+
+@app.command(START)
+def start(  # noqa: PLR0913, PLR0917  a command's options, each by its name
+    line: str,
+    by: By,
+    reason: Reason,
+    pilot: Annotated[str, typer.Option(help="The first site; the one judged on most rows when left out.")] = "",
+    waves: Annotated[str, typer.Option(help="Sizes of the waves, and the rest.")] = DEFAULT_SIZES,
+    until: Annotated[str, typer.Option(help="As-of date YYYY-MM-DD, exclusive; the line's own when left out.")] = "",
+    max_refused: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Largest share of a wave's sites that may be refused or fail.")
+    ] = 0.25,
+    min_value_change: Annotated[
+        float, typer.Option(help="What a wave must earn, in EUR on the holdout, above the models it replaces.")
+    ] = 0.0,
+    soak: Annotated[float, typer.Option(min=0.0, max=43_200.0, help="Minutes to wait after a wave.")] = 0.0,
+    again: Annotated[bool, typer.Option("--again", help="Begin anew after a halt.")] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Roll a change of a line out in waves, or go on with the rollout under way; the word `start` may be left out.
+
+    Exit code: 0 all waves are through, 1 a wave halted and was reverted or a person must approve first, 2 it could not
+    begin or go on, 130 stopped by Ctrl-C, 143 by SIGTERM. Type the same again to go on.
+    """
+    from factory.cli.rollout_screen import step_lines
+    from factory.pipeline.rollout.driver import Driver
+    from factory.pipeline.rollout.judging import Limits
+    from factory.pipeline.rollout.runs import Runs
+    from factory.pipeline.rollout.sites import LinePlace
+    from factory.pipeline.rollout.state import RolloutStore, Terms
+
+    home = home.resolve()
+    limits = Limits(max_refused=max_refused, min_value_change_eur=min_value_change)
+    driver = Driver(
+        place=LinePlace.at(home, line),
+        store=RolloutStore(home / ROLLOUTS),
+        runs=Runs(line=line, launch=_launcher(home)),
+        show=lambda rollout, number: _print(step_lines(rollout, number)),
+        say=lambda text: _print([text]),
+    )
+    terms = Terms(pilot=pilot, waves=waves, until=until, limits=limits, soak_min=soak)
+    try:
+        raise typer.Exit(driver.drive(by=by, reason=reason, terms=terms, again=again))
+    except KeyboardInterrupt:
+        _print(["Stopped; nothing is half done, and the same command goes on."])
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@app.command()
+def status(line: str, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+    """Tell how far a line's newest rollout is, by which figures, and what was reverted."""
+    from factory.cli.rollout_screen import rollout_lines
+
+    rollout = _read(home.resolve(), line)
+    if as_json:
+        typer.echo(json.dumps(asdict(rollout) if rollout else None, indent=2))
+    else:
+        _print(rollout_lines(rollout) if rollout else [f"{line} was never rolled out in waves here."])
+
+
+@app.command()
+def end(line: str, by: By, reason: Reason, home: Home = DEFAULT_HOME) -> None:
+    """Give a rollout up: what it released stays, and the sites that wait for their turn are let go."""
+    from factory.pipeline.rollout.ending import end as end_rollout
+    from factory.pipeline.rollout.sites import LinePlace
+    from factory.pipeline.rollout.state import RolloutStore
+
+    home = home.resolve()
+    freed = end_rollout(LinePlace.at(home, line), RolloutStore(home / ROLLOUTS), by=by, reason=reason)
+    _print(
+        [f"{line}: the rollout is ended. The next run releases what passes at: {', '.join(freed) or 'no site more'}"]
+    )
+
+
+def _read(home: Path, line: str) -> "Rollout | None":
+    from factory.pipeline.rollout.state import RolloutStore
+
+    return RolloutStore(home / ROLLOUTS).read(line)
+
+
+def _launcher(home: Path) -> Callable[[Sequence[str], Callable[[Mapping[str, Any]], None]], int]:
+    """Return what runs `definitions.py` and shows on the screen what it does."""
+    from factory.cli.progress import screen
+    from factory.cli.screen import console
+    from factory.orchestration.project import Project
+
+    project = Project.found(home)
+
+    def launch(words: Sequence[str], show: Callable[[Mapping[str, Any]], None]) -> int:
+        with screen(console) as shown:
+
+            def both(event: Mapping[str, Any]) -> None:
+                shown.show(event)
+                show(event)
+
+            return project.launch(words, both)
+
+    return launch
+
+
+def _print(lines: Sequence[str]) -> None:
+    from factory.cli.screen import console
+
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,21 @@
+"""A gateway and what it builds features on, put together; run as a module it is one worker of several.
+
+The gateway itself knows nothing of the lines' code: here it gets the contexts of its own model repository.
+"""
+
+import sys
+from pathlib import Path
+
+from factory.features.online.serving import ServedContexts
+from factory.gateway.processes.server import serve as serve_gateway
+from factory.gateway.processes.worker import work
+from factory.gateway.settings import Settings
+
+
+def serve(models: Path, public_key: Path, settings: Settings) -> None:
+    """Serve every released model in this process; see `factory.gateway.processes.server.serve`."""
+    serve_gateway(models, public_key, settings, ServedContexts(models, public_key, settings.project))
+
+
+if __name__ == "__main__":
+    sys.exit(work(lambda orders: ServedContexts(orders.models, orders.public_key, orders.settings.project)))

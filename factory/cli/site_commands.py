@@ -1,0 +1,183 @@
+"""Commands of people about one site: `factory history`, `rollback`, `allow`, `approve`.
+
+They need the factory's home alone, neither the orchestrator nor the registry, and work while both are down.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+    from factory.release import ModelRepository
+    from factory.release.history import History
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise typer.BadParameter("say something: it goes on record")
+    return text.strip()
+
+
+Home = Annotated[Path, typer.Option("--home", envvar="FACTORY_HOME", help="Folder of everything the factory keeps.")]
+Line = Annotated[str, typer.Option("--line", help="The site's line; needed where several lines have such a site.")]
+By = Annotated[str, typer.Option("--by", help="Who decides; goes on record.", callback=_said)]
+Reason = Annotated[str, typer.Option("--reason", help="Why; goes on record.", callback=_said)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+DEFAULT_HOME = Path(".factory")
+VERIFY = "verify"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """What a person at a home works with."""
+
+    home: Path
+
+    @property
+    def repository(self) -> "ModelRepository":
+        """What the sites serve."""
+        from factory.release import ModelRepository
+
+        return ModelRepository(self.home / "models", self.home / "history")
+
+    @property
+    def history(self) -> "History":
+        """What was done at them."""
+        return self.repository.site_history
+
+    def key(self) -> "Ed25519PrivateKey":
+        """Return the release key, made on first use."""
+        from factory.release.signing import signing_key
+
+        return signing_key(self.home / "keys")
+
+    def public_key(self) -> "Ed25519PublicKey":
+        """Return the release key's public half. Raises ModelRefused without one."""
+        from factory.release.signing import public_key
+
+        return public_key(self.home / "keys" / "release.pub")
+
+    def models(self) -> list[str]:
+        """Return the models that have a release or a history, sorted."""
+        return sorted({*self.repository.models(), *self.history.models()})
+
+    def judged(self) -> list[str]:
+        """Return the models whose candidates were judged, by the lake."""
+        from factory.names import model_name
+        from factory.reports.status import status
+
+        lines = status(self.home)["lines"].items()
+        return [model_name(line, site) for line, what in lines for site, s in what["sites"].items() if s["verdict"]]
+
+
+def history(
+    site: Annotated[str, typer.Argument(help=f"A site; or `{VERIFY}`: has anybody changed the histories?")],
+    line: Line = "",
+    heads: Annotated[Path | None, typer.Option(help=f"With {VERIFY}: what an earlier --json printed.")] = None,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Tell who promoted, refused, approved, released or rolled back what at a site, when and why."""
+    from factory.cli.history_report import told_of, verified
+    from factory.cli.history_screen import show_history, show_verified
+
+    desk = Desk(home=home.resolve())
+    if site == VERIFY and not line:
+        found = verified(desk.repository, desk.models(), desk.public_key(), _heads(heads))
+        _print(found) if as_json else show_verified(found)
+        raise typer.Exit(1 if any(told["findings"] for told in found["sites"].values()) else 0)
+    told = told_of(desk.repository, chosen(site, line, desk.models()), desk.public_key())
+    _print(told) if as_json else show_history(told)
+
+
+def rollback(
+    site: str,
+    by: By,
+    reason: Reason,
+    to: Annotated[int | None, typer.Option(help="Number of the release; the one before when left out.")] = None,
+    line: Line = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Return a site to an earlier release, and hold it there until somebody allows others."""
+    from factory.release.rollback import roll_back
+
+    desk = Desk(home=home.resolve())
+    model = chosen(site, line, desk.models())
+    served = roll_back(desk.repository, model, to=to, by=by, reason=reason, key=desk.key())
+    typer.echo(
+        f"{model} serves release {served.sequence}, version {served.version}, again, and is held there. "
+        f"The next release is let through with: factory allow {site} --by NAME --reason …"
+    )
+
+
+def allow(site: str, by: By, reason: Reason, line: Line = "", home: Home = DEFAULT_HOME) -> None:
+    """Let releases of a site go through again, after a rollback or after its history was changed."""
+    from factory.release.history import Event
+
+    desk = Desk(home=home.resolve())
+    model = chosen(site, line, desk.models())
+    desk.history.append(model, Event(kind="allowance", actor=by, reason=reason), desk.key())
+    if wait := desk.repository.permissions(model, desk.public_key()).wait:
+        typer.echo(f"{model}: it still waits for its turn in the rollout by {wait.actor} ({wait.reason}).")
+    else:
+        typer.echo(f"{model}: its next release is let through; a file that was rolled back from is not.")
+
+
+def approve(site: str, version: int, by: By, reason: Reason, line: Line = "", home: Home = DEFAULT_HOME) -> None:
+    """Consent to a candidate that passed its gates, where its line wants a person to."""
+    from factory.release.approval import approve as put_on_record
+    from factory.storage.journal import Journal
+    from factory.storage.lake import Lake
+
+    desk = Desk(home=home.resolve())
+    model = chosen(site, line, desk.judged())
+    of_line = model.partition(".")[0]
+    journal = Journal(Lake(desk.home / "lake", of_line))
+    put_on_record(desk.history, journal, model, version, by=by, reason=reason, key=desk.key())
+    typer.echo(f"{model} version {version} is approved. Release it with: factory run {of_line} --sites {site}")
+
+
+def chosen(site: str, line: str, models: Iterable[str]) -> str:
+    """Return the model that a person means. Raises NameRefused where there is none, or several."""
+    from factory.errors import NameRefused
+    from factory.names import checked_name, model_name
+
+    known = sorted(models)
+    if line:
+        found = [name for name in known if name == model_name(line, site)]
+    else:
+        found = [name for name in known if name.partition(".")[2] == checked_name(site)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        lines = ", ".join(name.partition(".")[0] for name in found)
+        raise NameRefused(f"site {site!r} is at several lines: {lines}; say which with --line")
+    raise NameRefused(f"nothing is known of site {site!r}{f' of line {line}' if line else ''}; there are {_few(known)}")
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:20]) + (" …" if len(names) > 20 else "") if names else "none"
+
+
+def _heads(file: Path | None) -> dict[str, tuple[int, str]]:
+    """Return the heads that an earlier `verify --json` printed: model → count and hash."""
+    if file is None:
+        return {}
+    try:
+        sites = json.loads(file.read_text(encoding="utf-8"))["sites"]
+        heads = {model: told["head"] for model, told in sites.items()}
+        return {model: (int(head["count"]), str(head["hash"])) for model, head in heads.items() if head}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise typer.BadParameter(
+            f"{file} holds no heads ({error}); write it with: factory history verify --json"
+        ) from error
+
+
+def _print(told: object) -> None:
+    typer.echo(json.dumps(told, indent=2))

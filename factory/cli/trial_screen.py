@@ -1,0 +1,62 @@
+"""A trial beside its champion as a person reads it in a terminal."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from factory.cli.screen import console
+from factory.monitoring.trials.decisions import Shown
+from factory.monitoring.trials.figures import SideFigures
+
+_ROWS: dict[str, Callable[[SideFigures], str]] = {
+    "requests": lambda side: f"{side.requests:,}",
+    "rows": lambda side: f"{side.rows:,}",
+    "not answered": lambda side: f"{side.abstained:,}",
+    "errors": lambda side: f"{side.errors:,}",
+    "mean / p95 ms": lambda side: f"{_number(side.latency_mean_ms)} / {_number(side.latency_p95_ms)}",
+}
+
+
+def show_trial(model: str, found: Shown | None) -> None:
+    """Print a trial's figures beside the champion's, how they agree, and what speaks against promoting it."""
+    if found is None:
+        _print(f"{model} has no trial; its champion has all requests.")
+        return
+    trial, both = found.trial, (found.figures.champion, found.figures.challenger)
+    _print(f"{model}: {trial.told}, since {trial.since[:16]} by {trial.by}: {trial.reason}")
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for heading in ("", "champion", trial.mode):
+        table.add_column(heading, justify="left" if heading == "" else "right")
+    for name, told in _ROWS.items():
+        table.add_row(name, *map(told, both))
+    _add_means(table, "decides", [side.decisions for side in both], "{:.1%}")
+    _add_means(table, "mean", [side.mean_answers for side in both], "{:.4g}")
+    console.print(table)
+    _print_compared(found)
+    for reason in found.objections:
+        _print(f"Against promoting it: {reason}")
+
+
+def _add_means(table: Table, what: str, sides: Sequence[Mapping[str, float]], form: str) -> None:
+    for name in sorted({name for side in sides for name in side}):
+        cells = [form.format(side[name]) if name in side else "—" for side in sides]
+        table.add_row(Text(f"{what} {name}"), *cells)
+
+
+def _print_compared(found: Shown) -> None:
+    if (compared := found.figures.compared) is None:
+        return
+    agree = "" if compared.agreement is None else f"the same decision in {compared.agreement:.1%}; "
+    apart = ", ".join(f"{name} {value:.4g}" for name, value in compared.mean_absolute_difference.items()) or "—"
+    _print(f"On the same {compared.rows:,} rows: {agree}apart on average by {apart}")
+
+
+def _number(value: float | None) -> str:
+    return "—" if value is None else f"{value:.2f}"
+
+
+def _print(text: str) -> None:
+    """Print what may hold a person's words, with nothing that the terminal would obey."""
+    plain = "".join(letter for letter in text if letter.isprintable())
+    console.print(plain, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,102 @@
+"""`factory trial show | start | end | promote`: what people do with a release that runs beside a site's champion.
+
+As the other commands about a site they need the factory's home alone.
+"""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from factory.cli.site_commands import DEFAULT_HOME, AsJson, By, Desk, Home, Line, Reason, chosen
+
+if TYPE_CHECKING:
+    from factory.monitoring.trials.decisions import Shown
+    from factory.release import Terms
+
+app = typer.Typer(no_args_is_help=True, help="A challenger beside a site's champion: copies or a share of requests.")
+Share = Annotated[float | None, typer.Option(help="Of requests; a tenth for a canary, all for a shadow when left out.")]
+Mode = Literal["canary", "shadow"]
+SHARES: dict[Mode, float] = {"canary": 0.1, "shadow": 1.0}
+
+
+@app.command()
+def show(site: str, line: Line = "", as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+    """Compare a site's trial with its champion, by the gateway's records since it began."""
+    from factory.cli.trial_screen import show_trial
+
+    desk = Desk(home=home.resolve())
+    model = chosen(site, line, desk.models())
+    found = _shown(desk, model)
+    if as_json:
+        typer.echo(json.dumps({"model": model, **(found.to_dict() if found else {"trial": None})}, indent=2))
+    else:
+        show_trial(model, found)
+
+
+@app.command()
+def start(
+    site: str,
+    release: Annotated[int, typer.Option(help="Number of the release; `factory history` lists them.")],
+    mode: Annotated[Mode, typer.Option("--as", help="A canary answers its share; a shadow answers nobody.")],
+    by: By,
+    reason: Reason,
+    share: Share = None,
+    line: Line = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Put a release that lies there on trial; what the site serves stays as it is."""
+    from factory.monitoring.trials.decisions import begin
+
+    desk = Desk(home=home.resolve())
+    model = chosen(site, line, desk.models())
+    terms = _terms(mode, SHARES[mode] if share is None else share, by, reason)
+    trial = begin(desk.repository, model, release, terms, key=desk.key())
+    typer.echo(f"{model}: {trial.told}. See how it does with: factory trial show {site}")
+
+
+@app.command()
+def end(site: str, by: By, reason: Reason, line: Line = "", home: Home = DEFAULT_HOME) -> None:
+    """End a site's trial; that file comes back only by `factory trial start`."""
+    desk = Desk(home=home.resolve())
+    model = chosen(site, line, desk.models())
+    trial = desk.repository.end_trial(model, by=by, reason=reason, key=desk.key())
+    what = f"release {trial.release}, version {trial.version}" if trial else "a trial that could not be read"
+    typer.echo(f"{model}: the trial of {what} is over; its champion has all requests")
+
+
+@app.command()
+def promote(
+    site: str,
+    by: By,
+    reason: Reason,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Whatever speaks against it; goes on record.")] = False,
+    line: Line = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Make what is on trial what the site serves; refused where it was asked too little, or failed."""
+    from factory.errors import ReleaseRefused
+    from factory.monitoring.trials import decisions
+
+    desk = Desk(home=home.resolve())
+    model = chosen(site, line, desk.models())
+    found = _shown(desk, model)
+    if found is None:
+        raise ReleaseRefused(f"{model} has no trial that could be promoted")
+    served = decisions.promote(desk.repository, found, by=by, reason=reason, key=desk.key(), anyway=anyway)
+    typer.echo(f"{model} serves version {served.version} now, as release {served.sequence}; its trial is over")
+
+
+def _shown(desk: Desk, model: str) -> "Shown | None":
+    from factory.monitoring.trials.decisions import shown
+
+    return shown(desk.repository, model, desk.home / "predictions", desk.public_key())
+
+
+def _terms(mode: Mode, share: float, by: str, reason: str) -> "Terms":
+    from factory.release import Terms
+
+    try:
+        return Terms(mode=mode, share=share, by=by, reason=reason)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--share") from error

@@ -1,0 +1,234 @@
+"""Files of a source that lie at a public address: what is missing of them, and how they are had.
+
+Goes in: what a source says of its files, each with the SHA-256 digest it must have. Comes out: those files in their
+folder. A file is written under a temporary name, verified, and only then renamed: it is there whole or not at all. A
+fetch that was cut off leaves nothing behind and starts anew.
+"""
+
+import gzip
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedIOBase
+from pathlib import Path
+from typing import IO, Any
+
+from factory.errors import FetchError
+from factory.storage.atomic_files import sync_folder, temporary_name
+
+CHUNK_BYTES = 1 << 20
+TIMEOUT_S = 60.0
+SECURE = "https://"
+_BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile, http.client.HTTPException, NotImplementedError)
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A zip at a public address."""
+
+    address: str
+    digest: str
+    """SHA-256 of the zip, in hexadecimal."""
+    page: str
+    """Where a person finds the zip with a browser."""
+    within: str = ""
+    """The name of the zip inside the zip that holds the files, if they are not in the outer one."""
+    at_most_bytes: int
+    """More than this is refused: of the zip, and of any file in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Files that belong in a folder, and the archive that holds them."""
+
+    line: str
+    folder: Path
+    files: Mapping[str, str]
+    """Name → SHA-256 of the content, in hexadecimal; a file may also lie in the folder packed, as `<name>.gz`."""
+    archive: Archive
+
+
+def read_digests(place: Path) -> dict[str, str]:
+    """Return name → digest from a file that `sha256sum` wrote; lines that begin with `#` are remarks."""
+    lines = (line.split() for line in place.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+    return {name.lstrip("*"): digest for digest, name in filter(None, lines)}
+
+
+def present(folder: Path, name: str) -> Path | None:
+    """Return where a file lies in a folder, plain or packed as `<name>.gz`; None if it is not there."""
+    return next((place for place in (folder / name, folder / f"{name}.gz") if place.is_file()), None)
+
+
+def unpacked(place: Path) -> BufferedIOBase:
+    """Open a file for reading, through gzip if its name ends in `.gz`."""
+    return gzip.GzipFile(place) if place.suffix == ".gz" else place.open("rb")
+
+
+def lacking(published: Published) -> list[str]:
+    """Return a sentence on every file that is missing, cannot be read, or has another content than was published."""
+    found = ((name, _fault(published.folder, name, digest)) for name, digest in published.files.items())
+    return [f"{published.folder / name} {fault}" for name, fault in found if fault]
+
+
+def fetch(published: Published, report: Report) -> list[str]:
+    """Bring every lacking file from its archive into its folder and return the names of those brought.
+
+    What is there with the right digest stays; a file with another content is replaced. Raises FetchError, which says
+    what a person can do by hand; no file is then half there.
+    """
+    folder, files = published.folder, published.files
+    wanted = {name: digest for name, digest in files.items() if _fault(folder, name, digest)}
+    if not wanted:
+        return []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _downloaded(published, report) as archive, _holding(archive, published) as packed:
+            for name, digest in wanted.items():
+                _unpack(packed, name, digest, published)
+                report(f"{name}: verified, in {folder}")
+        sync_folder(folder)
+    except _BROKEN as error:
+        raise FetchError(f"{published.archive.address} could not be fetched: {error}; {by_hand(published)}") from error
+    return list(wanted)
+
+
+def by_hand(published: Published) -> str:
+    """Return what a person does where there is no network: which files, from which page, into which folder."""
+    archive = published.archive
+    inner = f"the {archive.within} inside it" if archive.within else "it"
+    digests = "".join(f"\n  {digest}  {name}" for name, digest in published.files.items())
+    return (
+        f"where there is no network, get {archive.address} (or see {archive.page}) on a machine that has one, unpack "
+        f"these files from {inner} into {published.folder}, and compare their SHA-256, as "
+        f"`factory fetch {published.line}` and `factory doctor` then do:{digests}"
+    )
+
+
+def _fault(folder: Path, name: str, digest: str) -> str:
+    place = present(folder, name)
+    if place is None:
+        return "is missing"
+    try:
+        found = _digest(place)
+    except _BROKEN as error:
+        return f"cannot be read: {error}"
+    return "" if found == digest else f"has SHA-256 {found[:12]}…, not the published {digest[:12]}…"
+
+
+def _digest(place: Path) -> str:
+    with unpacked(place) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _WebOnly(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to the web alone, and from an encrypted address to no plain one."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        allowed = (SECURE,) if req.full_url.startswith(SECURE) else (SECURE, "http://")
+        if not newurl.lower().startswith(allowed):
+            raise FetchError(f"{req.full_url} redirects to {newurl}, which is refused: only {' and '.join(allowed)}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opened(address: str) -> Any:
+    """Open an address of the web; no other scheme has a handler here, so none is ever read."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+        _WebOnly(),
+    ):
+        opener.add_handler(handler)
+    return opener.open(address, timeout=TIMEOUT_S)
+
+
+@contextmanager
+def _downloaded(published: Published, report: Report) -> Iterator[Path]:
+    """Give the verified archive for the block, under a temporary name that is gone afterwards."""
+    archive = published.archive
+    place = published.folder / temporary_name("archive.zip")
+    report(f"downloading {archive.address}")
+    try:
+        with _opened(archive.address) as answer:
+            told = answer.headers.get("Content-Length")
+            written, digest = _copied(answer, place, archive.at_most_bytes)
+        if told is not None and written != int(told):
+            raise FetchError(f"{archive.address} ended after {written:,} of {int(told):,} bytes; fetch it again")
+        _require(digest, archive.digest, archive.address, published)
+        report(f"downloaded {written / 1e6:.1f} MB, as published")
+        yield place
+    finally:
+        place.unlink(missing_ok=True)
+
+
+@contextmanager
+def _holding(archive: Path, published: Published) -> Iterator[zipfile.ZipFile]:
+    """Open the zip that holds the files, the archive itself or one inside it."""
+    within = published.archive.within
+    with zipfile.ZipFile(archive) as outer:
+        if not within:
+            yield outer
+            return
+        place = published.folder / temporary_name(within)
+        try:
+            with outer.open(_member(outer, within)) as packed:
+                _copied(packed, place, published.archive.at_most_bytes)
+            with zipfile.ZipFile(place) as inner:
+                yield inner
+        finally:
+            place.unlink(missing_ok=True)
+
+
+def _member(packed: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """Return the one member of that file name, in whatever folder of the zip: its path is never used for writing."""
+    found = [info for info in packed.infolist() if not info.is_dir() and info.filename.split("/")[-1] == name]
+    if len(found) != 1:
+        raise FetchError(f"the archive has {len(found)} files named {name} and should have one; see its page")
+    return found[0]
+
+
+def _unpack(packed: zipfile.ZipFile, name: str, digest: str, published: Published) -> None:
+    place = published.folder / temporary_name(name)
+    try:
+        with packed.open(_member(packed, name)) as member:
+            _, found = _copied(member, place, published.archive.at_most_bytes)
+        _require(found, digest, name, published)
+        place.replace(published.folder / name)
+    finally:
+        place.unlink(missing_ok=True)
+
+
+def _copied(source: IO[bytes], place: Path, at_most: int) -> tuple[int, str]:
+    """Write a stream to a new file on the disk, and return how many bytes it had and their SHA-256."""
+    digest, written = hashlib.sha256(), 0
+    with place.open("xb") as file:
+        while chunk := source.read(CHUNK_BYTES):
+            written += len(chunk)
+            if written > at_most:
+                raise FetchError(f"{place.name} is larger than {at_most:,} bytes, the limit; nothing was kept")
+            digest.update(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return written, digest.hexdigest()
+
+
+def _require(found: str, wanted: str, what: str, published: Published) -> None:
+    if found != wanted:
+        raise FetchError(
+            f"{what} has SHA-256 {found}, not the {wanted} it was published with; nothing was kept; "
+            f"ask at {published.archive.page} whether it was published anew"
+        )

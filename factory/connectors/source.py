@@ -1,0 +1,73 @@
+"""Where raw rows come from: what any source must be able to say and to give.
+
+Goes in: a table's declaration and an as-of moment. Comes out: the sites it has rows for, and those rows in batches.
+
+A source whose constructor takes `data_folder` is given the folder that data lies in, as a `Path`: the line's setting
+`source.data_folder`, or the environment's. A source may also keep `Inspected` and `Fetched`.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+import polars as pl
+
+from factory.connectors.download import Published
+from factory.line.line import Table
+
+
+class Source(Protocol):
+    """Gives a line's raw rows as they were known at a moment; it never repairs and never writes."""
+
+    def sites(self, table: Table, until: datetime) -> list[str]:
+        """Return the sorted sites that have rows with a cursor before `until`, by the names the source uses.
+
+        A table without `site_column` has none. Whether a name is fit for use is for the caller to judge.
+        """
+        ...
+
+    def read(self, table: Table, *, site: str | None, after: Any | None, until: datetime) -> Iterator[pl.DataFrame]:
+        """Yield one site's rows (None: all rows) with `after` <= cursor < `until`, in the declared columns and types.
+
+        `after` None reads from the start. `until` does not apply to a cursor that is not a time; a table without
+        cursor (`""`) is given whole each time. Raises SourceError, SchemaMismatch.
+        """
+        ...
+
+
+def newest_of(rows: pl.DataFrame, table: Table) -> dict[str, Any]:
+    """Return each site's largest cursor among rows, or how many it has where the table has no cursor."""
+    site = pl.col(table.site_column or "").cast(pl.String)
+    told = pl.col(table.cursor).max() if table.cursor else pl.len()
+    found = rows.filter(site.is_not_null()).group_by(site.alias("site")).agg(told.alias("newest")).sort("site")
+    return dict(found.select("site", "newest").iter_rows())
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """A source that can tell, much cheaper than by reading, whether a site has new rows."""
+
+    def newest(self, table: Table, until: datetime) -> dict[str, Any]:
+        """Return each site's largest cursor before `until`, or its number of rows where the table has no cursor.
+
+        It looks at the source as it is now, whatever was known before.
+        """
+        ...
+
+
+@runtime_checkable
+class Inspected(Protocol):
+    """A source that can tell, before a run, whether it has what it reads."""
+
+    def lacking(self) -> list[str]:
+        """Return a sentence on each thing that is missing and how to get it; an empty list if all is there."""
+        ...
+
+
+@runtime_checkable
+class Fetched(Protocol):
+    """A source whose files can be had from a public address, with `factory fetch LINE`."""
+
+    def published(self) -> Published:
+        """Return the files, their digests, the folder they belong in and the archive that holds them."""
+        ...

@@ -1,0 +1,128 @@
+"""Raw rows in; clean, quarantined and superseded rows out, so that every raw row is accounted for exactly once.
+
+Judging is one lazy plan over all sites at once: the newest version of each key is found by a narrow group_by, the
+contract adds its mask, and nothing wide is sorted. Its table is then split: broken rows leave unchanged with the names
+of the rules they broke, the rest goes through the line's own `repair`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from factory.compute.engine import Collector
+from factory.data.contract.contract import Contract
+from factory.data.contract.result import ContractResult
+from factory.errors import RowsUnaccounted
+from factory.line.line import Table
+from factory.storage.columns import LOAD, ROW, SITE
+
+NEWEST = "_newest"
+_LAST = "_last"
+_ROWS_PER_LOAD = 1 << 40
+"""One load brings fewer rows than this to a site, so load and row together order as one Int64."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowCounts:
+    """Where one site's raw rows went; raw = clean + quarantine + superseded."""
+
+    raw: int
+    clean: int
+    quarantine: int
+    superseded: int
+
+    @property
+    def unaccounted(self) -> int:
+        """Raw rows that came out nowhere; negative when more came out than went in."""
+        return self.raw - self.clean - self.quarantine - self.superseded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """What cleaning made of one table: `accepted` and `quarantine` as the lake keeps them, and the account per site."""
+
+    accepted: pl.DataFrame
+    """Repaired columns and `site`."""
+    quarantine: pl.DataFrame
+    """Raw columns unchanged, `site`, `_load`, `_row`, and `rule`: the names of the broken rules."""
+    counts: Mapping[str, RowCounts]
+    contract: Mapping[str, ContractResult]
+
+
+def clean(raw: pl.LazyFrame, table: Table, contract: Contract, collector: Collector) -> Cleaned:
+    """Judge the newest version of each row of each site, quarantine what is broken, repair the rest.
+
+    `raw` has the table's columns, `site`, `_load` and `_row`. Raises SchemaMismatch when its columns are not those of
+    the contract, and RowsUnaccounted when rows got lost or multiplied, as in a repair that drops some.
+    """
+    judged = collector.collect(judging_plan(raw, table, contract))
+    newest = judged.lazy().filter(NEWEST).drop(NEWEST)
+    accepted = collector.collect(table.repair(newest.filter(~contract.broken).drop(*contract.masks, LOAD, ROW)))
+    broken = judged.filter(pl.col(NEWEST), contract.broken).drop(NEWEST)
+    schema = {name: dtype for name, dtype in raw.collect_schema().items() if name not in (SITE, LOAD, ROW)}
+    cleaned = Cleaned(
+        accepted=accepted,
+        quarantine=contract.name_rules(broken),
+        counts=_counts(collector.collect(_rows(raw)), judged, accepted, broken),
+        contract=contract.results(collector.collect(contract.measure(newest)), broken, schema),
+    )
+    _require_account(cleaned.counts, table)
+    return cleaned
+
+
+def judging_plan(raw: pl.LazyFrame, table: Table, contract: Contract) -> pl.LazyFrame:
+    """Return the plan that adds to each raw row whether it is the newest of its key, and the contract's mask."""
+    return contract.mark(_mark_newest(raw, table.key), among=pl.col(NEWEST))
+
+
+def _mark_newest(raw: pl.LazyFrame, key: tuple[str, ...]) -> pl.LazyFrame:
+    """Mark the last row, by load and then place in it, of each key of each site; a key with a null is nobody's."""
+    by = list(dict.fromkeys((SITE, *key)))
+    order = pl.col(LOAD) * _ROWS_PER_LOAD + pl.col(ROW)
+    repeated = (
+        raw.filter(*(pl.col(column).is_not_null() for column in by))
+        .group_by(by)
+        .agg(order.max().alias(_LAST), pl.len().alias(NEWEST))
+        .filter(pl.col(NEWEST) > 1)
+        .drop(NEWEST)
+    )
+    marked = raw.join(repeated, on=by, how="left", maintain_order="left")
+    return marked.with_columns((pl.col(_LAST).is_null() | (order == pl.col(_LAST))).alias(NEWEST)).drop(_LAST)
+
+
+def _rows(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.group_by(SITE).agg(pl.len().cast(pl.Int64))
+
+
+def _counts(
+    raw: pl.DataFrame, judged: pl.DataFrame, accepted: pl.DataFrame, broken: pl.DataFrame
+) -> dict[str, RowCounts]:
+    """Count each way out on its own, so that the account can be wrong when a row is."""
+    superseded = judged.lazy().filter(~pl.col(NEWEST))
+    ways = {
+        "clean": _by_site(accepted.lazy()),
+        "quarantine": _by_site(broken.lazy()),
+        "superseded": _by_site(superseded),
+    }
+    sites = sorted({*raw[SITE], *(site for way in ways.values() for site in way)})
+    arrived = dict(raw.iter_rows())
+    return {
+        site: RowCounts(raw=arrived.get(site, 0), **{way: rows.get(site, 0) for way, rows in ways.items()})
+        for site in sites
+    }
+
+
+def _by_site(frame: pl.LazyFrame) -> dict[str, int]:
+    return dict(_rows(frame).collect().iter_rows())
+
+
+def _require_account(counts: Mapping[str, RowCounts], table: Table) -> None:
+    wrong = [
+        f"site {site}: {count}, {count.unaccounted} unaccounted" for site, count in counts.items() if count.unaccounted
+    ]
+    if wrong:
+        raise RowsUnaccounted(
+            f"table {table.name}: raw rows must be clean, quarantined or superseded, each exactly once, but "
+            f"{'; '.join(wrong[:5])}; make sure that the table's repair keeps the number of rows and their site"
+        )

@@ -1,0 +1,103 @@
+"""Expectations in, a `Contract` out; or an error that names the file, the expectation and what is wrong with it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import polars as pl
+
+from factory.data.contract.contract import Contract
+from factory.data.contract.kwargs import Types
+from factory.data.contract.rows import ROW_SPECS, RowRule, row_rule
+from factory.data.contract.tables import MEASURE_TYPES, SCHEMA_SPECS, MeasureRule, SchemaRule, measure_rule, schema_rule
+from factory.errors import LineError, UnsupportedExpectation
+from factory.line.expectation import Expectation
+from factory.storage.columns import type_named
+
+SUPPORTED = tuple(sorted({*ROW_SPECS, *MEASURE_TYPES, *SCHEMA_SPECS}))
+"""The Great Expectations types the compiler knows."""
+
+Rule = RowRule | MeasureRule | SchemaRule
+
+
+def compile_contract(expectations: Iterable[Expectation], *, columns: Mapping[str, str], place: str) -> Contract:
+    """Compile a suite against a table's declared columns (name → Polars type name).
+
+    The declared columns join the suite as expectations on the schema, so that the result speaks about them too.
+    Raises UnsupportedExpectation for a type the compiler does not know, and LineError for kwargs that cannot be
+    judged; both name `place`, the file the suite was written in.
+    """
+    types = _types(columns, place)
+    suite = [*_declared(columns), *expectations]
+    for expectation in suite:
+        if expectation.type not in SUPPORTED:
+            raise UnsupportedExpectation(
+                f"{place}: the contract asks for {expectation.type!r}, which is not supported; "
+                f"use one of: {', '.join(SUPPORTED)}"
+            )
+    return Contract(
+        rules=tuple(
+            _rule(expectation, name, types, place)
+            for expectation, name in zip(suite, _names(suite, place), strict=True)
+        ),
+        columns=dict(columns),
+        types=types,
+    )
+
+
+def _types(columns: Mapping[str, str], place: str) -> dict[str, pl.DataType]:
+    try:
+        return {name: type_named(dtype) for name, dtype in columns.items()}
+    except ValueError as error:
+        raise LineError(f"{place}: columns: {error}") from error
+
+
+def _declared(columns: Mapping[str, str]) -> list[Expectation]:
+    return [
+        Expectation(type="expect_table_columns_to_match_set", kwargs={"column_set": list(columns)}),
+        *(
+            Expectation(type="expect_column_values_to_be_of_type", kwargs={"column": name, "type_": dtype})
+            for name, dtype in columns.items()
+        ),
+    ]
+
+
+def _rule(expectation: Expectation, name: str, types: Types, place: str) -> Rule:
+    try:
+        if expectation.type in ROW_SPECS:
+            return row_rule(expectation, name, types)
+        if expectation.type in MEASURE_TYPES:
+            return measure_rule(expectation, name, types)
+        return schema_rule(expectation, name)
+    except (ValueError, TypeError, pl.exceptions.PolarsError) as error:
+        where = ", ".join(_columns(expectation))
+        raise LineError(f"{place}: {expectation.type}{f' on {where}' if where else ''}: {error}") from error
+
+
+def _columns(expectation: Expectation) -> list[str]:
+    kwargs = expectation.kwargs
+    named = [kwargs.get("column"), kwargs.get("column_A"), kwargs.get("column_B")]
+    listed = kwargs.get("column_list")
+    return [str(name) for name in (*named, *(listed if isinstance(listed, list | tuple) else ())) if name is not None]
+
+
+def _names(suite: list[Expectation], place: str) -> list[str]:
+    """Return one readable name an expectation; a name met before gets a number."""
+    met: Counter[str] = Counter()
+    names = []
+    for expectation in suite:
+        name = str(expectation.meta.get("name") or _readable(expectation))
+        if ";" in name:
+            raise LineError(f"{place}: the rule name {name!r} has a ';', which separates names in the quarantine")
+        met[name] += 1
+        names.append(name if met[name] == 1 else f"{name} ({met[name]})")
+    return names
+
+
+def _readable(expectation: Expectation) -> str:
+    said = expectation.type.removeprefix("expect_")
+    for subject in ("table_", "compound_columns_", "column_pair_", "column_"):
+        if said.startswith(subject):
+            said = said.removeprefix(subject)
+            break
+    columns = ", ".join(_columns(expectation))
+    return f"{columns}: {said.replace('_', ' ')}" if columns else said.replace("_", " ")

@@ -1,0 +1,208 @@
+"""A compiled contract: which rows are broken, by which rules, and what that says about each site.
+
+The rows are passed once: every row-level rule becomes one bit of a mask, so that a good row costs an Int64 and only the
+few broken ones are ever looked at again. Uniqueness is found by a narrow group_by of its own.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import or_
+from typing import Any
+
+import polars as pl
+
+from factory.data.contract.kwargs import Types
+from factory.data.contract.result import EXAMPLES, CheckResult, ContractResult
+from factory.data.contract.rows import Domain, RowRule
+from factory.data.contract.tables import MeasureRule, SchemaRule
+from factory.errors import SchemaMismatch
+from factory.line.expectation import Expectation
+from factory.storage.columns import SITE, schema_mismatches
+
+BITS = 62
+"""Rules per mask column: what an Int64 holds without its sign."""
+RULE = "rule"
+JUDGED = "_judged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """A suite compiled for one table; all expressions are over the table's columns and `site`."""
+
+    rules: tuple[RowRule | MeasureRule | SchemaRule, ...]
+    columns: Mapping[str, str]
+    """The declared columns: name → Polars type name."""
+    types: Types
+
+    @property
+    def expectations(self) -> tuple[Expectation, ...]:
+        """The whole suite, the declared columns' own expectations first."""
+        return tuple(rule.expectation for rule in self.rules)
+
+    @cached_property
+    def row_rules(self) -> tuple[RowRule, ...]:
+        """The rules that blame rows; a rule's place here is its bit in the mask."""
+        return tuple(rule for rule in self.rules if isinstance(rule, RowRule))
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """The mask columns that `mark` adds."""
+        return tuple(f"_broken_{start // BITS}" for start in range(0, max(len(self.row_rules), 1), BITS))
+
+    @property
+    def broken(self) -> pl.Expr:
+        """Whether a marked row broke any rule."""
+        return reduce(or_, (pl.col(mask) != 0 for mask in self.masks))
+
+    def mark(self, rows: pl.LazyFrame, *, among: pl.Expr | None = None) -> pl.LazyFrame:
+        """Add the mask columns, in the given order of rows.
+
+        `among` restricts the rows that uniqueness is judged among. Raises SchemaMismatch when a judged column is
+        missing or of another type.
+        """
+        self._require_columns(rows.collect_schema())
+        repeated = [rule for rule in self.row_rules if rule.broken is None]
+        for rule in repeated:
+            rows = _flag_repeated(rows, rule, self._bit_name(rule), self.types, among)
+        marked = rows.with_columns(**{mask: self._mask(place) for place, mask in enumerate(self.masks)})
+        return marked.drop([self._bit_name(rule) for rule in repeated])
+
+    def name_rules(self, broken: pl.DataFrame) -> pl.DataFrame:
+        """Turn the mask columns of the broken rows into `rule`: the names of all rules broken, joined by `; `."""
+        named: list[pl.Expr] = [pl.lit(None, pl.String)]
+        for place, rule in enumerate(self.row_rules):
+            named.append(pl.when(self._has_bit(place)).then(pl.lit(rule.name)))
+        return broken.with_columns(pl.concat_str(named, separator="; ", ignore_nulls=True).alias(RULE)).drop(self.masks)
+
+    def measure(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Return one row a site with every figure the results need; `rows` are those to judge."""
+        figures = {JUDGED: pl.len().cast(pl.Int64), **self._domain_counts(), **self._figures()}
+        return rows.group_by(SITE).agg(**figures).sort(SITE)
+
+    def results(
+        self, measured: pl.DataFrame, broken: pl.DataFrame, schema: Mapping[str, pl.DataType]
+    ) -> dict[str, ContractResult]:
+        """Return each site's result, from `measure`'s answer, the broken rows with their masks, and the raw schema."""
+        blamed = [self._blamed(place, broken) for place in range(len(self.row_rules))]
+        broken_rows = dict(broken.group_by(SITE).len().iter_rows())
+        return {
+            site[SITE]: self._result(site, broken_rows.get(site[SITE], 0), blamed, schema)
+            for site in measured.iter_rows(named=True)
+        }
+
+    def _result(
+        self,
+        site: Mapping[str, Any],
+        broken: int,
+        blamed: list[dict[str, tuple[int, list[Any]]]],
+        schema: Mapping[str, pl.DataType],
+    ) -> ContractResult:
+        found = iter(blamed)  # in the order of the row rules
+        checks = tuple(
+            _row_check(rule, site, *next(found).get(site[SITE], (0, [])))
+            if isinstance(rule, RowRule)
+            else _table_check(rule, site, schema)
+            for rule in self.rules
+        )
+        return ContractResult(
+            site=site[SITE],
+            rows=site[JUDGED],
+            broken=broken,
+            success=all(check.success for check in checks),
+            checks=checks,
+        )
+
+    def _blamed(self, place: int, broken: pl.DataFrame) -> dict[str, tuple[int, list[Any]]]:
+        """Return how many rows of each site broke a rule, and the first unexpected values."""
+        columns = self.row_rules[place].columns
+        shown = pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns)
+        counted = (
+            broken.filter(self._has_bit(place))
+            .group_by(SITE)
+            .agg(pl.len().alias(JUDGED), shown.head(EXAMPLES).alias(RULE))
+        )
+        return {site: (rows, values) for site, rows, values in counted.iter_rows()}
+
+    def _mask(self, place: int) -> pl.Expr:
+        rules = self.row_rules[place * BITS : (place + 1) * BITS]
+        bits = (
+            pl.when(pl.col(self._bit_name(rule)).is_not_null() if rule.broken is None else rule.broken)
+            .then(pl.lit(1 << bit, pl.Int64))
+            .otherwise(pl.lit(0, pl.Int64))
+            for bit, rule in enumerate(rules)
+        )
+        return reduce(lambda mask, bit: mask + bit, bits, pl.lit(0, pl.Int64))
+
+    def _has_bit(self, place: int) -> pl.Expr:
+        return (pl.col(self.masks[place // BITS]) & pl.lit(1 << place % BITS, pl.Int64)) != 0
+
+    def _bit_name(self, rule: RowRule) -> str:
+        return f"_repeated_{self.row_rules.index(rule)}"
+
+    def _domain_counts(self) -> dict[str, pl.Expr]:
+        counts = {}
+        for rule in self.row_rules:
+            spoken_about = rule.domain.rows(self.types)
+            if spoken_about is not None:
+                counts[_domain_name(rule.domain)] = spoken_about.sum().cast(pl.Int64)
+        return counts
+
+    def _figures(self) -> dict[str, pl.Expr]:
+        return {f"_figure_{rule.name}": rule.figure for rule in self.rules if isinstance(rule, MeasureRule)}
+
+    def _require_columns(self, schema: Mapping[str, pl.DataType]) -> None:
+        declared = {name: dtype for name, dtype in schema.items() if name in self.columns}
+        if wrong := schema_mismatches(declared, self.columns):
+            raise SchemaMismatch(f"rows cannot be judged: {'; '.join(wrong)}; load the table again")
+
+
+def _flag_repeated(rows: pl.LazyFrame, rule: RowRule, flag: str, types: Types, among: pl.Expr | None) -> pl.LazyFrame:
+    """Add a column that is true on every copy of what must be unique within its site, and null elsewhere."""
+    keys = {f"_key_{place}": _comparable(column, types) for place, column in enumerate(rule.columns)}
+    keyed = rows.with_columns(**keys)
+    wanted = [test for test in (rule.domain.rows(types), among) if test is not None]
+    by = [SITE, *keys]
+    repeated = keyed.filter(*wanted).group_by(by).agg(pl.len().alias(flag)).filter(pl.col(flag) > 1)
+    return keyed.join(repeated, on=by, how="left", nulls_equal=True, maintain_order="left").drop(list(keys))
+
+
+def _comparable(column: str, types: Types) -> pl.Expr:
+    return pl.col(column).fill_nan(None) if types[column].is_float() else pl.col(column)
+
+
+def _domain_name(domain: Domain) -> str:
+    return f"_with_{domain.needs}_{'_'.join(domain.columns)}"
+
+
+def _row_check(rule: RowRule, site: Mapping[str, Any], unexpected: int, examples: Iterable[Any]) -> CheckResult:
+    rows: int = site[JUDGED]
+    everywhere = rule.domain.needs in ("nulls", "all rows")
+    spoken_about: int = rows if everywhere else site[_domain_name(rule.domain)]
+    return CheckResult(
+        expectation=rule.expectation,
+        name=rule.name,
+        success=spoken_about == 0 or (spoken_about - unexpected) / spoken_about >= rule.mostly,
+        element_count=rows,
+        missing_count=None if rule.domain.needs == "nulls" else rows - spoken_about,
+        unexpected_count=unexpected,
+        examples=tuple(examples),
+    )
+
+
+def _table_check(
+    rule: MeasureRule | SchemaRule, site: Mapping[str, Any], schema: Mapping[str, pl.DataType]
+) -> CheckResult:
+    if isinstance(rule, MeasureRule):
+        figure = site[f"_figure_{rule.name}"]
+        return CheckResult(
+            expectation=rule.expectation, name=rule.name, success=rule.bounds.admit(figure), observed=figure
+        )
+    found = rule.judge(schema)
+    return CheckResult(
+        expectation=rule.expectation,
+        name=rule.name,
+        success=found.success,
+        observed=found.observed,
+        details=found.details,
+    )

@@ -1,0 +1,118 @@
+"""Which kwargs each expectation type takes, and the reading of those that several types share.
+
+Every function here raises ValueError or TypeError with the reason; the compiler adds the place and the expectation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+
+from factory.line.expectation import Expectation
+
+Types = Mapping[str, pl.DataType]
+BOUNDS = ("min_value", "max_value", "strict_min", "strict_max")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """A range, open on a side that is None; `strict` sides exclude the bound itself."""
+
+    lower: Any = None
+    upper: Any = None
+    strict_lower: bool = False
+    strict_upper: bool = False
+
+    def hold(self, value: pl.Expr) -> pl.Expr:
+        """Return whether each value lies in the range; unknown stays unknown."""
+        held: list[pl.Expr] = []
+        if self.lower is not None:
+            held.append(value > self.lower if self.strict_lower else value >= self.lower)
+        if self.upper is not None:
+            held.append(value < self.upper if self.strict_upper else value <= self.upper)
+        return held[0] if len(held) == 1 else held[0] & held[1]
+
+    def admit(self, value: Any) -> bool:
+        """Whether one measured value lies in the range; an unknown one (None, NaN) never does."""
+        if value is None or value != value:  # noqa: PLR0124  # NaN is what differs from itself, in any numeric type
+            return False
+        above = self.lower is None or (value > self.lower if self.strict_lower else value >= self.lower)
+        below = self.upper is None or (value < self.upper if self.strict_upper else value <= self.upper)
+        return bool(above and below)
+
+
+def check_names(expectation: Expectation, required: tuple[str, ...], optional: tuple[str, ...]) -> None:
+    """Refuse kwargs that are missing, or that the compiler would otherwise ignore unseen."""
+    if missing := [name for name in required if expectation.kwargs.get(name) is None]:
+        raise ValueError(f"lacks {', '.join(missing)}")
+    if unknown := sorted(set(expectation.kwargs) - {*required, *optional}):
+        raise ValueError(f"does not take {', '.join(unknown)} here; it takes {', '.join((*required, *optional))}")
+
+
+def column_of(kwargs: Mapping[str, Any], types: Types, name: str = "column") -> str:
+    """Return the column a kwarg names; it must be one of the table's."""
+    column = kwargs[name]
+    if column not in types:
+        raise ValueError(f"unknown column {column!r}; the table has {', '.join(types)}")
+    return str(column)
+
+
+def columns_of(kwargs: Mapping[str, Any], types: Types) -> tuple[str, ...]:
+    """Return the columns of `column_list`: two or more, all of the table."""
+    listed = kwargs["column_list"]
+    if not isinstance(listed, list | tuple) or len(listed) < 2:
+        raise TypeError(f"column_list must list two columns or more, not {listed!r}")
+    return tuple(column_of({"column": column}, types) for column in listed)
+
+
+def bounds_of(kwargs: Mapping[str, Any], dtype: pl.DataType | None) -> Bounds:
+    """Return the range; a temporal column's bounds may be written as ISO text."""
+    lower, upper = (moment(kwargs.get(name), dtype) for name in ("min_value", "max_value"))
+    for name in ("strict_min", "strict_max"):
+        if not isinstance(kwargs.get(name, False), bool):
+            raise TypeError(f"{name} must be true or false, not {kwargs[name]!r}")
+    if lower is not None and upper is not None and lower > upper:
+        raise ValueError(f"min_value {lower} is greater than max_value {upper}")
+    return Bounds(
+        lower=lower,
+        upper=upper,
+        strict_lower=kwargs.get("strict_min", False),
+        strict_upper=kwargs.get("strict_max", False),
+    )
+
+
+def closed_bounds_of(kwargs: Mapping[str, Any], dtype: pl.DataType | None) -> Bounds:
+    """Return the range, which must have at least one side."""
+    bounds = bounds_of(kwargs, dtype)
+    if bounds.lower is None and bounds.upper is None:
+        raise ValueError("needs min_value or max_value")
+    return bounds
+
+
+def mostly_of(kwargs: Mapping[str, Any]) -> float:
+    """Return the share of rows that must meet the expectation for the suite to succeed."""
+    mostly = kwargs.get("mostly", 1.0)
+    if isinstance(mostly, bool) or not isinstance(mostly, int | float) or not 0 <= mostly <= 1:
+        raise ValueError(f"mostly must be a number from 0 to 1, not {mostly!r}")
+    return float(mostly)
+
+
+def values_of(kwargs: Mapping[str, Any], dtype: pl.DataType) -> list[Any]:
+    """Return the value set without nulls: an expectation on values never speaks about those."""
+    listed = kwargs["value_set"]
+    if not isinstance(listed, list | tuple | set | frozenset):
+        raise TypeError(f"value_set must be a list, not {listed!r}")
+    return [moment(value, dtype) for value in listed if value is not None]
+
+
+def moment(value: Any, dtype: pl.DataType | None) -> Any:
+    """Return ISO text as a date or moment where the column is temporal, and anything else unchanged."""
+    if isinstance(value, str) and isinstance(dtype, pl.Datetime):
+        return datetime.fromisoformat(value)
+    if isinstance(value, str) and isinstance(dtype, pl.Date):
+        return date.fromisoformat(value)
+    if isinstance(dtype, pl.Datetime) and isinstance(value, date) and not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day)
+    return value

@@ -1,0 +1,73 @@
+"""What a contract found: for each site, each expectation with its verdict and its figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from factory.line.expectation import Expectation
+
+EXAMPLES = 20
+"""How many unexpected values a result shows at most; Great Expectations' own default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """One expectation judged on one site.
+
+    Row-level ones have counts and examples; table-level ones have `observed`, and `details` where a set differs.
+    """
+
+    expectation: Expectation
+    name: str
+    success: bool
+    observed: Any = None
+    element_count: int | None = None
+    missing_count: int | None = None
+    """Rows the expectation does not speak about; None where it speaks about the nulls themselves."""
+    unexpected_count: int | None = None
+    examples: tuple[Any, ...] = ()
+    details: Mapping[str, Any] | None = None
+
+    @property
+    def unexpected_percent(self) -> float | None:
+        """Unexpected rows per hundred rows spoken about; None where there are none to speak about."""
+        if self.element_count is None or self.unexpected_count is None:
+            return None
+        spoken_about = self.element_count - (self.missing_count or 0)
+        return 100 * self.unexpected_count / spoken_about if spoken_about else None
+
+    def __str__(self) -> str:
+        """Say in a sentence what was found."""
+        if self.unexpected_count is None:
+            return f"{self.name}: found {self.observed}"
+        shown = ", ".join(repr(value) for value in self.examples[:3])
+        return f"{self.name}: {self.unexpected_count} of {self.element_count} rows" + (
+            f", e.g. {shown}" if shown else ""
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContractResult:
+    """The whole contract judged on one site."""
+
+    site: str
+    rows: int
+    broken: int
+    """Rows that broke at least one row-level expectation, whatever its `mostly` forgives."""
+    success: bool
+    checks: tuple[CheckResult, ...]
+
+    @property
+    def share(self) -> float:
+        """Clean rows per judged row, 0 to 1; 1 where no row was judged."""
+        return 1 - self.broken / self.rows if self.rows else 1.0
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """A sentence for each expectation that was not met."""
+        return tuple(str(check) for check in self.checks if not check.success)
+
+    @property
+    def table_failures(self) -> tuple[str, ...]:
+        """Of the failures, those about the whole table, for which no row can be blamed."""
+        return tuple(str(check) for check in self.checks if not check.success and check.unexpected_count is None)

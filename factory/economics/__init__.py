@@ -1,0 +1,1 @@
+"""What a line earns: the backtest, a line's past with its real sensors and gates."""

@@ -1,0 +1,73 @@
+"""What decisions of a replay were worth, whoever made them: by models asked again, or by predictions on record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from factory.features.sampling import samples
+from factory.line.line import Line
+from factory.line.split import LABEL, PLACE, Parts, decided
+from factory.model.session import onnx_answer
+from factory.monitoring.predictions import THRESHOLD, Decider, answers_of, key_columns, predicted, values_eur
+from factory.storage.columns import SITE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A file that decides, and the threshold it decides by."""
+
+    content: bytes
+    threshold: float
+
+
+def as_judged(line: Line, parts: Parts, content: bytes) -> Model:
+    """Return a candidate with the threshold that the gates would judge it by; `parts` are its site's rows."""
+    chosen_on = samples(line, parts.validation, parts.rows)
+    idle = line.task.without_model(line.task.codes(parts.train[LABEL]), line.value)
+    answer = onnx_answer(content, chosen_on.features)
+    return Model(content=content, threshold=line.task.best_threshold(chosen_on.label, answer, line.value, idle))
+
+
+class Worth:
+    """Says in EUR what decisions were worth, by the outcomes that the rows know.
+
+    `rows` are all feature rows, numbered (PLACE). What a site would decide without any model is learnt from the rows
+    before the first day, the same for everybody.
+    """
+
+    def __init__(self, line: Line, rows: pl.DataFrame, first: datetime) -> None:
+        self.line = line
+        self.rows = rows
+        train = line.parts(rows.drop(PLACE), first).train
+        self.idle = {
+            str(site): line.task.without_model(line.task.codes(train.filter(pl.col(SITE) == site)[LABEL]), line.value)
+            for site in rows[SITE].unique().to_list()
+        }
+
+    def known(self, begin: datetime, end: datetime) -> pl.DataFrame:
+        """Return the rows decided in `[begin, end)` whose outcome is known."""
+        moment = decided()
+        return self.rows.filter((moment >= begin) & (moment < end) & pl.col(LABEL).is_not_null())
+
+    def of_models(self, known: pl.DataFrame, models: Mapping[str, Decider]) -> float:
+        """Return what models would have been worth, by site, that had decided about these rows."""
+        total = 0.0
+        for site, model in models.items():
+            mine = known.filter(pl.col(SITE) == site)
+            made = predicted(self.line, mine, self.rows.filter(pl.col(SITE) == site), model)
+            total += self._eur(mine, made, self.idle[site])
+        return total
+
+    def of_predictions(self, known: pl.DataFrame, predictions: pl.DataFrame) -> float:
+        """Return what the predictions on record about these rows were worth."""
+        if predictions.is_empty():
+            return 0.0
+        key = key_columns(self.line)
+        both = known.select(*key, LABEL).join(predictions, on=key, how="inner", nulls_equal=True)
+        return sum(self._eur(part, part, self.idle[str(site)]) for (site,), part in both.group_by(SITE))
+
+    def _eur(self, rows: pl.DataFrame, made: pl.DataFrame, idle: float) -> float:
+        label, answers = self.line.task.codes(rows[LABEL]), answers_of(self.line.task, made)
+        return float(values_eur(self.line, label, answers, made[THRESHOLD].to_numpy(), idle).sum())

@@ -1,0 +1,197 @@
+"""What the gates look at: models' answers to the same holdout rows come in, every figure goes out.
+
+Which figures of merit there are is for the line's task to say; what is here is the same for every task.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from factory.model.verdict import Figure
+from factory.tasks.resampling import ROUNDS, SEED, Interval, bootstrap_sum, share_above
+from factory.tasks.scored import Scored
+from factory.tasks.task import Task, Value
+
+Floats = npt.NDArray[np.floating[Any]]
+Figures = Mapping[str, Figure]
+"""Every figure a gate may ask for, by name. None: not defined here, such as a ranking of one class, or no champion.
+
+Of a model's figures the candidate's have the bare name, the others' the role before it: `baseline_rmse`.
+`probability_…` is the share of paired bootstrap resamples of the holdout. Values are above deciding without a model.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """All that is known about one candidate; the arrays hold the same holdout rows in the same order."""
+
+    line: str
+    site: str
+    digest: str
+    task: Task
+    label: Floats
+    """As the task computes with them; all known."""
+    candidate: Scored
+    base: Scored | None
+    baseline: Scored | None
+    champion: Scored | None
+    value: Value
+    idle: float
+    """What would be decided without a model; see Task.without_model."""
+    own_figures: Mapping[str, Callable[[Floats, Floats], float]] = field(default_factory=dict)
+    """The line's own figures of merit."""
+    contract_share: float
+    """Share of the site's raw rows that satisfied the contract."""
+    contract_failures: tuple[str, ...] = ()
+    """Expectations about whole tables that failed; no row can be blamed for these."""
+    training_rows: int
+    fine_tuned: bool
+    parity_error: float
+    """Largest difference between the served file's and the trained network's answer to the same rows."""
+    latency_ms: float
+    size_mb: float
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where the arrays cannot be about the same rows, or a label is not known."""
+        expected = (len(self.label), len(self.task.answers))
+        for name, model in self.models().items():
+            if model is not None and model.answer.shape != expected:
+                raise ValueError(
+                    f"{self.line}.{self.site}: {name} has answers of shape {model.answer.shape}, expected {expected}; "
+                    "score all models on the same rows"
+                )
+        if not np.isfinite(self.label).all():
+            raise ValueError(f"{self.line}.{self.site}: {self.task.kind} labels must be known; leave out the others")
+
+    def models(self) -> dict[str, Scored | None]:
+        """Return the models by role; None where a role is vacant."""
+        return {"candidate": self.candidate, "base": self.base, "baseline": self.baseline, "champion": self.champion}
+
+    @property
+    def rival(self) -> Scored | None:
+        """The champion to compare with: none where there is none, or where the candidate is the champion itself."""
+        return None if self.champion is None or self.champion.digest == self.digest else self.champion
+
+
+def measured(
+    evidence: Evidence, *, baseline_margin: float | None = 0.0, champion_margin: float | None = 0.0
+) -> dict[str, Figure]:
+    """Return every figure. The margins are by how much the headline must be exceeded to count as better.
+
+    With None there is no comparison with that model, and its figures say so; its own figures of merit stay.
+    """
+    return {
+        "task": evidence.task.kind,
+        "headline": evidence.task.headline,
+        **_holdout(evidence),
+        **_others(evidence),
+        **_comparisons(evidence, baseline_margin, champion_margin),
+        **_money(evidence),
+        **_running(evidence),
+    }
+
+
+def _holdout(evidence: Evidence) -> dict[str, Figure]:
+    task, label, candidate = evidence.task, evidence.label, evidence.candidate
+    interval = Interval.of(task.bootstrap(label, candidate.answer, rounds=ROUNDS, seed=SEED))
+    return {
+        "rows": len(label),
+        "training_rows": evidence.training_rows,
+        "fine_tuned": evidence.fine_tuned,
+        **task.counts(label, candidate.answer, candidate.threshold),
+        **_of_merit(evidence, candidate, task.gateable),
+        f"{task.headline}_low": _known(interval.low),
+        f"{task.headline}_high": _known(interval.high),
+    }
+
+
+def _others(evidence: Evidence) -> dict[str, Figure]:
+    """Return what is compared, of each other model; None throughout where a role is vacant."""
+    names = (*evidence.task.compared, *evidence.own_figures)
+    figures: dict[str, Figure] = {}
+    for role in ("base", "baseline", "champion"):
+        model = evidence.models()[role]
+        found = _of_merit(evidence, model, names) if model else {}
+        figures |= {f"{role}_{name}": found.get(name) for name in names}
+    return figures
+
+
+def _of_merit(evidence: Evidence, model: Scored, names: tuple[str, ...]) -> dict[str, Figure]:
+    found = evidence.task.figures(evidence.label, model.answer)
+    own = {name: figure(evidence.label, model.answer) for name, figure in evidence.own_figures.items()}
+    return {name: _known(value) for name, value in {**found, **own}.items() if name in (*names, *own)}
+
+
+def _comparisons(evidence: Evidence, baseline_margin: float | None, champion_margin: float | None) -> dict[str, Figure]:
+    rival = None if champion_margin is None else evidence.rival
+    baseline_change, baseline_share = _against(evidence, evidence.baseline, baseline_margin)
+    champion_change, champion_share = _against(evidence, rival, champion_margin)
+    return {
+        "change_vs_baseline": baseline_change,
+        "probability_better_than_baseline": baseline_share,
+        "compared_with_champion": rival is not None,
+        "change_vs_champion": champion_change,
+        "probability_better_than_champion": champion_share,
+        "probability_earns_less_than_champion": _earns_less(evidence, rival),
+    }
+
+
+def _against(evidence: Evidence, other: Scored | None, margin: float | None) -> tuple[float | None, float | None]:
+    """Return the headline's change, and in which share of paired resamples it is better by more than the margin.
+
+    Pairing cancels what both owe to easy or hard rows, so far smaller differences show than in two intervals.
+    """
+    if other is None or margin is None:
+        return None, None
+    task, label, ours, theirs = evidence.task, evidence.label, evidence.candidate.answer, other.answer
+    change = task.headline_of(label, ours) - task.headline_of(label, theirs)
+    samples = [task.bootstrap(label, answer, rounds=ROUNDS, seed=SEED) for answer in (ours, theirs)]
+    better = samples[0] - samples[1] if task.greater_is_better else samples[1] - samples[0]
+    return _known(change), _known(share_above(better, margin))
+
+
+def _earns_less(evidence: Evidence, rival: Scored | None) -> float | None:
+    """Return in which share of resamples the champion's decisions, at its own threshold, earn more than ours."""
+    if rival is None:
+        return None
+    lost = _row_values(evidence, rival) - _row_values(evidence, evidence.candidate)
+    return _known(share_above(bootstrap_sum(lost), 0.0))
+
+
+def _money(evidence: Evidence) -> dict[str, Figure]:
+    rows = len(evidence.label)
+    worth = {name: float(_row_values(evidence, model).sum()) for name, model in evidence.models().items() if model}
+    return {
+        "threshold": evidence.candidate.threshold,
+        "value_eur": _known(worth["candidate"]),
+        "value_per_decision_eur": _known(worth["candidate"] / rows) if rows else None,
+        **{f"{name}_value_eur": _known(worth.get(name)) for name in ("base", "baseline", "champion")},
+        **{f"{name}_threshold": _threshold(evidence.models()[name]) for name in ("base", "baseline", "champion")},
+    }
+
+
+def _threshold(model: Scored | None) -> float | None:
+    return model.threshold if model else None
+
+
+def _row_values(evidence: Evidence, model: Scored) -> npt.NDArray[np.float64]:
+    return evidence.task.row_values_eur(evidence.label, model.answer, model.threshold, evidence.value, evidence.idle)
+
+
+def _running(evidence: Evidence) -> dict[str, Figure]:
+    return {
+        "contract_share": _known(evidence.contract_share),
+        "contract_failures": "; ".join(evidence.contract_failures) or None,
+        "parity_error": _known(evidence.parity_error),
+        "latency_ms": _known(evidence.latency_ms),
+        "size_mb": _known(evidence.size_mb),
+    }
+
+
+def _known(figure: float | None) -> float | None:
+    """Return the figure as JSON can hold it: None instead of what is not a finite number."""
+    return None if figure is None or not math.isfinite(figure) else float(figure)

@@ -1,0 +1,107 @@
+"""A line's clean tables in; its context and the Parquet files it names out, not yet checked and not yet signed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from factory.errors import LineError
+from factory.features.online.code import code_of, dotted
+from factory.features.online.manifest import Context, KeptTable, RowPath
+from factory.features.online.store import parquet
+from factory.line.line import Line
+from factory.line.look_back import RECENT, LookBack, tells_time
+from factory.storage.columns import SITE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A context that names no site yet, its tables, and their files by digest."""
+
+    context: Context
+    tables: Mapping[str, pl.DataFrame]
+    files: Mapping[str, bytes]
+
+
+def made(line: Line, look_back: LookBack, clean: Mapping[str, pl.LazyFrame], made_from: str) -> Made:
+    """Return the context of a line's clean tables; raises LineError where a row cannot be found again by its key."""
+    if look_back.row_alone:
+        clean = {**clean, line.decision_table: clean[line.decision_table].head(0)}
+    newest = _newest(line, clean)
+    kept = {
+        name: look_back.kept(name, rows, line.tables[name].cursor, newest).collect() for name, rows in clean.items()
+    }
+    _require_keys(line, kept[line.decision_table])
+    files = {name: parquet(rows) for name, rows in kept.items()}
+    context = Context(
+        line=line.name,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        made_from=made_from,
+        row_path=_row_path(line),
+        tables={name: KeptTable(digest=digest, rows=len(kept[name])) for name, (digest, _) in files.items()},
+        sites=(),
+        known_until=_told(newest),
+        answers_from=_told(newest and newest - RECENT),
+        answers_until=_told(newest and _stale_from(look_back, newest)),
+    )
+    return Made(context=context, tables=kept, files=dict(files.values()))
+
+
+def _newest(line: Line, clean: Mapping[str, pl.LazyFrame]) -> datetime | None:
+    """Return the moment of the newest decision row, in UTC; None where its table tells no time."""
+    rows, cursor = clean[line.decision_table], line.decisions.cursor
+    if not tells_time(rows, cursor):
+        return None
+    found: datetime | None = rows.select(pl.col(cursor).max()).collect().item()
+    if found is None:
+        return None
+    # In a zone of its own a day is a day of the calendar there, which is not always 24 hours.
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _stale_from(look_back: LookBack, newest: datetime) -> datetime | None:
+    hours = look_back.stale_after_hours
+    return None if hours is None else newest + timedelta(hours=hours)
+
+
+def _told(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat() if moment else None
+
+
+def _row_path(line: Line) -> RowPath:
+    table, features = line.decisions, line.features
+    try:
+        repair, build = dotted(table.repair), dotted(features.build)
+        code = code_of(repair, build)
+    except (ImportError, ValueError) as error:
+        raise LineError(f"line {line.name}: {error}; the gateway builds features by that name") from error
+    return RowPath(
+        table=table.name,
+        columns=table.columns,
+        site_column=str(table.site_column),
+        key=table.key,
+        contract=table.contract,
+        repair=repair,
+        build=build,
+        features=tuple(features.columns),
+        features_key=features.key,
+        entity=features.entity,
+        steps=line.recipe.steps,
+        code=code,
+    )
+
+
+def _require_keys(line: Line, decisions: pl.DataFrame) -> None:
+    """Raise LineError unless a raw row can be followed through repair and build by its key."""
+    wanted = {SITE, *line.decisions.key}
+    if missing := sorted(wanted - set(decisions.columns)):
+        raise LineError(
+            f"line {line.name}: clean rows of {line.decision_table} have no {', '.join(missing)}, which a context "
+            "needs: keep the key in the table's repair, or leave the section `context` out"
+        )
+    if missing := [name for name in line.features.key if name not in line.decisions.columns]:
+        raise LineError(
+            f"line {line.name}: features.key names {', '.join(missing)}, no raw column of {line.decision_table}, which "
+            "a context needs: name raw columns there, or leave the section `context` out"
+        )

@@ -1,0 +1,94 @@
+"""What a context says of itself: which rows it holds, of which code it is, at which sites it was seen to be right.
+
+It is signed with the release key as a whole. What it names as code is looked up in the gateway's own files, which must
+be the ones that made the features: their digest is in it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from factory.errors import ContextRefused, ModelRefused
+from factory.line.expectation import Expectation
+from factory.release.signing import Signed
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptTable:
+    """One clean table of a context: the SHA-256 of its Parquet file, and how many rows it has."""
+
+    digest: str
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowPath:
+    """How a business row becomes features: the decision table as a line's file says it, and the line's own code."""
+
+    table: str
+    columns: Mapping[str, str]
+    """Of the raw table: name → Polars type name."""
+    site_column: str
+    key: tuple[str, ...]
+    """Of the raw table."""
+    contract: tuple[Expectation, ...]
+    repair: str
+    """`package.module:function`."""
+    build: str
+    features: tuple[str, ...]
+    features_key: tuple[str, ...]
+    entity: tuple[str, ...]
+    steps: int | None
+    code: str
+    """Stands for the source files that repair and build come from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context(Signed):
+    """One line's context. Moments are ISO times in UTC."""
+
+    line: str
+    made_at: str
+    made_from: str
+    """Stands for all it was made from: another context has the same only if it is the same."""
+    row_path: RowPath
+    tables: Mapping[str, KeptTable]
+    sites: tuple[str, ...]
+    """Where recent rows, built anew, had the very features that training has.
+
+    A site without recent decisions is among them, for there was nothing to compare.
+    """
+    known_until: str | None
+    """The newest row's moment; None where the tables tell no time."""
+    answers_from: str | None
+    """Decisions before this moment would look back further than the context goes."""
+    answers_until: str | None
+    """Decisions from this moment on are too far from the newest row; None: there is no limit."""
+    signature: str = ""
+
+    def to_json(self) -> bytes:
+        """Return the file's content; `from_json` is the inverse. Raises ValueError where JSON has no such value."""
+        return (json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n").encode("ascii")
+
+    @classmethod
+    def from_json(cls, content: bytes, what: str = "context") -> "Context":
+        """Rebuild a context; raises ContextRefused on what `to_json` never wrote."""
+        try:
+            return msgspec.json.decode(content, type=cls)
+        except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+            raise ContextRefused(f"{what} cannot be read: {error}; run the line's operations again") from error
+
+    @property
+    def named(self) -> str:
+        """What it is, in an error."""
+        return f"the context of line {self.line}"
+
+    def require_signature(self, key: Ed25519PublicKey) -> None:
+        """Raise ContextRefused unless the key's owner signed exactly this."""
+        try:
+            super().require_signature(key)
+        except ModelRefused as error:
+            raise ContextRefused(str(error)) from error

@@ -1,0 +1,86 @@
+"""Does a context give the very features that training has? Recent rows of each site are built anew and compared.
+
+What looks back further than the context goes, what depends on rows that came later, and a repair or build that takes
+one row differently than many: all of it shows here, before a client is answered.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import polars as pl
+
+from factory.errors import LineError
+from factory.features.online.builder import Builder
+from factory.line.look_back import comparable
+from factory.line.split import DECIDED_AT
+from factory.storage.columns import LOAD, ROW, SITE
+
+CHECKED_ROWS = 32
+"""Of each site: half of them the newest, half the oldest that are answered, which look back furthest."""
+
+
+def checked(builder: Builder, site: str, raw: pl.LazyFrame, features: pl.LazyFrame) -> int:
+    """Return how many of the site's recent decisions were built anew; raises LineError where a feature differs.
+
+    `raw` are the site's raw rows and `features` its feature rows, both as the lake has them.
+    """
+    recent = _recent(builder, features.filter(pl.col(SITE) == site))
+    if recent.is_empty():
+        return 0
+    rows = _raw_rows(builder, raw.filter(pl.col(SITE) == site), recent)
+    found, _ = builder.features(site, rows)
+    _require_same(builder, site, found, recent)
+    return len(recent)
+
+
+def _recent(builder: Builder, features: pl.LazyFrame) -> pl.DataFrame:
+    """Return feature rows that the context answers, from both ends."""
+    start = builder.context.answers_from
+    rows = features.sort(DECIDED_AT, *builder.context.row_path.features_key)
+    if start is not None:
+        moment = comparable(datetime.fromisoformat(start), rows.collect_schema()[DECIDED_AT])
+        rows = rows.filter(pl.col(DECIDED_AT) >= moment)
+    answered, half = rows.collect(), CHECKED_ROWS // 2
+    return answered if len(answered) <= CHECKED_ROWS else pl.concat([answered.head(half), answered.tail(half)])
+
+
+def _raw_rows(builder: Builder, raw: pl.LazyFrame, recent: pl.DataFrame) -> pl.DataFrame:
+    """Return the raw rows that the feature rows come from, each in its newest version."""
+    path = builder.context.row_path
+    by = [SITE, *path.features_key]
+    wanted = raw.join(recent.lazy().select(by), on=by, how="semi", nulls_equal=True).sort(LOAD, ROW)
+    return wanted.unique([SITE, *path.key], keep="last", maintain_order=True).select(SITE, *path.columns).collect()
+
+
+def _require_same(builder: Builder, site: str, found: pl.DataFrame, expected: pl.DataFrame) -> None:
+    path = builder.context.row_path
+    by, names = [SITE, *path.features_key], list(path.features)
+    order = [*by, DECIDED_AT]
+    ours, theirs = (rows.select(*order, *names).sort(order) for rows in (found, expected))
+    if not ours.select(order).equals(theirs.select(order)):
+        raise LineError(
+            f"site {site}: of its {len(theirs)} recent decisions {len(ours)} come out when they are built anew on the "
+            "context, or with another key or moment; see that the table's repair leaves the key as it is"
+        )
+    differing = {name: _first(ours[name], theirs[name]) for name in names}
+    if wrong := {name: place for name, place in differing.items() if place is not None}:
+        raise LineError(_difference(site, wrong, ours, theirs))
+
+
+def _first(ours: pl.Series, theirs: pl.Series) -> int | None:
+    """Return the first place at which two columns differ, NaN and null being one."""
+    differ = ours.fill_nan(None).ne_missing(theirs.fill_nan(None))
+    return differ.arg_max() if differ.any() else None
+
+
+def _difference(site: str, wrong: Mapping[str, int], ours: pl.DataFrame, theirs: pl.DataFrame) -> str:
+    (name, place), others = next(iter(wrong.items())), _others(list(wrong)[1:])
+    return (
+        f"site {site}: built anew on the context, {name} of its decision at {theirs[DECIDED_AT][place]} is "
+        f"{ours[name][place]} and not {theirs[name][place]}{others}: features look back further than the context goes; "
+        "raise `context: days`, or name in `last_of` what the newest earlier row is needed of"
+    )
+
+
+def _others(names: Sequence[str]) -> str:
+    return f" (so are {', '.join(names[:5])})" if names else ""

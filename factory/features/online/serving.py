@@ -1,0 +1,44 @@
+"""The contexts of a model repository as a gateway follows them; nothing heavy is imported before the first is there."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from factory.release.layout import CONTEXTS
+from factory.release.signing import public_key
+
+if TYPE_CHECKING:
+    from factory.features.online.builder import Builder
+
+
+class ServedContexts:
+    """A `ContextSource` of the gateway, for a folder and the public half of the release key."""
+
+    def __init__(self, models: Path, key: Path, project: Path | None = None) -> None:
+        """`project` is the folder that has the lines' code, where that is not importable as it is."""
+        self._models = models
+        self._key = key
+        self._project = project
+
+    def marks(self) -> Mapping[str, str] | None:
+        """Return, for each line with a context, a token that changes with it; None where the folder is away."""
+        if not self._models.is_dir():
+            return None
+        found = {}
+        for place in (self._models / CONTEXTS).glob("*.json"):
+            state = place.lstat()
+            found[place.stem] = f"{state.st_ino}-{state.st_mtime_ns}"
+        return found
+
+    def builder(self, line: str) -> "Builder":
+        """Return what builds rows on the line's context; raises ContextRefused where it must not be used."""
+        # Before Polars is imported: a build that took every processor would hold up the questions of other clients.
+        os.environ.setdefault("POLARS_MAX_THREADS", str(max(1, (os.cpu_count() or 1) - 1)))
+        from factory.features.online.builder import Builder
+        from factory.features.online.store import Contexts
+
+        if self._project and str(self._project) not in sys.path:
+            sys.path.insert(0, str(self._project))
+        return Builder(*Contexts(self._models).load(line, public_key(self._key)))

@@ -1,0 +1,1 @@
+"""What can be asked, over HTTP and gRPC: the Open Inference Protocol, business decisions, pages."""

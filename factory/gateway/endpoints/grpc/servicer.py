@@ -1,0 +1,198 @@
+"""The methods of `inference.GRPCInferenceService`, on the gateway's event loop beside HTTP."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from factory.gateway.access.keys import EVERYBODY, Access, Grant
+from factory.gateway.endpoints.grpc.messages import CLASSES, SERVICE
+from factory.gateway.endpoints.open_inference import (
+    binary_values,
+    require_input,
+    require_outputs,
+    require_shape,
+    told_rows,
+)
+from factory.gateway.endpoints.service import EXTENSIONS, NAME, Service, own_version
+from factory.gateway.metrics.telemetry import Telemetry
+from factory.gateway.models.entry import Entry
+from factory.gateway.models.question import Answered, Question
+from factory.gateway.models.served_model import DATATYPE, Rows
+from factory.gateway.refusal import RequestRefused
+
+log = logging.getLogger(__name__)
+
+_STATUS = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
+Method = Callable[[Any, Grant], Awaitable[dict[str, Any]]]
+
+
+class GrpcDoor:
+    """Answers gRPC calls from the service to who has a key."""
+
+    def __init__(self, service: Service, access: Access, telemetry: Telemetry) -> None:
+        self._service = service
+        self._access = access
+        self._telemetry = telemetry
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return what a gRPC server is given."""
+        methods: dict[str, Method] = {
+            "ServerLive": self._live,
+            "ServerReady": self._ready,
+            "ServerMetadata": self._server,
+            "ModelReady": self._model_ready,
+            "ModelMetadata": self._metadata,
+            "ModelInfer": self._infer,
+            "RepositoryIndex": self._index,
+            "RepositoryModelLoad": self._load,
+            "RepositoryModelUnload": self._unload,
+        }
+        handlers = {name: self._handler(name, method) for name, method in methods.items()}
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    def _handler(self, name: str, method: Method) -> grpc.RpcMethodHandler:
+        """Return a method with its messages, its key check, and its errors as gRPC's statuses."""
+        asks, answers = CLASSES[f"{name}Request"], CLASSES[f"{name}Response"]
+        public = name in ("ServerLive", "ServerReady")
+
+        async def call(content: bytes, context: grpc.aio.ServicerContext) -> Any:
+            try:
+                grant = EVERYBODY if public else self._access.grant(_headers(context))
+                return answers(**await method(_decoded(asks, content), grant))
+            except RequestRefused as refused:
+                self._telemetry.errors[refused.status] += 1
+                status = _STATUS.get(refused.status, grpc.StatusCode.INTERNAL)
+                await context.abort(status, str(refused))
+            except Exception as error:  # the boundary of a call: the client learns nothing of our insides
+                if isinstance(error, grpc.aio.AbortError):
+                    raise
+                log.exception("%s failed", name)
+                self._telemetry.errors[500] += 1
+                await context.abort(grpc.StatusCode.INTERNAL, "the gateway failed on this call; its log says why")
+
+        return grpc.unary_unary_rpc_method_handler(call, response_serializer=answers.SerializeToString)
+
+    async def _live(self, _: Any, __: Grant) -> dict[str, Any]:
+        return {"live": True}
+
+    async def _ready(self, _: Any, __: Grant) -> dict[str, Any]:
+        return {"ready": self._service.ready}
+
+    async def _server(self, _: Any, __: Grant) -> dict[str, Any]:
+        return {"name": NAME, "version": own_version(), "extensions": EXTENSIONS}
+
+    async def _model_ready(self, message: Any, grant: Grant) -> dict[str, Any]:
+        try:
+            self._found(message.name, message.version, grant)
+        except RequestRefused as refused:
+            if refused.status not in (404, 503):
+                raise
+            return {"ready": False}
+        return {"ready": True}
+
+    async def _metadata(self, message: Any, grant: Grant) -> dict[str, Any]:
+        metadata = self._found(message.name, message.version, grant).model.metadata()
+        return {name: metadata[name] for name in ("name", "versions", "platform", "inputs", "outputs")}
+
+    async def _index(self, message: Any, grant: Grant) -> dict[str, Any]:
+        return {"models": self._service.index(grant.opens, only_ready=message.ready)}
+
+    async def _load(self, message: Any, grant: Grant) -> dict[str, Any]:
+        grant.require_management(message.model_name)
+        await self._service.load(message.model_name)
+        return {}
+
+    async def _unload(self, message: Any, grant: Grant) -> dict[str, Any]:
+        grant.require_management(message.model_name)
+        await self._service.unload(message.model_name)
+        return {}
+
+    async def _infer(self, message: Any, grant: Grant) -> dict[str, Any]:
+        entry = self._found(message.model_name, message.model_version, grant)
+        try:
+            grant.require_left()
+            values, rows = _asked(message, entry)
+            grant.spend(rows)
+            question = Question(values, rows, lambda _: None, grant.name, message.id)
+            answered = await _answered(entry.asker(message.model_version or None), question)
+        except Exception as error:
+            entry.series.failed()
+            grant.charge(error)
+            raise
+        return _told(message.id, answered)
+
+    def _found(self, name: str, version: str, grant: Grant) -> Entry:
+        entry = self._service.found(name, version or None)
+        grant.require(name)
+        return entry
+
+
+def _decoded(asks: Any, content: bytes) -> Any:
+    """Return the message; raises RequestRefused (400) where the bytes are none."""
+    try:
+        return asks.FromString(content)
+    except DecodeError as error:
+        raise RequestRefused(400, f"the message is no {asks.DESCRIPTOR.name}") from error
+
+
+def _asked(message: Any, entry: Entry) -> tuple[Rows, int]:
+    """Return the call's values and how many rows they are; raises RequestRefused (400) unless they fit the model."""
+    require_input(message.inputs)
+    tensor, signature = message.inputs[0], entry.model.signature
+    shape = require_shape(tensor.shape, signature)
+    require_outputs([output.name for output in message.outputs], signature)
+    if message.raw_input_contents:
+        if len(message.raw_input_contents) != 1:
+            raise RequestRefused(400, f"{len(message.raw_input_contents)} raw contents for one input")
+        return binary_values(message.raw_input_contents[0], shape), shape[0]
+    values = np.array(tensor.contents.fp32_contents, np.float32)
+    return binary_values(values.tobytes(), shape), shape[0]
+
+
+async def _answered(ask: Callable[[Question], None], question: Question) -> Answered:
+    """Return the answer to a question; raises what it was refused with."""
+    waiting: asyncio.Future[Answered | RequestRefused] = asyncio.get_running_loop().create_future()
+    question.done = lambda result: None if waiting.done() else waiting.set_result(result)
+    ask(question)
+    result = await waiting
+    if isinstance(result, RequestRefused):
+        raise result
+    return result
+
+
+def _told(given_id: str, answered: Answered) -> dict[str, Any]:
+    manifest, numbers = answered.model.manifest, answered.numbers
+    said = {"prediction_id": answered.prediction}
+    if answered.outside:
+        said["outside"] = answered.outside.reasons
+        if abstained := told_rows(answered):
+            said["abstained"] = abstained
+    output = {"name": manifest.model_signature.output, "datatype": DATATYPE, "shape": numbers.shape}
+    return {
+        "model_name": manifest.model,
+        "model_version": str(manifest.version),
+        "id": given_id,
+        "parameters": {name: CLASSES["InferParameter"](string_param=text) for name, text in said.items()},
+        "outputs": [output],
+        "raw_output_contents": [numbers.astype("<f4", copy=False).tobytes()],
+    }
+
+
+def _headers(context: grpc.aio.ServicerContext) -> dict[bytes, bytes]:
+    """Return the call's metadata as HTTP would have it."""
+    return {
+        key.encode(): value if isinstance(value, bytes) else value.encode()
+        for key, value in context.invocation_metadata() or ()
+    }

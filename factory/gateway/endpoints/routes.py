@@ -1,0 +1,230 @@
+"""What the gateway answers over HTTP: which path is met by what.
+
+/                                                 page for people
+/docs, /openapi.json                              what can be asked, for people and for programs
+/metrics                                          Prometheus
+/v2, /v2/health/live, /v2/health/ready            server
+/v2/models/{m}[/versions/{v}], …/ready, …/infer   one site's model
+/v1/lines/{line}/sites/{site}/predict             business rows or features in, decisions out
+/v2/repository/index, …/models/{m}/load, …/unload all models
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from factory.gateway.access.keys import Access, Grant
+from factory.gateway.endpoints.business import predict
+from factory.gateway.endpoints.docs_page import docs_page
+from factory.gateway.endpoints.infer import infer
+from factory.gateway.endpoints.open_inference import index_request
+from factory.gateway.endpoints.openapi import openapi
+from factory.gateway.endpoints.service import EXTENSIONS, NAME, Service, own_version
+from factory.gateway.endpoints.status_page import Refused, status_page
+from factory.gateway.http.messages import HTML, TEXT, Answer, Request, as_error, as_json, as_problem
+from factory.gateway.metrics.counts import Counted
+from factory.gateway.metrics.exposition import metrics_text
+from factory.gateway.metrics.telemetry import Telemetry
+from factory.gateway.models.feature_builders import RowBuilders
+from factory.gateway.refusal import RequestRefused, shown
+
+log = logging.getLogger(__name__)
+
+Told = TypeVar("Told")
+
+_LINES = "/v1/lines/"
+_MODELS, _REPOSITORY = "/v2/models/", "/v2/repository/models/"
+_PAGE_HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
+    (b"cache-control", b"no-store"),
+)
+_ADDRESS = re.compile(r"[\w.\-\[\]:]{1,255}", re.ASCII)
+
+
+class Gateway:
+    """Answers requests from the service to who has a key; a `Door` for connections."""
+
+    def __init__(
+        self,
+        service: Service,
+        access: Access,
+        telemetry: Telemetry,
+        builders: RowBuilders,
+        cpu_hour_eur: float = 0.0,
+    ) -> None:
+        """`cpu_hour_eur` is what an hour of a processor costs; at 0 no metric says what predictions cost."""
+        self._service = service
+        self._builders = builders
+        self._cpu_hour_eur = cpu_hour_eur
+        self._access = access
+        self._telemetry = telemetry
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._public: dict[str, Callable[[Request], Answer]] = {
+            "/docs": self._docs,
+            "/openapi.json": lambda _: as_json(openapi()),
+            "/v2/health/live": lambda _: as_json({"live": True}),
+            "/v2/health/ready": self._ready,
+        }
+        self._fixed: dict[str, tuple[str, Callable[[Request, Grant], Answer]]] = {
+            "/v2": ("GET", self._server),
+            "/v2/repository/index": ("POST", self._index),
+        }
+        self._of_all: dict[str, Callable[[Counted, Request, Grant], Answer]] = {
+            "/": self._page,
+            "/metrics": self._metrics,
+        }
+
+    def handle(self, request: Request) -> None:
+        """Answer one request, now or within this turn of the loop or the next ones."""
+        try:
+            self._routed(request)
+        except RequestRefused as refused:
+            request.reply(self.refusal(refused, request.path))
+        except Exception:  # the boundary of a request: the client learns nothing of our insides, the log all
+            log.exception("%s failed", shown(request.path))
+            request.reply(self.refusal(_failed(), request.path))
+
+    def refusal(self, refused: RequestRefused, path: str = "") -> Answer:
+        """Return what is told to who was refused, in the form of the door that was asked, and count it."""
+        self._telemetry.errors[refused.status] += 1
+        form = as_problem if path.startswith(_LINES) else as_error
+        return form(refused.status, str(refused), refused.headers)
+
+    def admit(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raise RequestRefused (401) where the headers have no key that counts, and keys are in use."""
+        self._access.grant(headers)
+
+    def _routed(self, request: Request) -> None:
+        path = request.path
+        if (public := self._public.get(path)) is not None:
+            _require_method(request, "GET")
+            request.reply(public(request))
+            return
+        grant = self._access.grant(request.headers)
+        if path.startswith(_MODELS):
+            self._of_model(path[len(_MODELS) :], request, grant)
+        elif path.startswith(_LINES):
+            self._of_line(path[len(_LINES) :].split("/"), request, grant)
+        elif path.startswith(_REPOSITORY):
+            self._of_repository(path[len(_REPOSITORY) :], request, grant)
+        else:
+            self._of_server(request, grant)
+
+    def _of_server(self, request: Request, grant: Grant) -> None:
+        path = request.path.rstrip("/") or "/"
+        if (told := self._of_all.get(path)) is not None:
+            _require_method(request, "GET")
+            self._later(self._told(told, request, grant), request)
+            return
+        if (found := self._fixed.get(path)) is None:
+            raise RequestRefused(404, f"no such path: {shown(request.path)}; /docs lists those there are")
+        allowed, answer = found
+        _require_method(request, allowed)
+        request.reply(answer(request, grant))
+
+    def _of_model(self, asked: str, request: Request, grant: Grant) -> None:
+        name, _, verb = asked.partition("/")
+        wanted = None
+        if verb.startswith("versions/"):
+            wanted, _, verb = verb.removeprefix("versions/").partition("/")
+        if verb not in ("", "ready", "infer"):
+            raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /ready and /infer")
+        _require_method(request, "POST" if verb == "infer" else "GET")
+        entry = self._service.found(name, wanted)
+        grant.require(name)
+        if verb == "infer":
+            infer(entry, request, grant, self.refusal, version=wanted)
+        else:
+            request.reply(as_json({"name": name, "ready": True} if verb else entry.model.metadata()))
+
+    def _of_line(self, parts: list[str], request: Request, grant: Grant) -> None:
+        if len(parts) != 4 or (parts[1], parts[3]) != ("sites", "predict"):
+            raise RequestRefused(404, f"no such path: {shown(request.path)}; ask {_LINES}<line>/sites/<site>/predict")
+        _require_method(request, "POST")
+        model = f"{parts[0]}.{parts[2]}"
+        entry = self._service.found(model)
+        grant.require(model)
+        predict(entry, request, grant, lambda refused: self.refusal(refused, request.path), self._builders)
+
+    def _of_repository(self, rest: str, request: Request, grant: Grant) -> None:
+        name, _, verb = rest.partition("/")
+        if verb not in ("load", "unload"):
+            raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /load and /unload here")
+        _require_method(request, "POST")
+        grant.require_management(name)
+        self._later(self._managed(self._service.load if verb == "load" else self._service.unload, name), request)
+
+    async def _managed(self, work: Callable[[str], Awaitable[None]], name: str) -> Answer:
+        await work(name)
+        return as_json({})
+
+    async def _told(self, told: Callable[[Counted, Request, Grant], Answer], request: Request, grant: Grant) -> Answer:
+        return told(await self._service.counted(), request, grant)
+
+    def _later(self, work: Coroutine[Any, Any, Answer], request: Request) -> None:
+        """Do what takes a while, and answer the request then."""
+        task = asyncio.create_task(self._done(work, request))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _done(self, work: Coroutine[Any, Any, Answer], request: Request) -> None:
+        try:
+            answer = await work
+        except RequestRefused as refused:
+            request.reply(self.refusal(refused, request.path))
+        except Exception:  # the boundary of a request, as in `handle`
+            log.exception("%s failed", shown(request.path))
+            request.reply(self.refusal(_failed(), request.path))
+        else:
+            request.reply(answer)
+
+    def _page(self, counted: Counted, request: Request, grant: Grant) -> Answer:
+        host = request.headers.get(b"host", b"").decode("latin-1")
+        address = f"http://{host if _ADDRESS.fullmatch(host) else '127.0.0.1:8080'}"
+        service = self._service
+        refused = Refused(
+            releases=_open(grant.opens, service.refused),
+            trials=_open(grant.opens, service.refused_trials),
+            contexts=_open(grant.opens_line, self._builders.refused),
+        )
+        page = status_page(
+            _open(grant.opens, service.entries), refused, counted, _open(grant.opens_line, counted.contexts), address
+        )
+        return Answer(body=page.encode(), kind=HTML, headers=_PAGE_HEADERS)
+
+    def _docs(self, _: Request) -> Answer:
+        return Answer(body=docs_page().encode(), kind=HTML, headers=_PAGE_HEADERS)
+
+    def _metrics(self, counted: Counted, _: Request, grant: Grant) -> Answer:
+        grant.require_all()
+        return Answer(body=metrics_text(counted, self._cpu_hour_eur).encode(), kind=TEXT)
+
+    def _server(self, _: Request, __: Grant) -> Answer:
+        return as_json({"name": NAME, "version": own_version(), "extensions": EXTENSIONS})
+
+    def _ready(self, _: Request) -> Answer:
+        if not self._service.ready:
+            raise RequestRefused(503, "no model is served: nothing has been released, or all of it was refused")
+        return as_json({"ready": True})
+
+    def _index(self, request: Request, grant: Grant) -> Answer:
+        return as_json(self._service.index(grant.opens, only_ready=index_request(request.body).ready))
+
+
+def _open(opens: Callable[[str], bool], told: Mapping[str, Told]) -> dict[str, Told]:
+    """Return what is told under names that are open to who asks."""
+    return {name: what for name, what in told.items() if opens(name)}
+
+
+def _failed() -> RequestRefused:
+    return RequestRefused(500, "the gateway failed on this request; its log says why")
+
+
+def _require_method(request: Request, allowed: str) -> None:
+    method = request.method
+    if method != allowed and not (method == "HEAD" and allowed == "GET"):
+        raise RequestRefused(
+            405, f"{method} {shown(request.path)} is not possible; use {allowed}", ((b"allow", allowed.encode()),)
+        )

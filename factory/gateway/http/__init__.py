@@ -1,0 +1,1 @@
+"""HTTP/1.1: connections, the parsing of requests within limits, TLS."""

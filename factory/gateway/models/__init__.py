@@ -1,0 +1,1 @@
+"""Released models in memory, and how questions are put to them."""

@@ -1,0 +1,1 @@
+"""One process of the gateway or several: started, supervised, and answering as one."""

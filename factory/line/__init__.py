@@ -1,0 +1,1 @@
+"""What a line is: one module a section of its file."""

@@ -1,0 +1,71 @@
+"""The section `gates` of a line's file: what a candidate must reach before a site may serve it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, get_args
+
+Mode = Literal["disabled", "dry_run", "enabled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How sure we must be that the candidate is better than another model on the same rows.
+
+    Of all paired bootstrap resamples of the holdout, the share in which the candidate's headline figure is better than
+    the other's by more than `min_absolute_change` must reach `min_probability`.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    mode: Mode = "enabled"
+    """Whether what falls short is refused, only told of in the figure `would_refuse`, or not compared at all."""
+    min_absolute_change: float = 0.0
+    min_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on a mode that is none: what is misspelt must not let a candidate through."""
+        if self.mode not in get_args(Mode):
+            raise ValueError(f"mode {self.mode!r} is none of {', '.join(get_args(Mode))}")
+
+    @property
+    def margin(self) -> float | None:
+        """By how much the headline must be exceeded; None where nothing is compared."""
+        return None if self.mode == "disabled" else self.min_absolute_change
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gates:
+    """The bar of one line."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    min_rows: int
+    min_contract_share: float
+    at_least: Mapping[str, float] = field(default_factory=dict)
+    """Limits below which a figure of the holdout must not be: the task's figures, the line's own, `value_eur`."""
+    at_most: Mapping[str, float] = field(default_factory=dict)
+    """Limits above which a figure of the holdout must not be."""
+    against_baseline: Comparison
+    against_champion: Comparison
+    max_probability_of_loss: float = 0.95
+    """Refused when the champion earns more in a larger share of resamples than this: beyond noise, not merely today.
+
+    Obeys the mode of `against_champion`.
+    """
+    max_parity_error: float = 1e-4
+    max_latency_ms: float = 5.0
+    max_size_mb: float = 20.0
+    approval: Literal["none", "required"] = "none"
+    """Whether a person must consent to what passed before it is promoted: `factory approve SITE VERSION`."""
+    promotion: Literal["direct", "shadow", "canary"] = "direct"
+    """Whether what passed replaces the champion, or is on trial beside it first until `factory trial promote SITE`."""
+    canary_share: float = 0.1
+    """The share of requests that a canary answers."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on a share that is none."""
+        if not 0.0 < self.canary_share <= 1.0:
+            raise ValueError(f"canary_share {self.canary_share} is not above 0 and at most 1")
+
+    @property
+    def approval_required(self) -> bool:
+        """Whether a person must consent."""
+        return self.approval == "required"

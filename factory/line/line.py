@@ -1,0 +1,133 @@
+"""What a line is: its tables and their contracts, its features, recipe, gates and money, as frozen data.
+
+Read from `lines/<line>/defs.yaml` by the orchestrator's component; nothing here knows where a line came from.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+
+import polars as pl
+
+from factory.errors import LineError
+from factory.line.costs import Costs
+from factory.line.drift import Limits
+from factory.line.expectation import Expectation
+from factory.line.gates import Gates
+from factory.line.look_back import LookBack
+from factory.line.recipe import Recipe
+from factory.line.split import Parts, Split
+from factory.model.signature import Signature
+from factory.tasks.task import Floats, Task, Value
+
+Repair = Callable[[pl.LazyFrame], pl.LazyFrame]
+BuildFeatures = Callable[[Mapping[str, pl.LazyFrame]], pl.LazyFrame]
+Figure = Callable[[Floats, Floats], float]
+"""A line's own figure of merit: labels `[rows]` and answers `[rows, answers]` in, a number out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One raw table of a line, exactly as its source delivers it."""
+
+    name: str
+    columns: Mapping[str, str]
+    """Column name → Polars type name, in the source's order."""
+    key: tuple[str, ...]
+    """What identifies a row; a later row of the same key supersedes the earlier one."""
+    cursor: str
+    """The column that only grows as time passes; loading goes on from the largest value the lake has."""
+    site_column: str | None
+    """The column that names the site, or None for a table that all sites share."""
+    contract: tuple[Expectation, ...]
+    repair: Repair
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What the network sees: the function that builds it, and each column with a sentence on what it holds."""
+
+    build: BuildFeatures
+    columns: Mapping[str, str]
+    key: tuple[str, ...]
+    entity: tuple[str, ...] = ()
+    """What a row is about, within its site: an engine, a customer. Its rows in time make one sequence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One production line: a business decision, its data, its model recipe, its gates and its money."""
+
+    name: str
+    purpose: str
+    owner: str
+    decision_table: str
+    tables: Mapping[str, Table]
+    features: Features
+    task: Task
+    split: Split
+    recipe: Recipe
+    gates: Gates
+    drift: Limits
+    value: Value
+    figures: Mapping[str, Figure]
+    """The line's own figures of merit, told beside the task's."""
+    schedule: str
+    """When the whole line runs by itself: five fields of cron, in UTC; empty: never."""
+    costs: Costs
+    context: LookBack | None
+    """How far back features look, where the gateway is to build them; None: it takes features only."""
+    as_of: datetime | None
+    """The moment before which the line looks at the world (UTC, naive); None: the beginning of today."""
+
+    def __post_init__(self) -> None:
+        """Raise LineError where the sections of a line do not fit each other."""
+        if not isinstance(self.value, self.task.value):
+            wanted = ", ".join(field.name for field in fields(self.task.value))
+            raise LineError(f"value: a {self.task.kind} line says {wanted}")
+        if self.recipe.steps is not None and not self.features.entity:
+            raise LineError("features: a sequence recipe needs `entity`, the columns that say what a sequence is of")
+        settings = getattr(self.recipe, "condition_columns", ())
+        if missing := [name for name in settings if name not in self.features.columns]:
+            raise LineError(f"recipe: condition column {missing[0]!r} is not among the features' columns")
+        if self.context and (wrong := sorted(set(self.context.last_of) - set(self.tables))):
+            raise LineError(f"context: last_of names {wrong[0]!r}; the tables are {', '.join(self.tables)}")
+        known = {*self.task.gateable, *self.figures, "value_eur"}
+        if unknown := sorted({*self.gates.at_least, *self.gates.at_most} - known):
+            raise LineError(f"gates: there is no figure {unknown[0]!r}; there are {', '.join(sorted(known))}")
+
+    @property
+    def default_until(self) -> datetime:
+        """The as-of moment of a run that is given none."""
+        return self.as_of or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+
+    @property
+    def signature(self) -> Signature:
+        """What this line's models take and give."""
+        return Signature(
+            task=self.task.kind,
+            features=tuple(self.features.columns),
+            steps=self.recipe.steps,
+            output=self.task.output,
+            answers=self.task.answers,
+        )
+
+    def parts(self, rows: pl.DataFrame, until: datetime) -> Parts:
+        """Return the line's feature rows divided for training and judging as of a moment."""
+        return self.split.divided(rows, until, self.features.entity or self.features.key)
+
+    @property
+    def decisions(self) -> Table:
+        """The table with one row a decision; it belongs to sites."""
+        return self.tables[self.decision_table]
+
+    @property
+    def shared_tables(self) -> tuple[Table, ...]:
+        """The tables that all sites share."""
+        return tuple(table for table in self.tables.values() if table.site_column is None)
+
+    def lake_table(self, stage: str, table: Table) -> str:
+        """Return where a stage keeps a table: the decision table owns the plain name, others append theirs."""
+        if stage == "raw":
+            return f"raw/{table.name}"
+        return stage if table.name == self.decision_table else f"{stage}_{table.name}"

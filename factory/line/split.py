@@ -1,0 +1,172 @@
+"""Feature rows in, training, validation and holdout out; only rows whose outcome is known.
+
+`TimeSplit` divides by the moment of decision: what is judged lies after what is learnt from. `EntitySplit` divides by
+the thing a row is about, for things that live and die, and for tables that tell no time: no thing is on both sides.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar, Protocol
+
+import polars as pl
+
+from factory.errors import LineError
+from factory.storage.columns import SITE
+
+DECIDED_AT = "decided_at"
+LABEL = "label"
+PLACE = "_place"
+"""A row's place among all feature rows of a run, by which a sequence finds the moments before it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Rows with a known outcome, divided; and all rows, for what came before a decision is known at it."""
+
+    train: pl.DataFrame
+    validation: pl.DataFrame
+    holdout: pl.DataFrame
+    rows: pl.DataFrame
+
+    def of(self, site: str) -> "Parts":
+        """Return one site's rows."""
+        mine = pl.col(SITE) == site
+        return Parts(
+            train=self.train.filter(mine),
+            validation=self.validation.filter(mine),
+            holdout=self.holdout.filter(mine),
+            rows=self.rows.filter(mine),
+        )
+
+
+def decided() -> pl.Expr:
+    """Return the moment of decision in UTC without a zone, as windows have it; a column without a zone is in UTC."""
+    return pl.col(DECIDED_AT).dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+
+
+class Split(Protocol):
+    """A way to divide feature rows."""
+
+    def divided(self, rows: pl.DataFrame, until: datetime, entity: Sequence[str]) -> Parts:
+        """Divide the rows; `entity` are the columns that, within a site, say what a row is about."""
+        ...
+
+    def mark(self, until: datetime) -> str:
+        """Return what the division depends on beside the rows, for the journal."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Where training ends and validation and holdout begin; each window is half-open, `[from, next)`."""
+
+    train_from: datetime
+    validation_from: datetime
+    holdout_from: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeSplit:
+    """How the time before an as-of moment is divided: training, then validation, then holdout."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    holdout_days: int
+    validation_days: int
+    train_days: int
+
+    def before(self, until: datetime) -> Windows:
+        """Return the windows that end at `until`."""
+        holdout_from = until - timedelta(days=self.holdout_days)
+        validation_from = holdout_from - timedelta(days=self.validation_days)
+        return Windows(
+            train_from=validation_from - timedelta(days=self.train_days),
+            validation_from=validation_from,
+            holdout_from=holdout_from,
+            until=until,
+        )
+
+    def divided(self, rows: pl.DataFrame, until: datetime, entity: Sequence[str]) -> Parts:  # noqa: ARG002
+        """Return the rows of each window; rows outside all windows and rows without a label are in none."""
+        windows = self.before(until)
+        placed = rows.with_row_index(PLACE)
+        moment = decided()
+        known = placed.filter(pl.col(LABEL).is_not_null())
+        train, validation, holdout = (
+            known.filter((moment >= start) & (moment < end))
+            for start, end in [
+                (windows.train_from, windows.validation_from),
+                (windows.validation_from, windows.holdout_from),
+                (windows.holdout_from, windows.until),
+            ]
+        )
+        return Parts(train=train, validation=validation, holdout=holdout, rows=placed)
+
+    def mark(self, until: datetime) -> str:
+        """Return the windows."""
+        return str(self.before(until))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntitySplit:
+    """How things are divided: by a hash of their names, or with a holdout that the features themselves mark.
+
+    A thing stays on its side when others come and go, and on every machine.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    validation_share: float = 0.2
+    """Share of the things that are not held out."""
+    holdout_share: float | None = None
+    """Share of all things."""
+    holdout: str | None = None
+    """A Boolean column of the features: true where a row belongs to the holdout."""
+    last_only: bool = False
+    """Whether of each thing held out only the last row is judged, as in published tests of remaining life."""
+
+    def __post_init__(self) -> None:
+        """Raise LineError where the holdout is not said in exactly one way, or a share leaves nothing."""
+        if (self.holdout is None) == (self.holdout_share is None):
+            raise LineError("split: say either `holdout_share` or the column `holdout`, one of the two")
+        for name in ("validation_share", "holdout_share"):
+            share = getattr(self, name)
+            if share is not None and not 0 < share < 1:
+                raise LineError(f"split: {name} {share:g} must lie between 0 and 1")
+
+    def divided(self, rows: pl.DataFrame, until: datetime, entity: Sequence[str]) -> Parts:  # noqa: ARG002
+        """Return each side's rows; rows without a label are in none."""
+        if self.holdout is not None and self.holdout not in rows.columns:
+            raise LineError(f"split: the features have no column {self.holdout!r}; give it in `features: build`")
+        placed = rows.with_row_index(PLACE)
+        chance = _chances(placed, [SITE, *entity])
+        held = pl.col(self.holdout) if self.holdout else chance >= 1 - (self.holdout_share or 0)
+        # Among those not held out the chance is spread anew over 0 to 1: the shares do not depend on each other.
+        left = chance if self.holdout else chance / (1 - (self.holdout_share or 0))
+        known = placed.with_columns(_held=held, _validates=left >= 1 - self.validation_share).filter(
+            pl.col(LABEL).is_not_null()
+        )
+        holdout = known.filter("_held")
+        if self.last_only:
+            holdout = holdout.sort(PLACE).unique([SITE, *entity], keep="last", maintain_order=True)
+        ours = known.filter(~pl.col("_held"))
+        return Parts(
+            train=ours.filter(~pl.col("_validates")).drop("_held", "_validates"),
+            validation=ours.filter("_validates").drop("_held", "_validates"),
+            holdout=holdout.drop("_held", "_validates"),
+            rows=placed,
+        )
+
+    def mark(self, until: datetime) -> str:  # noqa: ARG002  things do not change sides as time passes
+        """Return the shares."""
+        return str(self)
+
+
+def _chances(rows: pl.DataFrame, entity: Sequence[str]) -> pl.Series:
+    """Return for each row a number in [0, 1) that its thing's name alone decides."""
+    names = rows.select(pl.concat_str([pl.col(name).cast(pl.String).fill_null("") for name in entity], separator="|"))
+    name = names.to_series().alias("name")
+    distinct = name.unique()
+    drawn = [int.from_bytes(hashlib.blake2b(one.encode(), digest_size=7).digest(), "big") / 2**56 for one in distinct]
+    return name.replace_strict(distinct, pl.Series(drawn, dtype=pl.Float64), return_dtype=pl.Float64)

@@ -1,0 +1,59 @@
+"""A candidate: a site model just trained, with all that says where it came from; not yet trusted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from factory.errors import ModelRefused
+from factory.model.signature import Signature
+from factory.model.verdict import digest_of
+from factory.names import model_name
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidate:
+    """One site's model files and the record of their making."""
+
+    line: str
+    site: str
+    onnx: bytes
+    """The file that will be served, byte for byte."""
+    safetensors: bytes
+    """The weights alone, to fine-tune from."""
+    digest: str
+    """SHA-256 of `onnx`."""
+    signature: Signature
+    example: npt.NDArray[np.float32]
+    """A few rows of input, [rows, *signature.input_shape]; NaN is unknown."""
+    ranges: Mapping[str, tuple[float, float]]
+    """The lowest and the highest value of each feature in the training rows; a feature never known is absent."""
+    typical: Mapping[str, float]
+    """The median of each feature in the training rows; a feature never known is absent."""
+    params: Mapping[str, str | int | float | bool]
+    metrics: Mapping[str, float]
+    epochs: Sequence[Mapping[str, float]]
+    """Metrics of each epoch, first to last."""
+    provenance: Mapping[str, str]
+    """Versions of the data, commit of the code, and the as-of date."""
+    fine_tuned: bool
+    why: str
+    """Why it was or was not fine-tuned, in a sentence."""
+
+    def __post_init__(self) -> None:
+        """Raise ModelRefused where the digest is not that of the file, or the example is not of these features."""
+        found = digest_of(self.onnx)
+        if found != self.digest:
+            raise ModelRefused(
+                f"{self.name}: the model file's digest is {found[:12]}, not {self.digest[:12]} as claimed"
+            )
+        if self.example.shape[1:] != self.signature.input_shape:
+            raise ModelRefused(
+                f"{self.name}: example has shape {self.example.shape}, the model takes {self.signature.input_shape}"
+            )
+
+    @property
+    def name(self) -> str:
+        """The registered model's name."""
+        return model_name(self.line, self.site)

@@ -1,0 +1,158 @@
+"""When shifts become an alert: more than noise over all that is watched, in k of n windows, not just after training.
+
+One alert a site, with the features that moved, what may be lost, and a picture. State in, verdict out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from factory.line.drift import Limits
+from factory.monitoring.drift.measure import Measure, Shift
+from factory.monitoring.drift.picture import picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stake:
+    """What a site's decisions are worth: EUR a decision by its verdict, and how many there are in a window."""
+
+    value_per_decision_eur: float
+    decisions: int
+
+    @property
+    def at_risk_eur(self) -> float:
+        """What a window's decisions earn while the model holds, which is what may be lost."""
+        return max(0.0, self.value_per_decision_eur) * self.decisions
+
+
+Moved = tuple[str, Measure]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteState:
+    """What is remembered of a site: what moved in its last windows, oldest first, and until when to keep quiet."""
+
+    windows: tuple[tuple[Moved, ...], ...] = ()
+    quiet_until: datetime | None = None
+
+    def retrained(self, at: datetime, limits: Limits) -> "SiteState":
+        """Return the state after a retraining: the past is forgotten, and it is quiet for a while."""
+        return SiteState(quiet_until=at + timedelta(days=limits.quiet_days))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; `from_dict` is the inverse."""
+        quiet = self.quiet_until.isoformat() if self.quiet_until else None
+        return {"windows": [[list(moved) for moved in window] for window in self.windows], "quiet_until": quiet}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> "SiteState":
+        """Rebuild a state."""
+        quiet = datetime.fromisoformat(told["quiet_until"]) if told["quiet_until"] else None
+        windows = tuple(tuple((feature, measure) for feature, measure in window) for window in told["windows"])
+        return cls(windows=windows, quiet_until=quiet)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """One site moved: which features, how far, what may be lost in EUR a window; `acts` is False in a dry run."""
+
+    site: str
+    at: datetime
+    shifts: tuple[Shift, ...]
+    at_risk_eur: float | None
+    acts: bool
+    text: str
+    picture: str = field(repr=False)
+    """An SVG of the features that moved most."""
+
+
+def discovered(shifts: Sequence[Shift], max_false: float) -> list[Shift]:
+    """Return the shifts that are more than noise, of which at most the given share is expected to be false.
+
+    Benjamini and Hochberg (JRSS B 57, 1995), over everything that was looked at in a window, all sites together; it
+    holds for features that depend positively on each other (Benjamini and Yekutieli, 2001).
+    """
+    ordered = sorted(shifts, key=lambda shift: shift.p_value)
+    allowed = max_false * (np.arange(len(ordered)) + 1) / max(1, len(ordered))
+    passing = [number for number, shift in enumerate(ordered) if shift.p_value <= allowed[number]]
+    return ordered[: passing[-1] + 1] if passing else []
+
+
+def watched(
+    states: Mapping[str, SiteState],
+    shifts: Sequence[Shift],
+    *,
+    at: datetime,
+    limits: Limits,
+    stakes: Mapping[str, Stake] | None = None,
+) -> tuple[dict[str, SiteState], list[Alert]]:
+    """Judge one window of all sites that ended `at`; return the new states and at most one alert a site.
+
+    A site without shifts, since it had no rows, stays as it was. Disabled, nothing is judged or remembered.
+    """
+    if limits.mode == "disabled":
+        return dict(states), []
+    looked_at = [shift for shift in shifts if shift.rows >= limits.min_rows]
+    # Whether decisions earn less is a question of its own: it must not pay for how many features there are.
+    families = [[shift for shift in looked_at if (shift.measure == "value") is worth] for worth in (False, True)]
+    noise = limits.max_false_discoveries
+    far = [shift for family in families for shift in discovered(family, noise) if _is_far(shift, limits)]
+    after, alerts = dict(states), []
+    for site in sorted({shift.site for shift in looked_at}):
+        mine = [shift for shift in far if shift.site == site]
+        state = _remembered(states.get(site, SiteState()), mine, limits)
+        lasting = _lasting(state, mine, limits)
+        if lasting and not (state.quiet_until and at < state.quiet_until):
+            alerts.append(_alert(site, at, lasting, (stakes or {}).get(site), acts=limits.mode == "enabled"))
+            state = replace(state, quiet_until=at + timedelta(days=limits.quiet_days))
+        after[site] = state
+    return after, alerts
+
+
+def _is_far(shift: Shift, limits: Limits) -> bool:
+    if shift.measure == "value":
+        return shift.effect >= limits.min_value_loss * abs(shift.was[0]) > 0
+    return shift.effect >= (limits.min_psi if shift.measure == "distribution" else limits.min_null_change)
+
+
+def _remembered(state: SiteState, moved: Sequence[Shift], limits: Limits) -> SiteState:
+    now = tuple((shift.feature, shift.measure) for shift in moved)
+    return replace(state, windows=(*state.windows, now)[-limits.windows_of[1] :])
+
+
+def _lasting(state: SiteState, moved: Sequence[Shift], limits: Limits) -> list[Shift]:
+    """Return what moved now and in enough windows, farthest first."""
+    times = {
+        (shift.feature, shift.measure): sum((shift.feature, shift.measure) in window for window in state.windows)
+        for shift in moved
+    }
+    lasting = [shift for shift in moved if times[shift.feature, shift.measure] >= limits.windows_of[0]]
+    return sorted(lasting, key=lambda shift: (shift.measure != "value", -shift.effect))
+
+
+def _alert(site: str, at: datetime, shifts: Sequence[Shift], stake: Stake | None, *, acts: bool) -> Alert:
+    at_risk = stake.at_risk_eur if stake else None
+    money = "" if at_risk is None else f"; {at_risk:,.0f} EUR a window rest on its decisions"
+    told = "; ".join(sentence(shift) for shift in shifts[:5])
+    more = f"; and {len(shifts) - 5} more" if len(shifts) > 5 else ""
+    return Alert(
+        site=site,
+        at=at,
+        shifts=tuple(shifts),
+        at_risk_eur=at_risk,
+        acts=acts,
+        text=f"{site} moved: {told}{more}{money}",
+        picture=picture(site, shifts[:6]),
+    )
+
+
+def sentence(shift: Shift) -> str:
+    """Return what moved in words."""
+    if shift.measure == "nulls":
+        return f"{shift.feature} is unknown in {shift.now[0]:.0%} of rows, was {shift.was[0]:.0%}"
+    if shift.measure == "value":
+        return f"a decision is worth {shift.now[0]:,.2f} EUR, was {shift.was[0]:,.2f}"
+    return f"{shift.feature} is distributed otherwise (PSI {shift.effect:.2f}, KS {shift.ks or 0:.2f})"

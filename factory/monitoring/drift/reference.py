@@ -1,0 +1,90 @@
+"""What a release is held against: the rows its model learnt from, and what it said and earned where it was judged.
+
+One line of JSON for each site and release, kept in the lake; the rows themselves are not needed again.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from factory.line.line import Line
+from factory.line.split import LABEL, Parts
+from factory.monitoring.drift.counting import Columns
+from factory.monitoring.drift.measure import Shift, measured
+from factory.monitoring.drift.profile import Profile, reference_profiles
+from factory.monitoring.outcomes import VALUE
+from factory.monitoring.predictions import Decider, answer_columns, answers_of, predicted, values_eur
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """One site's reference for one model file.
+
+    `features` is the profile of the site's training rows, `decisions` that of the model's answers and their worth on
+    the holdout, where the verdict's promise comes from; each is None where there are too few days to know noise by.
+    `idle` is what would be decided without a model.
+    """
+
+    site: str
+    digest: str
+    features: Profile | None
+    decisions: Profile | None
+    idle: float
+
+    def to_json(self) -> str:
+        """Return one line; `from_json` is the inverse."""
+        profiles = {"features": self.features, "decisions": self.decisions}
+        told = {name: profile.to_dict() if profile else None for name, profile in profiles.items()}
+        return json.dumps({"site": self.site, "digest": self.digest, "idle": self.idle, **told})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Reference":
+        """Rebuild a reference."""
+        told = json.loads(text)
+        profiles: dict[str, Any] = {
+            name: Profile.from_dict(told[name]) if told[name] else None for name in ("features", "decisions")
+        }
+        return cls(site=told["site"], digest=told["digest"], idle=told["idle"], **profiles)
+
+
+def feature_columns(line: Line) -> Columns:
+    """Return what is watched of rows before anything is known of them: the features."""
+    return Columns(features=tuple(line.features.columns))
+
+
+def decision_columns(line: Line) -> Columns:
+    """Return what is watched of decisions: the answers, and what they turned out to be worth."""
+    return Columns(features=tuple(answer_columns(line.task)), value_eur=VALUE)
+
+
+def reference(line: Line, site: str, digest: str, parts: Parts, decider: Decider) -> Reference:
+    """Return the reference of a site's model; `parts` are the site's rows, divided as when it was made."""
+    idle = line.task.without_model(line.task.codes(parts.train[LABEL]), line.value)
+    judged = predicted(line, parts.holdout, parts.rows, decider)
+    label = line.task.codes(parts.holdout[LABEL])
+    worth = values_eur(line, label, answers_of(line.task, judged), [decider.threshold] * len(judged), idle)
+    decisions = judged.with_columns(pl.Series(VALUE, worth, dtype=pl.Float64))
+    return Reference(
+        site=site,
+        digest=digest,
+        features=_profile(parts.train, site, feature_columns(line)),
+        decisions=_profile(decisions, site, decision_columns(line)),
+        idle=idle,
+    )
+
+
+def shifts(line: Line, rows: pl.LazyFrame, decisions: pl.LazyFrame, references: Sequence[Reference]) -> list[Shift]:
+    """Return how far each site's window moved: its feature rows, and its decisions with `value_eur` where known."""
+    features = {one.site: one.features for one in references if one.features}
+    decided = {one.site: one.decisions for one in references if one.decisions}
+    return [
+        *measured(rows, feature_columns(line), features),
+        *measured(decisions, decision_columns(line), decided),
+    ]
+
+
+def _profile(rows: pl.DataFrame, site: str, columns: Columns) -> Profile | None:
+    return reference_profiles(rows.lazy(), columns).get(site)

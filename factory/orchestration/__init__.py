@@ -1,0 +1,1 @@
+"""Lines as Dagster assets, jobs, checks, sensors and runs: the only room that imports Dagster."""

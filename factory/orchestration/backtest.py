@@ -1,0 +1,223 @@
+"""Walks the calendar with the real sensors and gates, and says what the factory would have earned.
+
+At each step time stops: new rows arrive (the sensor says for which sites), what serves decides about them, late
+outcomes come in, drift is judged, and the sensor asks for what is to be trained anew. Beside it every site is trained
+at every step and put into service unseen: that is what blind retraining would serve. Both share one home, for a model
+made of the same rows is the same model; what the factory serves never depends on what it did not ask for.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise, takewhile
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from dagster._utils.schedules import schedule_execution_time_iterator  # the daemon's own reading of a cron line
+
+from factory.economics.backtest.moments import moments
+from factory.economics.backtest.tally import Period, Retraining, Step, report
+from factory.economics.backtest.worth import Model, Worth, as_judged
+from factory.errors import LineError, ModelRefused
+from factory.features.sampling import in_order
+from factory.line.split import PLACE
+from factory.names import LINE_SITE, model_name
+from factory.orchestration.events import emit
+from factory.orchestration.launch import Launch
+from factory.orchestration.line_job import LineConfig
+from factory.orchestration.line_source import SUFFIX
+from factory.orchestration.resources.calendar import Calendar
+from factory.pipeline.site_models import registered_version
+from factory.storage.journal import Entry
+
+JUDGED = ("site_model", "verdict", "release")
+"""The stages after the base model that a retraining of the factory's is paid for."""
+
+
+@dataclass(kw_only=True)
+class Course:
+    """What serves in one period, and what was done and paid for it at its beginning."""
+
+    begin: datetime
+    end: datetime
+    blind: Mapping[str, Model]
+    paid: dict[str, tuple[Retraining, ...]] = field(default_factory=dict)
+    events: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Replay:
+    """One line's replay in a home of its own."""
+
+    def __init__(
+        self, line: str, definitions: dg.Definitions, instance: dg.DagsterInstance, obey: Callable[[], None]
+    ) -> None:
+        self.name = line
+        self.definitions = definitions
+        self.instance = instance
+        self.obey = obey
+        self.line = self._launch().source.line
+        self.bound: dict[str, Any] = dict(definitions.resources or {})
+        self.lake, self.journal = self.bound["lake"].of(line), self.bound["lake"].journal(line)
+        self.cursors: dict[str, str | None] = {}
+
+    def walk(self, first: str, last: str, every: str) -> dict[str, Any]:
+        """Replay from the first day to the last and return the report (factory.economics.backtest.tally.report)."""
+        days = moments(first, last, every)
+        if self.bound[f"{self.name}{SUFFIX}"].newest(self.line.decisions, days[0]) is None:
+            raise LineError(f"line {self.name}: its source cannot tell when rows arrived, so nothing can be replayed")
+        emit("told", text=f"{first}: the first models, the same for all")
+        self._launch().run([], _date(days[0]))
+        never = self._released()
+        if not never:
+            raise LineError(f"line {self.name}: no site serves a model on {first}; begin later, or see its verdicts")
+        courses = list(self._courses(days, never))
+        return report(self.name, list(self._steps(courses, never)))
+
+    def _courses(self, days: Sequence[datetime], never: Mapping[str, Model]) -> Iterator[Course]:
+        course = Course(begin=days[0], end=days[1], blind=never)
+        for begin, end in pairwise(days):
+            arrived = self._arrive(end)
+            yield course
+            if end == days[-1]:
+                return
+            course = Course(begin=end, end=days[days.index(end) + 1], blind={})
+            self._factory(course, begin, arrived)
+            self._blindly(course)
+            told = {name: ", ".join(sites) for name, sites in course.events.items() if sites}
+            emit("told", text=f"{begin:%Y-%m-%d} to {end:%Y-%m-%d} is over; {told or 'nothing drifted'}")
+
+    def _arrive(self, day: datetime) -> list[str]:
+        """Let the rows before a day arrive, for whom the sensor says; return the sites that got their first model."""
+        new: list[str] = []
+        for asked in self._tick("new_rows", day):
+            if asked.operate_only:
+                self._launch().operate(asked.sites, asked.until)
+            else:
+                self._launch().run(asked.sites, asked.until)
+                new += asked.sites
+        return new
+
+    def _factory(self, course: Course, before_that: datetime, arrived: Sequence[str]) -> None:
+        """Do what calendar and sensor of drift ask for, and note what it cost and what became of it."""
+        before, drifted = self._serving(), []
+        planned = self._planned(before_that, course.begin)
+        for asked in planned:
+            self._launch().run(asked.sites, asked.until)
+        for asked in self._tick("drifted", course.begin):
+            drifted += asked.sites
+            self._launch().run(asked.sites, asked.until)
+        known = self.instance.get_dynamic_partitions(f"{self.name}_sites")
+        made = sorted({*drifted, *arrived, *(known if planned else ())})
+        after = self._serving()
+        released = [site for site in made if after.get(site) != before.get(site) or (site in arrived and site in after)]
+        refused = [site for site in made if site not in released]
+        course.events = {"drifted": drifted, "released": released, "refused": refused}
+        course.paid["factory"] = self._paid(course.begin, made, JUDGED)
+
+    def _blindly(self, course: Course) -> None:
+        """Train every site, and take each model as it comes."""
+        sites = list(self.instance.get_dynamic_partitions(f"{self.name}_sites"))
+        self._launch().train(sites, _date(course.begin))
+        made = self.journal.latest("site_model", sites)
+        rows = self._rows()
+        course.blind = {site: self._candidate(entry, rows, course.begin) for site, entry in made.items()}
+        course.paid["blind"] = self._paid(course.begin, sites, JUDGED[:1])
+
+    def _candidate(self, entry: Entry, rows: pl.DataFrame, day: datetime) -> Model:
+        """Return a site's candidate, with the threshold that the gates would have judged it by."""
+        content = self.bound["registry"].onnx(*registered_version(self.name, entry))
+        return as_judged(self.line, self.line.parts(rows.drop(PLACE), day).of(entry.site), content)
+
+    def _paid(self, day: datetime, sites: Sequence[str], stages: Sequence[str]) -> tuple[Retraining, ...]:
+        """Return what the models of some sites cost that were made as of a day, their base model with them."""
+        if not sites:
+            return ()
+        entries = list(self.journal.latest("base_model", [LINE_SITE]).values())
+        for stage in stages:
+            entries += self.journal.latest(stage, sites).values()
+        seconds = sum(entry.seconds for entry in entries if entry.figures.get("as_of") == _date(day))
+        cost = self.line.costs.retraining_eur(seconds, len(sites))
+        return (Retraining(site_models=len(sites), seconds=seconds, cost_eur=cost),)
+
+    def _steps(self, courses: Sequence[Course], never: Mapping[str, Model]) -> Iterator[Step]:
+        """Say what each period was worth under each policy, by the outcomes that are known at the end."""
+        worth = Worth(self.line, self._rows(), courses[0].begin)
+        told = self.lake.scan("predictions").collect() if self.lake.has("predictions") else pl.DataFrame()
+        for course in courses:
+            known = worth.known(course.begin, course.end)
+            values = {
+                "never": worth.of_models(known, never),
+                "blind": worth.of_models(known, course.blind),
+                "factory": worth.of_predictions(known, told),
+            }
+            yield Step(
+                begin=course.begin,
+                end=course.end,
+                decisions=len(known),
+                periods={
+                    policy: Period(value_eur=value, retrainings=course.paid.get(policy, ()))
+                    for policy, value in values.items()
+                },
+                events=course.events,
+            )
+
+    def _tick(self, sensor: str, day: datetime) -> list[LineConfig]:
+        """Let a sensor of the line look at the world as of a day; return what it asks for."""
+        name = f"{self.name}_{sensor}"
+        names = ("calendar", "lake", f"{self.name}{SUFFIX}")
+        resources = {**{one: self.bound[one] for one in names}, "calendar": Calendar(as_of=_date(day))}
+        context = dg.build_sensor_context(self.instance, cursor=self.cursors.get(name), resources=resources)
+        found = self.definitions.resolve_sensor_def(name).evaluate_tick(context)
+        self.cursors[name] = found.cursor
+        return [self._asked(request) for request in found.run_requests or ()]
+
+    def _planned(self, begin: datetime, end: datetime) -> list[LineConfig]:
+        """Return what the line's schedule asks for on the days after `begin` up to the day `end`; of several the last.
+
+        A run looks at the days before its own, so what is due during the day `end` is what is due at its beginning.
+        """
+        if not self.line.schedule:
+            return []
+        schedule = self.definitions.resolve_schedule_def(f"{self.name}_calendar")
+        after, until = (day.replace(tzinfo=UTC) + timedelta(days=1) for day in (begin, end))
+        times = schedule_execution_time_iterator(after.timestamp(), schedule.cron_schedule, "UTC")
+        due = list(takewhile(lambda at: at < until, times))
+        if not due:
+            return []
+        resources = {"calendar": Calendar(as_of=_date(end))}
+        context = dg.build_schedule_context(self.instance, scheduled_execution_time=due[-1], resources=resources)
+        return [self._asked(request) for request in schedule.evaluate_tick(context).run_requests or ()]
+
+    def _asked(self, request: dg.RunRequest) -> LineConfig:
+        return LineConfig(**request.run_config["ops"][f"{self.name}_line"]["config"])
+
+    def _launch(self) -> Launch:
+        return Launch(self.name, self.definitions, self.instance, self.obey)
+
+    def _rows(self) -> pl.DataFrame:
+        rows: pl.DataFrame = in_order(self.lake.scan("features"), self.line.features.key).collect()
+        return rows.with_row_index(PLACE)
+
+    def _released(self) -> dict[str, Model]:
+        """Return what each site serves."""
+        found = {}
+        store = self.bound["store"]
+        for site in self.instance.get_dynamic_partitions(f"{self.name}_sites"):
+            try:
+                released = store.repository().load(model_name(self.name, site), store.key().public_key())
+            except ModelRefused:
+                continue  # nothing was released
+            found[site] = Model(content=released.content, threshold=released.manifest.threshold)
+        return found
+
+    def _serving(self) -> dict[str, str]:
+        """Return each site's release, as a token that changes with it."""
+        repository = self.bound["store"].repository()
+        sites = self.instance.get_dynamic_partitions(f"{self.name}_sites")
+        marks = {site: repository.marker(model_name(self.name, site)) for site in sites}
+        return {site: mark for site, mark in marks.items() if mark}
+
+
+def _date(day: datetime) -> str:
+    return f"{day:%Y-%m-%d}"

@@ -1,0 +1,50 @@
+"""Checks a person sees on the assets: what is served has passed."""
+
+import dagster as dg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from factory.errors import FactoryError, ModelRefused
+from factory.line.line import Line
+from factory.names import model_name
+from factory.orchestration.resources.alerts import Alerts
+from factory.orchestration.resources.model_store import ModelStore
+from factory.orchestration.specs import asset_key
+from factory.release import Manifest, ModelRepository
+
+
+def serving_check(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.AssetChecksDefinition:
+    """Return the check that every served file has a signed, passing verdict for exactly its digest."""
+
+    @dg.asset_check(asset=asset_key(line, "release"), name="served_models_have_passed")
+    def served_models_have_passed(
+        context: dg.AssetCheckExecutionContext, store: ModelStore, alerts: Alerts
+    ) -> dg.AssetCheckResult:
+        """Load every served model as the gateway would: digest, signature, verdict; tell people of one it would not."""
+        repository, public_key = store.repository(), store.key().public_key()
+        served, refused = {}, {}
+        for site in context.instance.get_dynamic_partitions(str(sites.name)):
+            model = model_name(line.name, site)
+            try:
+                if repository.current(model) is not None:
+                    served[site] = rightly_served(repository, model, public_key).digest
+            except (FactoryError, OSError) as error:
+                refused[site] = str(error)
+                alerts.tell("release refused", f"{site}: {error}", line=line.name, site=site)
+        return dg.AssetCheckResult(passed=not refused, metadata={"served": served, "refused": refused})
+
+    return served_models_have_passed
+
+
+def rightly_served(repository: ModelRepository, model: str, key: Ed25519PublicKey) -> Manifest:
+    """Return what is served; raises ModelRefused where the gateway may not load it, or a rollback holds another file.
+
+    The gateway has no history to look at, so a link switched by hand past a rollback is found here.
+    """
+    manifest, hold = repository.load(model, key).manifest, repository.permissions(model, key).hold
+    if hold and hold.digest != manifest.digest:
+        raise ModelRefused(
+            f"{model}: release {manifest.sequence} is served, but the rollback by {hold.actor} ({hold.reason}) holds "
+            f"release {hold.release}: the link was switched by hand. To put it right: "
+            f"factory rollback {manifest.site} --to {hold.release} --by NAME --reason …"
+        )
+    return manifest

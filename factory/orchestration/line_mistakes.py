@@ -1,0 +1,67 @@
+"""What went wrong while the lines' files were loaded, in words for a person: each mistake with file and line number.
+
+Goes in: the exception that the orchestrator's loader raised. Comes out: one LineError.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from factory.errors import FactoryError, LineError
+from factory.line.file import LineFile
+
+TOLD = ("missing", "value_error")
+"""Kinds of mistake that say all there is: nothing was found, or a section of ours said what it refuses."""
+_PLACE = re.compile(r"`?attributes\.?(?P<keys>.*) at (?P<file>.+):(?P<line>\d+)`?")
+"""How the loader writes where a value stands."""
+
+
+def line_mistake(error: Exception) -> FactoryError:
+    """Return the error a person should read: the FactoryError behind it, or a LineError made of what is behind it."""
+    chain = list(_chain(error))
+    for cause in chain:
+        if isinstance(cause, FactoryError):
+            return cause
+        if isinstance(cause, ValidationError):
+            return LineError("; ".join(_mistakes(cause)))
+        if isinstance(cause, yaml.YAMLError):
+            return LineError(_unreadable(cause))
+    last = chain[-1]
+    return LineError(f"the lines cannot be loaded: {type(last).__name__}: {last}; see `dg check defs`")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _mistakes(error: ValidationError) -> list[str]:
+    """Return one sentence a wrong value; what a value might have been as template text is of no help."""
+    found = [(".".join(map(str, one["loc"])).strip("`"), one) for one in error.errors(include_url=False)]
+    real = [one for one in found if not re.search(r"\.str( at .*)?$", one[0])] or found
+    return [
+        _mistake(where, str(one["msg"]), "" if one["type"] in TOLD else f", found {one['input']!r}")
+        for where, one in real
+    ]
+
+
+def _mistake(where: str, message: str, value: str) -> str:
+    place = _PLACE.fullmatch(where)
+    if place is None:
+        return f"{where}: {message}"
+    # The loader names the types it tried, such as Gates or tuple[Expectation,...], between the keys of the file.
+    keys = [key for key in re.sub(r"[\w-]+\[.*?\]", "", place["keys"]).split(".") if key and not key[0].isupper()]
+    at = LineFile(Path(place["file"])).place(*(int(key) if key.isdigit() else key for key in keys))
+    name = ".".join(keys)
+    return f"{at}: {name}: {message.removeprefix('Value error, ').removeprefix(f'{name}: ')}{value}"
+
+
+def _unreadable(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"a line's file is no YAML: {error}"
+    return f"{mark.name}:{mark.line + 1}: this is no YAML: {getattr(error, 'problem', error)}"

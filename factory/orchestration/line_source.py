@@ -1,0 +1,77 @@
+"""A line's source as a resource, opened when its first row is asked for: loading definitions must not read data."""
+
+import inspect
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from factory.connectors.download import Report, fetch
+from factory.connectors.source import Dated, Fetched, Inspected, Source
+from factory.errors import LineError
+from factory.line.file import LineFile, SourceSection
+from factory.line.line import Line, Table
+
+DATA_FOLDER = "data_folder"
+SUFFIX = "_source"
+"""What a line's name has behind it as the name of its source among the resources."""
+
+
+class LineSource:
+    """Keeps factory.connectors.source.Source's promise for the class that the line's file names."""
+
+    def __init__(self, line: Line, file: LineFile, section: SourceSection) -> None:
+        self.line = line
+        self._file = file
+        self._section = section
+        self.data_folder = file.project / section.data_folder
+
+    def bind(self, data_folder: Path) -> None:
+        """Take another data folder than the line's file says; done by the composition root, before the first row."""
+        self.data_folder = data_folder
+
+    @cached_property
+    def _source(self) -> Source:
+        make = self._file.imported(self._section.use, "source", "use")
+        bound = {DATA_FOLDER: self.data_folder} if DATA_FOLDER in inspect.signature(make).parameters else {}
+        try:
+            made: Source = make(**bound, **self._section.arguments)
+        except TypeError as error:
+            place = self._file.place("source", "arguments")
+            raise LineError(f"{place}: {self._section.use} does not take these arguments: {error}") from error
+        return made
+
+    def sites(self, table: Table, until: datetime) -> list[str]:
+        """Return the sites that have rows before `until`."""
+        return self._source.sites(table, until)
+
+    def read(self, table: Table, *, site: str | None, after: Any, until: datetime) -> Iterator[pl.DataFrame]:
+        """Yield the source's batches."""
+        return self._source.read(table, site=site, after=after, until=until)
+
+    def newest(self, table: Table, until: datetime) -> dict[str, Any] | None:
+        """Return each site's largest cursor before `until`; None where the source cannot tell."""
+        return self._source.newest(table, until) if isinstance(self._source, Dated) else None
+
+    def lacking(self) -> list[str]:
+        """Return a sentence on each thing the source lacks; a source that cannot tell lacks nothing."""
+        return self._source.lacking() if isinstance(self._source, Inspected) else []
+
+    def fetch(self, report: Report) -> list[str]:
+        """Fetch what the source lacks and return what was brought; raises FetchError, LineError if it cannot fetch."""
+        if isinstance(self._source, Fetched):
+            return fetch(self._source.published(), report)
+        raise LineError(
+            f"line {self.line.name}: its source {self._section.use} has nothing to fetch; "
+            f"{'; '.join(self.lacking()) or 'all it needs is there'}"
+        )
+
+
+def line_sources(definitions: dg.Definitions) -> dict[str, LineSource]:
+    """Return each line's source by the line's name, in the order of the names."""
+    found = {name: one for name, one in (definitions.resources or {}).items() if isinstance(one, LineSource)}
+    return {name.removesuffix(SUFFIX): found[name] for name in sorted(found)}

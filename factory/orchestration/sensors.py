@@ -1,0 +1,127 @@
+"""What starts a line by itself: new rows at its source, drift or poor earnings, the calendar.
+
+All are off until somebody turns them on in the UI. New rows bring a site's data, predictions and outcomes up to date;
+what makes models anew is drift, the calendar or a person. A site that the source knows and the line does not gets its
+first model: no deploy is needed.
+"""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from factory.errors import NameRefused
+from factory.line.line import Line
+from factory.names import checked_name
+from factory.orchestration.attempts import Attempts
+from factory.orchestration.line_job import CAUSE, request
+from factory.orchestration.line_source import SUFFIX, LineSource
+from factory.orchestration.resources.calendar import Calendar
+from factory.orchestration.resources.lake import LakeStore
+from factory.pipeline.drift import DRIFT
+from factory.pipeline.site_models import RELEASE
+from factory.storage.journal import Entry
+
+NEW_ROWS_S, DRIFT_S = 300, 300
+RETRIES = 2
+
+
+def new_rows_sensor(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.SensorDefinition:
+    """Return the sensor `<line>_new_rows`; it needs a source that keeps factory.connectors.source.Dated."""
+    source_name = f"{line.name}{SUFFIX}"
+
+    @dg.sensor(
+        name=f"{line.name}_new_rows",
+        job_name=f"{line.name}_line_job",
+        minimum_interval_seconds=NEW_ROWS_S,
+        required_resource_keys={source_name, "calendar"},  # the source's name is known only here
+        description="Rows with a later cursor at the source, and sites that it has and the line has not.",
+    )
+    def new_rows(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        source: LineSource = getattr(context.resources, source_name)
+        until = context.resources.calendar.until(line)
+        newest = source.newest(line.decisions, until)
+        if newest is None:
+            return dg.SkipReason(f"the source of {line.name} cannot tell what is new; run the line by its calendar")
+        sound = list(_sound(context, newest))
+        known = set(context.instance.get_dynamic_partitions(str(sites.name)))
+        attempts = Attempts(f"{line.name}-rows", context)
+        requests = []
+        for key, some in attempts.due({site: str(newest[site]) for site in sound}).items():
+            for new_sites, group in ((True, set(some) - known), (False, set(some) & known)):
+                if group:
+                    kind = "new-site" if new_sites else "rows"
+                    requests.append(
+                        request(
+                            line.name,
+                            f"{key}-{kind}",
+                            kind,
+                            sorted(group),
+                            f"{until:%Y-%m-%d}",
+                            operate_only=not new_sites,
+                        )
+                    )
+        added = [sites.build_add_request(sorted(set(sound) - known))] if set(sound) - known else []
+        return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=added, cursor=attempts.cursor)
+
+    return new_rows
+
+
+def drift_sensor(line: Line) -> dg.SensorDefinition:
+    """Return the sensor `<line>_drifted`: sites with an alert that acts are trained, judged and released anew."""
+
+    @dg.sensor(
+        name=f"{line.name}_drifted",
+        job_name=f"{line.name}_line_job",
+        minimum_interval_seconds=DRIFT_S,
+        description="Sites that drifted, or whose decisions earn less than their verdict promised.",
+    )
+    def drifted(context: dg.SensorEvaluationContext, lake: LakeStore) -> dg.SensorResult:
+        journal = lake.journal(line.name)
+        judged, released = journal.latest(DRIFT), journal.latest(RELEASE)
+        waiting = {
+            site: entry.figures
+            for site, entry in judged.items()
+            if (entry.figures["alert"] or {}).get("acts") and not _answered(entry, released.get(site))
+        }
+        attempts = Attempts(f"{line.name}-drift", context)
+        due = attempts.due({site: f"{told['digest'][:12]} {told['alert']['at']}" for site, told in waiting.items()})
+        requests = []
+        for key, some in due.items():
+            causes = "+".join(sorted({waiting[site]["alert"]["cause"] for site in some}))
+            until = max(waiting[site]["as_of"] for site in some)
+            requests.append(request(line.name, key, causes, some, until, operate_only=False))
+        return dg.SensorResult(run_requests=requests, cursor=attempts.cursor)
+
+    return drifted
+
+
+def line_schedule(line: Line, cron: str) -> dg.ScheduleDefinition:
+    """Return the schedule `<line>_calendar`: the whole line, whether or not anything drifted."""
+
+    @dg.schedule(
+        name=f"{line.name}_calendar",
+        job_name=f"{line.name}_line_job",
+        cron_schedule=cron,
+        description="The whole line by the calendar, in UTC; a run that fails is tried again twice.",
+    )
+    def by_calendar(context: dg.ScheduleEvaluationContext, calendar: Calendar) -> dg.RunRequest:
+        until = f"{calendar.until(line):%Y-%m-%d}"
+        due = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
+        asked = request(line.name, f"{line.name}-calendar-{due}", "calendar", [], until, operate_only=False)
+        return asked.with_replaced_attrs(tags={CAUSE: "calendar", "dagster/max_retries": str(RETRIES)})
+
+    return by_calendar
+
+
+def _answered(judged: Entry, released: Entry | None) -> bool:
+    """Whether the site serves another model by now than the one that the alert is about."""
+    return released is not None and released.figures["serving_digest"] != judged.figures["digest"]
+
+
+def _sound(context: dg.SensorEvaluationContext, names: Iterable[str]) -> Iterable[str]:
+    """Return the sites whose names are fit for use; the others are told of and harm nobody."""
+    for name in names:
+        try:
+            yield checked_name(name)
+        except NameRefused as error:
+            context.log.warning(str(error))

@@ -1,0 +1,205 @@
+"""What the operations op does last: tell whether a site's world moved, or what its decisions earn.
+
+Whole weeks are judged once each, all sites of a run together. What was remembered of a site is in the journal's entry:
+the weeks judged so far, by which release, what moved in the last ones, and the alert that still waits for an answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from factory.compute.isolation import Isolated, together
+from factory.line.split import DECIDED_AT, decided
+from factory.monitoring.drift.alerts import Alert, SiteState, Stake, watched
+from factory.monitoring.drift.measure import Shift
+from factory.monitoring.drift.reference import shifts
+from factory.monitoring.drift.weeks import WEEK, whole_weeks
+from factory.monitoring.outcomes import VALUE
+from factory.monitoring.predictions import answer_columns, key_columns
+from factory.orchestration.resources.alerts import Alerts
+from factory.orchestration.walk import ROW_COUNT, Figures
+from factory.pipeline.operations import OUTCOMES, PREDICTIONS, OperationStages, Serving
+from factory.storage.lake import SITE
+
+DRIFT, ALERTS = "drift", "alerts"
+WEEK_COLUMN = "week"
+
+
+@dataclass(kw_only=True)
+class Judged:
+    """One site on its way through the weeks: who serves, up to when it was judged, and what is remembered."""
+
+    serving: Serving
+    since: datetime
+    state: SiteState
+    alert: dict[str, Any] | None
+    weeks: int = 0
+    moved: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+
+
+class DriftStages:
+    """The stage `drift` of one run."""
+
+    def __init__(self, operations: OperationStages, alerts: Alerts) -> None:
+        self.operations = operations
+        self.line, self.lake = operations.line, operations.lake
+        self.limits = operations.line.drift
+        self.alerts = alerts
+
+    def judge(self, sites: Sequence[str]) -> Isolated[Figures]:
+        """Judge every whole week that a site has behind it and that was not judged yet."""
+        return together(sites, self._judge)
+
+    def _judge(self, sites: Sequence[str]) -> Mapping[str, Figures]:
+        told = self.operations.tools.journal.latest(DRIFT, sites)
+        on_the_way = {
+            site: self._begun(serving, told[site].figures if site in told else None)
+            for site in sites
+            if (serving := self.operations.serving(site))
+        }
+        weeks = whole_weeks(min((one.since for one in on_the_way.values()), default=self.operations.until), self.until)
+        decisions = self._decisions(list(on_the_way)) if weeks else pl.DataFrame()
+        for week in weeks:
+            self._week(week, decisions, {site: one for site, one in on_the_way.items() if one.since <= week})
+        judged = {site: one for site, one in on_the_way.items() if one.weeks}
+        self._keep(judged)
+        return {site: self._figures(judged[site]) if site in judged else self._nothing(site) for site in sites}
+
+    @property
+    def until(self) -> datetime:
+        """The moment that this run looks as of."""
+        return self.operations.until
+
+    def _begun(self, serving: Serving, told: Figures | None) -> Judged:
+        """Return where a site's judging goes on; a new release begins anew, and quietly."""
+        if told is None or told["digest"] != serving.digest:
+            state = SiteState().retrained(serving.as_of, self.limits)
+            return Judged(serving=serving, since=serving.as_of, state=state, alert=None)
+        state, since = SiteState.from_dict(told["state"]), datetime.fromisoformat(told["judged_until"])
+        return Judged(serving=serving, since=since, state=state, alert=told["alert"])
+
+    def _week(self, week: datetime, decisions: pl.DataFrame, sites: Mapping[str, Judged]) -> None:
+        """Judge one week of some sites together, and note what moved."""
+        references = [self.operations.reference(site, one.serving.digest) for site, one in sites.items()]
+        rows, decided = (_within(some, week, list(sites)) for some in (self.operations.rows, decisions))
+        found = shifts(self.line, rows.lazy(), decided.lazy(), references)
+        states, alerts = watched(
+            {site: one.state for site, one in sites.items()},
+            found,
+            at=week + WEEK,
+            limits=self.limits,
+            stakes={site: _stake(one.serving, rows.filter(pl.col(SITE) == site)) for site, one in sites.items()},
+        )
+        for site, one in sites.items():
+            one.state, one.since, one.weeks = states.get(site, one.state), week + WEEK, one.weeks + 1
+            one.moved += [_row(shift, week, one.state) for shift in found if shift.site == site]
+        for alert in alerts:
+            sites[alert.site].alerts.append(alert)
+
+    def _decisions(self, sites: Sequence[str]) -> pl.DataFrame:
+        """Return the sites' predictions, each with what it was worth where its outcome is known."""
+        key = key_columns(self.line)
+        made = [rows for site in sites if (rows := self.operations.told(PREDICTIONS, site)) is not None]
+        if not made:
+            answers = dict.fromkeys(answer_columns(self.line.task), pl.Float32())
+            return pl.DataFrame(
+                schema={SITE: pl.String(), DECIDED_AT: pl.Datetime("us", "UTC"), VALUE: pl.Float64(), **answers}
+            )
+        worth = self.lake.scan(OUTCOMES, sites).select(*key, VALUE) if self.lake.has(OUTCOMES) else None
+        decided = pl.concat(made)
+        if worth is None:
+            return decided.with_columns(pl.lit(None, dtype=pl.Float64).alias(VALUE))
+        return decided.join(worth.collect(), on=key, how="left", nulls_equal=True)
+
+    def _keep(self, judged: Mapping[str, Judged]) -> None:
+        """Add what was measured and alerted to the lake, unless a run that died had added it; then tell people."""
+        self._add(DRIFT, [row for one in judged.values() for row in one.moved], [SITE, WEEK_COLUMN])
+        self._add(ALERTS, [_told(alert) for one in judged.values() for alert in one.alerts], [SITE, "at"])
+        for site, one in judged.items():
+            for alert in one.alerts[-1:]:  # of several weeks that came in at once the last one speaks
+                money = {"at_risk_eur": round(alert.at_risk_eur)} if alert.at_risk_eur is not None else {}
+                told = alert.text if alert.acts else f"{alert.text} (dry run: nothing is retrained)"
+                self.operations.tools.warn(f"{DRIFT}: {told}")  # for who looks at the run
+                self.alerts.tell(DRIFT, told, picture=alert.picture, line=self.line.name, site=site, **money)
+
+    def _add(self, table: str, rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> None:
+        if not rows:
+            return
+        new = pl.DataFrame(rows, infer_schema_length=None)
+        sites = new[SITE].unique().to_list()
+        seen = self.lake.site_versions(table, sites)
+        if self.lake.has(table):
+            new = new.join(self.lake.scan(table, sites).select(by).unique().collect(), on=list(by), how="anti")
+        if len(new):
+            self.lake.append(table, new, {site: seen[site] for site in new[SITE].unique().to_list()})
+
+    def _nothing(self, site: str) -> Figures:
+        return {ROW_COUNT: 0, "changed": False, "why": self.operations.why_idle(site) or "no whole week to judge yet"}
+
+    def _figures(self, one: Judged) -> Figures:
+        """Return what is remembered, and what people see: how many weeks were judged and what the last alert says."""
+        if one.alerts:
+            last = one.alerts[-1]
+            features = [f"{shift.feature} ({shift.measure})" for shift in last.shifts]
+            one.alert = {
+                "at": f"{last.at:%Y-%m-%d}",
+                "acts": last.acts,
+                "text": last.text,
+                "cause": _cause(last),
+                "features": features,
+            }
+        return {
+            ROW_COUNT: len(one.moved),
+            "weeks": one.weeks,
+            "alerts": [alert.text for alert in one.alerts],
+            "judged_until": one.since.isoformat(),
+            "digest": one.serving.digest,
+            "state": one.state.to_dict(),
+            "alert": one.alert,
+        }
+
+
+def _within(rows: pl.DataFrame, week: datetime, sites: Sequence[str]) -> pl.DataFrame:
+    moment = decided()
+    return rows.filter(pl.col(SITE).is_in(list(sites)) & (moment >= week) & (moment < week + WEEK))
+
+
+def _stake(serving: Serving, rows: pl.DataFrame) -> Stake:
+    worth = serving.release.manifest.verdict.figures.get("value_per_decision_eur")
+    return Stake(value_per_decision_eur=float(worth or 0.0), decisions=len(rows))
+
+
+def _cause(alert: Alert) -> str:
+    """Return whether decisions earn less than the verdict promised, or only the world around them moved."""
+    return "performance" if any(shift.measure == "value" for shift in alert.shifts) else DRIFT
+
+
+def _row(shift: Shift, week: datetime, state: SiteState) -> dict[str, Any]:
+    return {
+        SITE: shift.site,
+        WEEK_COLUMN: week,
+        "feature": shift.feature,
+        "measure": shift.measure,
+        "effect": float(shift.effect),
+        "ks": None if shift.ks is None else float(shift.ks),
+        "p_value": float(shift.p_value),
+        "rows": shift.rows,
+        "moved": bool(state.windows) and (shift.feature, shift.measure) in state.windows[-1],
+    }
+
+
+def _told(alert: Alert) -> dict[str, Any]:
+    return {
+        SITE: alert.site,
+        "at": alert.at,
+        "cause": _cause(alert),
+        "text": alert.text,
+        "acts": alert.acts,
+        "at_risk_eur": alert.at_risk_eur,
+        "features": [shift.feature for shift in alert.shifts],
+        "picture": alert.picture,
+    }

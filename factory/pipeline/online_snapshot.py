@@ -1,0 +1,85 @@
+"""The stage `context`: what the gateway needs to build features of a row that just came, beside the models.
+
+It is the whole line's, for a site's features look at its neighbours; each site is checked for itself, and one whose
+features come out otherwise than in training fails alone and is left out of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from factory.compute.isolation import Isolated, one_by_one
+from factory.errors import ContextRefused
+from factory.features.online.assembly import Made, made
+from factory.features.online.builder import Builder
+from factory.features.online.manifest import Context
+from factory.features.online.proof import checked
+from factory.features.online.store import Contexts
+from factory.line.look_back import LookBack
+from factory.orchestration.resources.model_store import ModelStore
+from factory.orchestration.walk import ROW_COUNT, Figures
+from factory.pipeline.tools import Tools
+from factory.storage.journal import fingerprint
+from factory.storage.lake import SITE
+
+CONTEXT = "context"
+
+
+class ContextStages:
+    """The stage of one run, bound to what it works with."""
+
+    def __init__(self, tools: Tools, store: ModelStore, look_back: LookBack) -> None:
+        self.tools, self.line, self.lake = tools, tools.line, tools.lake
+        self.look_back = look_back
+        self.key = store.key()
+        self.contexts = Contexts(store.repository().root)
+
+    def publish(self, sites: Sequence[str]) -> Isolated[Figures]:
+        """Make the context anew if anything it comes from changed, and check every site that has features."""
+        made_from, current = self._made_from(), self._current()
+        if current is not None and current.made_from == made_from and set(sites) <= set(current.sites):
+            return Isolated(done={site: _figures(current, changed=False) for site in sites})
+        new = made(self.line, self.look_back, self._clean(), made_from)
+        found = self._checked(new, sorted({*sites, *self._known_sites()}))
+        context = replace(new.context, sites=tuple(found.done))
+        self.contexts.put(context.signed(self.key), new.files)
+        done = {site: {**_figures(context), "rows_checked": rows} for site, rows in found.done.items()}
+        for site in sorted(set(found.failed) - set(sites)):
+            self.tools.warn(f"{CONTEXT}: {site} takes features alone at the gateway: {found.failed[site]}")
+        return Isolated(
+            done={site: done[site] for site in sites if site in done},
+            failed={site: found.failed[site] for site in sites if site in found.failed},
+        )
+
+    def _current(self) -> Context | None:
+        """Return the context there is, whole; None where it must be made anew."""
+        try:
+            return self.contexts.load(self.line.name, self.key.public_key())[0]
+        except ContextRefused:
+            return None
+
+    def _made_from(self) -> str:
+        names = [*(self.line.lake_table("clean", table) for table in self.line.tables.values()), "features"]
+        return fingerprint({name: self.lake.version(name) for name in names}, str(self.look_back), self.tools.code)
+
+    def _clean(self) -> Mapping[str, pl.LazyFrame]:
+        return {
+            name: self.lake.scan(self.line.lake_table("clean", table)).drop([] if table.site_column else [SITE])
+            for name, table in self.line.tables.items()
+        }
+
+    def _known_sites(self) -> list[str]:
+        found: list[Any] = self.lake.scan("features").select(pl.col(SITE).unique()).collect()[SITE].to_list()
+        return found
+
+    def _checked(self, new: Made, sites: Sequence[str]) -> Isolated[int]:
+        builder = Builder(replace(new.context, sites=tuple(sites)), new.tables)
+        raw, features = self.lake.scan(f"raw/{self.line.decision_table}"), self.lake.scan("features")
+        return one_by_one(sites, lambda site: checked(builder, site, raw, features))
+
+
+def _figures(context: Context, *, changed: bool = True) -> Figures:
+    rows = {name: kept.rows for name, kept in context.tables.items()}
+    return {ROW_COUNT: sum(rows.values()), "rows": rows, "known_until": context.known_until, "changed": changed}

@@ -1,0 +1,121 @@
+"""What the operations op does with the gateway's records: each site's rows come into the lake, each once.
+
+Rows are told apart by the prediction's name, so that a run that dies anywhere is simply run again: what it brought in
+is found there. How far the records were read is kept after the rows, and saves reading them all each time.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from factory.compute.isolation import Isolated, together
+from factory.errors import ModelRefused
+from factory.model.signature import Signature
+from factory.monitoring.prediction_log.reading import BySite, Unread, cursors, keep_cursors
+from factory.monitoring.prediction_log.rows import ANSWERED_AT, SERVED, not_served, served_rows
+from factory.names import model_name
+from factory.orchestration.resources.gateway_records import GatewayRecords
+from factory.orchestration.resources.model_store import ModelStore
+from factory.orchestration.walk import ROW_COUNT, Figures
+from factory.pipeline.tools import Tools
+from factory.storage.lake import SITE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """What came into the lake for one site."""
+
+    rows: int = 0
+    failures: int = 0
+    newest: datetime | None = None
+
+    def with_more(self, other: "Added") -> "Added":
+        """Return both together."""
+        newest = max((at for at in (self.newest, other.newest) if at), default=None)
+        return Added(rows=self.rows + other.rows, failures=self.failures + other.failures, newest=newest)
+
+    @property
+    def figures(self) -> Figures:
+        """What the journal and the UI are told."""
+        newest = self.newest.isoformat(timespec="milliseconds") if self.newest else None
+        return {ROW_COUNT: self.rows, "failed_rows": self.failures, "newest": newest, "changed": self.rows > 0}
+
+
+class ServedStages:
+    """The stage of one run's served rows, bound to what it works with."""
+
+    def __init__(self, tools: Tools, store: ModelStore, records: GatewayRecords) -> None:
+        self.tools, self.line, self.lake = tools, tools.line, tools.lake
+        self.store, self.records = store, records
+        self._signatures: dict[tuple[str, str], Signature | None] = {}
+
+    def take_in(self, sites: Sequence[str]) -> Isolated[Figures]:
+        """Bring into the lake what the gateway recorded of the sites and the lake has not."""
+        try:
+            return self._taken_in(sites)
+        except (OSError, ValueError) as error:  # a folder, or a batch, that cannot be read
+            return Isolated(failed=dict.fromkeys(sites, error))
+
+    def _taken_in(self, sites: Sequence[str]) -> Isolated[Figures]:
+        read = cursors(self.lake, self.lake.site_versions(SERVED, sites))
+        unread = Unread(folder=self.records.place(), line=self.line.name, read=read)
+        added, failed = dict.fromkeys(sites, Added()), dict[str, Exception]()
+        for portion in unread.portions():
+            going = [site for site in portion if site not in failed]
+            taken = together(going, functools.partial(self._add, portion))
+            failed |= taken.failed
+            added |= {site: added[site].with_more(more) for site, more in taken.done.items()}
+        failed |= self._not_kept(unread, [site for site in sites if site not in failed])
+        return Isolated(done={site: added[site].figures for site in sites if site not in failed}, failed=failed)
+
+    def _add(self, portion: BySite, sites: Sequence[str]) -> Mapping[str, Added]:
+        """Add the rows of the sites that the lake has not, in one commit."""
+        seen = self.lake.site_versions(SERVED, sites)
+        batches = [batch for site in sites for batch in portion[site]]
+        releases = {(batch.site, batch.digest) for batch in batches}
+        known = {release: signature for release in releases if (signature := self._signature(*release))}
+        rows = not_served(served_rows(batches, self.line.task.answers, known), self.lake)
+        of_site = {site: rows.filter(pl.col(SITE) == site) for site in sites}
+        new = {site: some for site, some in of_site.items() if len(some)}
+        if new:
+            self.lake.append(SERVED, rows, {site: seen[site] for site in new}, widen=True)
+        return {site: _added(some) for site, some in of_site.items()}
+
+    def _not_kept(self, unread: Unread, sites: Sequence[str]) -> Mapping[str, Exception]:
+        """Keep how far the sites are read; return why that failed, by site. Tell of what cannot be read."""
+
+        def keep(some: Sequence[str]) -> Mapping[str, None]:
+            keep_cursors(self.lake, dict.fromkeys(some, unread.reached), self.lake.site_versions(SERVED, some))
+            return dict.fromkeys(some)
+
+        for segment, lost in unread.damaged.items():
+            self.tools.warn(
+                f"{SERVED}: {segment} is damaged, its last {lost} bytes cannot be read; what is before is in"
+            )
+        return together([site for site in sites if unread.read[site] != unread.reached], keep).failed
+
+    def _signature(self, site: str, digest: str) -> Signature | None:
+        """Return what a release takes and gives; None, and a warning once, where it is not to be found."""
+        if (site, digest) not in self._signatures:
+            self._signatures[site, digest] = self._looked_up(site, digest)
+        return self._signatures[site, digest]
+
+    def _looked_up(self, site: str, digest: str) -> Signature | None:
+        try:
+            manifest = self.store.repository().manifest_of(model_name(self.line.name, site), digest)
+        except ModelRefused as error:
+            self.tools.warn(f"{SERVED}: {site}: its releases cannot be read ({error})")
+            manifest = None
+        if manifest is None:
+            self.tools.warn(
+                f"{SERVED}: {site}: no release has digest {digest[:12]}; its answers are kept without names"
+            )
+        return manifest.model_signature if manifest else None
+
+
+def _added(rows: pl.DataFrame) -> Added:
+    newest = rows[ANSWERED_AT][-1] if len(rows) else None  # they are oldest first
+    return Added(rows=len(rows), failures=rows["error"].count(), newest=newest)

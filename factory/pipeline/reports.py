@@ -1,0 +1,181 @@
+"""What the models op does last: a page for each of its sites, and the line's page over all sites there are."""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from factory.compute.isolation import Isolated, one_by_one
+from factory.errors import ModelRefused
+from factory.line.split import LABEL, Parts
+from factory.model.provenance import code_digest, drawing_sources
+from factory.names import LINE_SITE, model_name
+from factory.orchestration.walk import Figures
+from factory.pipeline.site_models import VERDICT, ModelStages, registered_version
+from factory.storage.journal import Entry, fingerprint
+
+if TYPE_CHECKING:
+    from factory.reports.facts import Serving, Shown, SiteLine
+    from factory.reports.folder import Shelf
+
+REPORT = "report"
+STAGES = ("clean", "features", "base_model", "site_model", VERDICT, "release", REPORT)
+
+
+class ReportStages:
+    """The last stage of one run's sites, after what they serve is settled: a page that fails takes nothing back.
+
+    A page carries in itself what it was made from, so one that is up to date is left alone, and one that somebody
+    deleted comes again.
+    """
+
+    def __init__(self, models: ModelStages, shelf: "Shelf", *, again: bool = False) -> None:
+        self.models = models
+        self.tools, self.line = models.tools, models.line
+        self.shelf = shelf
+        self.again = again
+        self.looks = code_digest(drawing_sources())
+
+    def write(self, sites: Sequence[str]) -> Isolated[Figures]:
+        """Write each site's page, and then the line's from what all sites' pages know."""
+        told = self.known[REPORT]
+        marks = {site: self._mark(site) for site in sites}
+        fresh = {site for site in sites if site in told and not self.again and self.shelf.mark(site) == marks[site]}
+        parts = functools.cache(lambda: self.models.parts([site for site in sites if site not in fresh]))
+        found = one_by_one(
+            sites,
+            lambda site: (
+                self._unchanged(told[site]) if site in fresh else self._page(site, parts().of(site), marks[site])
+            ),
+        )
+        line = one_by_one([LINE_SITE], lambda _: self._line_page(found.done))
+        return Isolated(done=found.done, failed={**found.failed, **line.failed})
+
+    @functools.cached_property
+    def known(self) -> dict[str, dict[str, Entry]]:
+        """What each stage last did for each site there is; looked up once, when all before the report is done."""
+        return {stage: self.tools.journal.latest(stage) for stage in STAGES}
+
+    def _unchanged(self, told: Entry) -> Figures:
+        return {**told.figures, "page": self.shelf.place(told.site), "changed": False}
+
+    def _mark(self, site: str) -> str:
+        made = {
+            stage: entry.fingerprint for stage, entry in self._entries(site).items() if stage not in ("release", REPORT)
+        }
+        serving = self._serving(site)
+        served = serving and [serving.version, serving.digest, serving.since]
+        return fingerprint(made, served, self._held_back(site), self.looks)
+
+    def _entries(self, site: str) -> dict[str, Entry]:
+        """Return what each stage last did for the site, and the base model's entry."""
+        found = {stage: entries[site] for stage, entries in self.known.items() if site in entries}
+        return {**found, "base_model": self._entry("base_model", LINE_SITE)}
+
+    def _entry(self, stage: str, site: str) -> Entry:
+        return self.known[stage].get(site) or self.models.entry(stage, site)
+
+    @functools.cached_property
+    def base_file(self) -> bytes:
+        """The base model's file, which every site's own is compared with."""
+        return self.tools.registry.onnx(*registered_version(self.line.name, self._entry("base_model", LINE_SITE)))
+
+    def _serving(self, site: str) -> "Serving | None":
+        from factory.reports.facts import Serving
+
+        store = self.models.store
+        try:
+            now = store.repository().load(model_name(self.line.name, site), store.key().public_key()).manifest
+        except (ModelRefused, OSError):
+            return None  # nothing released, or what the gateway refuses too
+        return Serving(version=now.version, digest=now.digest, since=now.released_at)
+
+    def _held_back(self, site: str) -> str | None:
+        """Return what keeps a candidate that passed from being released, such as a person's rollback."""
+        told, store = self._entry(VERDICT, site).figures, self.models.store
+        permissions = store.repository().permissions(model_name(self.line.name, site), store.key().public_key())
+        wanted = self.line.gates.approval_required
+        return permissions.obstacle(told["verdict"]["digest"], approval_required=wanted) if told["passed"] else None
+
+    def _page(self, site: str, parts: Parts, mark: str) -> Figures:
+        """Draw one site's page, and return what the line's page and the orchestrator want to know of it."""
+        from factory.reports.gathering import site_facts
+        from factory.reports.site_page import site_page
+
+        facts = site_facts(
+            self.line,
+            site,
+            entries=self._entries(site),
+            quarantine=self.tools.lake.scan("quarantine", [site]).select("rule").collect(),
+            windows={"train": len(parts.train), "validation": len(parts.validation), "holdout": len(parts.holdout)},
+            serving=self._serving(site),
+            held_back=self._held_back(site),
+            seen=self._shown(site, parts),
+        )
+        return {**_told(facts.shown), "page": self.shelf.put(site, site_page(facts, mark))}
+
+    def _shown(self, site: str, parts: Parts) -> "Shown":
+        """Return what the judged rows show, every model answering them again."""
+        from factory.features.sampling import samples
+        from factory.model.session import onnx_answer
+        from factory.reports.gathering import holdout, shown
+
+        rows = samples(self.line, parts.holdout, parts.rows)
+        figures = self._entry(VERDICT, site).figures
+        files = self._files(site, figures.get("rival"))
+        answers = {role: onnx_answer(content, rows.features) for role, content in files.items()}
+        answers["baseline"] = self.models.baseline(parts.holdout)
+        judged = holdout(
+            self.line, rows, self.line.task.codes(parts.train[LABEL]), answers, figures["verdict"]["figures"]
+        )
+        return shown(judged, rows, lambda some: onnx_answer(files["candidate"], some), self.line.signature.features)
+
+    def _files(self, site: str, rival: str | None) -> dict[str, bytes]:
+        """Return the candidate's file, the base model's if it is another, and that of the champion it was judged by."""
+        registry = self.tools.registry
+        candidate = registry.onnx(*registered_version(self.line.name, self._entry("site_model", site)))
+        base = self.base_file
+        before = self._released(site, rival) if rival else None
+        found = {"candidate": candidate, "base": base if base != candidate else None, "champion": before}
+        return {role: content for role, content in found.items() if content is not None}
+
+    def _released(self, site: str, digest: str) -> bytes | None:
+        store = self.models.store
+        try:
+            found = store.repository().found(model_name(self.line.name, site), digest, store.key().public_key())
+        except (ModelRefused, OSError) as error:
+            self.tools.warn(f"{REPORT}: {site} is shown without the champion it was judged by: {error}")
+            return None
+        return found.content if found else None
+
+    def _line_page(self, new: Mapping[str, Figures]) -> Figures:
+        """Write the line's page over all sites that the journal knows, unless it says the same already."""
+        from factory.reports.gathering import line_facts
+        from factory.reports.line_page import line_page
+
+        told = {site: entry.figures for site, entry in self.known[REPORT].items()} | dict(new)
+        sites = sorted({site for entries in self.known.values() for site in entries} - {LINE_SITE})
+        lines = [self._site_line(site, told.get(site, {})) for site in sites]
+        base = self._entry("base_model", LINE_SITE)
+        facts = line_facts(self.line, lines, base)
+        mark = fingerprint([[str(line) for line in lines], base.fingerprint, self.looks])
+        place = self.shelf.place(LINE_SITE)
+        changed = self.again or self.shelf.mark(LINE_SITE) != mark
+        return {"page": self.shelf.put(LINE_SITE, line_page(facts, mark)) if changed else place}
+
+    def _site_line(self, site: str, told: Figures) -> "SiteLine":
+        from factory.reports.gathering import site_line
+
+        place = self.shelf.place(site)
+        return site_line(site, self._entries(site), self._serving(site), place.name if place.is_file() else None, told)
+
+
+def _told(shown: "Shown") -> Figures:
+    """Return what is worth keeping of what the judged rows showed."""
+    money = shown.money.get("candidate")
+    known = money is not None and math.isfinite(money.low)
+    return {
+        "importance": {one.column: one.worsens for one in shown.importances},
+        "value_low": money.low if money and known else None,
+        "value_high": money.high if money and known else None,
+    }

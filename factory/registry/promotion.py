@@ -1,0 +1,89 @@
+"""Promotions on record: who made which file champion by which verdict, and whether a champion is still that file."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from factory.errors import ModelRefused, ReleaseRefused
+from factory.model.verdict import Verdict, digest_of, require_permission
+from factory.registry.record import MODEL_FILE, WEIGHTS_FILE, logged_text, stored_file
+from factory.release.history import Record
+
+MlflowClient = Any
+ModelVersion = Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Champion:
+    """What a site serves: the exact file, and the verdict by which it was promoted."""
+
+    model: str
+    version: int
+    run_id: str
+    digest: str
+    onnx: bytes
+    verdict: Verdict
+
+
+def registered_file(client: MlflowClient, kept: ModelVersion, file: str = MODEL_FILE) -> bytes:
+    """Return a file of the version as it is now. Raises ModelRefused if it is gone."""
+    try:
+        return stored_file(client, f"{kept.source}/{file}")
+    except OSError as error:
+        raise ModelRefused(f"{kept.name} version {kept.version}: {file} cannot be read: {error}") from error
+
+
+def verified_file(client: MlflowClient, kept: ModelVersion) -> bytes:
+    """Return the version's ONNX file. Raises ModelRefused unless it is the one that was registered."""
+    return _verified(client, kept, MODEL_FILE, "digest")
+
+
+def verified_weights(client: MlflowClient, kept: ModelVersion) -> bytes:
+    """Return the version's safetensors file. Raises ModelRefused unless it is the one that was registered."""
+    return _verified(client, kept, WEIGHTS_FILE, "weights_digest")
+
+
+def _verified(client: MlflowClient, kept: ModelVersion, file: str, tag: str) -> bytes:
+    content = registered_file(client, kept, file)
+    found, expected = digest_of(content), kept.tags.get(tag, "unknown")
+    if found != expected:
+        raise ModelRefused(
+            f"{kept.name} version {kept.version}: {file} is {found[:12]}, registered was {expected[:12]}; "
+            "somebody changed it: train and register the model anew"
+        )
+    return content
+
+
+def write_promotion(
+    client: MlflowClient, kept: ModelVersion, verdict: Verdict | None, by: str, approval: Record | None = None
+) -> None:
+    """Keep who promoted the version, who approved it, when, and by which verdict; earlier promotions stay beside."""
+    at = datetime.now(UTC).isoformat(timespec="microseconds")
+    file = f"promotions/{at.replace(':', '')}.json"
+    client.log_dict(kept.run_id, {"by": by, "at": at, "verdict": verdict and verdict.to_dict()}, file)
+    approved = {"approved_by": approval.actor, "approved_at": approval.at} if approval else {}
+    for tag, value in {**approved, "promoted_by": by, "promoted_at": at, "promotion": file}.items():
+        client.set_model_version_tag(kept.name, str(kept.version), tag, value)
+
+
+def checked_champion(client: MlflowClient, kept: ModelVersion) -> Champion:
+    """Return the champion if its file is the registered one and its promotion permits exactly that file."""
+    who, onnx = f"{kept.name} version {kept.version}", verified_file(client, kept)
+    digest = digest_of(onnx)
+    if "promotion" not in kept.tags:
+        raise ModelRefused(f"{who} is champion but was never promoted: the alias was moved by hand; promote it instead")
+    line, site = kept.name.split(".", 1)
+    try:
+        verdict = Verdict.from_dict(json.loads(logged_text(client, kept.run_id, kept.tags["promotion"]))["verdict"])
+        require_permission(verdict, line=line, site=site, digest=digest)
+    except (ReleaseRefused, KeyError, TypeError, ValueError, OSError) as error:
+        raise ModelRefused(f"{who}: the promotion on record does not permit it: {error}") from error
+    return Champion(
+        model=kept.name,
+        version=int(kept.version),
+        run_id=kept.run_id,
+        digest=digest,
+        onnx=onnx,
+        verdict=verdict,
+    )

@@ -1,0 +1,163 @@
+"""What a site's history permits.
+
+No release while a rollback holds, of a withdrawn file, before its turn in a rollout, or without approval. A trial is
+permitted as a release is; but a person may try again a file whose trial a person ended. The promoting and the releasing
+function both ask; who calls them does not matter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from factory.errors import HistoryError, ReleaseRefused
+from factory.release.history.files import Written
+from factory.release.history.record import Kind, Record
+from factory.release.history.verify import Finding, findings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Permissions:
+    """Where a site stands after everything on record."""
+
+    model: str
+    hold: Record | None
+    """The rollback that nothing may undo until somebody allows it."""
+    withdrawn: Mapping[str, Record]
+    """The files that were rolled back from, or whose trial a person ended, and by which record."""
+    wait: Record | None
+    """The rollout that has not come to the site yet, with what it served then; only its turn ends it, no allowance."""
+    approvals: Mapping[str, Record]
+    """The newest approval of each file, by its digest."""
+    promoted_trial: Record | None
+    """The newest promotion of a trial, as long as the registry has recorded no promotion since."""
+    only_tried: frozenset[int]
+    """The releases that were on trial and never served."""
+    broken: tuple[Finding, ...]
+    """What is wrong with the history since somebody last allowed releases."""
+
+    def obstacle(self, digest: str, *, approval_required: bool = False, retrying: bool = False) -> str | None:
+        """Return why this file may not become what the site serves, and what to do; None if it may.
+
+        With `retrying` a person begins its trial anew, for which the end of an earlier one is no obstacle.
+        """
+        return (
+            self._spoiled()
+            or self._held(digest)
+            or self._taken_out(digest)
+            or self._waiting(digest)
+            or (None if retrying else self._ended(digest))
+            or (self._unapproved(digest) if approval_required else None)
+        )
+
+    def _spoiled(self) -> str | None:
+        if not self.broken:
+            return None
+        return (
+            f"its history was changed: {self.broken[0].what} (`factory history verify` tells all); "
+            f"when somebody has looked into it: factory allow {self._site} --by NAME --reason …"
+        )
+
+    def _held(self, digest: str) -> str | None:
+        if self.hold is None or self.hold.digest == digest:
+            return None
+        return (
+            f"{_told(self.hold)} holds it on release {self.hold.release}; "
+            f"let the next release through with: factory allow {self._site} --by NAME --reason …"
+        )
+
+    def _taken_out(self, digest: str) -> str | None:
+        told = self.withdrawn.get(digest)
+        if told is None or told.kind != "rollback":
+            return None
+        return f"{_told(told)} took this very file out of service; factory rollback {self._site} --to … brings it back"
+
+    def _waiting(self, digest: str) -> str | None:
+        if self.wait is None or self.wait.digest == digest:
+            return None
+        return (
+            f"the rollout of {self.wait.at[:16]} by {self.wait.actor} ({self.wait.reason}) has not come to it; "
+            f"how far it is: factory rollout status {self.model.partition('.')[0]}"
+        )
+
+    def _ended(self, digest: str) -> str | None:
+        told = self.withdrawn.get(digest)
+        if told is None or told.kind == "rollback":
+            return None
+        again = f"factory trial start {self._site} --release {told.release} --as … --by NAME --reason …"
+        return f"{_told(told)} was of this very file; try it again with: {again}"
+
+    def _unapproved(self, digest: str) -> str | None:
+        if digest in self.approvals:
+            return None
+        return f"its line wants a person's approval: factory approve {self._site} VERSION --by NAME --reason …"
+
+    @property
+    def _site(self) -> str:
+        return self.model.partition(".")[2]
+
+    def require(self, digest: str, *, approval_required: bool = False, retrying: bool = False) -> None:
+        """Raise ReleaseRefused if there is an obstacle to this file."""
+        why = self.obstacle(digest, approval_required=approval_required, retrying=retrying)
+        if why:
+            raise ReleaseRefused(f"{self.model}: model {digest[:12]} may not be served: {why}")
+
+
+def permissions_of(
+    written: Written, key: Ed25519PublicKey, *, releases: Mapping[int, str] | None = None
+) -> Permissions:
+    """Read where a model stands from its history. Only records that are signed and its own count.
+
+    `releases` is what is served, sequence → digest.
+    """
+    genuine = [record for record in written.records() if _is_genuine(record, written.model, key)]
+    allowed = max((record.sequence for record in genuine if record.kind == "allowance"), default=0)
+    rollbacks = [record for record in genuine if record.kind == "rollback"]
+    found = findings(written, key, served=releases)
+    return Permissions(
+        model=written.model,
+        hold=next((record for record in reversed(rollbacks) if record.sequence > allowed), None),
+        withdrawn=_withdrawn(genuine),
+        wait=_wait(genuine),
+        approvals={str(record.digest): record for record in genuine if record.kind == "approval"},
+        promoted_trial=_promoted_trial(genuine),
+        only_tried=_releases(genuine, "trial") - _releases(genuine, "release"),
+        broken=tuple(finding for finding in found if finding.after >= allowed),
+    )
+
+
+def _wait(genuine: list[Record]) -> Record | None:
+    newest = next((record for record in reversed(genuine) if record.kind in ("wait", "turn")), None)
+    return newest if newest and newest.kind == "wait" else None
+
+
+def _withdrawn(records: list[Record]) -> dict[str, Record]:
+    found: dict[str, Record] = {}
+    for record in records:
+        if record.kind in ("rollback", "trial"):
+            found.pop(str(record.digest), None)
+        if record.withdrawn:
+            found[record.withdrawn] = record
+    return found
+
+
+def _promoted_trial(records: list[Record]) -> Record | None:
+    newest = next((one for one in reversed(records) if one.kind in ("promotion", "trial_promotion", "rollback")), None)
+    return newest if newest and newest.kind == "trial_promotion" else None
+
+
+def _releases(records: list[Record], kind: Kind) -> frozenset[int]:
+    return frozenset(record.release for record in records if record.kind == kind and record.release)
+
+
+def _told(record: Record) -> str:
+    what = "rollback" if record.kind == "rollback" else "end of the trial"
+    return f"the {what} of {record.at[:16]} by {record.actor} ({record.reason})"
+
+
+def _is_genuine(record: Record, model: str, key: Ed25519PublicKey) -> bool:
+    try:
+        record.require_signature(key)
+    except HistoryError:
+        return False
+    return record.model == model

@@ -1,0 +1,56 @@
+"""Back to an earlier release, by a person: tried out first, on record, and held there until somebody allows others.
+
+Needs the model repository, its history and the release key alone. The registry's champion alias is put right by the
+next run of the line, whose release stage meets the hold.
+"""
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from factory.errors import ModelRefused, ReleaseRefused
+from factory.gateway.models.served_model import ServedModel
+from factory.release import Manifest, ModelRepository, Released
+
+
+def roll_back(
+    repository: ModelRepository, model: str, *, to: int | None, by: str, reason: str, key: Ed25519PrivateKey
+) -> Manifest:
+    """Make the release `to`, or the one before what is served, the site's again; return its manifest.
+
+    Its digest, signature and verdict are checked, ONNX Runtime loads it and answers its example; only then is the link
+    switched. Going back to what is served already changes nothing but that it is held. Raises ReleaseRefused where
+    there is no such release and ModelRefused where it may not be served; what is served then stays.
+    """
+    sequence = _before(repository, model) if to is None else _known(repository, model, to, key.public_key())
+    try_out(repository.released(model, sequence, key.public_key()))
+    return repository.return_to(model, sequence, by=by, reason=reason, key=key)
+
+
+def try_out(released: Released) -> None:
+    """Raise ModelRefused unless ONNX Runtime loads the release and it answers its own example."""
+    ServedModel(released, lambda: released).wake(released)
+
+
+def _before(repository: ModelRepository, model: str) -> int:
+    try:
+        served = repository.current(model)
+    except ModelRefused as error:
+        raise ReleaseRefused(f"{error}; say which release with --to: {_all(repository, model)}") from error
+    if served is None or served.previous is None:
+        what = "nothing is served" if served is None else f"release {served.sequence} was its first"
+        raise ReleaseRefused(f"{model}: {what}, so there is none before it to go back to")
+    return served.previous
+
+
+def _known(repository: ModelRepository, model: str, sequence: int, key: Ed25519PublicKey) -> int:
+    if sequence not in repository.sequences(model):
+        raise ReleaseRefused(f"{model} has no release {sequence}; there are {_all(repository, model)}")
+    if sequence in repository.permissions(model, key).only_tried:
+        raise ReleaseRefused(
+            f"{model}: release {sequence} was on trial and never served, so there is no going back to it; put it on "
+            f"trial: factory trial start {model.partition('.')[2]} --release {sequence} --as … --by NAME --reason …"
+        )
+    return sequence
+
+
+def _all(repository: ModelRepository, model: str) -> str:
+    return ", ".join(map(str, repository.sequences(model))) or "none"

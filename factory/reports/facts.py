@@ -1,0 +1,114 @@
+"""What the pages know, as frozen data: the journal's entries, the quarantine, and what the judged holdout shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from factory.charts.pictures import Gallery
+from factory.evaluation.evidence import Figures
+from factory.line.line import Line
+from factory.model.verdict import Verdict
+from factory.reports.importance import Importance
+from factory.reports.limits import Limit
+from factory.reports.slices import Slice
+from factory.tasks.resampling import Interval
+
+Entries = Mapping[str, Mapping[str, Any]]
+"""The figures of each stage's last entry in the journal, by stage."""
+Epochs = Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What a site serves now."""
+
+    version: int
+    digest: str
+    since: str
+    """ISO time in UTC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What only the judged rows can show: intervals by role, the task's gallery, slices, importance."""
+
+    headline: Mapping[str, Interval]
+    money: Mapping[str, Interval]
+    gallery: Gallery | None
+    """None where the holdout is too small, or of one class: there is nothing to see in it."""
+    slices: Sequence[Slice]
+    importances: Sequence[Importance]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteFacts:
+    """Everything one site's page tells; what a site does not have is None or empty."""
+
+    line: Line
+    site: str
+    verdict: Verdict
+    limits: Sequence[Limit]
+    serving: Serving | None
+    held_back: str | None
+    """What keeps a candidate that passed from being released."""
+    rows: Mapping[str, int]
+    """`raw`, `clean`, `quarantine`, `superseded`, `features`, `labelled`, and the windows' by their names."""
+    contract_share: float | None
+    table_failures: Sequence[str]
+    broken_rules: Sequence[tuple[str, int]]
+    """Each rule of the contract that rows in quarantine broke, and how many did, the most first."""
+    why: str
+    """Why the site's model was fine-tuned, or was not."""
+    base_why: str
+    base_epochs: Epochs
+    site_epochs: Epochs
+    shown: Shown
+    versions: Mapping[str, str]
+    registry: str
+    made: str
+    """When the verdict was given, UTC, to the minute."""
+
+    @property
+    def figures(self) -> Figures:
+        """The verdict's figures."""
+        return self.verdict.figures
+
+    @property
+    def keeps_base(self) -> bool:
+        """Whether the site's model is the base model unchanged."""
+        return not self.figures.get("fine_tuned")
+
+    @property
+    def serves_this(self) -> bool:
+        """Whether what is served is the very file that was judged."""
+        return self.serving is not None and self.serving.digest == self.verdict.digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteLine:
+    """One site as the line's page tells it."""
+
+    site: str
+    page: str | None
+    """The page's file name beside the line's page, if there is one."""
+    rows: Mapping[str, int]
+    broken: Mapping[str, int]
+    """The contract's broken rules and by how many rows."""
+    verdict: Verdict | None
+    serving: Serving | None
+    importances: Mapping[str, float]
+    """The most important columns and what shuffling them costs."""
+    value_low: float | None
+    value_high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineFacts:
+    """Everything the line's page tells."""
+
+    line: Line
+    sites: Sequence[SiteLine]
+    base_why: str
+    base_epochs: Epochs
+    versions: Mapping[str, str]
+    as_of: str

@@ -1,0 +1,53 @@
+"""Where pages lie: `<root>/<line>/<site>.html` and `<root>/<line>/index.html`, each written whole or not at all."""
+
+import re
+from pathlib import Path
+
+from factory.names import LINE_SITE, checked_name
+from factory.storage.atomic_files import create_file, sync_folder, temporary_name
+
+LINE_PAGE = "index.html"
+_MARK = re.compile(r'<meta name="factory-mark" content="([0-9a-f]+)">')
+_HEAD = 2000
+"""So many characters from its beginning a page has its mark."""
+
+
+def page_name(site: str) -> str:
+    """Return a site's file name; a site called index must not take the line's place, and no name begins with `_`."""
+    if site == LINE_SITE:
+        return LINE_PAGE
+    name = checked_name(site)
+    return f"_{name}.html" if name.casefold() == "index" else f"{name}.html"
+
+
+class Shelf:
+    """The pages of one line."""
+
+    def __init__(self, root: Path, line: str) -> None:
+        self.folder = root / checked_name(line, "line")
+
+    def place(self, site: str) -> Path:
+        """Return where a site's page lies, or would lie; LINE_SITE has the line's."""
+        return self.folder / page_name(site)
+
+    def mark(self, site: str) -> str | None:
+        """Return what the page there was made from, None where there is none that says so."""
+        try:
+            with self.place(site).open(encoding="utf-8") as file:
+                found = _MARK.search(file.read(_HEAD))
+        except (OSError, UnicodeDecodeError):
+            return None
+        return found[1] if found else None
+
+    def put(self, site: str, content: str) -> Path:
+        """Write a page in one rename: whoever looks sees the old one or the new one, whole."""
+        place = self.place(site)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = self.folder / temporary_name(place.name)
+        try:
+            create_file(draft, content.encode(), mode=0o644)
+            draft.replace(place)
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_folder(self.folder)
+        return place

@@ -1,0 +1,192 @@
+"""The pictures that every site's page has, whatever its task: training, models side by side, money, weak spots."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from factory.charts.numbers import figure, percent, signed, whole, words
+from factory.charts.pictures import Bars, Dots, Mark, Picture, Plane, Row, Series
+from factory.reports.facts import Epochs, SiteFacts
+from factory.reports.importance import CLOSELY
+from factory.reports.slices import Slice, worst
+from factory.tasks.holdout import ROLES
+from factory.tasks.resampling import Interval
+from factory.tasks.task import Task
+
+MOST_IMPORTANT = CLOSELY
+RULES = 10
+
+
+def quarantine(facts: SiteFacts) -> Bars | None:
+    """Return quarantined rows by the rule they broke; None where no row waits there."""
+    waiting = facts.rows.get("quarantine", 0)
+    if not facts.broken_rules:
+        return None
+    raw = max(1, facts.rows.get("raw", 0))
+    return rules_bars(
+        facts.broken_rules, f"{whole(waiting)} rows wait there unchanged, {percent(waiting / raw)} of all."
+    )
+
+
+def rules_bars(rules: Sequence[tuple[str, int]], says: str) -> Bars:
+    """Return broken rules, the most broken first; of many the first ten and the others together."""
+    shown = [Row(name=rule, value=rows) for rule, rows in rules[:RULES]]
+    rest = sum(rows for _, rows in rules[RULES:])
+    others = [Row(name=f"{len(rules) - RULES} other rules", value=rest)] if rest else []
+    return Bars(title="Quarantine by broken rule", says=says, rows=[*shown, *others])
+
+
+def training(title: str, epochs: Epochs, why: str) -> Plane | None:
+    """Return the loss on training and validation rows by epoch, the best one marked; None without epochs."""
+    if not epochs:
+        return None
+    number = np.arange(1, len(epochs) + 1, dtype=np.float64)
+    losses = {
+        name: np.array([one.get(f"{name}_loss", np.nan) for one in epochs]) for name in ("training", "validation")
+    }
+    series = [
+        Series(name=name, x=number, y=loss, style="both", accent=name == "validation") for name, loss in losses.items()
+    ]
+    best = losses["validation"]
+    marks = [Mark(at=float(np.nanargmin(best)) + 1, text="best")] if np.isfinite(best).any() else []
+    return Plane(
+        title=title,
+        says=sentence(why),
+        x_label="epoch",
+        y_label="mean loss",
+        series=series,
+        marks=marks,
+        x_form="whole",
+    )
+
+
+def sentence(words_: str) -> str:
+    """Return words as a sentence."""
+    return f"{words_[:1].upper()}{words_[1:]}{'' if words_.endswith('.') else '.'}" if words_ else ""
+
+
+def site_training(facts: SiteFacts) -> list[Plane]:
+    """Return the site's fine-tuning and the base model's training, as far as there are records of them."""
+    found = [
+        training("Fine-tuning on the site's rows", facts.site_epochs, facts.why),
+        training("The base model, on all sites", facts.base_epochs, facts.base_why),
+    ]
+    return [one for one in found if one]
+
+
+def models(facts: SiteFacts) -> Dots | None:
+    """Return the headline of every model with its interval; None where nothing could be measured."""
+    headline = facts.line.task.headline
+    rows = _model_rows(facts, headline, facts.shown.headline, figure)
+    better = "greater" if facts.line.task.greater_is_better else "smaller"
+    title = f"Which model is best? {words(headline)}"
+    says = f"{better.capitalize()} is better; lines show where 95 % of resamples of the holdout lie.{_change(facts)}"
+    return Dots(title=title, says=says, rows=rows) if rows else None
+
+
+def _change(facts: SiteFacts) -> str:
+    change, chance = (facts.figures.get(name) for name in ("change_vs_baseline", "probability_better_than_baseline"))
+    if not (isinstance(change, float) and isinstance(chance, float)):
+        return ""
+    return f" Against the baseline {signed(change)}, better in {percent(chance)} of paired resamples."
+
+
+def money(facts: SiteFacts) -> Dots | None:
+    """Return what every model's decisions are worth, with the interval; None where nothing could be measured."""
+    rows = _model_rows(facts, "value_eur", facts.shown.money, whole)
+    says = f"EUR on {whole(len_rows(facts))} rows held out, above deciding without a model; each by its own threshold."
+    if not rows or not len_rows(facts):
+        return None
+    return Dots(title="What are its decisions worth?", says=says, rows=rows, form="brief")
+
+
+def len_rows(facts: SiteFacts) -> int:
+    """Return how many rows were judged."""
+    found = facts.figures.get("rows")
+    return int(found) if isinstance(found, int | float) else 0
+
+
+def _model_rows(
+    facts: SiteFacts, name: str, intervals: Mapping[str, Interval], write: Callable[[float], str]
+) -> list[Row]:
+    rows = []
+    for role, people in ROLES.items():
+        value = facts.figures.get(name if role == "candidate" else f"{role}_{name}")
+        if not isinstance(value, int | float) or (role == "base" and facts.keeps_base):
+            continue
+        called = "site = base model" if role == "candidate" and facts.keeps_base else people
+        where = intervals.get(role)
+        note = write(float(value))
+        rows.append(
+            Row(
+                name=called,
+                value=float(value),
+                low=where.low if where else None,
+                high=where.high if where else None,
+                note=note,
+                accent=role == "candidate",
+            )
+        )
+    return rows
+
+
+def importance(facts: SiteFacts) -> Dots | None:
+    """Return the most important columns; None where nothing could be measured."""
+    found, described = facts.shown.importances[:MOST_IMPORTANT], facts.line.features.columns
+    if not found:
+        return None
+    rows = [
+        Row(
+            name=one.column,
+            value=one.worsens,
+            low=one.least,
+            high=one.most,
+            accent=place < 3,
+            hint=described.get(one.column, ""),
+        )
+        for place, one in enumerate(found)
+    ]
+    says = (
+        f"By how much {words(facts.line.task.headline)} worsens when a column is shuffled, the served file answering. "
+        f"{found[0].column} matters most{_as_described(described.get(found[0].column, ''))}."
+    )
+    return Dots(
+        title="What does it look at?", says=says, rows=rows, form="signed", reference=Mark(at=0.0, text="no matter")
+    )
+
+
+def _as_described(words_: str) -> str:
+    return f": {words_.rstrip('.')}" if words_ else ""
+
+
+def slice_pictures(facts: SiteFacts) -> list[Dots]:
+    """Return one picture of slices for each column that was cut."""
+    overall = facts.figures.get(facts.line.task.headline)
+    number = float(overall) if isinstance(overall, int | float) else None
+    return [
+        _slices(facts.line.task, column, list(parts), number)
+        for column, parts in groupby(facts.shown.slices, key=lambda one: one.column)
+    ]
+
+
+def _slices(task: Task, column: str, parts: Sequence[Slice], overall: float | None) -> Dots:
+    weak = (min if task.greater_is_better else max)(parts, key=lambda one: one.headline)
+    rows = [
+        Row(
+            name=one.where,
+            value=one.headline,
+            low=one.low,
+            high=one.high,
+            note=f"{figure(one.headline)} on {whole(one.rows)}",
+            accent=one is weak,
+        )
+        for one in parts
+    ]
+    reference = Mark(at=overall, text="all rows") if overall is not None else None
+    return Dots(title=f"By {column}", says=worst(task, parts, overall), rows=rows, reference=reference)
+
+
+def present(*pictures: Picture | None) -> list[Picture]:
+    """Return the pictures there are."""
+    return [picture for picture in pictures if picture]

@@ -1,0 +1,80 @@
+"""Sentences for an operations manager: what a site serves and how good that is, or what keeps it from serving."""
+
+from factory.charts.numbers import eur, figure, whole, words
+from factory.reports.facts import LineFacts, SiteFacts
+
+
+def of_site(facts: SiteFacts) -> str:
+    """Return in one or two sentences what the site serves and why."""
+    serving, verdict = facts.serving, facts.verdict
+    if verdict.passed and facts.serves_this and serving:
+        return f"{facts.site} serves version {serving.version}: {_merit(facts)}.{_money(facts)}"
+    if verdict.passed:
+        now = f"serves version {serving.version} of {serving.since[:10]}" if serving else "serves nothing yet"
+        held = f" It is not released: {facts.held_back}." if facts.held_back else ""
+        return f"{facts.site} {now}. A newer candidate passed every gate: {_merit(facts)}.{held}"
+    against = _against(verdict.reasons)
+    if serving and facts.serves_this:
+        return f"{facts.site} serves version {serving.version}, which today's gates would refuse: {against}."
+    if serving:
+        return (
+            f"{facts.site} goes on serving version {serving.version} of {serving.since[:10]}. "
+            f"The new candidate was refused: {against}."
+        )
+    return f"{facts.site} serves nothing. Its candidate was refused: {against}."
+
+
+def _against(reasons: tuple[str, ...]) -> str:
+    """Return the first reason, and how many more there are."""
+    more = len(reasons) - 1
+    return reasons[0] + (f", and {more} more reason{'s' if more > 1 else ''}" if more > 0 else "")
+
+
+def _merit(facts: SiteFacts) -> str:
+    headline = facts.line.task.headline
+    told = f"{words(headline)} {figure(_number(facts.figures.get(headline)))} on {_rows(facts)}"
+    return f"{facts.shown.gallery.says} ({told})" if facts.shown.gallery else told
+
+
+def _rows(facts: SiteFacts) -> str:
+    rows = _number(facts.figures.get("rows"))
+    return f"the {whole(rows)} rows held out"
+
+
+def _money(facts: SiteFacts) -> str:
+    """Return what its decisions were worth, and against the plain model's."""
+    worth, plain = (_number(facts.figures.get(name)) for name in ("value_eur", "baseline_value_eur"))
+    if worth is None:
+        return ""
+    told = f" Its decisions there are worth {eur(worth)}"
+    if plain is None or round(plain) == round(worth):
+        return f"{told}."
+    return f"{told}, {eur(abs(worth - plain))} {'more' if worth > plain else 'less'} than the baseline's."
+
+
+def _number(found: object) -> float | None:
+    return float(found) if isinstance(found, int | float) else None
+
+
+def of_line(facts: LineFacts) -> str:
+    """Return in a few sentences how many sites serve, what they are worth, and how many were refused."""
+    sites = facts.sites
+    serving = [site for site in sites if site.serving]
+    refused = [site.site for site in sites if site.verdict and not site.verdict.passed]
+    worth = sum(_number(site.verdict.figures.get("value_eur")) or 0.0 for site in serving if site.verdict)
+    told = f"{_count(len(serving), len(sites))} serve{'s' if len(serving) < 2 else ''} a model that passed its gates."
+    money = f" Their decisions on the rows held out are worth {eur(worth)}." if serving else ""
+    return f"{told}{money}{_refused(refused)}"
+
+
+def _count(some: int, of: int) -> str:
+    if some == of and of:
+        return f"All {of} sites" if of > 1 else "The one site"
+    return f"{some} of {of} sites" if some else f"No site of {of}"
+
+
+def _refused(sites: list[str]) -> str:
+    if not sites:
+        return ""
+    named = ", ".join(sites[:4]) + (f" and {len(sites) - 4} more" if len(sites) > 4 else "")
+    return f" Refused: {named}."

@@ -1,0 +1,171 @@
+"""One site's page: facts in, HTML out."""
+
+from dataclasses import asdict, dataclass
+
+from factory.charts.numbers import FORMS, UNKNOWN, figure, percent, whole, words
+from factory.charts.pictures import Picture
+from factory.reports import panels
+from factory.reports.facts import SiteFacts
+from factory.reports.folder import LINE_PAGE
+from factory.reports.rendering import page
+from factory.reports.sentences import of_site
+from factory.reports.slices import worst
+from factory.tasks.holdout import ROLES
+
+COUNTED = ("positives", "alarms", "rarest_class_rows", "decided")
+SHARES = ("accuracy", "coverage", "calibration_error")
+SMALLER_IS_BETTER = ("rmse", "mae", "log_loss", "calibration_error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One figure of one model in the table."""
+
+    text: str
+    figure: str = ""
+    note: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One figure of every model."""
+
+    name: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """One column of the table: a model and what people call it."""
+
+    role: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """The page's pictures by section."""
+
+    models: list[Picture]
+    behaviour: list[Picture]
+    looks: list[Picture]
+    training: list[Picture]
+    data: list[Picture]
+
+
+def site_page(facts: SiteFacts, mark: str) -> str:
+    """Return the page; every figure of merit on it is the verdict's."""
+    headline = facts.line.task.headline
+    overall = facts.figures.get(headline)
+    return page(
+        "site.html",
+        mark,
+        facts=facts,
+        line_page=LINE_PAGE,
+        figures=facts.figures,
+        headline=headline,
+        summary=of_site(facts),
+        interval=_between(facts.figures.get(f"{headline}_low"), facts.figures.get(f"{headline}_high"), "figure"),
+        money_interval=_money_interval(facts),
+        pictures=_pictures(facts),
+        roles=_roles(facts),
+        metrics=_metrics(facts),
+        weakest=worst(facts.line.task, facts.shown.slices, float(overall) if isinstance(overall, float) else None),
+        why=panels.sentence(facts.why),
+        why_nothing=_why_nothing(facts),
+        contract=_contract(facts),
+        recipe=", ".join(f"{name} {value}" for name, value in asdict(facts.line.recipe).items()),
+    )
+
+
+def _pictures(facts: SiteFacts) -> Pictures:
+    return Pictures(
+        models=panels.present(panels.models(facts), panels.money(facts)),
+        behaviour=list(facts.shown.gallery.pictures) if facts.shown.gallery else [],
+        looks=panels.present(panels.importance(facts), *panels.slice_pictures(facts)),
+        training=panels.present(*panels.site_training(facts)),
+        data=panels.present(panels.quarantine(facts)),
+    )
+
+
+def _between(low: object, high: object, form: str) -> str:
+    if not (isinstance(low, float) and isinstance(high, float)):
+        return ""
+    return f"{FORMS[form](low)} to {FORMS[form](high)}"
+
+
+def _money_interval(facts: SiteFacts) -> str:
+    found = facts.shown.money.get("candidate")
+    return _between(found.low, found.high, "whole") if found else ""
+
+
+def _roles(facts: SiteFacts) -> list[Role]:
+    """Return the models that there are figures of; a site that keeps the base model has one column for both."""
+    headline = facts.line.task.headline
+    there = [role for role in ROLES if role == "candidate" or facts.figures.get(f"{role}_{headline}") is not None]
+    if facts.keeps_base:
+        there = [role for role in there if role != "base"]
+    names = {**ROLES, "candidate": "site = base model" if facts.keeps_base else ROLES["candidate"]}
+    return [Role(role=role, name=names[role]) for role in there]
+
+
+def _metrics(facts: SiteFacts) -> list[Metric]:
+    """Return every figure of merit and the money, of each model that there is."""
+    task = facts.line.task
+    names = [*task.gateable, *facts.line.figures, "value_eur", "value_per_decision_eur", "threshold"]
+    roles = [role.role for role in _roles(facts)]
+    return [_metric(facts, name, roles) for name in dict.fromkeys(names) if name in facts.figures]
+
+
+def _metric(facts: SiteFacts, name: str, roles: list[str]) -> Metric:
+    keys = {role: name if role == "candidate" else f"{role}_{name}" for role in roles}
+    best = _best(facts, name, list(keys.values()))
+    cells = []
+    for role, key in keys.items():
+        text = FORMS[form(name)](_number(facts.figures.get(key)))
+        note = _interval_note(facts, name) if role == "candidate" else ""
+        cells.append(Cell(text=text, figure=key if key in facts.figures else "", note=note, best=key == best))
+    return Metric(name=f"{words(name)}{', EUR' if name.endswith('_eur') else ''}", cells=tuple(cells))
+
+
+def _interval_note(facts: SiteFacts, name: str) -> str:
+    between = _between(facts.figures.get(f"{name}_low"), facts.figures.get(f"{name}_high"), form(name))
+    return f"({between})" if between else ""
+
+
+def _best(facts: SiteFacts, name: str, keys: list[str]) -> str:
+    """Return which model's figure is best, where several have one and it is plain which way is better."""
+    known = {key: number for key in keys if (number := _number(facts.figures.get(key))) is not None}
+    task = facts.line.task
+    if len(set(known.values())) < 2 or name not in (*task.compared, "value_eur"):
+        return ""
+    return (min if name in SMALLER_IS_BETTER else max)(known, key=lambda key: known[key])
+
+
+def form(name: str) -> str:
+    """Return how a figure is written."""
+    if name in COUNTED or name == "value_eur":
+        return "whole"
+    return "percent" if name in SHARES else "figure"
+
+
+def _number(found: object) -> float | None:
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def _why_nothing(facts: SiteFacts) -> str:
+    rows = panels.len_rows(facts)
+    return f"{whole(rows)} rows were held out" + (", all with the same outcome, or too few" if rows else "")
+
+
+def _contract(facts: SiteFacts) -> str:
+    """Return in words how well the data kept the contract."""
+    share = UNKNOWN if facts.contract_share is None else percent(facts.contract_share)
+    tables = f" Broken by the whole table: {'; '.join(facts.table_failures)}." if facts.table_failures else ""
+    waiting = facts.rows.get("quarantine", 0)
+    rest = f"{whole(waiting)} wait in quarantine." if waiting else "No row waits in quarantine."
+    return f"{share} of the rows keep the contract. {rest}{tables}"
+
+
+__all__ = ["figure", "form", "site_page"]

@@ -1,0 +1,124 @@
+"""Slices: the headline figure by levels of a column, so that a model that is good on average hides nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from factory.charts.numbers import MINUS, brief, figure, whole, words
+from factory.tasks.resampling import SEED, Interval
+from factory.tasks.task import Floats, Task
+
+QUANTILES = 4
+"""Parts of a column of many values; fewer where a part would have too few rows to say anything."""
+MAX_LEVELS = 6
+"""A column of at most so many different values is cut by value, another by quantiles."""
+MIN_ROWS = 30
+"""A slice of fewer rows says nothing; it is left out."""
+ROUNDS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """The rows of the holdout where a column lies in a range, and the headline there."""
+
+    column: str
+    where: str
+    rows: int
+    headline: float
+    low: float
+    high: float
+
+
+def slices(
+    task: Task, label: Floats, answer: Floats, features: npt.NDArray[np.float32], columns: Sequence[tuple[str, int]]
+) -> list[Slice]:
+    """Return the slices of each column (its name and its place in `[rows, columns]`), in the order of its values.
+
+    Left out is a slice of fewer than 30 rows, or of labels that have no headline: one class, all the same; and a column
+    of which one slice is left.
+    """
+    found = []
+    for column, place in columns:
+        parts = [
+            _slice(task, column, where, label[rows], answer[rows])
+            for where, rows in _levels(features[:, place])
+            if int(rows.sum()) >= MIN_ROWS and task.flaw(label[rows]) is None
+        ]
+        sound = [one for one in parts if np.isfinite(one.headline)]
+        found += sound if len(sound) > 1 else []
+    return found
+
+
+def _slice(task: Task, column: str, where: str, label: Floats, answer: Floats) -> Slice:
+    interval = Interval.of(task.bootstrap(label, answer, rounds=ROUNDS, seed=SEED))
+    return Slice(
+        column=column,
+        where=where,
+        rows=len(label),
+        headline=task.headline_of(label, answer),
+        low=interval.low,
+        high=interval.high,
+    )
+
+
+def worst(task: Task, found: Sequence[Slice], overall: float | None) -> str:
+    """Return in words where the model is worst; a slice that may be so by chance alone is said to be."""
+    if not found or overall is None:
+        return "No slice has enough rows to say where it is worse."
+    one = (min if task.greater_is_better else max)(found, key=lambda part: part.headline)
+    certain = one.high < overall if task.greater_is_better else one.low > overall
+    return (
+        f"Weakest where {one.column} is {one.where}: {words(task.headline)} {figure(one.headline)} on "
+        f"{whole(one.rows)} rows, {figure(overall)} on all"
+        f"{'' if certain else '; chance alone may make such a difference'}."
+    )
+
+
+def _levels(values: npt.NDArray[np.float32]) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+    """Return the levels of a column in words, and which rows have each; unknown is a level."""
+    known = np.isfinite(values)
+    distinct = np.unique(values[known])
+    parts = [(brief(float(value)), values == value) for value in distinct]
+    if len(distinct) > MAX_LEVELS:
+        many = max(1, min(QUANTILES, int(known.sum()) // MIN_ROWS))
+        edges = np.unique(np.quantile(values[known].astype(np.float64), np.linspace(0, 1, many + 1)))
+        parts = _quantiles(values, edges) if len(edges) > 2 else _usual(values, known)
+    return [*parts, *([("unknown", ~known)] if not known.all() else [])]
+
+
+def _usual(values: npt.NDArray[np.float32], known: npt.NDArray[np.bool_]) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+    """Return the value that almost all rows have, and the others together."""
+    distinct, rows = np.unique(values[known], return_counts=True)
+    most = distinct[int(rows.argmax())]
+    return [(brief(float(most)), values == most), ("another value", known & (values != most))]
+
+
+def _quantiles(
+    values: npt.NDArray[np.float32], edges: npt.NDArray[np.float64]
+) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+    """Return ranges of about equal numbers of rows; a value that many rows share may make fewer of them."""
+    parts, told = [], _told_apart([float(edge) for edge in edges])
+    for place in range(len(edges) - 1):
+        low, high = float(edges[place]), float(edges[place + 1])
+        first, last = place == 0, place == len(edges) - 2
+        inside = (values >= low) & ((values <= high) if last else (values < high))
+        words_ = (
+            f"below {told[place + 1]}"
+            if first
+            else f"{told[place]} or more"
+            if last
+            else f"{told[place]} to {told[place + 1]}"
+        )
+        parts.append((words_, inside))
+    return parts
+
+
+def _told_apart(edges: Sequence[float]) -> list[str]:
+    """Return numbers in as few digits, three or more, as tell them apart."""
+    for digits in range(3, 9):
+        rounded = [float(f"{edge:.{digits}g}") for edge in edges]
+        if len(set(rounded)) == len(rounded):
+            break
+    return [f"{edge:,.10g}".replace("-", MINUS) for edge in rounded]

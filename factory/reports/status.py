@@ -1,0 +1,114 @@
+"""What each site has, what its last verdict said and what it serves: read from the lake and the model repository alone.
+
+Neither the orchestrator nor the registry need be up.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from factory.errors import HistoryError, ModelRefused
+from factory.names import LINE_SITE, model_name
+from factory.release import ModelRepository
+from factory.release.history import Permissions, Record
+from factory.release.signing import public_key
+from factory.reports.folder import Shelf
+from factory.storage.journal import Journal
+from factory.storage.lake import Lake
+
+ROWS = ("raw", "clean", "quarantine", "superseded")
+
+
+def status(home: Path) -> dict[str, Any]:
+    """Return `{"lines": {line: {"sites": {site: {…}}, "page"}}}`, plain JSON types; a site's keys as in `line_status`.
+
+    A page is where the report lies, null where none was written yet.
+    """
+    root = home / "lake"
+    lines = sorted(folder.name for folder in root.iterdir() if folder.is_dir()) if root.is_dir() else []
+    return {"lines": {line: {"sites": line_status(home, line), "page": _page(home, line, LINE_SITE)} for line in lines}}
+
+
+def line_status(home: Path, line: str) -> dict[str, Any]:
+    """Return `{site: {"rows", "verdict", "serving", "hold", "held_back", "page"}}`; what a site does not have is null.
+
+    `hold` is the rollback that holds the site, `held_back` why a candidate that passed is not released.
+    """
+    journal = Journal(Lake(home / "lake", line))
+    repository = ModelRepository(home / "models")
+    cleaned, verdicts = journal.latest("clean"), journal.latest("verdict")
+    sites, key = sorted({*cleaned, *verdicts} - {LINE_SITE}), _key(home)
+    return {
+        site: {
+            "rows": _rows(cleaned[site].figures) if site in cleaned else None,
+            "verdict": _verdict(verdicts[site].figures) if site in verdicts else None,
+            **_released(repository, model_name(line, site), key, verdicts[site].figures if site in verdicts else {}),
+            "page": _page(home, line, site),
+        }
+        for site in sites
+    }
+
+
+def _page(home: Path, line: str, site: str) -> str | None:
+    place = Shelf(home / "reports", line).place(site)
+    return str(place) if place.is_file() else None
+
+
+def _rows(figures: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(figures[name]) for name in ROWS}
+
+
+def _verdict(figures: Mapping[str, Any]) -> dict[str, Any]:
+    verdict = figures["verdict"]
+    return {name: verdict[name] for name in ("passed", "reasons", "figures", "digest")}
+
+
+def _key(home: Path) -> Ed25519PublicKey | None:
+    try:
+        return public_key(home / "keys" / "release.pub")
+    except ModelRefused:
+        return None  # nothing was released or decided here yet, or nothing of it can be trusted
+
+
+def _released(
+    repository: ModelRepository, model: str, key: Ed25519PublicKey | None, judged: Mapping[str, Any]
+) -> dict[str, Any]:
+    if key is None:
+        return {"serving": None, "hold": None, "held_back": None}
+    serving = _serving(repository, model, key)
+    try:
+        permissions = repository.permissions(model, key)
+    except HistoryError as error:  # nothing is promoted or released past a history that cannot be read
+        return {"serving": serving, "hold": None, "held_back": str(error)}
+    return {
+        "serving": serving,
+        "hold": _hold(permissions.hold) if permissions.hold else None,
+        "held_back": _held_back(permissions, judged, serving["digest"] if serving else None),
+    }
+
+
+def _hold(rollback: Record) -> dict[str, Any]:
+    return {
+        "release": rollback.release,
+        "version": rollback.version,
+        "by": rollback.actor,
+        "since": rollback.at,
+        "reason": rollback.reason,
+    }
+
+
+def _held_back(permissions: Permissions, judged: Mapping[str, Any], served: str | None) -> str | None:
+    if not judged or not judged["verdict"]["passed"] or judged["verdict"]["digest"] == served:
+        return None
+    digest, wanted = judged["verdict"]["digest"], judged.get("approval") == "required"
+    return permissions.obstacle(digest, approval_required=wanted)
+
+
+def _serving(repository: ModelRepository, model: str, key: Ed25519PublicKey) -> dict[str, Any] | None:
+    try:
+        manifest = repository.load(model, key).manifest
+    except (ModelRefused, OSError):
+        return None  # nothing released, or a release that the gateway would refuse
+    return {"version": manifest.version, "digest": manifest.digest, "since": manifest.released_at}

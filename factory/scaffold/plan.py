@@ -1,0 +1,225 @@
+"""What a new line will be: choices made from a profile, each of which a person may change in the line's file."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from factory.connectors.tables.place import Place
+from factory.connectors.tables.site_names import site_of
+from factory.errors import SourceError
+from factory.scaffold.features import Feature, features_of
+from factory.scaffold.profiling.naming import RESERVED, identifier
+from factory.scaffold.profiling.profile import Profile
+
+ONLY_SITE = "all"
+ONLY_SITE_COLUMN = "only_site"
+ROW_NUMBER = "row_number"
+HOLDOUT_SHARE, VALIDATION_SHARE = 0.2, 0.2
+SMALL_ROWS, SMALL_HOLDOUT_SHARE, SMALL_VALIDATION_SHARE = 1_000, 0.25, 0.33
+"""A small table gives a larger share of itself: a task needs some thirty rows to fit an interval or a threshold."""
+_LEAST_DAYS = 5
+_MIN_ROWS = 50
+_STEPS = 600
+_MOST_EPOCHS = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A line to be written."""
+
+    name: str
+    table: str
+    profile: Profile
+    features: tuple[Feature, ...]
+    as_of: date
+    """The line looks at the world before this day."""
+    split: Mapping[str, Any]
+    made: date
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Columns that tell rows apart."""
+        return self.profile.key or (ROW_NUMBER,)
+
+    @property
+    def site_column(self) -> str:
+        """The column that names the site, the table's own or the one the source adds."""
+        return self.profile.site or ONLY_SITE_COLUMN
+
+    @property
+    def cursor(self) -> str:
+        """The time, if every row has one and later rows can be told from it."""
+        time = self.profile.time
+        return time if time and not self.profile.columns[time].counts.nulls else ""
+
+    @property
+    def by_time(self) -> bool:
+        """Whether the rows are divided by time."""
+        return "holdout_days" in self.split
+
+    @property
+    def site_names(self) -> dict[str, str]:
+        """Values of the site column whose plain names would be the same → names that differ."""
+        taken: dict[str, Any] = {}
+        named = {}
+        for value in sorted(self.profile.labelled, key=str):
+            site = site_of(value, {})
+            if site in taken and value is not None:
+                named[value] = site = f"{site[:55]}-{len(taken)}"
+            taken[site] = value
+        return named
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The declared columns and their types: those of the table, then those the source makes."""
+        kept = {name: column.kind for name, column in self.profile.columns.items() if name not in self.private}
+        made = {} if self.profile.site else {ONLY_SITE_COLUMN: "String"}
+        numbered = {} if self.profile.key else {ROW_NUMBER: "Int64"}
+        return {**kept, **made, **numbered}
+
+    @property
+    def private(self) -> list[str]:
+        """Columns with personal data, which stay out of the factory unless they have a role in the line."""
+        needed = {self.profile.target, self.profile.site, self.profile.time, self.profile.entity, *self.profile.key}
+        return [one.column for one in self.profile.personal if one.column not in needed]
+
+
+def planned(name: str, place: Place, profile: Profile, today: date) -> Plan:
+    """Return the plan of a line; raises SourceError where no column is left to learn from."""
+    features = features_of(profile)
+    if not features:
+        left_out = "; ".join(f"{profile.columns[one].source_name!r} {why}" for one, why in profile.left_out.items())
+        raise SourceError(
+            f"table {profile.at.at}: no column is left to learn {profile.columns[profile.target].source_name!r} from"
+            f"{f': {left_out}' if left_out else ''}; add columns that are known before the decision"
+        )
+    as_of = _as_of(profile, today)
+    table = identifier(place.name).lower().strip("_") or "rows"
+    return Plan(
+        name=name,
+        table=table if table[0].isalpha() and table not in RESERVED else f"table_{table}",
+        profile=profile,
+        features=features,
+        as_of=as_of,
+        split=_split(profile, as_of),
+        made=today,
+    )
+
+
+def in_the_future(profile: Profile, today: date) -> bool:
+    """Whether the table has moments that have not come yet."""
+    return bool(profile.time) and profile.columns[profile.time].counts.high.date() > today
+
+
+def _as_of(profile: Profile, today: date) -> date:
+    """Return the day after the last row that has happened; of a table wholly in the future, after its last row."""
+    if profile.order is None or not profile.order.days:
+        return today + timedelta(days=1)
+    happened = [day for day in profile.order.days if day <= today]
+    return max(happened or profile.order.days) + timedelta(days=1)
+
+
+def _split(profile: Profile, as_of: date) -> dict[str, Any]:
+    """Return a split by time where the table's span allows one, by a hash of key or entity elsewhere."""
+    held, validates = _shares(profile)
+    if profile.order and profile.order.days:
+        first = min(profile.order.days)
+        validation, holdout = profile.order.day_at((1 - held) * (1 - validates)), profile.order.day_at(1 - held)
+        if (as_of - first).days >= _LEAST_DAYS and first < validation < holdout < as_of:
+            return {
+                "holdout_days": (as_of - holdout).days,
+                "validation_days": (holdout - validation).days,
+                "train_days": (validation - first).days + 1,
+            }
+    return {"holdout_share": held, "validation_share": validates}
+
+
+def _shares(profile: Profile) -> tuple[float, float]:
+    """Return the share held out of all rows, and of the rest the share that validates."""
+    small = profile.columns[profile.target].known < SMALL_ROWS
+    return (SMALL_HOLDOUT_SHARE, SMALL_VALIDATION_SHARE) if small else (HOLDOUT_SHARE, VALIDATION_SHARE)
+
+
+def task_of(plan: Plan) -> dict[str, Any]:
+    """Return the line file's `task`."""
+    task = plan.profile.task
+    if task.kind == "multiclass":
+        return {"kind": "multiclass", "classes": list(task.classes)}
+    if task.kind == "regression":
+        counts = plan.profile.columns[plan.profile.target].counts
+        never_negative = {"minimum": 0} if counts.low >= 0 else {}
+        return {"kind": "regression", "coverage": 0.9, **never_negative}
+    return {"kind": "binary"}
+
+
+def value_of(plan: Plan) -> dict[str, tuple[float, str]]:
+    """Return the money of a decision, as examples: amount in EUR and what it stands for."""
+    kinds: dict[str, dict[str, tuple[float, str]]] = {
+        "binary": {
+            "caught_eur": (100, "a case foreseen: what is saved, less what acting costs"),
+            "missed_eur": (-50, "a case not foreseen: what it costs"),
+            "false_alarm_eur": (-20, "acted upon in vain"),
+        },
+        "multiclass": {
+            "right_eur": (10, "decided rightly, without a person"),
+            "wrong_eur": (-20, "decided wrongly; what is not sure enough goes to a person and is worth 0"),
+        },
+        "regression": {
+            "over_unit_eur": (-1, "for each unit the answer is too high"),
+            "under_unit_eur": (-1, "for each unit it is too low"),
+            "over_eur": (0, "once, for being too high at all"),
+        },
+    }
+    return kinds[plan.profile.task.kind]
+
+
+def gates_of(plan: Plan) -> dict[str, Any]:
+    """Return limits that a model of these data should reach if it has learnt anything."""
+    profile = plan.profile
+    target = profile.columns[profile.target].counts
+    known = target.rows - target.nulls
+    sites = max(1, len(profile.labelled)) if profile.site else 1
+    held_out = _shares(profile)[0] * known / sites
+    gates: dict[str, Any] = {"min_rows": max(5, min(_MIN_ROWS, int(held_out * 0.5))), "min_contract_share": 0.95}
+    values = target.values or {}
+    if profile.task.kind == "binary":
+        share = values[profile.task.values[1]] / known
+        positives = max(1, min(10, int(share * held_out * 0.4)))
+        gates["at_least"] = {"average_precision": _rounded(share), "positives": positives}
+    elif profile.task.kind == "multiclass":
+        gates["at_least"] = {"accuracy": _rounded(max(values.values()) / known)}
+    else:
+        gates["at_most"] = {"rmse": _rounded(_spread(profile))}
+        gates["max_parity_error"] = max(1e-4, _rounded(_spread(profile) * 1e-3))
+    return gates
+
+
+def recipe_of(plan: Plan) -> dict[str, Any]:
+    """Return the network's schedule: a small table is passed more often, in smaller batches, for as many steps."""
+    target = plan.profile.columns[plan.profile.target].counts
+    held, validates = _shares(plan.profile)
+    rows = (1 - held) * (1 - validates) * (target.rows - target.nulls)
+    batch = next((size for size in (16, 32, 64, 128) if rows < 32 * size), None)
+    if batch is None:
+        return {"kind": "table", "seed": 7}
+    epochs = max(8, min(_MOST_EPOCHS, math.ceil(_STEPS * batch / rows)))
+    return {"kind": "table", "seed": 7, "batch_rows": batch, "epochs": epochs, "patience": max(3, epochs // 6)}
+
+
+def _spread(profile: Profile) -> float:
+    """Return the standard deviation of the target: what always answering the mean would be wrong by."""
+    known = profile.sample[profile.target].drop_nulls()
+    return float(known.cast(float).std() or 0.0) or 1.0  # type: ignore[arg-type]  # a number's is one
+
+
+def _rounded(figure: float) -> float:
+    """Return three significant digits."""
+    return round(figure, 2 - math.floor(math.log10(abs(figure)))) if figure else 0.0
+
+
+def decided_at(plan: Plan) -> datetime:
+    """Return the moment of decision of rows that tell none: the day before `as_of`."""
+    day = plan.as_of - timedelta(days=1)
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

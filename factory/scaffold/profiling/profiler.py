@@ -1,0 +1,242 @@
+"""`profiled`: a place and the names a person gave in, a `Profile` out; or an error that says what to name instead."""
+
+import gzip
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from factory.connectors.tables.arguments import TableAt
+from factory.connectors.tables.place import Place, place_of
+from factory.connectors.tables.reader import Narrowing, Reader
+from factory.connectors.tables.readers import reader_of
+from factory.connectors.tables.values import Wanted, typed
+from factory.errors import SourceError
+from factory.scaffold.profiling.association import Floats, targets_of
+from factory.scaffold.profiling.counting import Counts
+from factory.scaffold.profiling.naming import line_names, words_of
+from factory.scaffold.profiling.order import TimeOrder
+from factory.scaffold.profiling.profile import Column, Counting, Profile, quantiles_of
+from factory.scaffold.profiling.shapes import Shape, shapes_of
+from factory.scaffold.profiling.suspects import Suspect, leak_of, personal_data_of
+from factory.scaffold.profiling.task import Task, inferred_task
+
+MOMENT = "Datetime[us, UTC]"
+_SEPARATORS = (",", ";", "\t", "|")
+_DECIMAL_COMMA = r"^-?[\d.]*\d,\d+$"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a person said: where the table is, and columns by the table's own names; empty where not said."""
+
+    at: str
+    target: str
+    site: str = ""
+    time: str = ""
+    entity: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """A table as it is to be read."""
+
+    reader: Reader
+    at: TableAt
+    shapes: Mapping[str, Shape]
+    wanted: Mapping[str, Wanted]
+    unused: Mapping[str, str]
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """Yield the typed rows under the line's names."""
+        for raw in self.reader.batches([column.source_name for column in self.wanted.values()], Narrowing()):
+            yield typed(raw, self.wanted, self.at, self.at.at)
+
+
+def profiled(asked: Asked, root: Path) -> Profile:
+    """Return what a table holds. Raises SourceError naming what is wrong, with near names where a name is."""
+    read = _shaped(asked, root)
+    line = {column.source_name: name for name, column in read.wanted.items()}
+    target, site, time, entity = (
+        line[name] if name else "" for name in (asked.target, asked.site, asked.time, asked.entity)
+    )
+    order = TimeOrder(time=time, entity=entity) if time else None
+    counting = Counting(list(read.wanted), site=site, target=target, order=order, keys=_keys(site, time, entity))
+    for batch in read.batches():
+        counting.see(batch)
+    if not counting.rows:
+        raise SourceError(f"table {asked.at} is empty: it has columns and no row; a line needs rows to learn from")
+    sample = counting.sample.taken()
+    columns = {
+        name: Column(
+            name=name,
+            source_name=column.source_name,
+            shape=read.shapes[column.source_name],
+            counts=counting.counts[name],
+            quantiles=quantiles_of(sample[name]),
+        )
+        for name, column in read.wanted.items()
+    }
+    task = inferred_task(asked.target, columns[target].kind, columns[target].counts)
+    given = {target, site, time, entity}
+    personal = _personal(columns, target, sample)
+    return Profile(
+        at=read.at,
+        rows=counting.rows,
+        columns=columns,
+        target=target,
+        site=site,
+        time=time,
+        entity=entity,
+        task=task,
+        key=_key(columns, given | {one.column for one in personal}, counting.keys),
+        order=order,
+        labelled=counting.labelled,
+        suspects=_leaks(columns, target, given, task, sample),
+        personal=personal,
+        sample=sample,
+        unused=read.unused,
+    )
+
+
+def _shaped(asked: Asked, root: Path) -> _Read:
+    place = place_of(asked.at, root)
+    at = TableAt(at=asked.at, separator=_separator(place))
+    reader = reader_of(place, at)
+    schema = reader.schema()
+    _require_named(asked, list(schema))
+    nested = {name: f"its type {dtype} is no single value" for name, dtype in schema.items() if dtype.is_nested()}
+    nested |= {name: "its values are bytes" for name, dtype in schema.items() if dtype == pl.Binary}
+    plain = {name: dtype for name, dtype in schema.items() if name not in nested}
+    for role in ("target", "site", "time", "entity"):
+        if getattr(asked, role) in nested:
+            raise SourceError(f"column {getattr(asked, role)!r} cannot be the {role}: {nested[getattr(asked, role)]}")
+    if at.separator != ",":
+        at = replace(at, decimal=_decimal(reader, plain))
+    shapes, missing = shapes_of(plain, reader.batches(list(plain), Narrowing()), time=asked.time, decimal=at.decimal)
+    at = replace(at, missing=missing)
+    shapes = {name: _as_asked(name, shape, asked, reader, at) for name, shape in shapes.items()}
+    names = line_names(plain)
+    wanted = {
+        names[name]: Wanted(source_name=name, kind=shape.kind, format=shape.format) for name, shape in shapes.items()
+    }
+    return _Read(reader=reader, at=at, shapes=shapes, wanted=wanted, unused=nested)
+
+
+def _require_named(asked: Asked, columns: Sequence[str]) -> None:
+    named = {"target": asked.target, "site": asked.site, "time": asked.time, "entity": asked.entity}
+    for role, name in named.items():
+        if name and name not in columns:
+            near = get_close_matches(name, columns, n=3, cutoff=0.4)
+            near += [column for column in columns if column.lower() == name.lower() and column not in near]
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            shown = ", ".join(map(repr, columns[:20])) + (" …" if len(columns) > 20 else "")
+            raise SourceError(f"--{role}: table {asked.at} has no column {name!r}{hint} It has {shown}")
+    given = [name for name in named.values() if name]
+    if len(set(given)) < len(given):
+        twice = next(name for name in given if given.count(name) > 1)
+        raise SourceError(f"column {twice!r} is named twice; target, site, time and entity are different columns")
+
+
+def _separator(place: Place) -> str:
+    """Return the sign that the first line of a CSV file has most of."""
+    if place.kind != "csv":
+        return ","
+    path = Path(place.at)
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            first = file.readline(1_000_000).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise SourceError(f"table {place.at} cannot be read: {error}") from error
+    return max(_SEPARATORS, key=first.count)
+
+
+def _decimal(reader: Reader, schema: Mapping[str, pl.DataType]) -> str:
+    """Return the sign before the decimals, from the first batch of a table whose columns no comma separates."""
+    texts = [name for name, dtype in schema.items() if dtype == pl.String]
+    for batch in reader.batches(texts, Narrowing()):
+        for column in batch.iter_columns():
+            known = column.drop_nulls().str.strip_chars()
+            if len(known) and known.str.contains(_DECIMAL_COMMA).mean() > 0.5:  # type: ignore[operator]  # a number
+                return ","
+        break
+    return "."
+
+
+def _as_asked(name: str, shape: Shape, asked: Asked, reader: Reader, at: TableAt) -> Shape:
+    """Return a column's shape as its role wants it: sites are texts, the time is moments."""
+    if name and name == asked.site:
+        return Shape(kind="String")
+    if not name or name != asked.time:
+        return shape
+    if not shape.kind.startswith("Date"):
+        raise SourceError(
+            f"--time: column {name!r} holds no dates: it was read as {shape.kind}; "
+            "write dates as 2024-01-31, or leave --time out"
+        )
+    if shape.also:
+        shape = _the_more_orderly(name, shape, reader, at)
+    return replace(shape, kind=MOMENT)
+
+
+def _the_more_orderly(name: str, shape: Shape, reader: Reader, at: TableAt) -> Shape:
+    """Return the shape with the format by which time goes backwards less often first; as it was where both are even."""
+    orders = {format_: TimeOrder(time="time") for format_ in (shape.format, shape.also)}
+    for raw in reader.batches([name], Narrowing()):
+        for format_, order in orders.items():
+            order.see(typed(raw, {"time": Wanted(source_name=name, kind=MOMENT, format=format_)}, at, at.at))
+    if orders[shape.also].backwards < orders[shape.format].backwards:
+        return replace(shape, format=shape.also, also=shape.format)
+    return shape
+
+
+def _keys(site: str, time: str, entity: str) -> list[tuple[str, ...]]:
+    """Return what might tell rows apart, the shortest first."""
+    found = [(entity,), (time,), (site, time), (entity, time), (site, entity), (site, entity, time)]
+    whole = [tuple(filter(None, key)) for key in found if all(key)]
+    return list(dict.fromkeys(whole))
+
+
+def _key(columns: Mapping[str, Column], but: set[str], keys: Mapping[tuple[str, ...], Counts]) -> tuple[str, ...]:
+    """Return the key: a column that numbers the rows, else a combination of those named, else none."""
+    ids = [name for name, column in columns.items() if column.unique and column.holds == "id" and name not in but]
+    if ids:
+        named = [name for name in ids if {"id", "key", "uuid"} & set(words_of(columns[name].source_name))]
+        return ((named or ids)[0],)
+    for key, counts in keys.items():
+        if not counts.nulls and not counts.distinct.repeated:
+            return key
+    return ()
+
+
+def _leaks(
+    columns: Mapping[str, Column], target: str, given: set[str], task: Task, sample: pl.DataFrame
+) -> list[Suspect]:
+    rows = sample.filter(pl.col(target).is_not_null())
+    targets: Floats = targets_of(_classes(rows[target], task), task.classes)
+    words = {word for word in words_of(columns[target].source_name) if len(word) > 2}
+    looked_at = [
+        column for name, column in columns.items() if name not in given and column.holds not in ("nothing", "id")
+    ]
+    found = [leak_of(column.name, column.source_name, rows[column.name], targets, words) for column in looked_at]
+    return [one for one in found if one]
+
+
+def _classes(target: pl.Series, task: Task) -> pl.Series:
+    """Return a target's values as the names of its classes; a number as it is."""
+    if not task.classes:
+        return target
+    names: dict[Any, str] = dict(zip(task.values, task.classes, strict=True))
+    return target.replace_strict(names, return_dtype=pl.String)
+
+
+def _personal(columns: Mapping[str, Column], target: str, sample: pl.DataFrame) -> list[Suspect]:
+    found = [
+        personal_data_of(name, column.source_name, sample[name])
+        for name, column in columns.items()
+        if name != target and column.holds != "nothing"
+    ]
+    return [one for one in found if one]

@@ -1,0 +1,176 @@
+"""clean.py and features.py of a new line: code that a person will edit, written as the formatter would write it."""
+
+from collections.abc import Iterable
+
+from factory.scaffold.features import GROUPS, Feature
+from factory.scaffold.plan import Plan, decided_at
+from factory.scaffold.profiling.profile import Column
+from factory.scaffold.texts import python_text, python_value
+
+_GROUP_DOCS = {
+    "numbers": "Return the columns that are numbers already, as they are.",
+    "flags": "Return the columns that are true or false.",
+    "categories": "Return 1 where a column has a common value, 0 where it has another, null where it has none.",
+    "moments": "Return parts of dates, and how long before the decision they lie.",
+    "texts": "Return length, number of words and telling words of texts.",
+    "gaps": "Return 1 where a value is missing, for columns where that says something.",
+}
+
+
+def features_file(plan: Plan) -> str:
+    """Return features.py."""
+    groups = [group for group in GROUPS if any(feature.group == group for feature in plan.features)]
+    parts = [_head(plan), _build(plan, groups), _label(plan)]
+    parts += [_group(group, [one for one in plan.features if one.group == group]) for group in groups]
+    if any("has_word(" in feature.code for feature in plan.features):
+        parts.append(_HAS_WORD)
+    return "\n\n\n".join(parts) + "\n"
+
+
+def clean_file(plan: Plan) -> str:
+    """Return clean.py."""
+    texts = [
+        name
+        for name, kind in plan.columns.items()
+        if kind == "String" and name not in (plan.site_column, plan.profile.target, plan.profile.entity, *plan.key)
+    ]
+    function = f"repair_{plan.table}"
+    body = _tidied(texts) if texts else ["    return raw"]
+    what = (
+        "Trim texts, and take an empty one for a missing value."
+        if texts
+        else "Leave the rows as they are: every column is a number or a date already."
+    )
+    return "\n".join(
+        [
+            '"""Raw rows that keep the contract in; the same rows, repaired, out.',
+            "",
+            "Units, time zones, spellings, values that stand for a missing one are repaired here, before any feature.",
+            "Give back exactly the rows that come in: one lost or doubled stops the run.",
+            '"""',
+            "",
+            "import polars as pl",
+            "",
+            *(_constant("TEXTS", texts) if texts else []),
+            "",
+            f"def {function}(raw: pl.LazyFrame) -> pl.LazyFrame:",
+            f'    """{what}"""',
+            *body,
+            "",
+        ]
+    )
+
+
+def _tidied(texts: list[str]) -> list[str]:
+    del texts
+    return [
+        "    trimmed = pl.col(TEXTS).str.strip_chars()",
+        '    return raw.with_columns(pl.when(trimmed != "").then(trimmed))',
+    ]
+
+
+def _constant(name: str, values: Iterable[str]) -> list[str]:
+    return [f"{name} = [", *(f"    {python_text(value)}," for value in values), "]", ""]
+
+
+def _head(plan: Plan) -> str:
+    timed = bool(plan.profile.time)
+    moments = any("MOMENT" in feature.code for feature in plan.features)
+    words = any("WORD)" in feature.code for feature in plan.features)
+    lines = [
+        '"""Cleaned rows in; one row a decision out, with what was known when it was made.',
+        "",
+        "Edit freely: a feature is one expression here and one sentence in defs.yaml under the same name. Nothing may",
+        "be used that is known only after `decided_at`.",
+        '"""',
+        "",
+        "from collections.abc import Mapping",
+        *([] if timed else ["from datetime import UTC, datetime"]),
+        "",
+        "import polars as pl",
+        "",
+    ]
+    if not timed:
+        moment = decided_at(plan)
+        lines += [
+            f"DECIDED_AT = datetime({moment.year}, {moment.month}, {moment.day}, tzinfo=UTC)",
+            '"""The table tells no time: every decision is taken for made at this moment."""',
+        ]
+    if moments:
+        lines += ['MOMENT = pl.Datetime("us", "UTC")']
+    if words:
+        lines += ['WORD = r"\\S+"']
+    return "\n".join(lines).rstrip()
+
+
+def _build(plan: Plan, groups: list[str]) -> str:
+    profile = plan.profile
+    moment = f"pl.col({python_text(profile.time)}).cast({_MOMENT})" if profile.time else "pl.lit(DECIDED_AT)"
+    named = list(dict.fromkeys([*plan.key, *filter(None, [profile.entity])]))
+    gathered = ", ".join(f"*{group}()" for group in groups)
+    return "\n".join(
+        [
+            "def build(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:",
+            '    """Return `site`, the key, `decided_at`, `label` and the features of every row, oldest first."""',
+            f"    rows = tables[{python_text(plan.table)}].with_columns(decided_at={moment})",
+            f"    features = [{gathered}]",
+            "    return rows.select(",
+            '        "site",',
+            *(f"        {python_text(name)}," for name in named),
+            '        "decided_at",',
+            '        label().alias("label"),',
+            "        *(feature.cast(pl.Float32) for feature in features),",
+            f"    ).sort({', '.join(python_text(name) for name in dict.fromkeys(['decided_at', *plan.key]))})",
+        ]
+    )
+
+
+_MOMENT = 'pl.Datetime("us", "UTC")'
+
+
+def _label(plan: Plan) -> str:
+    profile, task = plan.profile, plan.profile.task
+    target = profile.columns[profile.target]
+    there = f"pl.col({python_text(target.name)})"
+    if target.kind == "Float64":
+        there += ".fill_nan(None)"
+    what, code = {
+        "binary": _binary_label,
+        "multiclass": _class_label,
+        "regression": lambda *_: ("the number to be estimated", f"{there}.cast(pl.Float32)"),
+    }[task.kind](plan, target, there)
+    return "\n".join(
+        ["def label() -> pl.Expr:", f'    """Return {what}; null where it is not known yet."""', f"    return {code}"]
+    )
+
+
+def _binary_label(plan: Plan, target: Column, there: str) -> tuple[str, str]:
+    if target.kind == "Boolean":
+        return "1 where the target is true, 0 where it is not", f"{there}.cast(pl.Float32)"
+    positive = python_value(plan.profile.task.values[1])
+    return "1 for the positive class, 0 for the other", f"({there} == {positive}).cast(pl.Float32)"
+
+
+def _class_label(plan: Plan, target: Column, there: str) -> tuple[str, str]:
+    del plan
+    if target.kind == "Float64":
+        there += ".cast(pl.Int64)"
+    return "the name of the class", there if target.kind == "String" else f"{there}.cast(pl.String)"
+
+
+def _group(group: str, features: list[Feature]) -> str:
+    return "\n".join(
+        [
+            f"def {group}() -> list[pl.Expr]:",
+            f'    """{_GROUP_DOCS[group]}"""',
+            "    return [",
+            *(f"        {feature.code}," for feature in features),
+            "    ]",
+        ]
+    )
+
+
+_HAS_WORD = '''\
+def has_word(column: str, word: str) -> pl.Expr:
+    """Return whether a text has a word of letters, in whatever case."""
+    return pl.col(column).str.contains(rf"(?i)\\b{word}\\b")'''

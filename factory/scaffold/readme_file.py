@@ -1,0 +1,205 @@
+"""README.md of a new line: what was found in the table, what became of it, and what a person must decide."""
+
+from collections.abc import Iterator
+
+from factory.connectors.tables.site_names import UNKNOWN, site_of
+from factory.scaffold.features import late_moments
+from factory.scaffold.plan import Plan, in_the_future
+from factory.scaffold.profiling.profile import Column
+from factory.scaffold.texts import code_span, escaped, said
+
+_SHOWN = 60
+_FEW_ROWS = 50
+
+
+def readme_file(plan: Plan) -> str:
+    """Return README.md."""
+    profile = plan.profile
+    target = profile.columns[profile.target]
+    parts = [
+        f"# {plan.name}",
+        f"Tells {code_span(target.source_name)} for each row of {code_span(profile.at.at)} "
+        f"({profile.rows:,} rows, {len(profile.columns)} columns). Written by `factory new line` on {plan.made}.",
+        f"Task: **{profile.task.kind}**, because the target has {escaped(said(profile.task.why, 200))}.",
+        _table_said(plan),
+        "## What you must decide\n\n" + "\n".join(f"- [ ] {one}" for one in decisions(plan)),
+        "## What was left out, and why\n\n" + ("\n".join(f"- {one}" for one in _left_out(plan)) or "Nothing."),
+        "## What was found\n\n" + _columns(plan),
+        "## Files\n\n" + _FILES.format(table=plan.table),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+_FILES = """\
+| file | what it says |
+|---|---|
+| `defs.yaml` | decision, money, gates, split, source, tables, and a sentence on each feature |
+| `contracts/{table}.yaml` | what a raw row must satisfy, as a Great Expectations suite |
+| `clean.py` | repairs: units, spellings, missing values |
+| `features.py` | one expression a feature, and the label |"""
+
+
+def decisions(plan: Plan) -> Iterator[str]:
+    """Yield what only a person can decide, the weightiest first."""
+    profile = plan.profile
+    yield "The money: the amounts under `value` in `defs.yaml` are examples. Put in what a decision is worth to you."
+    yield "The moment: is every feature really known when the decision is made? Strike out those that are not."
+    yield from (f"{code_span(profile.columns[one.column].source_name)} {escaped(one.why)}" for one in profile.suspects)
+    yield from _about_target(plan)
+    yield from _about_formats(plan)
+    yield from _about_time(plan)
+    yield from _about_sites(plan)
+    if not profile.key:
+        yield (
+            "The key: no column tells rows apart, so a row is known by its number in the table. That holds for a table "
+            "that only grows at its end; name a key in `defs.yaml` if there is one."
+        )
+    yield "The gates: the limits are what answering always alike would reach. Raise them to what you need."
+
+
+def _about_target(plan: Plan) -> Iterator[str]:
+    profile = plan.profile
+    target = profile.columns[profile.target].counts
+    if profile.task.kind == "binary":
+        yield f"The positive class: {escaped(said(profile.task.why, 200))}. Exchange them in `features.py` if not."
+    if target.nulls:
+        yield f"{target.nulls:,} rows have no target; they are taken for not known yet and teach nothing."
+    if target.values and profile.task.kind != "regression" and min(target.values.values()) < _FEW_ROWS:
+        rare = min(target.values, key=lambda value: target.values[value] if target.values else 0)
+        yield f"The class {code_span(rare)} has {target.values[rare]:,} rows, which is little to learn from."
+
+
+def _about_formats(plan: Plan) -> Iterator[str]:
+    profile = plan.profile
+    for column in profile.columns.values():
+        if column.shape.also:
+            yield (
+                f"{code_span(column.source_name)} can be read as {code_span(column.shape.format.replace('%', ''))} and "
+                f"as {code_span(column.shape.also.replace('%', ''))}: every value fits both. The first is taken; write "
+                "the other under `formats` in `defs.yaml` if that is wrong."
+            )
+
+
+def _about_time(plan: Plan) -> Iterator[str]:
+    profile = plan.profile
+    if not profile.time or profile.order is None:
+        yield (
+            "Time: none was named, so old rows and new ones are mixed in the holdout. If the table has a time, make "
+            "the line again with `--time`: a model is judged on what came after it was trained."
+        )
+        return
+    if not plan.by_time:
+        yield "Time: the rows span too few days to divide by them, so they are divided by a hash."
+    nulls = profile.columns[profile.time].counts.nulls
+    if nulls:
+        yield f"{nulls:,} rows have no time: the table is loaded whole each time, and those rows wait in quarantine."
+    if profile.order.backwards:
+        what = f", {profile.order.entity_backwards:,} of them within an entity" if profile.entity else ""
+        yield (
+            f"Time goes backwards at {profile.order.backwards:,} rows{what}; features are sorted by time. Loading goes "
+            "on from the newest time seen: if rows may come late, set `cursor: ''` and the table is loaded whole."
+        )
+    if in_the_future(profile, plan.made):
+        yield (
+            f"The newest time, {profile.columns[profile.time].counts.high:%Y-%m-%d}, had not come yet on {plan.made}. "
+            f"The line looks at the rows before `as_of` {plan.as_of}."
+        )
+    if gap := profile.order.gap():
+        yield f"The longest time without a row is {gap[1].days} days, after {gap[0]}. Is something missing?"
+
+
+def _about_sites(plan: Plan) -> Iterator[str]:
+    profile = plan.profile
+    if not profile.site:
+        return
+    small = [(value, rows) for value, (rows, _) in profile.labelled.items() if rows < _FEW_ROWS]
+    silent = [value for value, (_, known) in profile.labelled.items() if not known]
+    if small:
+        shown = ", ".join(f"{code_span(value)} ({rows:,})" for value, rows in sorted(small, key=str)[:10])
+        yield f"{len(small)} sites have fewer than {_FEW_ROWS} rows and will hardly pass their gates: {shown}."
+    if silent:
+        shown = ", ".join(code_span(value) for value in sorted(silent, key=str)[:10])
+        yield f"No row of {shown} has a target: such a site keeps the base model, which nothing there can judge."
+    if None in profile.labelled:
+        rows = profile.labelled[None][0]
+        yield f"{rows:,} rows name no site; they are the site `{UNKNOWN}`."
+    renamed = [value for value in profile.labelled if value is not None and site_of(value, plan.site_names) != value]
+    if renamed:
+        shown = ", ".join(f"{code_span(one)} → `{site_of(one, plan.site_names)}`" for one in sorted(renamed)[:10])
+        yield f"A site is also a folder and a model, so some are named anew: {shown}. See `sites` in `defs.yaml`."
+
+
+def _table_said(plan: Plan) -> str:
+    profile = plan.profile
+    said_ = [f"Rows are told apart by {', '.join(f'`{name}`' for name in plan.key)}."]
+    if profile.site:
+        said_.append(f"Its {len(profile.labelled):,} sites are the values of {_name(plan, profile.site)}.")
+    if profile.time and profile.order and profile.order.days:
+        days = profile.order.days
+        said_.append(f"{_name(plan, profile.time)} goes from {min(days)} to {max(days)}.")
+    if profile.entity:
+        said_.append(f"A row is about {_name(plan, profile.entity)}.")
+    return " ".join(said_)
+
+
+def _name(plan: Plan, column: str) -> str:
+    return code_span(plan.profile.columns[column].source_name)
+
+
+def _left_out(plan: Plan) -> Iterator[str]:
+    profile = plan.profile
+    for one in profile.personal:
+        where = "it never enters the factory" if one.column in plan.private else "it is no feature, but has a role here"
+        yield f"{_name(plan, one.column)} {escaped(one.why)}: {where}."
+    for one in profile.suspects:
+        if one.left_out:
+            yield f"{_name(plan, one.column)} {escaped(one.why)}: no feature, lest the model learn what it cannot know."
+    for name in late_moments(profile):
+        yield f"{_name(plan, name)} is often later than the decision: no feature."
+    for source_name, why in profile.unused.items():
+        yield f"{code_span(source_name)}: {escaped(said(why))}; it never enters the factory."
+    used = {profile.target, profile.site, profile.time, profile.entity, *plan.key}
+    for name, column in profile.columns.items():
+        reasons = {
+            "nothing": "has no value",
+            "id": "has another value in nearly every row",
+            "constant": "is always the same",
+        }
+        if name not in used and column.holds in reasons and name not in profile.left_out:
+            yield f"{code_span(column.source_name)} {reasons[column.holds]}."
+
+
+def _columns(plan: Plan) -> str:
+    rows = ["| column | in the line | holds | missing | values | features |", "|---|---|---|---|---|---|"]
+    for name, column in list(plan.profile.columns.items())[:_SHOWN]:
+        features = [one.name for one in plan.features if one.name == name or one.name.startswith(f"{name}_")]
+        rows.append(
+            f"| {code_span(column.source_name)} | `{name}` | {_role(plan, column)} | {column.null_share:.1%} "
+            f"| {_values(plan, column)} | {len(features)} |"
+        )
+    rest = len(plan.profile.columns) - _SHOWN
+    return "\n".join(rows) + (f"\n\nand {rest:,} more, all in `defs.yaml`." if rest > 0 else "")
+
+
+def _role(plan: Plan, column: Column) -> str:
+    profile = plan.profile
+    roles = {profile.target: "target", profile.site: "site", profile.time: "time", profile.entity: "entity"}
+    return roles.get(column.name) or ("key" if column.name in plan.key else column.holds)
+
+
+def _values(plan: Plan, column: Column) -> str:
+    counts = column.counts
+    if column.name in plan.private or counts.low is None:
+        return "not shown" if column.name in plan.private else "none"
+    if column.holds in ("category", "flag", "constant") and counts.values:
+        common = sorted(counts.values, key=lambda value: -(counts.values or {})[value])[:5]
+        return ", ".join(said(value, 20) for value in common) + (" …" if len(counts.values) > 5 else "")
+    about = "" if counts.distinct.exact else "about "
+    if column.kind == "String":
+        return f"{about}{counts.distinct.count:,} different"
+    shown = (
+        f"{counts.low:%Y-%m-%d} to {counts.high:%Y-%m-%d}"
+        if column.holds == "moment"
+        else f"{counts.low:g} to {counts.high:g}"
+    )
+    return f"{shown}, {about}{counts.distinct.count:,} different"

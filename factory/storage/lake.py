@@ -1,0 +1,129 @@
+"""The lake: Delta tables under one URL, one per line and name, partitioned by site.
+
+Rows come in as Polars frames with a `site` column and go out as lazy scans. Every write is one commit, and every
+commit names the sites it wrote as Delta application transactions: when two runs write the same site at once, the
+second one to commit gets SiteBusy and has written nothing, on a local disk and on an object store alike.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from factory.errors import LakeError, SiteBusy, TableMissing
+from factory.names import checked_name
+from factory.storage.columns import SITE
+
+__all__ = ["SITE", "Lake"]
+
+
+class Lake:
+    """The Delta tables of one line."""
+
+    def __init__(self, root: str | Path, line: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self.line = checked_name(line, "line")
+        self.root = f"{str(root).rstrip('/')}/{self.line}"
+        self.storage_options = dict(storage_options or {})
+
+    def uri(self, table: str) -> str:
+        """Return the place of a table."""
+        return f"{self.root}/{table}"
+
+    def version(self, table: str) -> int | None:
+        """Return the table's version, the data version recorded with every model; None before its first commit."""
+        delta = self._open(table)
+        return None if delta is None else delta.version()
+
+    def site_versions(self, table: str, sites: Iterable[str]) -> dict[str, int]:
+        """Return how many commits have written each site; a site never written has 0."""
+        delta = self._open(table)
+        return {site: 0 if delta is None else delta.transaction_version(site) or 0 for site in sites}
+
+    def has(self, table: str) -> bool:
+        """Whether the table exists."""
+        return self._open(table) is not None
+
+    def scan(self, table: str, sites: Sequence[str] | None = None, *, version: int | None = None) -> pl.LazyFrame:
+        """Return the rows of some sites, or of all; raises TableMissing."""
+        delta = self._open(table, version)
+        if delta is None:
+            raise TableMissing(
+                f"line {self.line}: the lake has no table {table!r} at {self.uri(table)}; run the stage that writes it"
+            )
+        rows = pl.scan_delta(delta)
+        return rows if sites is None else rows.filter(pl.col(SITE).is_in(list(sites)))
+
+    def append(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int], *, widen: bool = False) -> int:
+        """Add rows in one commit and return the table's version.
+
+        `seen` maps each written site to its `site_versions` before its rows were decided on. With `widen` a column that
+        the table lacks is added to it, and is null in the rows that are there.
+        """
+        return self._write(table, rows, seen, mode="append", schema_mode="merge" if widen else None)
+
+    def replace(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int]) -> int:
+        """Put rows in the place of all rows of the sites in `seen`, in one commit; return the table's version."""
+        places = ", ".join(f"'{site}'" for site in seen)  # names were checked: no quote can be in them
+        return self._write(table, rows, seen, mode="overwrite", predicate=f"{SITE} IN ({places})")
+
+    def _open(self, table: str, version: int | None = None) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.uri(table), version=version, storage_options=self.storage_options)
+        except TableNotFoundError:
+            return None
+
+    def _write(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int], **how: Any) -> int:
+        delta = self._open(table) or self._created(table, rows)
+        now = {site: delta.transaction_version(site) or 0 for site in seen}
+        if now != dict(seen):
+            raise self._busy(table, [site for site in seen if now[site] != seen[site]])
+        commits = [Transaction(app_id=site, version=version + 1) for site, version in seen.items()]
+        try:
+            write_deltalake(
+                delta,  # the very snapshot that was compared with `seen`: what came after it conflicts
+                rows,
+                partition_by=[SITE],
+                commit_properties=CommitProperties(app_transactions=commits),
+                **how,
+            )
+        except CommitFailedError as error:
+            raise self._busy(table, seen) from error
+        except (DeltaError, OSError) as error:
+            raise self._unwritten(table, error) from error
+        return DeltaTable(self.uri(table), storage_options=self.storage_options).version()
+
+    def _created(self, table: str, rows: pl.DataFrame) -> DeltaTable:
+        """Return the table, made empty: of two runs that bring its first rows at once, both then write to one snapshot.
+
+        A table made together with its first rows would not notice the other run's.
+        """
+        try:
+            write_deltalake(
+                self.uri(table),
+                rows.clear(),
+                partition_by=[SITE],
+                mode="ignore",
+                storage_options=self.storage_options,
+            )
+        except (DeltaError, OSError) as error:
+            made = self._open(table)  # by the other run, meanwhile
+            if made is None:
+                raise self._unwritten(table, error) from error
+            return made
+        return DeltaTable(self.uri(table), storage_options=self.storage_options)
+
+    def _unwritten(self, table: str, error: Exception) -> LakeError:
+        why = " ".join(str(error).split())
+        return LakeError(
+            f"line {self.line}: the lake's table {table!r} at {self.uri(table)} cannot be written ({why}); "
+            "nothing of it was, and what is served goes on. Look at permissions, room and network, then run again"
+        )
+
+    def _busy(self, table: str, sites: Iterable[str]) -> SiteBusy:
+        return SiteBusy(
+            f"line {self.line}: another run wrote {table} for {', '.join(sorted(sites))} meanwhile; "
+            "this run wrote nothing there; run those sites again"
+        )

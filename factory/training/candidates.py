@@ -1,0 +1,125 @@
+"""Candidates from rows: the base model of a line, and the site models fine-tuned from it.
+
+Divided feature rows come in; models ready to be registered go out, each with the record of its making.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.features.samples import Samples
+from factory.features.sampling import samples
+from factory.line.line import Line
+from factory.line.split import Parts
+from factory.model.candidate import Candidate
+from factory.model.signature import Signature
+from factory.model.verdict import digest_of
+from factory.names import LINE_SITE
+from factory.training.epoch import Epoch
+from factory.training.fine_tune import SiteModel, fine_tune
+from factory.training.loop import train_base
+from factory.training.onnx_export import export_onnx
+from factory.training.weights import Weights, from_bytes, to_bytes
+
+EXAMPLE_ROWS = 3
+
+
+def base_candidate(
+    line: Line,
+    parts: Parts,
+    *,
+    device: str,
+    checkpoint: Path,
+    report: Callable[[Epoch], None],
+    provenance: Mapping[str, str],
+) -> Candidate:
+    """Train the base model on the pooled rows; a training that died goes on from its checkpoint."""
+    train, validation = _windows(line, parts)
+    trained = train_base(
+        train, validation, line.recipe, task=line.task, device=device, checkpoint=checkpoint, report=report
+    )
+    content = export_onnx({LINE_SITE: trained.weights}, line.recipe, line.task, line.signature)[LINE_SITE]
+    why = f"base model of {len(set(train.site))} sites: best of {len(trained.history)} epochs was {trained.best_epoch}"
+    model = SiteModel(
+        site=LINE_SITE, weights=trained.weights, fine_tuned=False, why=why, history=tuple(trained.history)
+    )
+    return _candidate(line, model, content, train, validation, provenance)
+
+
+def site_candidates(
+    line: Line, base: bytes, parts: Parts, sites: Sequence[str], *, device: str, provenance: Mapping[str, str]
+) -> dict[str, Candidate]:
+    """Fine-tune all the sites in one training from the base model's safetensors bytes.
+
+    A site that is too small, or that fine-tuning does not improve, gets the base model and its record says so.
+    """
+    train, validation = _windows(line, parts)
+    models = fine_tune(from_bytes(base), train, validation, line.recipe, task=line.task, sites=sites, device=device)
+    weights: dict[str, Weights] = {site: model.weights for site, model in models.items()}
+    contents = export_onnx(weights, line.recipe, line.task, line.signature)
+    return {
+        site: _candidate(line, model, contents[site], train.of(site), validation.of(site), provenance)
+        for site, model in models.items()
+    }
+
+
+def _windows(line: Line, parts: Parts) -> tuple[Samples, Samples]:
+    return samples(line, parts.train, parts.rows), samples(line, parts.validation, parts.rows)
+
+
+def _candidate(
+    line: Line, model: SiteModel, content: bytes, train: Samples, validation: Samples, provenance: Mapping[str, str]
+) -> Candidate:
+    best = min(model.history, key=lambda epoch: epoch.validation_loss, default=None)
+    known = _known(train)
+    return Candidate(
+        line=line.name,
+        site=model.site,
+        onnx=content,
+        safetensors=to_bytes(model.weights),
+        digest=digest_of(content),
+        signature=line.signature,
+        example=_example(validation, train, line.signature),
+        ranges={name: (float(values.min()), float(values.max())) for name, values in known.items()},
+        typical={name: _median(values) for name, values in known.items()},
+        params=asdict(line.recipe),
+        metrics={
+            "training_rows": float(len(train)),
+            "validation_rows": float(len(validation)),
+            **({"validation_loss": best.validation_loss} if best else {}),
+            **({f"validation_{line.task.headline}": best.validation_headline} if best else {}),
+        },
+        epochs=[_figures(epoch, line.task.headline) for epoch in model.history],
+        provenance=provenance,
+        fine_tuned=model.fine_tuned,
+        why=model.why,
+    )
+
+
+def _figures(epoch: Epoch, headline: str) -> dict[str, float]:
+    return {
+        "training_loss": epoch.training_loss,
+        "validation_loss": epoch.validation_loss,
+        f"validation_{headline}": epoch.validation_headline,
+    }
+
+
+def _example(validation: Samples, train: Samples, signature: Signature) -> NDArray[np.float32]:
+    """Return a few real rows of the site, the latest it has; one of unknowns where it has none."""
+    rows = np.concatenate([train.features[-EXAMPLE_ROWS:], validation.features[-EXAMPLE_ROWS:]])[-EXAMPLE_ROWS:]
+    return rows if len(rows) else np.full((1, *signature.input_shape), np.nan, np.float32)
+
+
+def _known(train: Samples) -> dict[str, NDArray[np.float32]]:
+    """Return the finite values of each feature that has one."""
+    flat = train.features.reshape(-1, len(train.columns))
+    known = {name: column[np.isfinite(column)] for name, column in zip(train.columns, flat.T, strict=True)}
+    return {name: values for name, values in known.items() if values.size}
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """Return the median; of two in the middle the lower one, so that it is a value that was seen."""
+    return float(np.quantile(values, 0.5, method="inverted_cdf"))

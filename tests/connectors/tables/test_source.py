@@ -1,0 +1,236 @@
+"""Promises of `TableSource`: any kind of table, the same rows, in batches, in the line's names and types."""
+
+import gzip
+import sqlite3
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from factory.connectors.tables import TableSource
+from factory.errors import LineError, SchemaMismatch, SourceError
+from factory.line.line import Table
+
+UNTIL = datetime(2024, 3, 1)
+COLUMNS = {"order_id": "Int64", "plant": "String", "made_at": "Datetime[us, UTC]", "kg": "Float64", "good": "Boolean"}
+FRAME = pl.DataFrame(
+    {
+        "order id": [1, 2, 3, 4],
+        "plant": ["north", "south", "north", None],
+        "made at": [datetime(2024, 1, 31), datetime(2024, 2, 1, 10, 30), datetime(2024, 2, 29), datetime(2024, 3, 1)],
+        "kg": [1.5, None, 3.0, 4.0],
+        "good": [True, False, None, True],
+    },
+    schema_overrides={"made at": pl.Datetime("us")},
+)
+NAMES = {"order_id": "order id", "made_at": "made at"}
+
+
+def table(columns=COLUMNS, cursor="made_at", site="plant", key=("order_id",)):
+    return Table(
+        name="orders", columns=columns, key=key, cursor=cursor, site_column=site, contract=(), repair=lambda x: x
+    )
+
+
+def source(root, at, **more):
+    return TableSource({"orders": {"at": str(at), "names": NAMES, **more}}, root=str(root))
+
+
+def everything(found, of, until=UNTIL, after=None):
+    batches = [
+        batch for site in found.sites(of, until) for batch in found.read(of, site=site, after=after, until=until)
+    ]
+    return pl.concat(batches).sort("order_id")
+
+
+def as_csv(root):
+    FRAME.write_csv(root / "orders.csv", datetime_format="%d.%m.%Y %H:%M")
+    return source(root, "orders.csv", formats={"made_at": "%d.%m.%Y %H:%M"})
+
+
+def as_gzip(root):
+    text = FRAME.write_csv(separator=";", decimal_comma=True, datetime_format="%Y-%m-%dT%H:%M:%SZ")
+    (root / "orders.csv.gz").write_bytes(gzip.compress(text.encode()))
+    return source(root, "orders.csv.gz", separator=";", decimal=",", formats={"made_at": "%Y-%m-%dT%H:%M:%S%.f%z"})
+
+
+def as_parquet(root):
+    FRAME.write_parquet(root / "orders.parquet")
+    return source(root, "orders.parquet")
+
+
+def as_folder(root):
+    (root / "orders").mkdir()
+    FRAME.head(2).write_parquet(root / "orders" / "1.parquet")
+    FRAME.tail(2).write_parquet(root / "orders" / "2.parquet")
+    return source(root, "orders")
+
+
+def as_delta(root):
+    FRAME.write_delta(root / "orders")
+    return source(root, "orders")
+
+
+def as_sql(root):
+    with sqlite3.connect(root / "shop.db") as shop:
+        shop.execute(
+            'CREATE TABLE "all ""orders""" ("order id" INTEGER, plant TEXT, "made at" DATETIME, kg REAL, good BOOLEAN)'
+        )
+        rows = [(*row[:2], row[2].isoformat(" "), *row[3:]) for row in FRAME.iter_rows()]
+        shop.executemany('INSERT INTO "all ""orders""" VALUES (?, ?, ?, ?, ?)', rows)
+    shop.close()
+    return source(root, 'sqlite:///shop.db::all "orders"')
+
+
+KINDS = [as_csv, as_gzip, as_parquet, as_folder, as_delta, as_sql]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_table_gives_the_same_rows_before_the_as_of_moment(kind, tmp_path):
+    found = kind(tmp_path)
+    assert found.sites(table(), UNTIL) == ["north", "south"]
+    assert found.sites(table(), datetime(2024, 4, 1)) == ["north", "south", "unknown"]
+    rows = everything(found, table())
+    assert list(rows.columns) == list(COLUMNS)
+    assert rows["order_id"].to_list() == [1, 2, 3]
+    assert rows["made_at"].to_list()[1] == datetime(2024, 2, 1, 10, 30, tzinfo=UTC)
+    assert rows["kg"].to_list() == [1.5, None, 3.0]
+    assert rows["good"].to_list() == [True, False, None]
+    whole = everything(found, table(), until=datetime(2024, 4, 1))
+    assert whole["order_id"].to_list() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loading_goes_on_from_a_moment_that_is_read_again(kind, tmp_path):
+    after = datetime(2024, 2, 1, 10, 30, tzinfo=UTC)
+    assert everything(kind(tmp_path), table(), after=after)["order_id"].to_list() == [2, 3]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_table_under_the_same_name_is_refused_with_what_differs(kind, tmp_path):
+    wanted = {**COLUMNS, "kilos": "Float64"}
+    del wanted["kg"]
+    with pytest.raises(SchemaMismatch, match=r"'kilos' is missing.*'kg' is unknown"):
+        kind(tmp_path).sites(table(wanted), UNTIL)
+
+
+def test_a_table_without_sites_key_and_time_gets_the_first_two_and_is_given_whole(tmp_path):
+    FRAME.select("kg").write_parquet(tmp_path / "orders.parquet")
+    found = TableSource(
+        {"orders": {"at": "orders.parquet", "only_site": "all", "row_number": "row"}}, root=str(tmp_path)
+    )
+    of = table({"kg": "Float64", "where": "String", "row": "Int64"}, cursor="", site="where", key=("row",))
+    assert found.sites(of, UNTIL) == ["all"]
+    (rows,) = found.read(of, site="all", after=None, until=UNTIL)
+    assert rows.to_dict(as_series=False) == {"kg": [1.5, None, 3.0, 4.0], "where": ["all"] * 4, "row": [1, 2, 3, 4]}
+    assert list(found.read(of, site="elsewhere", after=None, until=UNTIL)) == []
+
+
+def test_a_rows_number_is_the_same_whichever_site_is_read(tmp_path):
+    FRAME.write_parquet(tmp_path / "orders.parquet")
+    found = source(tmp_path, "orders.parquet", row_number="row")
+    of = table({**COLUMNS, "row": "Int64"}, cursor="", key=("row",))
+    rows = {
+        site: pl.concat(found.read(of, site=site, after=None, until=UNTIL))["row"].to_list()
+        for site in found.sites(of, UNTIL)
+    }
+    assert rows == {"north": [1, 3], "south": [2], "unknown": [4]}
+
+
+def test_columns_left_out_are_never_read(tmp_path):
+    FRAME.with_columns(name=pl.lit("Ada")).write_parquet(tmp_path / "orders.parquet")
+    assert "name" not in everything(source(tmp_path, "orders.parquet", leave_out=["name"]), table()).columns
+    with pytest.raises(SchemaMismatch, match="'name' is unknown"):
+        everything(source(tmp_path, "orders.parquet"), table())
+
+
+def test_a_value_of_another_type_is_named_with_its_column(tmp_path):
+    (tmp_path / "orders.csv").write_text("kg\n1.5\nheavy\n")
+    found = TableSource({"orders": {"at": "orders.csv", "missing": ["NA"]}}, root=str(tmp_path))
+    with pytest.raises(SchemaMismatch, match="column 'kg': 'heavy' is not Float64"):
+        list(found.read(table({"kg": "Float64"}, cursor="", site=None), site=None, after=None, until=UNTIL))
+
+
+@pytest.mark.parametrize(
+    ("format_", "text"),
+    [
+        ("%d.%m.%Y", "31.01.2024"),
+        ("%m/%d/%Y", "01/31/2024"),
+        ("%Y%m%d", "20240131"),
+        ("%b %d %Y", "Jan 31 2024"),
+        ("%d-%b-%y", "31-Jan-24"),
+        ("%Y-%m-%dT%H:%M:%S%.f%z", "2024-01-31T02:00:00+02:00"),
+        ("epoch_s", "1706659200"),
+        ("epoch_ms", "1706659200000"),
+    ],
+)
+def test_a_date_is_read_as_the_line_says_it_is_written(format_, text, tmp_path):
+    (tmp_path / "orders.csv").write_text(f'made_at\n"{text}"\n')
+    found = TableSource({"orders": {"at": "orders.csv", "formats": {"made_at": format_}}}, root=str(tmp_path))
+    of = table({"made_at": "Datetime[us, UTC]"}, cursor="", site=None)
+    (rows,) = found.read(of, site=None, after=None, until=UNTIL)
+    assert rows["made_at"].to_list() == [datetime(2024, 1, 31, tzinfo=UTC)]
+
+
+def test_two_values_that_would_be_one_site_are_told_apart_by_name(tmp_path):
+    pl.DataFrame({"plant": ["a b", "a_b"]}).write_parquet(tmp_path / "orders.parquet")
+    of = table({"plant": "String"}, cursor="")
+    at = {"at": "orders.parquet"}
+    with pytest.raises(SourceError, match="would all be the site 'a_b'"):
+        TableSource({"orders": at}, root=str(tmp_path)).sites(of, UNTIL)
+    named = TableSource({"orders": {**at, "sites": {"a b": "other"}}}, root=str(tmp_path))
+    assert named.sites(of, UNTIL) == ["a_b", "other"]
+    (rows,) = named.read(of, site="other", after=None, until=UNTIL)
+    assert rows["plant"].to_list() == ["a b"]
+
+
+def test_a_password_is_refused_in_the_line_and_hidden_when_the_database_fails(tmp_path, monkeypatch):
+    with pytest.raises(SourceError, match="must not be written into a line's file") as refused:
+        source(tmp_path, "postgresql://me:s3cret@localhost/db::orders").sites(table(), UNTIL)
+    assert "s3cret" not in str(refused.value)
+    with pytest.raises(SourceError, match="must not be written"):
+        source(tmp_path, "mssql://localhost/db?PWD=s3cret::orders").sites(table(), UNTIL)
+    monkeypatch.setenv("SHOP_URL", "postgresql://me:s3cret@127.0.0.1:1/db")
+    with pytest.raises(SourceError, match=r"me:\*\*\*@127") as failed:
+        source(tmp_path, "env:SHOP_URL::orders").sites(table(), UNTIL)
+    assert "s3cret" not in str(failed.value)
+    monkeypatch.delenv("SHOP_URL")
+    with pytest.raises(SourceError, match="environment variable SHOP_URL is not set"):
+        source(tmp_path, "env:SHOP_URL::orders").sites(table(), UNTIL)
+
+
+def test_a_database_named_by_the_environment_is_read(tmp_path, monkeypatch):
+    as_sql(tmp_path)
+    monkeypatch.setenv("SHOP_URL", f"sqlite:///{tmp_path}/shop.db")
+    assert len(everything(source(tmp_path, 'env:SHOP_URL::all "orders"'), table())) == 3
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("none.csv", "there is no file"),
+        ("none", "does not exist"),
+        ("notes.docx", "is no CSV, Parquet or Delta table"),
+        ("broken.parquet", "cannot be read as parquet"),
+        ("latin.csv", "save it as UTF-8"),
+        ("sqlite:///none.db::orders", "there is no database"),
+        ("sqlite:///empty.db::orders", "has no table 'orders'"),
+    ],
+)
+def test_what_cannot_be_read_is_said_and_what_to_do(at, said, tmp_path):
+    (tmp_path / "notes.docx").write_text("x")
+    (tmp_path / "broken.parquet").write_text("x")
+    (tmp_path / "latin.csv").write_bytes("kg\nGröße\n".encode("latin-1"))
+    sqlite3.connect(tmp_path / "empty.db").close()
+    (tmp_path / "empty.db").touch()
+    found = TableSource({"orders": {"at": at}}, root=str(tmp_path))
+    of = table({"kg": "String"}, cursor="", site=None)
+    with pytest.raises(SourceError, match=said):
+        list(found.read(of, site=None, after=None, until=UNTIL))
+    if at != "latin.csv":
+        assert found.lacking()
+
+
+def test_a_mistake_in_the_arguments_is_named(tmp_path):
+    with pytest.raises(LineError, match=r"orders.seperator: Unexpected keyword argument"):
+        TableSource({"orders": {"at": "x.csv", "seperator": ";"}}, root=str(tmp_path))

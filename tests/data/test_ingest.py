@@ -1,0 +1,154 @@
+"""Ingestion: every source row once, exactly as it came; a source that dies leaves nothing half-written."""
+
+from datetime import datetime
+
+import polars as pl
+import pytest
+
+from factory.data.ingest import ingest
+from factory.errors import SchemaMismatch, SourceError
+from factory.line.line import Table
+from factory.storage.lake import Lake
+
+UNTIL = datetime(2013, 5, 1)
+COLUMNS = {"order": "Int64", "day": "Int64", "amount": "Float64", "site": "String"}
+TABLE = Table(
+    name="orders",
+    columns=COLUMNS,
+    key=("order",),
+    cursor="day",
+    site_column="site",
+    contract=(),
+    repair=lambda rows: rows,
+)
+
+
+class Orders:
+    """A source in memory: batches of one row; dies where it is told to."""
+
+    def __init__(self, rows, dies_after=None):
+        self.rows, self.dies_after = rows, dies_after
+
+    def sites(self, table, until):
+        return sorted({row[3] for row in self.rows})
+
+    def read(self, table, *, site, after, until):
+        mine = [row for row in self.rows if row[3] == site and (after is None or row[1] >= after)]
+        for number, row in enumerate(mine):
+            if number == self.dies_after:
+                raise SourceError("connection lost")
+            yield pl.DataFrame([row], schema={name: getattr(pl, kind) for name, kind in COLUMNS.items()}, orient="row")
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return Lake(tmp_path, "line")
+
+
+def raw(lake):
+    return lake.scan("raw/orders").sort("site", "_load", "_row").collect()
+
+
+THREE = [(1, 1, 1.0, "A"), (2, 2, None, "A"), (3, 2, 3.0, "B")]
+
+
+def test_rows_are_kept_exactly_as_they_came(lake):
+    found = ingest(lake, Orders(THREE), TABLE, ["A", "B"], UNTIL)
+    assert {site: got.new_rows for site, got in found.done.items()} == {"A": 2, "B": 1}
+    assert raw(lake).select(list(COLUMNS)).rows() == THREE
+
+
+def test_loading_again_adds_nothing_and_commits_nothing(lake):
+    ingest(lake, Orders(THREE), TABLE, ["A", "B"], UNTIL)
+    version = lake.version("raw/orders")
+    found = ingest(lake, Orders(THREE), TABLE, ["A", "B"], UNTIL)
+    assert [got.new_rows for got in found.done.values()] == [0, 0]
+    assert lake.version("raw/orders") == version
+
+
+def test_only_what_came_since_is_added(lake):
+    ingest(lake, Orders(THREE), TABLE, ["A"], UNTIL)
+    later = [*THREE, (4, 2, 4.0, "A"), (5, 3, 5.0, "A")]
+    assert ingest(lake, Orders(later), TABLE, ["A"], UNTIL).done["A"].new_rows == 2
+    assert raw(lake)["_load"].to_list() == [1, 1, 2, 2]
+
+
+def test_a_corrected_row_comes_in_as_a_new_version_of_its_key(lake):
+    ingest(lake, Orders(THREE), TABLE, ["A"], UNTIL)
+    ingest(lake, Orders([THREE[0], (2, 2, 9.0, "A")]), TABLE, ["A"], UNTIL)
+    assert raw(lake).filter(pl.col("order") == 2)["amount"].to_list() == [None, 9.0]
+
+
+def test_a_correction_that_is_taken_back_is_the_newest_version_again(lake):
+    right, wrong = (2, 2, 2.0, "A"), (2, 2, 9.0, "A")
+    for row in (right, wrong, right, right):
+        ingest(lake, Orders([THREE[0], row]), TABLE, ["A"], UNTIL)
+    assert raw(lake).filter(pl.col("order") == 2)["amount"].to_list() == [2.0, 9.0, 2.0]
+
+
+def test_a_source_that_tells_a_row_and_its_correction_each_time_adds_nothing(lake):
+    both = [THREE[0], (2, 2, 2.0, "A"), (2, 2, 9.0, "A")]
+    ingest(lake, Orders(both), TABLE, ["A"], UNTIL)
+    assert ingest(lake, Orders(both), TABLE, ["A"], UNTIL).done["A"].new_rows == 0
+
+
+def test_rows_that_the_source_repeats_are_all_kept(lake):
+    twice = [THREE[0], THREE[0]]
+    ingest(lake, Orders(twice), TABLE, ["A"], UNTIL)
+    ingest(lake, Orders(twice), TABLE, ["A"], UNTIL)
+    assert len(raw(lake)) == 2
+
+
+def test_a_source_that_dies_half_way_leaves_nothing_and_the_next_run_completes(lake):
+    found = ingest(lake, Orders(THREE, dies_after=1), TABLE, ["A", "B"], UNTIL)
+    assert set(found.failed) == {"A"}
+    assert raw(lake)["site"].to_list() == ["B"]
+    found = ingest(lake, Orders(THREE), TABLE, ["A", "B"], UNTIL)
+    assert {site: got.new_rows for site, got in found.done.items()} == {"A": 2, "B": 0}
+    assert raw(lake).select(list(COLUMNS)).rows() == THREE
+
+
+def test_a_site_the_source_does_not_know_fails_alone_and_says_what_to_do(lake):
+    found = ingest(lake, Orders(THREE), TABLE, ["A", "C"], UNTIL)
+    assert set(found.done) == {"A"}
+    assert "site C, table orders: the source has no rows before 2013-05-01" in str(found.failed["C"])
+
+
+@pytest.mark.parametrize("site", ["a/b", "..", "a b"])
+def test_an_unsafe_site_name_never_reaches_the_lake(lake, site, tmp_path):
+    found = ingest(lake, Orders([(1, 1, 1.0, site)]), TABLE, [site], UNTIL)
+    assert "is refused" in str(found.failed[site])
+    assert not lake.has("raw/orders")
+
+
+class Renamed(Orders):
+    def read(self, table, **how):
+        for batch in super().read(table, **how):
+            yield batch.rename({"amount": "amounts"})
+
+
+class Text(Orders):
+    def read(self, table, **how):
+        for batch in super().read(table, **how):
+            yield batch.cast({"amount": pl.String})
+
+
+@pytest.mark.parametrize(("source", "told"), [(Renamed, "amounts"), (Text, "amount")])
+def test_an_unknown_column_or_a_wrong_type_is_named_and_nothing_is_written(lake, source, told):
+    found = ingest(lake, source(THREE), TABLE, ["A"], UNTIL)
+    assert isinstance(found.failed["A"], SchemaMismatch)
+    assert told in str(found.failed["A"])
+    assert not lake.has("raw/orders")
+
+
+def test_two_runs_that_load_one_site_at_once_do_not_double_its_rows(lake):
+    """The second run has read before the first has written."""
+
+    class Interrupted(Orders):
+        def read(self, table, **how):
+            yield from super().read(table, **how)
+            ingest(lake, Orders(THREE), TABLE, ["A"], UNTIL)
+
+    found = ingest(lake, Interrupted(THREE), TABLE, ["A"], UNTIL)
+    assert "another run wrote raw/orders for A meanwhile" in str(found.failed["A"])
+    assert len(raw(lake)) == 2

@@ -1,0 +1,396 @@
+"""Gates: every reason with what was found and what is needed, every figure, and no exception for poor evidence."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from factory.evaluation.evidence import Evidence
+from factory.evaluation.gates import GATES, judge
+from factory.line.gates import Comparison, Gates
+from factory.tasks import Binary
+from factory.tasks.binary import BinaryValue
+from factory.tasks.binary.figures import average_precision, roc_auc
+from factory.tasks.binary.value import value_eur
+from factory.tasks.scored import Scored
+
+MONEY = BinaryValue(caught_eur=-40.0, missed_eur=-200.0, false_alarm_eur=-30.0)
+BAR = Gates(
+    min_rows=500,
+    min_contract_share=0.95,
+    at_least={"positives": 50, "average_precision": 0.4, "value_eur": 1.0},
+    against_baseline=Comparison(min_probability=0.5),
+    against_champion=Comparison(min_probability=0.5),
+)
+OURS, OTHER = "a" * 64, "b" * 64
+
+
+def holdout(rows=1000, share=0.3, seed=0):
+    return (np.random.default_rng(seed).random(rows) < share).astype(np.float32)
+
+
+def model(label, signal, seed=1, **changes):
+    noise = np.random.default_rng(seed).random(len(label))
+    answer = (signal * label + (1 - signal) * noise).astype(np.float32)[:, None]
+    scored = Scored(answer=answer, threshold=0.4)
+    return dataclasses.replace(scored, **changes)
+
+
+def evidence(rows=1000, **changes):
+    label = changes.pop("label", holdout(rows))
+    facts = {
+        "line": "brewing",
+        "site": "north",
+        "digest": OURS,
+        "task": Binary(),
+        "idle": 0.0,
+        "label": label,
+        "candidate": model(label, 0.4),
+        "base": model(label, 0.3),
+        "baseline": model(label, 0.2),
+        "champion": None,
+        "value": MONEY,
+        "contract_share": 0.99,
+        "training_rows": 4000,
+        "fine_tuned": True,
+        "parity_error": 1e-6,
+        "latency_ms": 0.4,
+        "size_mb": 1.5,
+    }
+    return Evidence(**{**facts, **changes})
+
+
+def reasons(changed=None, bar=BAR):
+    return judge(changed or evidence(), bar).reasons
+
+
+def test_a_good_candidate_passes_without_reasons_and_the_verdict_is_about_its_digest():
+    verdict = judge(evidence(), BAR)
+    assert verdict.passed
+    assert verdict.reasons == ()
+    assert (verdict.line, verdict.site, verdict.digest) == ("brewing", "north", OURS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"rows": 499}, "scored on 499 rows, needs 500"),
+        ({"contract_share": 0.9}, "contract share is 0.9, needs 0.95"),
+        ({"contract_share": 0.94999999}, "contract share is 0.94999999, needs 0.95"),
+        ({"contract_failures": ("too few rows",)}, "contract broken by whole tables: too few rows; needs none broken"),
+        ({"parity_error": 0.01}, "parity error is 0.01, limit 0.0001"),
+        ({"parity_error": math.nan}, "parity error could not be measured, limit 0.0001"),
+        ({"latency_ms": 9.0}, "latency in ms is 9, limit 5"),
+        ({"size_mb": 21.0}, "size in MB is 21, limit 20"),
+        ({"size_mb": math.inf}, "size in MB could not be measured, limit 20"),
+        ({"contract_share": math.nan}, "contract share could not be measured, needs 0.95"),
+    ],
+)
+def test_each_gate_refuses_with_the_value_found_and_the_limit(changed, reason):
+    assert reasons(evidence(**changed)) == (reason,)
+
+
+def test_too_few_positives_are_refused_with_their_number():
+    label = np.r_[np.ones(49), np.zeros(951)].astype(np.float32)
+    assert "positives is 49, needs 50" in reasons(evidence(label=label))
+
+
+def test_too_little_money_is_refused_in_euros():
+    verdict = judge(evidence(), dataclasses.replace(BAR, at_least={"value_eur": 1e6}))
+    assert verdict.reasons == (f"value in EUR is {verdict.figures['value_eur']:.4g}, needs 1e+06",)
+
+
+def test_a_limit_that_is_just_met_is_met():
+    rows = evidence()
+    figures = judge(rows, BAR).figures
+    exact = dataclasses.replace(
+        BAR,
+        min_rows=figures["rows"],
+        min_contract_share=figures["contract_share"],
+        at_least={name: figures[name] for name in ("positives", "average_precision", "value_eur")},
+        at_most={name: figures[name] for name in ("log_loss", "calibration_error")},
+        max_parity_error=figures["parity_error"],
+        max_latency_ms=figures["latency_ms"],
+        max_size_mb=figures["size_mb"],
+    )
+    assert judge(rows, exact).passed
+
+
+def test_precision_below_the_bar_is_refused_with_both_figures():
+    bar = dataclasses.replace(BAR, at_least={"average_precision": 0.999})
+    found = judge(evidence(), bar)
+    assert found.reasons == (f"average precision is {found.figures['average_precision']:.4g}, needs 0.999",)
+
+
+def test_every_reason_is_given_not_the_first():
+    label = holdout(40, share=0.1)
+    poor = evidence(
+        label=label,
+        candidate=model(label, 0.0, threshold=0.0),
+        baseline=model(label, 0.9),
+        contract_share=0.5,
+        contract_failures=("no rows on Mondays",),
+        parity_error=1.0,
+        latency_ms=50.0,
+        size_mb=500.0,
+    )
+    found = reasons(poor)
+    assert len(found) == 10
+    for word in (
+        "rows",
+        "positives",
+        "contract share",
+        "Mondays",
+        "precision",
+        "baseline",
+        "value in EUR",
+        "parity",
+        "latency",
+        "size",
+    ):
+        assert any(word in reason for reason in found), word
+
+
+@pytest.mark.parametrize("label", [np.zeros(600), np.ones(600)])
+def test_a_holdout_of_one_class_is_refused_by_name_and_raises_nothing(label):
+    found = reasons(evidence(label=label.astype(np.float32)))
+    assert f"holdout has one class only, {int(label.sum())} positives in 600 rows, needs both" in found
+    assert "average precision could not be measured, needs 0.4" in found
+
+
+def test_thirty_two_rows_are_refused_with_their_number():
+    assert "scored on 32 rows, needs 500" in reasons(evidence(rows=32))
+
+
+def test_no_rows_are_refused_and_raise_nothing():
+    verdict = judge(evidence(rows=0), BAR)
+    assert "scored on 0 rows, needs 500" in verdict.reasons
+    assert verdict.figures["value_per_decision_eur"] is None
+    assert verdict.figures["average_precision"] is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -0.1, 1.5])
+def test_an_answer_that_is_no_probability_is_refused(bad):
+    label = holdout()
+    probability = model(label, 0.4).answer.copy()
+    probability[7] = bad
+    found = reasons(evidence(label=label, candidate=model(label, 0.4, answer=probability)))
+    assert "1 of 1000 answers are not between 0 and 1, needs 0 such" in found
+
+
+def test_a_candidate_no_better_than_the_baseline_is_refused():
+    label = holdout()
+    same = model(label, 0.4)
+    (reason,) = reasons(evidence(label=label, candidate=same, baseline=same))
+    assert "better than the baseline by more than 0 with probability 0.0%, needs 50.0%" in reason
+
+
+@pytest.mark.parametrize("baseline", [None, "nan"])
+def test_a_baseline_that_is_missing_cannot_have_been_beaten(baseline):
+    label = holdout()
+    missing = None if baseline is None else model(label, 0.2, answer=np.full((len(label), 1), np.nan, np.float32))
+    (reason,) = reasons(evidence(label=label, baseline=missing))
+    assert reason == "could not be compared with the baseline, needs to be better with probability 50.0%"
+
+
+def test_the_certainty_that_is_asked_for_decides():
+    label = holdout(700)
+    close = evidence(label=label, candidate=model(label, 0.30, seed=1), baseline=model(label, 0.28, seed=2))
+    share = judge(close, BAR).figures["probability_better_than_baseline"]
+    assert 0.05 < share < 0.95
+    lenient = dataclasses.replace(BAR, against_baseline=Comparison(min_probability=share))
+    strict = dataclasses.replace(BAR, against_baseline=Comparison(min_probability=share + 0.01))
+    assert judge(close, lenient).passed
+    assert not judge(close, strict).passed
+
+
+def test_a_margin_that_must_be_exceeded_counts():
+    margin = Comparison(min_absolute_change=0.9, min_probability=0.5)
+    (reason,) = reasons(bar=dataclasses.replace(BAR, against_baseline=margin))
+    assert "by more than 0.9 with probability 0.0%" in reason
+
+
+def in_mode(mode, **bars):
+    """The bar, with both comparisons in a mode."""
+    return dataclasses.replace(BAR, **{name: Comparison(mode=mode, **told) for name, told in bars.items()})
+
+
+def poor():
+    """A candidate that is worse than the baseline and the champion, and earns less than the champion."""
+    label = holdout()
+    rivals = {"baseline": model(label, 0.6), "champion": model(label, 0.6, digest=OTHER)}
+    return evidence(label=label, candidate=model(label, 0.3), **rivals)
+
+
+BOTH = {"against_baseline": {}, "against_champion": {}}
+
+
+def test_a_dry_run_refuses_nothing_and_tells_what_it_would_have_refused_word_for_word():
+    refused, dry = judge(poor(), in_mode("enabled", **BOTH)), judge(poor(), in_mode("dry_run", **BOTH))
+    assert len(refused.reasons) == 3
+    assert refused.figures["would_refuse"] is None
+    assert dry.passed
+    assert dry.figures["would_refuse"] == "; ".join(refused.reasons)
+    assert {**dry.figures, "would_refuse": None} == refused.figures
+
+
+def test_a_disabled_comparison_is_neither_made_nor_told_of_and_the_rivals_own_figures_stay():
+    verdict = judge(poor(), in_mode("disabled", **BOTH))
+    assert verdict.passed
+    assert verdict.figures["would_refuse"] is None
+    assert verdict.figures["compared_with_champion"] is False
+    compared = [name for name in verdict.figures if name.startswith(("probability_", "change_vs_"))]
+    assert {verdict.figures[name] for name in compared} == {None}
+    assert verdict.figures["baseline_average_precision"] > verdict.figures["average_precision"]
+
+
+@pytest.mark.parametrize("mode", ["dry_run", "disabled"])
+def test_money_against_the_champion_obeys_the_mode_of_that_comparison_and_not_of_the_baselines(mode):
+    label = holdout()
+    costly = evidence(label=label, champion=model(label, 0.5, digest=OTHER))
+    bars = {"against_champion": {"min_probability": 0.0}}
+    (reason,) = judge(costly, in_mode("enabled", **bars)).reasons
+    assert reason.startswith("earns ")
+    assert judge(costly, in_mode(mode, **bars)).passed
+    assert judge(costly, in_mode(mode, against_baseline={})).reasons
+
+
+@pytest.mark.parametrize("mode", ["dry_run", "disabled"])
+def test_no_mode_of_a_comparison_lets_through_what_another_gate_refuses(mode):
+    label = holdout(499)
+    assert judge(evidence(label=label), in_mode(mode, **BOTH)).reasons == ("scored on 499 rows, needs 500",)
+
+
+def test_a_mode_that_is_none_is_no_bar():
+    with pytest.raises(ValueError, match="mode 'dryrun' is none of disabled, dry_run, enabled"):
+        Comparison(mode="dryrun")
+
+
+def test_a_candidate_below_the_champion_is_refused_in_precision_and_in_money():
+    label = holdout()
+    found = reasons(evidence(label=label, candidate=model(label, 0.3), champion=model(label, 0.6, digest=OTHER)))
+    assert any("better than the champion" in reason for reason in found)
+    assert any(reason.startswith("earns") and "champion" in reason for reason in found)
+
+
+def test_a_loss_of_money_within_chance_is_not_refused():
+    label = holdout()
+    ours = model(label, 0.4)
+    flipped = ours.answer.copy()
+    flipped[np.flatnonzero(label == 0)[:1]] = 0.0
+    verdict = judge(
+        evidence(label=label, candidate=ours, champion=model(label, 0.4, answer=flipped, digest=OTHER)), BAR
+    )
+    assert not any(reason.startswith("earns") for reason in verdict.reasons)
+    assert verdict.figures["probability_earns_less_than_champion"] <= 0.95
+
+
+def test_each_model_earns_by_its_own_threshold():
+    label = holdout()
+    careful = model(label, 0.4, threshold=0.9, digest=OTHER)
+    figures = judge(evidence(label=label, champion=careful), BAR).figures
+    assert figures["champion_value_eur"] == value_eur(label, careful.answer[:, 0] >= 0.9, MONEY)
+    assert figures["value_eur"] == value_eur(label, model(label, 0.4).answer[:, 0] >= 0.4, MONEY)
+
+
+def test_a_candidate_is_not_compared_with_itself_and_the_figures_say_so():
+    label = holdout()
+    verdict = judge(evidence(label=label, champion=model(label, 0.4, digest=OURS)), BAR)
+    assert verdict.passed
+    assert verdict.figures["compared_with_champion"] is False
+    assert verdict.figures["probability_better_than_champion"] is None
+    assert verdict.figures["champion_average_precision"] == verdict.figures["average_precision"]
+
+
+def test_the_same_answers_under_another_digest_are_compared():
+    label = holdout()
+    verdict = judge(evidence(label=label, champion=model(label, 0.4, digest=OTHER)), BAR)
+    assert verdict.figures["compared_with_champion"] is True
+    assert not verdict.passed
+
+
+def test_every_promised_figure_is_there_and_right():
+    rows = evidence()
+    figures = judge(rows, BAR).figures
+    promised = """rows positives average_precision average_precision_low average_precision_high roc_auc log_loss
+        calibration_error base_average_precision baseline_average_precision champion_average_precision base_roc_auc
+        baseline_roc_auc champion_roc_auc change_vs_baseline probability_better_than_baseline change_vs_champion
+        probability_better_than_champion value_eur value_per_decision_eur baseline_value_eur champion_value_eur
+        threshold contract_share parity_error latency_ms size_mb fine_tuned"""
+    assert set(promised.split()) <= set(figures)
+    assert figures["average_precision"] == average_precision(rows.label, rows.candidate.answer[:, 0])
+    assert figures["base_roc_auc"] == roc_auc(rows.label, rows.base.answer[:, 0])
+    assert figures["average_precision_low"] < figures["average_precision"] < figures["average_precision_high"]
+    assert figures["value_per_decision_eur"] == pytest.approx(figures["value_eur"] / 1000)
+    assert figures["champion_average_precision"] is None
+    assert figures["change_vs_baseline"] == pytest.approx(
+        figures["average_precision"] - figures["baseline_average_precision"]
+    )
+
+
+def test_the_same_evidence_gives_the_same_verdict():
+    assert judge(evidence(), BAR) == judge(evidence(), BAR)
+
+
+def test_models_scored_on_other_rows_are_not_evidence():
+    label = holdout()
+    with pytest.raises(ValueError, match=r"brewing\.north: baseline has answers of shape \(3, 1\)"):
+        evidence(label=label, baseline=model(label[:3], 0.2))
+
+
+def test_an_unknown_label_is_not_evidence():
+    label = holdout()
+    label[0] = math.nan
+    with pytest.raises(ValueError, match="labels must be known"):
+        evidence(label=label)
+
+
+ANYTHING = st.one_of(st.floats(width=32), st.sampled_from([0.0, 0.5, 1.0]))
+
+
+@st.composite
+def any_evidence(draw):
+    rows = draw(st.integers(0, 12))
+    label = draw(hnp.arrays(np.float32, rows, elements=st.sampled_from([0.0, 1.0])))
+
+    def scores():
+        probability = draw(hnp.arrays(np.float32, (rows, 1), elements=ANYTHING))
+        return Scored(answer=probability, threshold=draw(st.floats(0, 2)), digest=draw(st.sampled_from([OURS, OTHER])))
+
+    return evidence(
+        label=label,
+        candidate=scores(),
+        base=draw(st.sampled_from([None, scores()])),
+        baseline=draw(st.sampled_from([None, scores()])),
+        champion=draw(st.sampled_from([None, scores()])),
+        contract_share=draw(st.floats()),
+        parity_error=draw(st.floats()),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_evidence())
+def test_whatever_the_evidence_there_is_a_verdict_that_json_can_hold(rows):
+    verdict = judge(rows, BAR)
+    json.dumps(verdict.to_dict(), allow_nan=False)
+    assert not verdict.passed  # a dozen rows are never enough
+    assert f"scored on {len(rows.label)} rows, needs 500" in verdict.reasons
+
+
+def test_no_gate_is_left_out_of_the_tuple():
+    import factory.evaluation.gates
+
+    public = {
+        name
+        for name, thing in vars(factory.evaluation.gates).items()
+        if callable(thing)
+        and getattr(thing, "__module__", "") == "factory.evaluation.gates"
+        and name.islower()
+        and name[0] != "_"
+    }
+    assert public - {"judge"} == {gate.__name__ for gate in GATES}

@@ -1,0 +1,63 @@
+"""A context of the toy line, made from its source without a run."""
+
+import dataclasses
+from pathlib import Path
+
+import polars as pl
+
+from factory.features.online.assembly import made
+from factory.features.online.builder import Builder
+from factory.features.online.store import Contexts
+from factory.line.look_back import LookBack
+from factory.release.signing import signing_key
+from tests.toy.line import toy_line
+from tests.toy.press_faults.presses import PARTS, parts, repair_parts, shifts
+
+LINE = toy_line()
+
+
+def raw_rows():
+    """Every plant's parts, as the lake keeps raw rows."""
+    rows = pl.concat([parts(plant) for plant in PARTS]).with_columns(site=pl.col("plant"))
+    return rows.with_columns(_load=pl.lit(1, pl.Int64), _row=pl.int_range(pl.len(), dtype=pl.Int64)).lazy()
+
+
+def clean_tables():
+    """The clean tables."""
+    return {"parts": repair_parts(raw_rows().drop("_load", "_row")), "shifts": shifts().lazy()}
+
+
+def features():
+    """What training has."""
+    return LINE.features.build(clean_tables())
+
+
+def made_context(line=LINE, look_back=None, sites=tuple(PARTS), tables=None):
+    """A context and its tables, of all sites, unsigned."""
+    new = made(line, look_back or LookBack(days=1), tables or clean_tables(), "these rows")
+    return dataclasses.replace(new, context=dataclasses.replace(new.context, sites=tuple(sites)))
+
+
+def builder(**how) -> Builder:
+    """What builds rows on such a context."""
+    new = made_context(**how)
+    return Builder(new.context, new.tables)
+
+
+def published(home: Path, **how) -> Contexts:
+    """The context, signed and put beside the models of a home."""
+    new = made_context(**how)
+    contexts = Contexts(home / "models")
+    contexts.put(new.context.signed(signing_key(home / "keys")), new.files)
+    return contexts
+
+
+def record(row, **changed):
+    """A raw row as a client sends it, without what is known only later."""
+    told = {**row, "pressed_at": row["pressed_at"].isoformat()}
+    return {name: told[name] for name in ("plant", "part", "pressed_at", "force_kn", "heat_c")} | changed
+
+
+def newest(plant, count=1):
+    """The newest raw rows of a plant."""
+    return parts(plant).sort("pressed_at").tail(count).to_dicts()

@@ -1,0 +1,176 @@
+"""Invariant 6 at the gateway's door: a business row becomes the very features that training has, or says why not."""
+
+import dataclasses
+import json
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from factory.errors import ContextRefused, LineError, RecordRefused
+from factory.features.online.assembly import made
+from factory.features.online.builder import Builder
+from factory.features.online.proof import checked
+from factory.line.look_back import LookBack
+from tests.features.online import pressing
+from tests.features.online.pressing import LINE, builder, made_context, newest, record
+from tests.toy.press_faults.presses import build as build_alone
+
+NAMES = ["force_kn", "heat_c", "crew"]
+
+
+def expected(rows):
+    keys = pl.DataFrame({"part": [row["part"] for row in rows]})
+    found = keys.join(pressing.features().collect(), on="part", how="left", maintain_order="left")
+    return found.select(NAMES).to_numpy()
+
+
+def test_a_row_that_is_asked_has_the_features_that_training_has():
+    asked = newest("north", 5)
+    built = builder().build("north", [record(row) for row in asked])
+    assert built.places == [0, 1, 2, 3, 4]
+    assert not built.refused
+    np.testing.assert_array_equal(built.features, expected(asked))
+    assert json.loads(built.subjects[4]) == {
+        "part": asked[4]["part"],
+        "decided_at": asked[4]["pressed_at"].isoformat(),
+    }
+
+
+def test_a_row_that_nobody_has_seen_yet_is_built_all_the_same():
+    (row,) = newest("north")
+    fresh = record(row, part=99_999, pressed_at=(row["pressed_at"] - timedelta(hours=1)).isoformat(), force_kn=12.5)
+    built = builder().build("north", [fresh])
+    assert built.features[0].tolist() == [12.5, np.float32(row["heat_c"]), expected([row])[0][2]]
+
+
+def test_where_a_row_says_all_by_itself_no_other_is_kept():
+    alone = builder(look_back=LookBack(row_alone=True))
+    assert {name: kept.rows for name, kept in alone.context.tables.items()} == {"parts": 0, "shifts": 60}
+    asked = newest("north", 2)
+    built = alone.build("north", [record(row) for row in asked])
+    np.testing.assert_array_equal(built.features, expected(asked))
+    assert checked(alone, "north", pressing.raw_rows(), pressing.features()) > 10
+
+
+def test_a_row_that_breaks_the_contract_is_refused_alone_with_the_rule_and_the_value():
+    good, bad = (record(row) for row in newest("north", 2))
+    built = builder().build("north", [{**bad, "force_kn": 2000.0}, good, {**bad, "part": None}])
+    assert built.places == [1]
+    assert built.refused[0] == "breaks the contract: force_kn: values to be between (force_kn is 2000.0)"
+    assert "part is None" in built.refused[2]
+
+
+def test_where_every_row_breaks_the_contract_nothing_is_built():
+    bad = record(newest("north")[0], force_kn=-1.0)
+    built = builder().build("north", [bad])
+    assert (built.features.shape, list(built.refused)) == ((0, 3), [0])
+
+
+def test_a_decision_beyond_the_context_is_refused_with_both_moments():
+    stale = LookBack(days=1, stale_after_hours=2)
+    (row,) = newest("north")
+    early, late = ((row["pressed_at"] + timedelta(hours=hours)).isoformat() for hours in (-72, 30))
+    built = builder(look_back=stale).build(
+        "north", [record(row, part=1, pressed_at=early), record(row), record(row, part=2, pressed_at=late)]
+    )
+    assert built.places == [1]
+    assert f"is decided at {early}; features are built here for decisions from" in built.refused[0]
+    assert "too long after the newest row known here" in built.refused[2]
+
+
+def test_a_decision_without_a_moment_is_refused_where_moments_count():
+    line = dataclasses.replace(LINE, features=dataclasses.replace(LINE.features, build=weakly_pressed_undecided))
+    good = record(newest("north")[0])
+    asked = [{**good, "part": 1, "force_kn": 0.5}, good]
+    for look_back in (LookBack(days=1), LookBack(days=1, stale_after_hours=2)):
+        built = builder(line=line, look_back=look_back).build("north", asked)
+        assert built.places == [1]
+        assert built.refused == {0: "has no moment of decision"}
+    timeless = builder(line=line, look_back=LookBack(row_alone=True)).build("north", asked)
+    assert (timeless.places, timeless.refused) == ([0, 1], {})
+
+
+def weakly_pressed_undecided(tables):
+    """Features of which those of weakly pressed parts have no moment."""
+    return build_alone(tables).with_columns(pl.when(pl.col("force_kn") > 1).then("decided_at").alias("decided_at"))
+
+
+@pytest.mark.parametrize(
+    ("site", "changed", "says"),
+    [
+        ("north", {"plant": "south"}, "row 0: plant is 'south'; this door is of site north"),
+        ("north", {"force_kn": "much"}, "row 0: force_kn is 'much'; it must be of type Float64"),
+        ("mars", {}, "line press_faults, site mars: its features, built here, were not seen to be those of training"),
+    ],
+)
+def test_a_row_that_is_none_of_this_site_and_table_is_refused(site, changed, says):
+    with pytest.raises(RecordRefused, match=says):
+        builder().build(site, [record(newest("north")[0], **changed)])
+
+
+def test_rows_that_the_lines_own_arithmetic_cannot_take_are_refused_and_those_of_lost_years_alone():
+    line = dataclasses.replace(LINE, features=dataclasses.replace(LINE.features, build=whole_degrees_two_hours_before))
+    built, (row,) = builder(line=line), newest("north")
+    with pytest.raises(RecordRefused, match=r"beyond what their arithmetic takes \(.*conversion from"):
+        built.build("north", [record(row), record(row, part=1, heat_c=-7.5)])
+    found = built.build("north", [record(row), record(row, part=1, pressed_at="0001-01-01T00:00:00+00:00")])
+    assert found.places == [0]
+    assert found.refused == {1: "is decided in a year that no calendar has"}
+
+
+def whole_degrees_two_hours_before(tables):
+    """Features of which one has no negative values, of decisions before the part is pressed."""
+    rows = build_alone(tables).with_columns(pl.col("heat_c").cast(pl.UInt16).cast(pl.Float32))
+    return rows.with_columns(pl.col("decided_at") - timedelta(hours=2))
+
+
+def test_one_thing_asked_twice_is_refused():
+    row = record(newest("north")[0])
+    with pytest.raises(RecordRefused, match=r"rows 0 and 1 have one key \(part\)"):
+        builder().build("north", [row, {**row, "force_kn": 5.0}])
+
+
+def test_code_that_is_not_what_made_the_features_is_refused():
+    new = made_context()
+    for wrong, says in (
+        ({"code": "0" * 64}, "is not what made the features"),
+        ({"build": "tests.nowhere:build"}, "tests.nowhere:build cannot be loaded here"),
+    ):
+        path = dataclasses.replace(new.context.row_path, **wrong)
+        with pytest.raises(ContextRefused, match=says):
+            Builder(dataclasses.replace(new.context, row_path=path), new.tables)
+
+
+def test_a_context_that_gives_the_features_of_training_is_seen_to():
+    assert checked(builder(), "north", pressing.raw_rows(), pressing.features()) > 10
+    assert checked(builder(), "mars", pressing.raw_rows(), pressing.features()) == 0
+
+
+def test_features_that_look_back_further_than_the_context_are_told_with_both_values():
+    line = dataclasses.replace(LINE, features=dataclasses.replace(LINE.features, build=parts_so_far))
+    new = made_context(line=line)
+    with pytest.raises(LineError, match=r"site north: built anew on the context, crew of its decision at .* is \d+"):
+        checked(Builder(new.context, new.tables), "north", pressing.raw_rows(), parts_so_far(pressing.clean_tables()))
+
+
+def parts_so_far(tables):
+    """Features of which one counts all parts that a plant has ever pressed."""
+    return build_alone(tables).with_columns(crew=pl.int_range(pl.len()).over("site").cast(pl.Float32))
+
+
+def test_a_key_that_repair_throws_away_and_a_build_nobody_can_find_are_mistakes_of_the_line():
+    tables = pressing.clean_tables()
+    with pytest.raises(LineError, match="clean rows of parts have no part"):
+        made(LINE, LookBack(), {**tables, "parts": tables["parts"].drop("part")}, "x")
+
+    def hidden(tables):
+        return build_alone(tables)
+
+    nameless = dataclasses.replace(LINE.features, build=hidden)
+    with pytest.raises(LineError, match="no function of a module's own"):
+        made(dataclasses.replace(LINE, features=nameless), LookBack(), tables, "x")
+    derived = dataclasses.replace(LINE.features, key=("day",))
+    with pytest.raises(LineError, match=r"features\.key names day, no raw column of parts"):
+        made(dataclasses.replace(LINE, features=derived), LookBack(), tables, "x")

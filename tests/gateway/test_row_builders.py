@@ -1,0 +1,120 @@
+"""Business rows, built by somebody of our own: which rows are meant, how many wait, and one line's fault is its own."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from factory.errors import ContextRefused
+from factory.gateway.models import feature_builders as row_builders
+from factory.release import Guard
+from tests.gateway.builders import Shop, eventually, gateway, onnx_model
+
+DOOR = "/v1/lines/toy/sites/UA/predict"
+
+
+@dataclass
+class Built:
+    """What is built of rows: their one field thrice, or nothing where it is missing."""
+
+    features: np.ndarray
+    places: list
+    subjects: list
+    refused: dict
+
+
+class Builder:
+    """Builds features of `x`, once it may."""
+
+    feature_names = ("f0", "f1", "f2")
+    known_until = None
+
+    def __init__(self):
+        self.free, self.began = threading.Event(), threading.Event()
+        self.free.set()
+
+    def build(self, _site, records):
+        """Return what was built."""
+        self.began.set()
+        self.free.wait(10)
+        places = [place for place, one in enumerate(records) if "x" in one]
+        with np.errstate(over="ignore"):
+            features = np.array([[records[place]["x"]] * 3 for place in places], np.float32).reshape(-1, 3)
+        refused = dict.fromkeys(set(range(len(records))) - set(places), "has no x")
+        return Built(features, places, ["{}"] * len(places), refused)
+
+
+class Source:
+    """Contexts of some lines; what is an error is raised."""
+
+    def __init__(self, **lines):
+        self.lines = lines
+
+    def marks(self):
+        """Return a token for each."""
+        return dict.fromkeys(self.lines, "1")
+
+    def builder(self, line):
+        """Return it, or raise."""
+        if isinstance(self.lines[line], Exception):
+            raise self.lines[line]
+        return self.lines[line]
+
+
+@pytest.fixture
+def shop(tmp_path):
+    made = Shop(tmp_path)
+    made.release(onnx_model(), guard=Guard(ranges={"f1": (0.0, 1.0)}))
+    return made
+
+
+def ask(client, rows):
+    """The answer, once the contexts are loaded."""
+    found = []
+    asked = {"records": rows}
+    eventually(lambda: found.append(client.post(DOOR, json=asked)) or found[-1].status_code != 503)
+    return found[-1]
+
+
+def test_rows_are_named_as_the_client_has_them_though_some_were_refused_before(shop):
+    with gateway(shop, contexts=Source(toy=Builder())) as client:
+        told = ask(client, [{"y": 1}, {"x": 0.5}, {"x": 7}]).json()
+        assert [row["outside"] for row in told["rows"]] == [False, False, True]
+        assert told["outside"] == "row 2: f1 is 7, training saw 0 to 1"
+        refused = client.post(DOOR, json={"records": [{"y": 1}, {"x": 1e39}]})
+        assert (refused.status_code, refused.json()["detail"]) == (400, "row 1: f0 is beyond the range of FP32")
+
+
+@pytest.mark.parametrize("fault", [SyntaxError("not so"), ZeroDivisionError(), ContextRefused("another code")])
+def test_a_line_whose_context_cannot_be_loaded_keeps_no_other_from_its_own(shop, fault):
+    with gateway(shop, contexts=Source(broken=fault, toy=Builder())) as client:
+        assert ask(client, [{"x": 0.5}]).status_code == 200
+        assert "its context was refused" in client.get("/").text
+        assert 'factory_context_refused_total{line="broken"} 1\n' in client.get("/metrics").text
+
+
+def test_a_disk_that_is_away_for_a_moment_is_looked_at_again(shop):
+    source = Source(toy=OSError("the disk is away"))
+    with gateway(shop, contexts=source) as client:
+        eventually(lambda: "the disk is away" in client.get("/").text)
+        source.lines["toy"] = Builder()
+        eventually(lambda: client.post(DOOR, json={"records": [{"x": 0.5}]}).status_code == 200)
+        assert "refused" not in client.get("/").text.partition("<table>")[2]
+
+
+def test_no_more_rows_wait_than_the_limit_says(shop, monkeypatch):
+    monkeypatch.setattr(row_builders, "MAX_WAITING_ROWS", 100)
+    builder = Builder()
+    with gateway(shop, contexts=Source(toy=builder)) as client, ThreadPoolExecutor(1) as threads:
+        assert ask(client, [{"x": 0.5}]).status_code == 200
+        builder.free.clear()
+        builder.began.clear()
+        first = threads.submit(client.post, DOOR, json={"records": [{"x": 0.5}] * 60})
+        assert builder.began.wait(10)
+        refused = client.post(DOOR, json={"records": [{"x": 0.5}] * 60})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        builder.free.set()
+        assert first.result().status_code == 200
+        assert client.post(DOOR, json={"records": [{"x": 0.5}] * 60}).status_code == 200

@@ -1,0 +1,161 @@
+"""A whole line through Dagster, on a toy with three plants: one large, one middling, one of 30 parts."""
+
+import json
+
+import polars as pl
+import pytest
+
+from factory.errors import ModelRefused
+from factory.names import LINE_SITE, model_name
+from factory.orchestration.launch import opened_instance
+from factory.orchestration.resources.alerts import Alerts
+from tests.orchestration.webhook import webhook
+from tests.toy.line import NAME, ToyFactory
+
+SITES = ["east", "north", "south"]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The toy line, run once for all the tests that only look."""
+    toy = ToyFactory(tmp_path_factory.mktemp("done"))
+    assert toy.run() == 0
+    return toy
+
+
+def versions(toy):
+    """Everything that a run can add to: lake tables, registry versions, releases."""
+    tables = [path.parent.relative_to(toy.home / "lake" / NAME).as_posix() for path in toy.home.rglob("_delta_log")]
+    return {
+        "lake": {table: toy.lake.version(table) for table in sorted(tables)},
+        "releases": {site: toy.repository.marker(model_name(NAME, site)) for site in SITES},
+        "models": {site: toy.journal.latest("site_model", [site])[site].figures["version"] for site in SITES},
+        "since": {site: state["serving"] for site, state in toy.status().items()},
+    }
+
+
+def test_every_raw_row_is_accounted_for_at_every_site(done):
+    for site, state in done.status().items():
+        rows = state["rows"]
+        kept = {table: len(done.lake.scan(table, [site]).collect()) for table in ("raw/parts", "clean", "quarantine")}
+        assert rows["raw"] == rows["clean"] + rows["quarantine"] + rows["superseded"] == kept["raw/parts"]
+        assert (rows["clean"], rows["quarantine"]) == (kept["clean"], kept["quarantine"])
+
+
+def test_what_a_site_serves_is_the_very_file_its_verdict_passed(done):
+    states = done.status()
+    assert any(state["serving"] for state in states.values())
+    for site, state in states.items():
+        if state["serving"]:
+            assert state["verdict"]["passed"]
+            released = done.repository.load(model_name(NAME, site), done.store.key().public_key())
+            assert released.manifest.digest == state["serving"]["digest"] == state["verdict"]["digest"]
+        else:
+            assert state["verdict"]["reasons"]
+
+
+def test_a_plant_too_small_to_fine_tune_keeps_the_base_model_and_the_record_says_so(done):
+    entry = done.journal.latest("site_model", ["east"])["east"]
+    assert entry.figures["fine_tuned"] is False
+    assert "fine-tuning needs 60" in entry.figures["why"]
+    assert "scored on 7 rows, needs 20" in done.status()["east"]["verdict"]["reasons"]
+
+
+def test_a_released_model_says_what_data_and_code_it_came_from(done):
+    manifest = next(filter(None, (done.repository.current(model_name(NAME, site)) for site in SITES)))
+    assert manifest.provenance["as_of"] == "2024-03-01"
+    assert manifest.provenance["delta_version.features"] == "1"
+    assert {"git_commit", "library_version", "delta_version.raw/parts"} <= set(manifest.provenance)
+
+
+def test_the_verdict_is_in_the_lake_with_every_figure(done):
+    rows = done.lake.scan("verdict").collect()
+    assert sorted(rows["site"]) == SITES
+    assert {"average_precision", "baseline_average_precision", "value_eur"} <= set(json.loads(rows["figures"][0]))
+
+
+def test_data_docs_show_each_plant(done):
+    pages = {page.name: page.read_text() for page in (done.home / "docs").rglob("*.html")}
+    assert {"index.html", *(f"parts-{site}.html" for site in SITES)} <= set(pages)
+    assert all("force_kn" in pages[f"parts-{site}.html"] for site in SITES)
+
+
+def test_a_second_run_changes_nothing_at_all(done):
+    before = versions(done)
+    assert done.run() == 0
+    assert versions(done) == before
+
+
+def test_the_same_inputs_give_the_same_models_in_another_home(done, tmp_path):
+    again = ToyFactory(tmp_path)
+    assert again.run() == 0
+    for stage, sites in [("base_model", [LINE_SITE]), ("site_model", SITES)]:
+        here, there = done.journal.latest(stage, sites), again.journal.latest(stage, sites)
+        assert {site: here[site].figures["digest"] for site in sites} == {
+            site: there[site].figures["digest"] for site in sites
+        }
+
+
+def test_a_plant_whose_source_dies_fails_alone_says_why_and_can_be_run_alone(tmp_path, capsys):
+    toy = ToyFactory(tmp_path)
+    assert toy.run(broken=["south"]) == 1
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert "the line to the plant was cut" in " ".join(event.get("text", "") for event in told)
+    assert told[-1] == {"event": "end", "changed": told[-1]["changed"], "failed": ["south"]}
+    assert set(toy.status()) == {"east", "north"}
+    assert toy.lake.scan("raw/parts", ["south"]).collect().is_empty()
+    assert toy.run(["south"]) == 0
+    assert toy.status()["south"]["rows"]["raw"] == 360
+
+
+def test_rows_that_break_the_contract_wait_in_quarantine_with_the_rule(tmp_path):
+    toy = ToyFactory(tmp_path)
+    assert toy.run(["north"], spoiled=["north"]) in (0, 1)
+    refused = toy.lake.scan("quarantine").collect()
+    assert len(refused) == toy.status()["north"]["rows"]["quarantine"] == 5
+    assert set(refused["force_kn"]) == {-1.0}
+    assert set(refused["rule"]) == {"force_kn: values to be between"}
+
+
+def test_a_spoiled_release_is_noticed_refused_and_mended(done, capsys):
+    """Somebody changes a served file: the check says so, and the next run serves the judged file again."""
+    site = next(site for site in SITES if done.status()[site]["serving"])
+    model = model_name(NAME, site)
+    file = next((done.home / "models" / model).glob("*/model.onnx"))
+    good = file.read_bytes()
+    file.chmod(0o644)
+    file.write_bytes(good + b"x")
+    with pytest.raises(ModelRefused, match="the file was changed"):
+        done.repository.load(model, done.store.key().public_key())
+    with webhook() as (address, came):
+        assert not checked(ToyFactory(done.home, alerts=Alerts(webhook=address)))
+    (alert,) = came
+    assert (alert["kind"], alert["site"]) == ("release refused", site)
+    assert "the file was changed" in alert["text"]
+    assert done.run() == 0
+    assert checked(done)
+    assert done.repository.load(model, done.store.key().public_key()).content == good
+
+
+def checked(toy):
+    """Whether everything that is served has passed, as the check on it says."""
+    with opened_instance(toy.home / "dagster") as instance:
+        job = toy.definitions().resolve_job_def(f"{NAME}_checks_job")
+        (check,) = job.execute_in_process(instance=instance).get_asset_check_evaluations()
+    return check.passed
+
+
+def test_later_data_brings_new_rows_and_a_new_judgement(tmp_path):
+    toy = ToyFactory(tmp_path)
+    assert toy.run(until="2024-02-20") == 0
+    before = toy.status()["north"]
+    assert toy.run(["east", "south"], until="2024-03-01") == 0  # not neighbours: two runs a stage
+    assert toy.run(["north"], until="2024-03-01") == 0
+    assert toy.run(until="2024-03-01") == 0  # now each has seen what its neighbours did
+    after = toy.status()["north"]
+    assert after["rows"]["raw"] > before["rows"]["raw"]
+    loads = toy.lake.scan("raw/parts", ["north"]).select(pl.col("_load").unique()).collect()["_load"].to_list()
+    assert sorted(loads) == [1, 2]
+    done_twice = versions(toy)
+    assert toy.run(until="2024-03-01") == 0
+    assert versions(toy) == done_twice

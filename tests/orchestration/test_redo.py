@@ -1,0 +1,92 @@
+"""`--from STAGE`: that stage and those after it are done again though nothing changed, those before are left alone."""
+
+import json
+
+import pytest
+
+from factory.errors import LineError
+from factory.names import LINE_SITE
+from factory.orchestration.launch import opened_instance
+from factory.pipeline.stages import STAGES, comes_before, stage_of
+from tests.toy.line import NAME, ToyFactory
+
+SITES = ["east", "north", "south"]
+JOURNALED = ("clean", "features", "base_model", "site_model", "verdict")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The toy line, run once."""
+    toy = ToyFactory(tmp_path_factory.mktemp("done"))
+    assert toy.run() == 0
+    return toy
+
+
+def when(toy):
+    """When each stage was last done at north, or for the line."""
+    site = {"base_model": LINE_SITE}
+    return {stage: toy.journal.latest(stage)[site.get(stage, "north")].at for stage in JOURNALED}
+
+
+def digests(toy):
+    return {site: entry.figures["digest"] for site, entry in toy.journal.latest("site_model").items()}
+
+
+@pytest.mark.parametrize("stage", ["verdict", pytest.param("clean", marks=pytest.mark.slow)])
+def test_what_comes_after_is_done_again_and_what_comes_before_is_not(done, stage, capsys):
+    before, models = when(done), digests(done)
+    assert done.run(redo_from=stage) == 0
+    after = when(done)
+    again = {name for name in JOURNALED if after[name] > before[name]}
+    assert again == {name for name in JOURNALED if STAGES.index(name) >= STAGES.index(stage)}
+    assert digests(done) == models  # the same inputs give the same models
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert not any(event.get("stage") == "raw/parts" for event in told)
+    with opened_instance(done.home / "dagster") as instance:
+        run = next(run for run in instance.get_runs() if run.job_name == f"{NAME}_models_job")
+    assert run.tags["factory/from"] == stage
+    assert run.run_config["ops"][f"{NAME}_models"]["config"]["redo_from"] == stage
+    assert done.run() == 0
+    assert when(done) == after  # and then nothing has changed
+
+
+def test_from_raw_finds_a_row_that_came_behind_the_cursor(tmp_path):
+    toy = ToyFactory(tmp_path)
+    assert toy.run(["north"], late=["north"]) in (0, 1)
+    assert toy.status()["north"]["rows"]["raw"] == 410
+    assert toy.run(["north"]) in (0, 1)
+    assert toy.status()["north"]["rows"]["raw"] == 410
+    assert toy.run(["north"], redo_from="raw") in (0, 1)
+    assert toy.status()["north"]["rows"]["raw"] == 420
+
+
+def test_models_are_not_judged_as_of_a_day_before_they_were_made(done):
+    with pytest.raises(LineError, match="made as of 2024-03-01, so `--from verdict` cannot look as of 2024-02-20"):
+        done.run(until="2024-02-20", redo_from="verdict")
+
+
+@pytest.mark.slow
+def test_without_a_day_the_models_are_judged_as_of_the_day_they_were_made(tmp_path):
+    toy = ToyFactory(tmp_path)
+    assert toy.run(until="2024-02-20") == 0
+    assert toy.run(redo_from="release") == 0
+    with opened_instance(toy.home / "dagster") as instance:
+        run = next(run for run in instance.get_runs() if run.job_name == f"{NAME}_models_job")
+    assert run.run_config["ops"][f"{NAME}_models"]["config"]["until"] == "2024-02-20"
+
+
+def test_a_line_that_has_no_site_yet_cannot_begin_in_the_middle(tmp_path):
+    with pytest.raises(LineError, match="no sites yet"):
+        ToyFactory(tmp_path).run(redo_from="verdict")
+
+
+def test_an_unknown_stage_is_refused_with_those_there_are(done):
+    with pytest.raises(LineError, match=r"no stage 'cleaning'.*raw, clean, features, context, predictions, outcomes"):
+        done.run(redo_from="cleaning")
+
+
+def test_every_asset_belongs_to_a_stage():
+    assert [stage_of(name) for name in ("raw/parts", "clean_shifts", "quarantine")] == ["raw", "clean", "clean"]
+    assert comes_before("clean_shifts", "features")
+    assert not comes_before("features", "features")
+    assert not comes_before("raw/parts", "")

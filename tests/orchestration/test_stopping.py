@@ -1,0 +1,197 @@
+"""Ctrl-C, SIGTERM and a killed process, with real processes: every run ends on record, and the next one completes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from factory.names import LINE_SITE, model_name
+from factory.orchestration.launch import opened_instance
+from factory.orchestration.stopping import LAUNCH, StopRequests, bury_dead_runs, living, undisturbed
+from tests.toy.line import NAME, ToyFactory
+
+ROOT = Path(__file__).resolve().parents[2]
+SITES = ["east", "north", "south"]
+MOMENTS = {
+    '"event": "start"': signal.SIGINT,
+    '"stage": "raw/parts", "todo"': signal.SIGTERM,
+    '"stage": "clean", "todo"': signal.SIGINT,
+    "base_model: epoch 2": signal.SIGTERM,
+    '"stage": "base_model", "site"': signal.SIGINT,
+    '"stage": "site_model", "todo"': signal.SIGINT,
+    '"stage": "verdict", "todo"': signal.SIGTERM,
+    '"stage": "release", "todo"': signal.SIGINT,
+}
+
+
+def begun(home):
+    """A process that runs the toy line as a project's command does."""
+    words = [sys.executable, "-m", "tests.toy.command", str(home), "run", NAME]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def stopped_at(home, moment, number):
+    """Send a run the signal once it tells of the moment; its exit code and its last event."""
+    told = []
+    with begun(home) as process:
+        for line in process.stdout:
+            told.append(line)
+            if moment in line:
+                process.send_signal(number)
+                break
+        told += process.stdout.readlines()
+        return process.wait(timeout=120), json.loads(told[-1])
+
+
+def statuses(home):
+    """How the runs of a home ended."""
+    with opened_instance(home / "dagster") as instance:
+        return {run.status.value for run in instance.get_runs()}
+
+
+def models(toy):
+    """The digest of every model, and what each plant has released, in order."""
+    base = toy.journal.latest("base_model")[LINE_SITE].figures["digest"]
+    tuned = {site: entry.figures["digest"] for site, entry in toy.journal.latest("site_model").items()}
+    released = {site: [one.digest for one in toy.repository.history(model_name(NAME, site))] for site in SITES}
+    return base, tuned, released
+
+
+def rows(toy, table):
+    """A lake table's keys, sorted; one that is there twice shows."""
+    return sorted(toy.lake.scan(table).select("site", "part").collect().rows())
+
+
+@pytest.mark.slow
+def test_a_run_stopped_at_every_stage_ends_where_an_undisturbed_one_does(tmp_path):
+    undisturbed_toy, toy = ToyFactory(tmp_path / "undisturbed"), ToyFactory(tmp_path / "stopped")
+    assert undisturbed_toy.run() == 0
+    for moment, number in MOMENTS.items():
+        code, last = stopped_at(toy.home, moment, number)
+        assert code == 128 + number, moment
+        assert last["event"] == "stopped"
+        assert last["text"].endswith(f"go on with `factory run {NAME}`")
+        assert statuses(toy.home) <= {"SUCCESS", "CANCELED"}, moment
+        for site in SITES:  # what is served, if anything is, is whole
+            model = model_name(NAME, site)
+            if toy.repository.current(model):
+                toy.repository.load(model, toy.store.key().public_key())
+    assert toy.run() == 0
+    assert models(toy) == models(undisturbed_toy)
+    for table in ("raw/parts", "clean", "features", "baseline"):
+        assert rows(toy, table) == rows(undisturbed_toy, table), table
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project whose `definitions.py` runs the toy line, for `factory run` to find."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "lines").mkdir()
+    (root / "definitions.py").write_text(
+        "import os, sys\nfrom pathlib import Path\nfrom factory.orchestration.command import main\n"
+        "from tests.toy.line import ToyFactory\nhome = Path(os.environ['FACTORY_HOME'])\n"
+        "sys.exit(main(sys.argv[1:], ToyFactory(home).definitions, home))\n"
+    )
+    return root
+
+
+def test_ctrl_c_in_a_terminal_stops_a_run_with_130_and_a_later_one_kills_what_the_next_run_buries(project, tmp_path):
+    code, told = pressed(project, tmp_path, at="raw/parts: ")
+    assert code == 130
+    assert "nothing is half done: go on with `factory run press_faults`" in told
+    assert statuses(tmp_path) <= {"SUCCESS", "CANCELED"}
+    code, told = pressed(project, tmp_path, at="raw/parts: ", again_after_s=1.1)
+    assert code == 130
+    assert "killed at once" in told or "nothing is half done" in told
+    assert stopped_at(tmp_path, '"event": "start"', signal.SIGINT)[0] == 130
+    assert statuses(tmp_path) <= {"SUCCESS", "CANCELED"}
+
+
+def test_a_signal_that_comes_twice_at_once_as_timeout_sends_it_stops_a_run_once(project, tmp_path):
+    code, told = pressed(project, tmp_path, at="raw/parts: ", number=signal.SIGTERM, again_after_s=0.0)
+    assert code == 143
+    assert "nothing is half done" in told
+    assert statuses(tmp_path) <= {"SUCCESS", "CANCELED"}
+
+
+def pressed(project, home, *, at, number=signal.SIGINT, again_after_s=None):
+    """Type `factory run` and press Ctrl-C, or twice, when it tells of something: exit code and all it told."""
+    command = [Path(sys.executable).with_name("factory"), "run", NAME, "--home", str(home)]
+    wide = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
+    told = ""
+    with subprocess.Popen(
+        command, cwd=project, env=wide, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        for line in process.stdout:
+            told += line
+            if line.startswith(at):
+                break
+        process.send_signal(number)
+        if again_after_s is not None:
+            time.sleep(again_after_s)
+            process.send_signal(number)
+        told += process.stdout.read()
+        return process.wait(timeout=120), told
+
+
+@pytest.fixture
+def instance(tmp_path):
+    with opened_instance(tmp_path / "dagster") as instance:
+        yield instance
+
+
+def started_run(instance, **tags):
+    """A run on record as under way."""
+    with dg.DagsterInstance.ephemeral():
+        run = instance.create_run_for_job(dg.GraphDefinition(name="nothing").to_job(), tags=tags)
+    instance.report_run_canceling(run)
+    return run.run_id
+
+
+def test_only_runs_of_the_line_whose_process_is_dead_are_buried(instance):
+    with living(instance) as name:
+        alive = started_run(instance, **{"line": NAME, LAUNCH: name})
+        dead = started_run(instance, **{"line": NAME, LAUNCH: "gone"})
+        started_run(instance, **{"line": "another", LAUNCH: "gone"})
+        started_run(instance, line=NAME)  # launched from the UI, which looks after it
+        assert bury_dead_runs(instance, NAME) == [dead]
+        assert instance.get_run_by_id(dead).status is dg.DagsterRunStatus.CANCELED
+        assert instance.get_run_by_id(alive).status is not dg.DagsterRunStatus.CANCELED
+    assert bury_dead_runs(instance, NAME) == [alive]
+
+
+def test_a_signal_that_another_handler_swallowed_is_known_all_the_same():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with StopRequests() as stop:
+            assert not stop.asked()
+            signal.signal(signal.SIGTERM, lambda *_: None)
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(KeyboardInterrupt):
+                stop.obey()
+            assert stop.signal == signal.SIGTERM
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_what_must_not_be_left_half_made_is_finished_first(request):
+    done = []
+    # A shell starts what runs in the background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+
+    def make():
+        with undisturbed():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("finished")
+
+    with pytest.raises(KeyboardInterrupt):
+        make()
+    assert done == ["finished"]

@@ -1,0 +1,147 @@
+"""A site's page: its figures are the verdict's, it fetches nothing, names cannot break out, poor data is told."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from factory.charts.numbers import FORMS
+from factory.line.gates import Comparison
+from factory.reports.site_page import form, site_page
+from factory.tasks import Multiclass
+from tests.reports.builders import COLUMNS, TASKS, Page, facts, gates
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_every_figure_on_the_page_is_the_verdicts(kind):
+    found = facts(kind)
+    page = Page.of(found)
+    headline = found.line.task.headline
+    assert {headline, f"base_{headline}", f"baseline_{headline}", "value_eur", "baseline_value_eur"} <= set(
+        page.figures
+    )
+    for name, text in page.figures.items():
+        value = found.verdict.figures[name]
+        bare = re.sub("^(base|baseline|champion)_", "", name)
+        assert text == FORMS[form(bare)](value if value is None else float(value)), name
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_the_pictures_of_a_task_are_drawn_and_say_what_they_show(kind):
+    found = facts(kind)
+    svgs = [attributes for tag, attributes in Page.of(found).tags if tag == "svg"]
+    assert len(svgs) >= 2 + len(found.shown.gallery.pictures) + 1 + 2
+    assert all(len(svg["aria-label"]) > 20 for svg in svgs)
+    assert not re.search(r"\b(nan|inf)\b", site_page(found, "0"), re.IGNORECASE)
+
+
+def test_a_page_fetches_nothing_and_runs_nothing():
+    for kind in TASKS:
+        page = Page.of(facts(kind))
+        assert not {"script", "img", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.tags}
+        for tag, attributes in page.tags:
+            assert not {"src", "srcset", "action", "poster", "xlink:href"} & set(attributes)
+            assert not [name for name in attributes if name.startswith("on")]
+            assert attributes.get("href", "index.html") in ("index.html", "data:,"), tag
+        assert "url(" not in page.styles
+        assert "@import" not in page.styles
+        assert ("meta", "default-src 'none'") in [
+            (tag, str(attributes.get("content"))[:18]) for tag, attributes in page.tags
+        ]
+
+
+def test_hostile_names_stay_text():
+    columns = (HOSTILE, "age", COLUMNS[2])
+    task = Multiclass(classes=(HOSTILE, "card", "cash"))
+    found = facts(task=task, columns=columns, rules=[HOSTILE], model={"why": HOSTILE, "provenance": {HOSTILE: HOSTILE}})
+    page = Page.of(found)
+    assert not {"script", "img"} & {tag for tag, _ in page.tags}
+    assert page.text.count(HOSTILE) >= 3
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+
+
+def test_a_refused_site_that_never_served_says_why():
+    found = facts(rows=60, gates=gates(min_rows=500, at_least={"average_precision": 0.999}), serving=None)
+    page = Page.of(found)
+    assert len(found.verdict.reasons) == 2
+    assert all(reason in page.text for reason in found.verdict.reasons)
+    assert "north serves nothing" in page.text
+    assert "scored on 60 rows, needs 500, and 1 more reason" in page.text
+
+
+def test_a_refused_candidate_does_not_hide_what_goes_on_serving():
+    served = facts().serving
+    old = type(served)(version=1, digest="b" * 64, since="2026-01-02T00:00:00+00:00")
+    page = Page.of(facts(gates=gates(min_rows=5000), serving=old))
+    assert "north goes on serving version 1 of 2026-01-02. The new candidate was refused: scored on" in page.text
+
+
+def test_a_candidate_that_passed_and_is_held_back_says_by_what():
+    old = type(facts().serving)(version=1, digest="b" * 64, since="2026-01-02T00:00:00+00:00")
+    page = Page.of(facts(serving=old, held_back="Ann's rollback holds it on release 1"))
+    assert "north serves version 1 of 2026-01-02. A newer candidate passed every gate" in page.text
+    assert "It is not released: Ann's rollback holds it on release 1." in page.text
+
+
+def test_limits_side_by_side_agree_with_the_verdict():
+    for asked in (gates(), gates(min_rows=5000), gates(at_most={"log_loss": 0.0001}), gates(max_latency_ms=0.1)):
+        found = facts(gates=asked)
+        assert all(limit.kept for limit in found.limits) == found.verdict.passed
+
+
+def test_a_dry_run_is_told_apart_from_what_refuses_and_what_is_disabled_is_not_asked():
+    asked = Comparison(mode="dry_run", min_absolute_change=1.0)
+    found = facts(gates=gates(against_baseline=asked, against_champion=Comparison(mode="disabled")), champion=True)
+    page = Page.of(found)
+    assert found.verdict.passed
+    assert [limit.what for limit in found.limits if not limit.kept] == [
+        "chance of being better than the baseline by more than 1.000"
+    ]
+    assert "What a dry run would have refused" in page.text
+    assert found.figures["would_refuse"] in page.text
+    assert ", dry run" in page.text
+    assert "chance of being better than the champion" not in page.text
+
+
+def test_a_site_that_keeps_the_base_model_has_one_column_for_both_and_says_why():
+    why = "base model kept: 30 labelled training rows, fine-tuning needs 500"
+    page = Page.of(facts(fine_tuned=False, model={"why": why, "epochs": []}))
+    assert "site = base model" in page.text
+    assert "Base model kept: 30 labelled training rows" in page.text
+    assert "base_average_precision" not in page.figures
+    assert "Fine-tuning on the site's rows" not in page.text
+
+
+def test_the_champion_before_stands_beside_the_others():
+    found = facts(champion=True)
+    page = Page.of(found)
+    assert "champion before" in page.text
+    assert page.figures["champion_average_precision"] == f"{found.verdict.figures['champion_average_precision']:.3f}"
+    assert "champion before" not in Page.of(facts()).text
+    assert {"champion", "base", "baseline", "candidate"} == set(found.shown.money)
+
+
+def test_no_quarantine_is_told_and_nothing_is_drawn_of_it():
+    assert "Quarantine by broken rule" not in Page.of(facts(rules=[])).text
+    assert "Quarantine by broken rule" in Page.of(facts()).text
+
+
+@pytest.mark.parametrize("rows", [0, 5, 200])
+def test_a_holdout_of_one_class_or_of_no_rows_is_told_and_not_drawn(rows):
+    found = facts(rows=rows, label=np.zeros(rows, np.float32))
+    assert found.shown.gallery is None
+    assert "There is little to draw" in Page.of(found).text
+
+
+def test_numbers_are_written_for_people():
+    text = Page.of(facts()).text
+    assert "1,234 raw rows" in text
+    assert "1234.0" not in text
+
+
+def test_equal_facts_give_equal_pages():
+    assert site_page(facts(), "1") == site_page(facts(), "1")
+    assert json.dumps(facts().verdict.to_dict()) == json.dumps(facts().verdict.to_dict())

@@ -1,0 +1,226 @@
+"""Promises of `factory new line`: from tables nobody here made, lines that load and run on their data."""
+
+import subprocess
+import sys
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from factory.errors import LineError, NameRefused, SourceError
+from factory.line.split import EntitySplit, TimeSplit
+from tests.scaffold.lines import cleaned, features, importable, loaded, project, written
+from tests.scaffold.others import OTHERS, riots, stocks, weather
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def root(tmp_path):
+    return project(tmp_path / "project")
+
+
+def csv(root, text, name="table.csv"):
+    path = root / name
+    path.write_text(text)
+    return path
+
+
+def new(root, text, target="y", **named):
+    return written(root, "made", csv(root, text), target, **named)
+
+
+def rows(count, row, head):
+    return "\n".join([head, *(row(number) for number in range(count))])
+
+
+def readme(root, name="made"):
+    return (root / "lines" / name / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_line_from_any_table_loads_and_its_contract_and_features_run(name, root):
+    other = OTHERS[name]
+    table = other.write(root)
+    made = written(root, name, table, other.target, site=other.site, time=other.time, entity=other.entity)
+    with importable(root):
+        line, source = loaded(root, name)
+        found = cleaned(line, source)
+        rows = features(line, found)
+    assert line.task.kind == other.task
+    assert sum(counts.raw for counts in found.counts.values()) == made.plan.profile.rows
+    for result in found.contract.values():
+        assert result.share >= line.gates.min_contract_share
+        assert result.success, [check.name for check in result.checks if not check.success]
+    assert len(rows) == sum(counts.clean for counts in found.counts.values())
+    assert set(line.features.columns) < set(rows.columns)
+    assert all(rows[column].dtype == pl.Float32 for column in line.features.columns)
+    parts = line.parts(rows, line.default_until)
+    for part in (parts.train, parts.validation, parts.holdout):
+        assert line.task.flaw(line.task.codes(part["label"])) is None
+
+
+def test_what_is_written_passes_the_projects_own_checks(root):
+    for name, other in OTHERS.items():
+        written(root, name, other.write(root), other.target, site=other.site, time=other.time)
+    (root / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    for check in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *check, "lines"], cwd=root, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_next_quarters_rows_keep_the_contract_fitted_to_the_quarters_before(root):
+    whole = pl.read_csv(weather(root))
+    path = root / "weather.csv"
+    whole.head(len(whole) - 90).write_csv(path)
+    written(root, "weather", path, "weather", time="date")
+    whole.write_csv(path)
+    with importable(root):
+        line, source = loaded(root, "weather")
+        result = cleaned(line, source, datetime(2016, 1, 1)).contract["all"]
+    assert result.rows == len(whole)
+    assert result.share >= line.gates.min_contract_share
+    assert result.success
+
+
+def test_personal_data_never_enters_and_is_told_of(root):
+    made = written(root, "riots", riots(root), "gender")
+    told = readme(root, "riots")
+    assert set(made.plan.private) == {"first_name", "last_name", "address"}
+    assert not {"first_name", "last_name", "address"} & set(made.plan.columns)
+    for name in ("first_name", "last_name", "address"):
+        assert f"`{name}` may hold" in told
+    assert "Aguilar" not in "".join(place.read_text() for place in made.folder.rglob("*.*"))
+
+
+def test_time_decides_the_split_and_a_key_hash_does_without(root):
+    with_time = written(root, "timed", weather(root), "weather", time="date")
+    without = written(root, "untimed", weather(root), "weather")
+    with importable(root):
+        assert isinstance(loaded(root, "timed")[0].split, TimeSplit)
+        assert isinstance(loaded(root, "untimed")[0].split, EntitySplit)
+    assert sum(with_time.plan.split.values()) >= 1461
+    assert with_time.plan.as_of == date(2016, 1, 1)
+    assert "make the line again with `--time`" in readme(root, "untimed")
+    assert without.plan.key == ("row_number",)
+
+
+def test_no_entity_is_on_both_sides_of_a_split_without_time(root):
+    new(root, rows(400, lambda n: f"m{n // 8},{n * 7 % 31},{n % 3}", "machine,x,y"), entity="machine")
+    with importable(root):
+        line, source = loaded(root, "made")
+        parts = line.parts(features(line, cleaned(line, source)), line.default_until)
+    sides = [set(part["machine"]) for part in (parts.train, parts.validation, parts.holdout)]
+    assert all(sides)
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 50
+
+
+def test_an_existing_folder_is_never_touched(root):
+    (root / "lines" / "made").mkdir()
+    (root / "lines" / "made" / "mine.txt").write_text("mine")
+    with pytest.raises(LineError, match="exists already"):
+        new(root, rows(60, lambda n: f"{n % 7},{n % 2}", "x,y"))
+    assert [place.name for place in (root / "lines" / "made").iterdir()] == ["mine.txt"]
+
+
+def test_nothing_half_written_remains_when_a_table_fails(root):
+    before = sorted(place.name for place in root.iterdir())
+    with pytest.raises(SourceError):
+        new(root, "x,y\n1,2\n1,2,3\n")
+    assert list((root / "lines").iterdir()) == []
+    assert sorted(place.name for place in root.iterdir()) == sorted([*before, "table.csv"])
+
+
+@pytest.mark.parametrize("name", ["Flights", "my-line", "1st", "class", "../x", "a b", "", "ü"])
+def test_a_name_that_is_no_package_is_refused(name, root):
+    with pytest.raises(NameRefused, match="line name"):
+        written(root, name, csv(root, "x,y\n1,2\n"), "y")
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "said"),
+    [
+        ("amount,y\n1,2\n", {"target": "amonut"}, "did you mean 'amount'"),
+        ("a,y\n1,2\n", {"target": "y", "site": "plant"}, "--site: .* no column 'plant'"),
+        ("a,y\n1,2\n", {"target": "y", "time": "y"}, "named twice"),
+        ("a,y\n1,5\n2,5\n", {"target": "y"}, "has one class: all 2 known values are 5"),
+        ("a,y\n1,\n2,\n", {"target": "y"}, "no value in any of 2 rows"),
+        ("a,y\n", {"target": "y"}, "is empty"),
+        ("y,b\n1,\n2,\n", {"target": "y"}, "no column is left to learn 'y' from"),
+        ("a,t,y\n1,soon,1\n2,later,0\n", {"target": "y", "time": "t"}, "holds no dates"),
+    ],
+)
+def test_bad_input_is_one_sentence_for_a_person(text, named, said, root):
+    named = dict(named)
+    with pytest.raises(SourceError, match=said):
+        new(root, text, named.pop("target"), **named)
+    assert list((root / "lines").iterdir()) == []
+
+
+def test_a_file_that_is_not_there_is_said(root):
+    with pytest.raises(SourceError, match="there is no file"):
+        written(root, "made", root / "nothing.csv", "y")
+
+
+def test_time_that_goes_backwards_is_told_and_the_features_are_sorted(root):
+    days = [f"2024-{1 + n % 12:02}-{1 + n % 28:02}" for n in range(300)]
+    text = rows(300, lambda n: f"{n},m{n % 5},{days[n]},{n * 7 % 11},{n % 2}", "id,machine,day,x,y")
+    new(root, text, time="day", entity="machine")
+    assert "Time goes backwards at" in readme(root)
+    assert "within an entity" in readme(root)
+    with importable(root):
+        line, source = loaded(root, "made")
+        moments = features(line, cleaned(line, source))["decided_at"]
+    assert moments.is_sorted()
+
+
+def test_rows_that_have_not_come_yet_are_told_and_left_for_later(root):
+    text = rows(300, lambda n: f"{n},{date(2026, 6, 1).fromordinal(739768 + n)},{n * 7 % 11},{n % 2}", "id,day,x,y")
+    made = new(root, text, time="day")
+    assert made.plan.as_of <= date(2026, 11, 25)
+    assert "had not come yet on 2026-11-24" in readme(root)
+
+
+def test_a_site_without_a_target_and_a_site_without_a_name_are_told(root):
+    def row(n):
+        return f"{['New York', 'Köln', ''][n % 3]},{n * 7 % 11},{'' if n % 3 == 1 else n % 2}"
+
+    new(root, rows(300, row, "city,x,y"), site="city")
+    told = readme(root)
+    assert "No row of `Köln` has a target" in told
+    assert "they are the site `unknown`" in told
+    with importable(root):
+        line, source = loaded(root, "made")
+        assert source.sites(line.decisions, line.default_until) == ["Koln", "New_York", "unknown"]
+
+
+def test_days_and_months_that_cannot_be_told_apart_are_asked_about(root):
+    text = rows(200, lambda n: f"{1 + n % 12:02}/{1 + n * 5 % 12:02}/2024,{n * 7 % 11},{n % 2}", "day,x,y")
+    made = new(root, text)
+    assert made.plan.profile.columns["day"].shape.also
+    assert "can be read as `d/m/Y` and as `m/d/Y`" in readme(root).replace("·", "")
+
+
+def test_a_leak_is_no_feature_and_is_told(root):
+    def row(n):
+        return f"{n * 7 % 11},{'Z' if n % 2 else 'A'},{n if n % 2 else ''},{n * 5 % 13},{n % 2}"
+
+    made = new(root, rows(400, row, "x,code,closed,result,y"))
+    names = {feature.name for feature in made.plan.features}
+    assert "x" in names
+    assert not any(name.startswith(("code", "closed")) for name in names)
+    assert "`code` tells the target almost alone" in readme(root)
+    assert "`closed` is missing exactly where the target has certain values" in readme(root)
+    assert "`result` sounds as if known only afterwards" in readme(root)
+
+
+def test_a_different_table_under_the_same_name_is_refused_with_what_differs(root):
+    written(root, "stocks", stocks(root), "price", site="symbol", time="date")
+    pl.read_csv(root / "stocks.csv").rename({"price": "prices"}).write_csv(root / "stocks.csv")
+    with importable(root):
+        line, source = loaded(root, "stocks")
+        with pytest.raises(SourceError, match=r"'price' is missing \(is it 'prices' now\?\).*'prices' is unknown"):
+            cleaned(line, source)

@@ -1,0 +1,167 @@
+"""What holds for every task in the table, from rows to verdict: a task that is added is tested here without a word."""
+
+import dataclasses
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+from factory.evaluation.evidence import Evidence
+from factory.evaluation.gates import judge
+from factory.evaluation.judging import Exhibits, judged
+from factory.features.sampling import samples
+from factory.line.recipe import SequenceRecipe, TableRecipe
+from factory.line.split import EntitySplit
+from factory.names import LINE_SITE
+from factory.tasks import TASKS, Binary, Multiclass, Regression
+from factory.tasks.binary import BinaryValue
+from factory.tasks.multiclass import MulticlassValue
+from factory.tasks.regression import RegressionValue
+from factory.tasks.scored import Scored
+from factory.training.baseline import fit_baseline
+from factory.training.candidates import base_candidate, site_candidates
+from tests.toy.line import toy_line
+
+UNTIL = datetime(2024, 3, 1)
+CASES = {
+    "binary": (Binary(), BinaryValue(caught_eur=10, missed_eur=-5, false_alarm_eur=-2)),
+    "multiclass": (Multiclass(classes=("low", "middle", "high")), MulticlassValue(right_eur=1, wrong_eur=-3)),
+    "regression": (Regression(), RegressionValue(under_unit_eur=-1, over_unit_eur=-2)),
+}
+FAST = {"epochs": 4, "batch_rows": 64, "fine_tune_epochs": 2, "fine_tune_steps": 4, "fine_tune_min_rows": 100}
+QUICK = FAST | {"epochs": 10, "learning_rate": 1e-2}
+RECIPES = {
+    "table": TableRecipe(members=2, width=16, depth=1, bins=6, embedding=4, baseline_iterations=10, **FAST),
+    "sequence": SequenceRecipe(
+        window=6, patch=2, channels=8, blocks=1, members=2, head_width=8, baseline_iterations=10, **QUICK
+    ),
+}
+
+
+def line_of(kind, recipe="table"):
+    task, value = CASES[kind]
+    toy = toy_line()
+    return dataclasses.replace(
+        toy,
+        task=task,
+        value=value,
+        recipe=RECIPES[recipe],
+        split=EntitySplit(holdout_share=0.25, validation_share=0.25),
+        gates=dataclasses.replace(toy.gates, at_least={}),
+        features=dataclasses.replace(toy.features, columns={"x": "", "y": ""}, entity=("thing",), key=("thing", "n")),
+        figures={"rows_told": lambda label, _: float(len(label))},
+    )
+
+
+def lives(kind, things=120, cycles=8):
+    """Rows of things whose first feature, as it was lately, decides the outcome."""
+    chance = np.random.default_rng(5)
+    x, y = chance.normal(size=(2, things * cycles))
+    score = x + 0.1 * chance.normal(size=len(x))
+    names = np.array(["low", "middle", "high"])
+    label = {
+        "binary": (score > 0).astype(np.float32),
+        "multiclass": names[np.digitize(score, [-0.5, 0.5])],
+        "regression": (20 + 5 * score).astype(np.float32),
+    }[kind]
+    number = np.arange(len(x))
+    return pl.DataFrame(
+        {
+            "site": np.where(number // cycles % 2 == 0, "north", "south"),
+            "thing": number // cycles,
+            "n": number % cycles,
+            "decided_at": number % cycles,
+            "label": label,
+            "x": x.astype(np.float32),
+            "y": y.astype(np.float32),
+        }
+    ).sort("site", "decided_at", "thing")
+
+
+def test_the_cases_are_the_whole_table():
+    assert set(CASES) == set(TASKS)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("kind", CASES)
+def test_from_rows_to_a_verdict(kind, recipe, tmp_path):
+    line = line_of(kind, recipe)
+    parts = line.parts(lives(kind), UNTIL)
+    base = base_candidate(line, parts, device="cpu", checkpoint=tmp_path / "base", report=lambda _: None, provenance={})
+    made = site_candidates(line, base.safetensors, parts, ["north", "south"], device="cpu", provenance={})
+    assert f"validation_{line.task.headline}" in base.metrics
+    assert base.name.endswith(LINE_SITE.removeprefix("_line") + "._base")
+    seen = samples(line, parts.train, parts.rows)
+    for name, values in zip(seen.columns, seen.features.reshape(-1, len(seen.columns)).T, strict=True):
+        known = values[np.isfinite(values)]  # a sequence that began later has steps of which nothing is known
+        assert base.typical[name] in known
+        assert np.mean(known < base.typical[name]) < 0.5 <= np.mean(known <= base.typical[name])
+    mine = parts.of("north")
+    holdout = samples(line, mine.holdout, mine.rows)
+    validation = samples(line, mine.validation, mine.rows)
+    baseline = fit_baseline(samples(line, parts.train, parts.rows), line.recipe, line.task, "cpu")
+    verdict = judged(
+        line,
+        "north",
+        Exhibits(
+            train=line.task.codes(mine.train["label"]),
+            validation=validation,
+            holdout=holdout,
+            candidate=made["north"].onnx,
+            safetensors=made["north"].safetensors,
+            fine_tuned=made["north"].fine_tuned,
+            base=base.onnx,
+            champion=None,
+            champion_threshold=0.0,
+            baseline_on_validation=baseline.answer(validation.features),
+            baseline_on_holdout=baseline.answer(holdout.features),
+            contract_share=1.0,
+            contract_failures=(),
+        ),
+    )
+    figures = verdict.figures
+    assert figures["parity_error"] < 1e-5
+    assert figures["headline"] == line.task.headline
+    assert figures["rows_told"] == figures["base_rows_told"] == len(holdout)
+    assert set(line.task.gateable) <= set(figures)
+    assert {f"{role}_{name}" for role in ("base", "baseline", "champion") for name in line.task.compared} <= set(
+        figures
+    )
+    assert figures["value_eur"] > 0
+    assert not any("answers" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("rows", [0, 1, 40])
+@pytest.mark.parametrize("bad", [None, np.nan, np.inf, -1.0])
+def test_poor_evidence_gives_reasons_and_raises_nothing(kind, rows, bad):
+    line = line_of(kind)
+    answer = np.full((rows, len(line.task.answers)), 1 / len(line.task.answers), np.float32)
+    if bad is not None and rows:
+        answer[-1, 0] = bad
+    label = np.zeros(rows, np.float32)
+    scored = Scored(answer=answer, threshold=0.5)
+    found = judge(
+        Evidence(
+            line="l",
+            site="s",
+            digest="d",
+            task=line.task,
+            label=label,
+            candidate=scored,
+            base=scored,
+            baseline=scored,
+            champion=None,
+            value=line.value,
+            idle=line.task.without_model(label, line.value),
+            contract_share=1.0,
+            training_rows=0,
+            fine_tuned=False,
+            parity_error=0.0,
+            latency_ms=0.0,
+            size_mb=0.0,
+        ),
+        dataclasses.replace(line.gates, min_rows=500),
+    )
+    assert f"scored on {rows} rows, needs 500" in found.reasons
