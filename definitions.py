@@ -7,8 +7,6 @@
     FACTORY_ALERT_WEBHOOK  http(s) address that takes alerts as JSON (default: the log alone)
     FACTORY_ALERT_URLS     where else alerts go, as mail or chat: Apprise's addresses, space-separated
     MLFLOW_TRACKING_URI   a tracking server (default: SQLite in <home>)
-
-`python definitions.py run LINE` drives a whole line through Dagster; `factory run` calls it.
 """
 
 import functools
@@ -35,7 +33,7 @@ def loaded() -> dg.Definitions:
 
     lines = dg.load_from_defs_folder(path_within_project=ROOT)
     bind_data_folder(lines)
-    return dg.Definitions.merge(lines, dg.Definitions(resources=resources(), sensors=[failure_sensor()]))
+    return dg.Definitions.merge(lines, dg.Definitions(resources=resources(), sensors=[failure_sensor()], executor=dg.in_process_executor))
 
 
 def bind_data_folder(lines: dg.Definitions) -> None:
@@ -65,7 +63,6 @@ def resources() -> dict[str, dg.ConfigurableResource]:
     from factory.orchestration.resources.data_docs import DataDocs
     from factory.orchestration.resources.gateway_records import GatewayRecords
     from factory.orchestration.resources.lake import LakeStore
-    from factory.orchestration.resources.launcher import Launcher
     from factory.orchestration.resources.model_store import ModelStore
     from factory.orchestration.resources.reports import Reports
     from factory.orchestration.resources.workbench import Workbench
@@ -75,7 +72,6 @@ def resources() -> dict[str, dg.ConfigurableResource]:
     return {
         "alerts": Alerts(webhook=secret("FACTORY_ALERT_WEBHOOK"), addresses=secret("FACTORY_ALERT_URLS")),
         "calendar": Calendar(),
-        "launcher": Launcher(root=str(ROOT), home=str(here)),
         "lake": LakeStore(url=os.environ.get("FACTORY_LAKE") or str(here / "lake")),
         "compute": Compute(engine=os.environ.get("FACTORY_ENGINE") or "auto"),
         "registry": Registry(
@@ -98,9 +94,3 @@ def defs() -> dg.Definitions:
     """Return the code location."""
     return loaded()
 
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
-    from factory.orchestration.command import main
-
-    sys.exit(main(sys.argv[1:], loaded, home()))

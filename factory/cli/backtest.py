@@ -3,16 +3,14 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from factory.economics.backtest.moments import moments
 from factory.errors import LineError
 from factory.names import checked_name
-from factory.orchestration.project import Project
 
 DEFAULT_HOME = Path(".factory")
 REAL = ("MLFLOW_TRACKING_URI", "FACTORY_LAKE", "FACTORY_ALERT_WEBHOOK", "FACTORY_ALERT_URLS")
@@ -35,32 +33,31 @@ def replay(
     It takes a full run of the line for each step. Everything is kept in <home>/replay/<line>, a home of its own.
     """
     from factory.cli.backtest_screen import show
+    from factory.cli.interrupts import Interrupts
+    from factory.cli.lines import opened_lines
     from factory.cli.screen import console
     from factory.economics.backtest.picture import picture
+    from factory.orchestration.backtest import Replay
+    from factory.pipeline.events import Stopped
 
     moments(begin, end, every)  # a mistake is told before anything is done
     place = emptied(home.resolve() / "replay" / checked_name(line, "line"))
     for name in REAL:
         os.environ.pop(name, None)
-    told: list[Mapping[str, Any]] = []
-
-    def listen(event: Mapping[str, Any]) -> None:
-        if event.get("event") == "replay":
-            told.append(event["report"])
-        elif event.get("event") in ("told", "failed", "stopped"):
-            typer.echo(event["text"], err=True)
-
-    words = ["replay", line, "--begin", begin, "--end", end, "--every", every]
-    code = Project.found(place).launch(words, listen)
-    for report in told:
-        (place / "replay.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
-        (place / "replay.svg").write_text(picture(report), encoding="utf-8")
-        if as_json:
-            typer.echo(json.dumps(report, indent=2))
-        else:
-            show(report, console)
-            typer.echo(f"drawn in {place / 'replay.svg'}")
-    raise typer.Exit(code)
+    with Interrupts() as interrupts:
+        try:
+            with opened_lines(place, interrupts) as lines:
+                report = Replay(line, lines, lambda text: typer.echo(text, err=True)).walk(begin, end, every)
+        except (Stopped, KeyboardInterrupt):
+            typer.echo("stopped; a replay begins anew when it is asked for again", err=True)
+            raise typer.Exit(128 + interrupts.signal()) from None
+    (place / "replay.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
+    (place / "replay.svg").write_text(picture(report), encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        show(report, console)
+        typer.echo(f"drawn in {place / 'replay.svg'}")
 
 
 def emptied(place: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What the machine has and lacks for running lines; nothing is left behind, and nothing heavy is imported."""
+"""What the machine has and lacks for running lines; nothing is left behind."""
 
 import fcntl
 import importlib.metadata
@@ -10,17 +10,15 @@ import shutil
 import socket
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from packaging.requirements import Requirement
 
 from factory.compute.engine import gpu_fault
-from factory.errors import LineError
-from factory.orchestration.project import Project
+from factory.errors import FactoryError
 
 DISTRIBUTION = "ai-factory"
 PYTHONS = ("3.11", "3.12")
@@ -41,8 +39,7 @@ class Finding:
 
 def findings(home: Path) -> list[Finding]:
     """Return what was found about machine, home, engine, packages, ports, lines and their data; takes seconds."""
-    lines = _lines(home)
-    return [*_machine(), *_home(home), *_engine(), *_packages(), *_ports(), *lines()]
+    return [*_machine(), *_home(home), *_engine(), *_packages(), *_ports(), *_lines(home)]
 
 
 def lacks(found: Sequence[Finding]) -> bool:
@@ -169,23 +166,17 @@ def _ports() -> Iterator[Finding]:
                 yield Finding(thing=f"port {port}", found=f"free, for `{command}`")
 
 
-def _lines(home: Path) -> Callable[[], Iterator[Finding]]:
-    """Begin to load the project's lines in a process of its own, which takes seconds; return what tells the end."""
+def _lines(home: Path) -> Iterator[Finding]:
+    """Load the project's lines, which takes seconds, and ask each what its source lacks."""
+    from factory.cli.lines import lacking
+
     try:
-        events = Project.found(home).inspecting()
-    except LineError as error:
-        fault = Finding(thing="project", found=str(error), fine=False)
-        return lambda: iter([fault])
-    return lambda: (finding for event in events() for finding in _about_lines(event))
-
-
-def _about_lines(event: Mapping[str, Any]) -> Iterator[Finding]:
-    if event["event"] == "line":
-        yield Finding(thing=f"line {event['line']}", found="loads")
-        faults = event["lacks"]
-        # One line's data is for those who run that line.
-        yield Finding(
-            thing=f"data of {event['line']}", found="; ".join(faults) or "present", fine=not faults, needed=False
-        )
-    elif event["event"] == "failed":
-        yield Finding(thing="lines", found=str(event["text"]), fine=False)
+        for line, faults in lacking(home):
+            yield Finding(thing=f"line {line}", found="loads")
+            # One line's data is for those who run that line.
+            found = "; ".join(faults) or "present"
+            yield Finding(thing=f"data of {line}", found=found, fine=not faults, needed=False)
+    except FactoryError as error:
+        yield Finding(thing="lines", found=str(error), fine=False)
+    except ImportError as error:  # a package that is missing is told of above, and is why nothing loads
+        yield Finding(thing="lines", found=f"cannot be loaded: {error}", fine=False)

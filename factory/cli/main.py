@@ -1,7 +1,7 @@
 """The command line: `factory run`, `new line`, `status`, `serve`, `ui`, `fetch`, `demo`, `doctor`, a site's commands.
 
-Commands that run stages call `definitions.py` of the project as a process of its own and show what it reports, so that
-this library needs no orchestrator to be imported and every run is in the orchestrator's UI too.
+Commands that run stages submit runs to the orchestrator's instance (factory/cli/lines.py); the others load neither
+orchestrator nor registry, and answer at once.
 """
 
 import json
@@ -19,8 +19,7 @@ from factory.cli.records import app as records_app
 from factory.cli.rollout import app as rollout_app
 from factory.cli.trials import app as trial_app
 from factory.model.provider import Provider
-from factory.orchestration.project import Project
-from factory.pipeline.stages import STAGES, checked_stage
+from factory.pipeline.stages import NAMES, OPERATING
 from factory.storage.project import found_root
 
 app = typer.Typer(
@@ -51,7 +50,7 @@ def run(
     redo_from: Annotated[
         str,
         typer.Option(
-            "--from", help=f"Redo from this stage, changed or not, and leave those before it: {', '.join(STAGES)}."
+            "--from", help=f"Redo from this stage, changed or not, and leave those before it: {', '.join(NAMES)}."
         ),
     ] = "",
     home: Home = DEFAULT_HOME,
@@ -75,7 +74,11 @@ def operate(
 
     Exit codes as of `factory run`.
     """
-    raise typer.Exit(_show(home, "operate", line, f"--sites={sites}", f"--until={until}"))
+    from factory.cli.lines import run_shown
+    from factory.pipeline.events import LineRequest
+
+    request = LineRequest(line=line, sites=_listed(sites), until=until, stages=OPERATING)
+    raise typer.Exit(run_shown(home.resolve(), request, "operate")[0])
 
 
 @app.command()
@@ -161,6 +164,8 @@ def ui(
     port: Annotated[int, typer.Option(help="Port of the orchestrator's UI.")] = 3000, home: Home = DEFAULT_HOME
 ) -> None:
     """Open the orchestrator's UI on the whole graph, with the sites as partitions."""
+    from factory.orchestration.project import Project
+
     raise typer.Exit(Project.found(home).ui(port))
 
 
@@ -169,15 +174,18 @@ def registry(
     port: Annotated[int, typer.Option(help="Port of the registry's UI.")] = 5000, home: Home = DEFAULT_HOME
 ) -> None:
     """Open the registry's UI: models, versions, figures, verdicts."""
+    from factory.orchestration.project import Project
+
     raise typer.Exit(Project.found(home).registry(port))
 
 
 @site_app.command("add")
 def add_site(line: str, site: str, home: Home = DEFAULT_HOME) -> None:
     """Add a site to a line; no deploy is needed."""
+    from factory.cli.lines import add_site as add
     from factory.names import checked_name
 
-    raise typer.Exit(_show(home, "add-sites", line, f"--sites={checked_name(site)}"))
+    add(home.resolve(), line, checked_name(site))
 
 
 @app.command()
@@ -237,7 +245,9 @@ def list_keys(home: Home = DEFAULT_HOME) -> None:
 @app.command()
 def fetch(line: str, home: Home = DEFAULT_HOME) -> None:
     """Download a line's data from its public address into its data folder, each file verified by its SHA-256."""
-    raise typer.Exit(_show(home, "fetch", line))
+    from factory.cli.lines import fetch as bring
+
+    bring(home.resolve(), line, typer.echo)
 
 
 @app.command()
@@ -262,31 +272,18 @@ def _names(told: str) -> list[str] | None:
     return [name.strip() for name in told.split(",")] if told else None
 
 
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(name for name in names.split(",") if name)
+
+
 def _run(line: str, home: Path, *, sites: str = "", until: str = "", redo_from: str = "") -> int:
+    from factory.cli.lines import run_shown
     from factory.cli.screen import show_status
+    from factory.pipeline.events import LineRequest
     from factory.reports.status import status as current
 
-    checked_stage(redo_from)
-    code = _show(home, "run", line, f"--sites={sites}", f"--until={until}", f"--from={redo_from}")
-    if code in (0, 1):
+    request = LineRequest(line=line, sites=_listed(sites), until=until, redo_from=redo_from)
+    code, outcome = run_shown(home.resolve(), request, "run")
+    if outcome is not None and outcome.sites:
         show_status(current(home.resolve()), line)
     return code
-
-
-def _show(home: Path, *words: str) -> int:
-    from factory.cli.progress import screen
-    from factory.cli.screen import console
-
-    with screen(console) as shown:
-        return Project.found(home).launch(words, shown.show)
-
-
-def main() -> None:
-    """Run the command line; a FactoryError is one line for the person, and exit code 2."""
-    from factory.errors import FactoryError
-
-    try:
-        app()
-    except FactoryError as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
-        raise SystemExit(2) from error

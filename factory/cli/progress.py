@@ -1,29 +1,39 @@
 """What a person sees while a line runs: bars in a terminal, plain lines elsewhere, and a summary at the end.
 
-Goes in: the events of `definitions.py` (listed in factory/orchestration/events.py).
-Comes out: text on standard output.
+Goes in: the events of a run (factory/pipeline/events.py). Comes out: text on the console.
 """
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from factory.names import LINE_SITE
+from factory.pipeline.events import (
+    Event,
+    LineOutcome,
+    LineOver,
+    RunFailed,
+    RunSubmitted,
+    Said,
+    SiteFailed,
+    SiteMade,
+    SitesChosen,
+    StepBegun,
+)
 
 RUN_PAGE = "http://127.0.0.1:3000/runs/"
 """Where `factory ui` shows a run."""
-WARNING = 30
 MAX_NAMES = 60
-"""So many characters of site names are shown behind a stage."""
+"""So many characters of site names are shown behind a step."""
 
 
 @dataclass(kw_only=True)
-class Stage:
-    """One stage of a run as far as its events tell."""
+class Step:
+    """One step of a run as far as its events tell."""
 
     name: str
     todo: Sequence[str] = ()
@@ -40,19 +50,19 @@ class Stage:
         return self.done + len(self.failed)
 
     @property
-    def told(self) -> str:
-        """What stands behind the stage: the sites in work, those unchanged, those that failed."""
+    def note(self) -> str:
+        """What stands behind the step: the sites in work, those unchanged, those that failed."""
         parts = [named(self.left) if self.left else "", f"{self.unchanged} unchanged" if self.unchanged else ""]
         return ", ".join(filter(None, [*parts, f"failed: {named(self.failed)}" if self.failed else ""]))
 
 
 class Lines:
-    """Shows a run as plain lines, for a log: what each stage begins with, what it ended with, and what fails."""
+    """Shows a run as plain lines, for a log: what each step begins with, what it ended with, and what fails."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.stages: dict[str, Stage] = {}
-        self.current: Stage | None = None
+        self.steps: dict[str, Step] = {}
+        self.current: Step | None = None
         self.began = time.monotonic()
 
     def __enter__(self) -> "Lines":
@@ -63,84 +73,83 @@ class Lines:
         """Show what is left."""
         self._close()
 
-    def show(self, event: Mapping[str, Any]) -> None:
-        """Show one event; one that is not known here is for others."""
-        act = getattr(self, f"_on_{event.get('event')}", None)
-        if act:
-            act(event)
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case StepBegun():
+                self._begin(event)
+            case SiteMade():
+                self._site_made(event)
+            case SiteFailed():
+                self._site_failed(event)
+            case Said():
+                self._said(event)
+            case RunFailed():
+                self.say(event.text, "red")
+            case LineOver():
+                self._over(event.outcome)
+            case RunSubmitted() | SitesChosen():
+                self._close()
 
     def say(self, text: str, style: str = "") -> None:
         """Print a line as it is."""
         self.console.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
 
-    def begun(self, stage: Stage) -> None:
-        """Show that a stage begins, or begins again for other sites."""
-        if stage.todo:
-            self.say(f"{stage.name}: {stage.told}")
+    def begun(self, step: Step) -> None:
+        """Show that a step begins, or begins again for other sites."""
+        if step.todo:
+            self.say(f"{step.name}: {step.note}")
 
-    def moved(self, stage: Stage) -> None:
-        """Show that a site went through a stage."""
+    def moved(self, step: Step) -> None:
+        """Show that a site went through a step."""
 
-    def noted(self, stage: Stage, text: str) -> None:
-        """Show a stage's own words."""
-        self.say(f"{stage.name}: {text}")
+    def noted(self, step: Step, text: str) -> None:
+        """Show a step's own words."""
+        self.say(f"{step.name}: {text}")
 
-    def closed(self, stage: Stage) -> None:
-        """Show what a stage ended with."""
-        changed = stage.done - stage.unchanged
-        failed = f", {len(stage.failed)} failed ({named(stage.failed)})" if stage.failed else ""
-        self.say(f"{stage.name}: {changed} done, {stage.unchanged} unchanged{failed}, {stage.last - stage.began:.1f} s")
+    def closed(self, step: Step) -> None:
+        """Show what a step ended with."""
+        changed = step.done - step.unchanged
+        failed = f", {len(step.failed)} failed ({named(step.failed)})" if step.failed else ""
+        self.say(f"{step.name}: {changed} done, {step.unchanged} unchanged{failed}, {step.last - step.began:.1f} s")
 
-    def _on_stage(self, event: Mapping[str, Any]) -> None:
+    def _begin(self, event: StepBegun) -> None:
         self._close()
-        stage = self.stages.setdefault(event["stage"], Stage(name=event["stage"], began=event["at"], last=event["at"]))
-        stage.todo = [_shown(site) for site in event["todo"]]
-        stage.left = list(stage.todo)
-        stage.unchanged += event["unchanged"]
-        self.current = stage
-        self.begun(stage)
+        step = self.steps.setdefault(event.step, Step(name=event.step, began=event.at, last=event.at))
+        step.todo = [_shown(site) for site in event.todo]
+        step.left = list(step.todo)
+        step.unchanged += event.unchanged
+        self.current = step
+        self.begun(step)
 
-    def _on_site(self, event: Mapping[str, Any]) -> None:
-        stage = self.current
-        if stage is None or event["stage"] != stage.name:
-            return  # a stage that makes several assets is counted by its first
-        stage.done, stage.last = stage.done + 1, event["at"]
-        self._leave(stage, event["site"])
+    def _site_made(self, event: SiteMade) -> None:
+        step = self.current
+        if step is None or event.asset != step.name:
+            return  # a step that makes several assets is counted by its first
+        step.done, step.last = step.done + 1, event.at
+        self._leave(step, event.site)
 
-    def _on_site_failed(self, event: Mapping[str, Any]) -> None:
-        self.say(str(event["text"]), "red")
-        if self.current is not None:
-            self.current.failed.append(_shown(event["site"]))
-            self.current.last = event["at"]
-            self._leave(self.current, event["site"])
+    def _site_failed(self, event: SiteFailed) -> None:
+        self.say(f"{event.step} of {_shown(event.site)} failed: {event.error}", "red")
+        if self.current is not None and self.current.name == event.step:
+            self.current.failed.append(_shown(event.site))
+            self.current.last = event.at
+            self._leave(self.current, event.site)
 
-    def _leave(self, stage: Stage, site: str | None) -> None:
-        if _shown(site) in stage.left:
-            stage.left.remove(_shown(site))
-        self.moved(stage)
+    def _leave(self, step: Step, site: str) -> None:
+        if _shown(site) in step.left:
+            step.left.remove(_shown(site))
+        self.moved(step)
 
-    def _on_say(self, event: Mapping[str, Any]) -> None:
-        if event.get("level", 0) >= WARNING:
-            self.say(str(event["text"]), "yellow")
-        elif self.current is not None and str(event["text"]).startswith(f"{self.current.name}: "):
-            self.noted(self.current, str(event["text"]).partition(": ")[2])
+    def _said(self, event: Said) -> None:
+        if event.level >= logging.WARNING:
+            self.say(event.text, "yellow")
+        elif self.current is not None:
+            self.noted(self.current, event.text.removeprefix(f"{self.current.name}: "))
 
-    def _on_told(self, event: Mapping[str, Any]) -> None:
-        self.say(str(event["text"]))
-
-    def _on_failed(self, event: Mapping[str, Any]) -> None:
-        self.say(str(event["text"]), "red")
-
-    def _on_run(self, _event: Mapping[str, Any]) -> None:
+    def _over(self, outcome: LineOutcome) -> None:
         self._close()
-
-    def _on_stopped(self, event: Mapping[str, Any]) -> None:
-        self._close()
-        self.say(str(event["text"]), "yellow")
-
-    def _on_summary(self, event: Mapping[str, Any]) -> None:
-        self._close()
-        for line in summary(event, time.monotonic() - self.began):
+        for line in summary(outcome, time.monotonic() - self.began):
             self.say(line)
 
     def _close(self) -> None:
@@ -150,7 +159,7 @@ class Lines:
 
 
 class Bars(Lines):
-    """Shows a run in a terminal: one bar a stage, with the sites in work behind it."""
+    """Shows a run in a terminal: one bar a step, with the sites in work behind it."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -175,35 +184,31 @@ class Bars(Lines):
         super().__exit__()
         self.progress.stop()
 
-    def begun(self, stage: Stage) -> None:
-        """Draw the stage's bar, or make it longer."""
-        total = stage.over + len(stage.left) + self._still_unchanged(stage)
-        if stage.name not in self.bars:
-            self.bars[stage.name] = self.progress.add_task(stage.name, total=total, note="")
-        self.progress.update(self.bars[stage.name], total=total)
-        self.moved(stage)
+    def begun(self, step: Step) -> None:
+        """Draw the step's bar, or make it longer."""
+        total = step.over + len(step.left) + max(0, step.unchanged - step.done)
+        if step.name not in self.bars:
+            self.bars[step.name] = self.progress.add_task(step.name, total=total, note="")
+        self.progress.update(self.bars[step.name], total=total)
+        self.moved(step)
 
-    def moved(self, stage: Stage) -> None:
+    def moved(self, step: Step) -> None:
         """Move the bar."""
-        self.noted(stage, stage.told)
+        self.noted(step, step.note)
 
-    def noted(self, stage: Stage, text: str) -> None:
+    def noted(self, step: Step, text: str) -> None:
         """Write behind the bar."""
-        if stage.name in self.bars:
-            self.progress.update(self.bars[stage.name], completed=stage.over, note=text)
+        if step.name in self.bars:
+            self.progress.update(self.bars[step.name], completed=step.over, note=text)
 
-    def closed(self, stage: Stage) -> None:
-        """Leave the bar as it is, without the stage's last words."""
-        self.moved(stage)
+    def closed(self, step: Step) -> None:
+        """Leave the bar as it is, without the step's last words."""
+        self.moved(step)
 
-    def _still_unchanged(self, stage: Stage) -> int:
-        """How many of the sites just told as unchanged are still to come."""
-        return max(0, stage.unchanged - stage.done)
-
-    def _on_summary(self, event: Mapping[str, Any]) -> None:
+    def _over(self, outcome: LineOutcome) -> None:
         self._close()
         self.progress.stop()
-        super()._on_summary(event)
+        super()._over(outcome)
 
 
 def screen(console: Console) -> Lines:
@@ -211,28 +216,29 @@ def screen(console: Console) -> Lines:
     return Bars(console) if console.is_interactive else Lines(console)
 
 
-def summary(event: Mapping[str, Any], total_s: float) -> list[str]:
-    """Return the lines that end a run: what changed, what became of the sites, seconds by stage, runs in the UI."""
-    changed = ", ".join(f"{stage} {count}" for stage, count in event["changed"].items())
-    seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in event["seconds"].items())
-    held_back = f"{named(event['held_back'])}; why: factory history SITE" if event["held_back"] else ""
-    if not changed and not event["failed"]:
+def summary(outcome: LineOutcome, total_s: float) -> list[str]:
+    """Return the lines that end a run: what changed, what became of the sites, seconds by step, runs in the UI."""
+    changed = ", ".join(f"{step} {count}" for step, count in outcome.changed.items())
+    seconds = ", ".join(f"{step} {value:.1f}" for step, value in outcome.seconds.items())
+    waiting = outcome.that("held_back")
+    held_back = f"{named(waiting)}; why: factory history SITE" if waiting else ""
+    if not changed and not outcome.failed and outcome.sites:
         quiet = "Nothing changed: every stage is up to date for every site."
         return [quiet, *([f"  held back {held_back}"] if held_back else [])]
     rows = {
         "changed": changed or "nothing",
-        "released": named(event["released"]),
-        "goes on": named(event["kept"]),
-        "refused": named(event["refused"]),
+        "released": named(outcome.that("released")),
+        "goes on": named(outcome.that("kept")),
+        "refused": named(outcome.that("refused")),
         "held back": held_back,
         "seconds": f"{seconds}; {total_s:.1f} in all",
     }
     return [
         "Summary",
         *(f"  {what:<9} {text}" for what, text in rows.items() if text),
-        *(f"  failed    {_shown(site)}: {why}" for site, why in event["failed"].items()),
-        "  runs      in `factory ui`:",
-        *(f"    {run['name']}  {RUN_PAGE}{run['run']}" for run in event["runs"]),
+        *(f"  failed    {_shown(site)}: {why}" for site, why in outcome.failed.items()),
+        "  run       in `factory ui`:",
+        *(f"    {run.job}  {RUN_PAGE}{run.run_id}" for run in outcome.runs),
     ]
 
 
@@ -245,6 +251,6 @@ def named(sites: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def _shown(site: str | None) -> str:
+def _shown(site: str) -> str:
     """Return a site's name; what belongs to the whole line is told as `line`."""
-    return "line" if site in (None, "", LINE_SITE) else str(site)
+    return "line" if site in ("", LINE_SITE) else site

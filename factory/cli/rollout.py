@@ -1,10 +1,10 @@
 """`factory rollout LINE`, `factory rollout status LINE`, `factory rollout end LINE`."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 START = "start"
 ROLLOUTS = "rollouts"
-INTERRUPTED = 130
 
 
 class LineFirst(TyperGroup):
@@ -60,6 +59,8 @@ def start(  # noqa: PLR0913, PLR0917  a command's options, each by its name
     Exit code: 0 all waves are through, 1 a wave halted and was reverted or a person must approve first, 2 it could not
     begin or go on, 130 stopped by Ctrl-C, 143 by SIGTERM. Type the same again to go on.
     """
+    from factory.cli.interrupts import Interrupts
+    from factory.cli.lines import ShownLines
     from factory.cli.rollout_screen import step_lines
     from factory.pipeline.rollout.driver import Driver
     from factory.pipeline.rollout.judging import Limits
@@ -69,19 +70,21 @@ def start(  # noqa: PLR0913, PLR0917  a command's options, each by its name
 
     home = home.resolve()
     limits = Limits(max_refused=max_refused, min_value_change_eur=min_value_change)
-    driver = Driver(
-        place=LinePlace.at(home, line),
-        store=RolloutStore(home / ROLLOUTS),
-        runs=Runs(line=line, launch=_launcher(home)),
-        show=lambda rollout, number: _print(step_lines(rollout, number)),
-        say=lambda text: _print([text]),
-    )
     terms = Terms(pilot=pilot, waves=waves, until=until, limits=limits, soak_min=soak)
-    try:
-        raise typer.Exit(driver.drive(by=by, reason=reason, terms=terms, again=again))
-    except KeyboardInterrupt:
-        _print(["Stopped; nothing is half done, and the same command goes on."])
-        raise typer.Exit(INTERRUPTED) from None
+    with Interrupts() as interrupts:
+        driver = Driver(
+            place=LinePlace.at(home, line),
+            store=RolloutStore(home / ROLLOUTS),
+            runs=Runs(line=line, lines=ShownLines(home, interrupts)),
+            show=lambda rollout, number: _print(step_lines(rollout, number)),
+            say=lambda text: _print([text]),
+        )
+        try:
+            code = driver.drive(by=by, reason=reason, terms=terms, again=again)
+        except KeyboardInterrupt:
+            _print(["Stopped; nothing is half done, and the same command goes on."])
+            code = 128 + interrupts.signal()
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -114,26 +117,6 @@ def _read(home: Path, line: str) -> "Rollout | None":
     from factory.pipeline.rollout.state import RolloutStore
 
     return RolloutStore(home / ROLLOUTS).read(line)
-
-
-def _launcher(home: Path) -> Callable[[Sequence[str], Callable[[Mapping[str, Any]], None]], int]:
-    """Return what runs `definitions.py` and shows on the screen what it does."""
-    from factory.cli.progress import screen
-    from factory.cli.screen import console
-    from factory.orchestration.project import Project
-
-    project = Project.found(home)
-
-    def launch(words: Sequence[str], show: Callable[[Mapping[str, Any]], None]) -> int:
-        with screen(console) as shown:
-
-            def both(event: Mapping[str, Any]) -> None:
-                shown.show(event)
-                show(event)
-
-            return project.launch(words, both)
-
-    return launch
 
 
 def _print(lines: Sequence[str]) -> None:

@@ -1,6 +1,9 @@
 """What a person sees in a terminal: the table of sites, what to do next, what the doctor found."""
 
-from collections.abc import Iterable, Mapping
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,18 @@ from rich.text import Text
 from factory.cli.doctor import Finding
 
 console = Console()
+
+
+@contextmanager
+def own_console() -> Iterator[Console]:
+    """Give a console on what standard output is now, though the orchestrator catches what its steps write there."""
+    try:
+        file = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    except (OSError, ValueError):  # there is no file below it, as in a test
+        yield Console(file=sys.stdout)
+        return
+    with file:
+        yield Console(file=file)
 
 
 def show_status(found: Mapping[str, Any], line: str | None = None) -> None:

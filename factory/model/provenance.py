@@ -6,19 +6,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from factory.storage.journal import fingerprint
 from factory.storage.lake import Lake
 
-LIBRARY = Path(__file__).resolve().parents[1]
-DRAWING = ("pictures.py", "curves.py", "holdout.py")
-"""The files of a task's that its pages are drawn by: no model depends on them."""
 
-
-def provenance(lake: Lake, until: datetime, tables: Iterable[str]) -> dict[str, str]:
-    """Return what a model made now came from: the as-of date, each table's version, the code's commit and version."""
+def provenance(lake: Lake, until: datetime, tables: Iterable[str], project: Path) -> dict[str, str]:
+    """Return what a model made now came from: as-of date, each table's version, the project's commit, the library."""
     return {
         "as_of": f"{until:%Y-%m-%d}",
-        "git_commit": git_commit(Path(__file__).parent),
+        "git_commit": git_commit(project),
         "library_version": library_version(),
         **{f"delta_version.{table}": str(lake.version(table)) for table in tables},
     }
@@ -35,29 +30,6 @@ def git_commit(folder: Path) -> str:
 def library_version() -> str:
     """Return the installed version of this library."""
     return importlib.metadata.version("ai-factory")
-
-
-def room_sources(*rooms: str) -> list[Path]:
-    """Return the files of some of the library's rooms, such as `features` or `data/contract`, but not what only draws.
-
-    Raises ValueError where there is no such room: a misspelt one would never change.
-    """
-    if missing := [room for room in rooms if not (LIBRARY / room).is_dir()]:
-        raise ValueError(f"the library has no room {missing[0]!r}")
-    found = [path for room in rooms for path in (LIBRARY / room).rglob("*.py")]
-    return [path for path in found if path.name not in DRAWING]
-
-
-def drawing_sources() -> list[Path]:
-    """Return the library's files that decide how a page looks, and nothing else."""
-    pages = [path for room in ("reports", "charts") for path in (LIBRARY / room).rglob("*")]
-    drawn = [path for path in (LIBRARY / "tasks").rglob("*.py") if path.name in DRAWING]
-    return [path for path in [*pages, *drawn] if path.suffix in (".py", ".html", ".css")]
-
-
-def code_digest(files: Iterable[Path]) -> str:
-    """Return a fingerprint of source files' contents, in the order of their names."""
-    return fingerprint([[path.parent.name, path.name, path.read_text(encoding="utf-8")] for path in sorted(files)])
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -23,12 +23,14 @@ from factory.errors import LineError, ModelRefused
 from factory.features.sampling import in_order
 from factory.line.split import PLACE
 from factory.names import LINE_SITE, model_name
-from factory.orchestration.events import emit
-from factory.orchestration.launch import Launch
-from factory.orchestration.line_job import LineConfig
+from factory.orchestration.launch import LineLauncher
+from factory.orchestration.line_job import request_of
 from factory.orchestration.line_source import SUFFIX
 from factory.orchestration.resources.calendar import Calendar
-from factory.pipeline.site_models import registered_version
+from factory.orchestration.sites import known_sites
+from factory.pipeline.events import Event, LineRequest, SiteFailed
+from factory.pipeline.line_run import registered_version
+from factory.pipeline.stages import TRAINING
 from factory.storage.journal import Entry
 
 JUDGED = ("site_model", "verdict", "release")
@@ -47,17 +49,15 @@ class Course:
 
 
 class Replay:
-    """One line's replay in a home of its own."""
+    """One line's replay in a home of its own; `say` tells people how far it is."""
 
-    def __init__(
-        self, line: str, definitions: dg.Definitions, instance: dg.DagsterInstance, obey: Callable[[], None]
-    ) -> None:
+    def __init__(self, line: str, launcher: LineLauncher, say: Callable[[str], None]) -> None:
         self.name = line
-        self.definitions = definitions
-        self.instance = instance
-        self.obey = obey
-        self.line = self._launch().source.line
-        self.bound: dict[str, Any] = dict(definitions.resources or {})
+        self.launcher = launcher
+        self.say = say
+        self.definitions, self.instance = launcher.definitions, launcher.instance
+        self.line = launcher.parts(line).line
+        self.bound: dict[str, Any] = dict(self.definitions.resources or {})
         self.lake, self.journal = self.bound["lake"].of(line), self.bound["lake"].journal(line)
         self.cursors: dict[str, str | None] = {}
 
@@ -66,8 +66,8 @@ class Replay:
         days = moments(first, last, every)
         if self.bound[f"{self.name}{SUFFIX}"].newest(self.line.decisions, days[0]) is None:
             raise LineError(f"line {self.name}: its source cannot tell when rows arrived, so nothing can be replayed")
-        emit("told", text=f"{first}: the first models, the same for all")
-        self._launch().run([], _date(days[0]))
+        self.say(f"{first}: the first models, the same for all")
+        self._run(until=_date(days[0]))
         never = self._released()
         if not never:
             raise LineError(f"line {self.name}: no site serves a model on {first}; begin later, or see its verdicts")
@@ -85,29 +85,27 @@ class Replay:
             self._factory(course, begin, arrived)
             self._blindly(course)
             told = {name: ", ".join(sites) for name, sites in course.events.items() if sites}
-            emit("told", text=f"{begin:%Y-%m-%d} to {end:%Y-%m-%d} is over; {told or 'nothing drifted'}")
+            self.say(f"{begin:%Y-%m-%d} to {end:%Y-%m-%d} is over; {told or 'nothing drifted'}")
 
     def _arrive(self, day: datetime) -> list[str]:
         """Let the rows before a day arrive, for whom the sensor says; return the sites that got their first model."""
         new: list[str] = []
         for asked in self._tick("new_rows", day):
-            if asked.operate_only:
-                self._launch().operate(asked.sites, asked.until)
-            else:
-                self._launch().run(asked.sites, asked.until)
-                new += asked.sites
+            self._do(asked)
+            new += () if asked.stages else asked.sites
         return new
 
     def _factory(self, course: Course, before_that: datetime, arrived: Sequence[str]) -> None:
         """Do what calendar and sensor of drift ask for, and note what it cost and what became of it."""
-        before, drifted = self._serving(), []
+        drifted: list[str] = []
+        before = self._serving()
         planned = self._planned(before_that, course.begin)
         for asked in planned:
-            self._launch().run(asked.sites, asked.until)
+            self._do(asked)
         for asked in self._tick("drifted", course.begin):
             drifted += asked.sites
-            self._launch().run(asked.sites, asked.until)
-        known = self.instance.get_dynamic_partitions(f"{self.name}_sites")
+            self._do(asked)
+        known = known_sites(self.instance, self.name)
         made = sorted({*drifted, *arrived, *(known if planned else ())})
         after = self._serving()
         released = [site for site in made if after.get(site) != before.get(site) or (site in arrived and site in after)]
@@ -117,8 +115,8 @@ class Replay:
 
     def _blindly(self, course: Course) -> None:
         """Train every site, and take each model as it comes."""
-        sites = list(self.instance.get_dynamic_partitions(f"{self.name}_sites"))
-        self._launch().train(sites, _date(course.begin))
+        sites = known_sites(self.instance, self.name)
+        self._run(sites=tuple(sites), until=_date(course.begin), stages=TRAINING)
         made = self.journal.latest("site_model", sites)
         rows = self._rows()
         course.blind = {site: self._candidate(entry, rows, course.begin) for site, entry in made.items()}
@@ -162,7 +160,7 @@ class Replay:
                 events=course.events,
             )
 
-    def _tick(self, sensor: str, day: datetime) -> list[LineConfig]:
+    def _tick(self, sensor: str, day: datetime) -> list[LineRequest]:
         """Let a sensor of the line look at the world as of a day; return what it asks for."""
         name = f"{self.name}_{sensor}"
         names = ("calendar", "lake", f"{self.name}{SUFFIX}")
@@ -172,7 +170,7 @@ class Replay:
         self.cursors[name] = found.cursor
         return [self._asked(request) for request in found.run_requests or ()]
 
-    def _planned(self, begin: datetime, end: datetime) -> list[LineConfig]:
+    def _planned(self, begin: datetime, end: datetime) -> list[LineRequest]:
         """Return what the line's schedule asks for on the days after `begin` up to the day `end`; of several the last.
 
         A run looks at the days before its own, so what is due during the day `end` is what is due at its beginning.
@@ -189,11 +187,18 @@ class Replay:
         context = dg.build_schedule_context(self.instance, scheduled_execution_time=due[-1], resources=resources)
         return [self._asked(request) for request in schedule.evaluate_tick(context).run_requests or ()]
 
-    def _asked(self, request: dg.RunRequest) -> LineConfig:
-        return LineConfig(**request.run_config["ops"][f"{self.name}_line"]["config"])
+    def _asked(self, request: dg.RunRequest) -> LineRequest:
+        return request_of(self.name, dict(request.run_config))
 
-    def _launch(self) -> Launch:
-        return Launch(self.name, self.definitions, self.instance, self.obey)
+    def _run(self, **what: Any) -> None:
+        self._do(LineRequest(line=self.name, **what))
+
+    def _do(self, request: LineRequest) -> None:
+        def show(event: Event) -> None:
+            if isinstance(event, SiteFailed):
+                self.say(f"{event.site} failed in {event.step}: {event.error}")
+
+        self.launcher.run(request, show)
 
     def _rows(self) -> pl.DataFrame:
         rows: pl.DataFrame = in_order(self.lake.scan("features"), self.line.features.key).collect()
@@ -203,7 +208,7 @@ class Replay:
         """Return what each site serves."""
         found = {}
         store = self.bound["store"]
-        for site in self.instance.get_dynamic_partitions(f"{self.name}_sites"):
+        for site in known_sites(self.instance, self.name):
             try:
                 released = store.repository().load(model_name(self.name, site), store.key().public_key())
             except ModelRefused:
@@ -214,7 +219,7 @@ class Replay:
     def _serving(self) -> dict[str, str]:
         """Return each site's release, as a token that changes with it."""
         repository = self.bound["store"].repository()
-        sites = self.instance.get_dynamic_partitions(f"{self.name}_sites")
+        sites = known_sites(self.instance, self.name)
         marks = {site: repository.marker(model_name(self.name, site)) for site in sites}
         return {site: mark for site, mark in marks.items() if mark}
 

@@ -13,7 +13,7 @@ from factory.names import checked_name, model_name
 from factory.orchestration.attempts import Attempts
 from factory.orchestration.resources.alerts import Alerts
 from factory.orchestration.resources.model_store import ModelStore
-from factory.pipeline.champion import settle
+from factory.pipeline.champion import follow_person
 from factory.registry.registry import Registry
 from factory.release.redeploy import redeploy
 
@@ -51,7 +51,7 @@ def followed(model: str, registry: Registry, store: ModelStore) -> str:
     """Make alias and release agree and return what was done. Raises ModelRefused or ReleaseRefused with why not."""
     repository, key = store.repository(), store.key()
     if due := repository.unregistered(model, key.public_key()):
-        return settle(model, due, registry, store)
+        return follow_person(model, due, registry, store)
     champion = registry.champion(model)
     if champion is None:
         return f"{model} has no champion; it goes on serving what it serves"

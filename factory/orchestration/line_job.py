@@ -1,89 +1,256 @@
-"""The job `<line>_line_job`: the whole line for some sites, or its operations alone, as one thing to ask for.
+"""The job `<line>_line_job`: the whole line for some sites, or some of its stages, as one run of the orchestrator's.
 
-A line is several runs in a row, for the orchestrator skips what comes after a step with a failed site. The job's one op
-launches them, as `factory run` does from a terminal: what a sensor, a schedule or a person asks for is done by the same
-code, and the runs it makes are in the UI beside it.
+It has an op for each natural cut, each its own pod where the executor is Kubernetes'. A site that fails drops out, the
+others go on, and the last op makes the run red and names the failed ones. What one op leaves to the next is in the
+run's own event log (factory/orchestration/events.py): no file is handed over.
 """
 
-import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import time
 
 import dagster as dg
 from pydantic import Field
 
-from factory.line.line import Line
-from factory.names import checked_name
-from factory.orchestration.resources.launcher import Launcher
+from factory.errors import LineError, NameRefused
+from factory.names import LINE_SITE, checked_name
+from factory.orchestration.checks import refused_by_gateway
+from factory.orchestration.events import report, written
+from factory.orchestration.line_parts import RESOURCES, LineParts, StageConfig, line_run, moment
+from factory.orchestration.ops import RunLog, failure
+from factory.orchestration.sites import add_sites, known_sites, require_known_sites
+from factory.pipeline.events import Event, LineRequest, SiteFailed, SitesChosen
+from factory.pipeline.runner import Made, Runner
+from factory.pipeline.stages import NAMES, RUNS, RunKind, Step, checked_stage, comes_before, steps
+from factory.storage.journal import Journal
 
 CAUSE = "factory/cause"
+"""The tag that says what asked for a run: rows, drift, the calendar, a person."""
 ONE_AT_A_TIME = "factory/line"
-"""The tag by which the orchestrator's queue lets one such run of a line go at a time (project.py)."""
+"""The tag by which the orchestrator's queue lets one such run of a line go at a time."""
 
 
-class LineConfig(dg.Config):
+class LineConfig(StageConfig):
     """What to run."""
 
     sites: list[str] = Field(default=[], description="all that the source knows when empty")
-    until: str = Field(default="", description="as-of date YYYY-MM-DD, exclusive; empty: the line's own")
-    operate_only: bool = Field(
-        default=False, description="bring rows in, predict, join outcomes and judge drift; train and release nothing"
+    stages: list[str] = Field(default=[], description=f"the stages to do, all when empty: {', '.join(NAMES)}")
+
+
+def job_name(line: str) -> str:
+    """Return the name of a line's job."""
+    return f"{line}_line_job"
+
+
+def run_config(request: LineRequest) -> dict[str, object]:
+    """Return the configuration by which the job does what is asked."""
+    config = {
+        "sites": list(request.sites),
+        "until": request.until,
+        "redo_from": request.redo_from,
+        "stages": list(request.stages),
+    }
+    return {"ops": {_begin_name(request.line): {"config": config}}}
+
+
+def request_of(line: str, config: dict[str, object]) -> LineRequest:
+    """Return what a run's configuration asks for; `run_config` is the inverse."""
+    ops = config.get("ops") or {}
+    asked = LineConfig(**(ops.get(_begin_name(line)) or {}).get("config", {}))  # type: ignore[attr-defined]  # JSON
+    return LineRequest(
+        line=line,
+        sites=tuple(asked.sites),
+        until=asked.until,
+        redo_from=asked.redo_from,
+        stages=tuple(asked.stages),
     )
 
 
-def line_job(line: Line) -> dg.JobDefinition:
+def line_job(parts: LineParts) -> dg.JobDefinition:
     """Return the job."""
+    line = parts.line
+    kinds = [kind for kind in RUNS if any(step.run == kind.name for step in steps(line))]
+    begin, finish = _begin(parts), _finish(parts)
+    middle = [_op(parts, kind) for kind in kinds]
 
-    @dg.op(name=f"{line.name}_line", description="Launches the line's runs, one after the other.")
-    def launch(context: dg.OpExecutionContext, config: LineConfig, launcher: Launcher) -> None:
-        failed: list[str] = []
-
-        def show(event: Mapping[str, Any]) -> None:
-            text, is_failure = _told(event)
-            failed.extend([text] if is_failure else [])
-            if text:
-                context.log.log(logging.ERROR if is_failure else logging.INFO, text)
-
-        code = launcher.launch(words_of(line.name, config), show)
-        if code:
-            raise dg.Failure(
-                f"line {line.name} ended with exit code {code}: {'; '.join(failed) or 'see its log'}",
-                metadata={"exit_code": code},
-            )
-
-    @dg.job(name=f"{line.name}_line_job", tags={ONE_AT_A_TIME: line.name}, description=line_job.__doc__)
+    @dg.job(name=job_name(line.name), tags={ONE_AT_A_TIME: line.name, "line": line.name}, description=line_job.__doc__)
     def job() -> None:
-        launch()
+        done = begin()
+        for op in middle:
+            done = op(done)
+        finish(done)
 
     return job
 
 
-def words_of(line: str, config: LineConfig) -> list[str]:
-    """Return the words that `definitions.py` does it by."""
-    sites = ",".join(checked_name(site) for site in config.sites)
-    options = {"--sites": sites, "--until": config.until}
-    told = [word for name, text in options.items() if text for word in (name, text)]
-    return ["operate" if config.operate_only else "run", line, *told]
+@dataclass(frozen=True, kw_only=True)
+class SoFar:
+    """How far a run is, by its event log."""
+
+    request: LineRequest
+    chosen: SitesChosen
+    failures: Sequence[SiteFailed]
+
+    @classmethod
+    def of(cls, context: dg.OpExecutionContext, line: str) -> "SoFar":
+        """Read it; a run that was begun again from a later op goes on with the sites of the one before."""
+        run = context.run
+        run_ids = [one for one in (run.root_run_id, run.parent_run_id, run.run_id) if one]
+        events = [event for run_id in dict.fromkeys(run_ids) for event in written(context.instance, run_id)]
+        chosen = next((event for event in reversed(events) if isinstance(event, SitesChosen)), None)
+        if chosen is None:
+            raise LineError(f"line {line}: run {run.run_id} does not know its sites: launch the whole job anew")
+        return cls(
+            request=request_of(line, dict(run.run_config)),
+            chosen=chosen,
+            failures=[event for event in written(context.instance, run.run_id) if isinstance(event, SiteFailed)],
+        )
+
+    @property
+    def going(self) -> list[str]:
+        """The sites still on their way; none where what all of them need has failed."""
+        gone = {failed.site for failed in self.failures if not failed.harmless}
+        return [] if LINE_SITE in gone else [site for site in self.chosen.sites if site not in gone]
 
 
-def request(line: str, key: str, cause: str, sites: Sequence[str], until: str, *, operate_only: bool) -> dg.RunRequest:
-    """Return the request for one run of the job."""
-    config = {"sites": list(sites), "until": until, "operate_only": operate_only}
-    run_config = {"ops": {f"{line}_line": {"config": config}}}
-    return dg.RunRequest(run_key=key, run_config=run_config, tags={CAUSE: cause})
+class LineRunLog(RunLog):
+    """Logs each materialization as it is made: nothing in this job waits for an asset's result."""
+
+    def made(self, made: Made) -> None:
+        """Log what was made."""
+        for event in self.materializations(made):
+            self.context.log_event(event)
 
 
-def _told(event: Mapping[str, Any]) -> tuple[str, bool]:
-    """Return what an event says in one line, empty where nothing, and whether it tells of a failure."""
-    match event.get("event"):
-        case "stage":
-            return f"{event['stage']}: {len(event['todo'])} to do, {event['unchanged']} unchanged", False
-        case "failed" | "site_failed":
-            return str(event["text"]), True
-        case "say" | "told" | "stopped":
-            return str(event["text"]), False
-        case "run":
-            return f"{event['name']}: run {event['run']}", False
-        case "summary":
-            return f"released {event['released']}, kept {event['kept']}, refused {event['refused']}", False
-    return "", False
+def _begin_name(line: str) -> str:
+    return f"{line}_line_begin"
+
+
+def _begin(parts: LineParts) -> dg.OpDefinition:
+    line = parts.line
+
+    @dg.op(
+        name=_begin_name(line.name),
+        description="Finds the sites, and adds those that the line does not have yet.",
+        out=dg.Out(dg.Nothing),
+        required_resource_keys={"lake"},
+    )
+    def begin(context: dg.OpExecutionContext, config: LineConfig) -> None:
+        checked_stage(config.redo_from)
+        for stage in config.stages:
+            checked_stage(stage)
+        until = as_of(parts, context.resources.lake.journal(line.name), config)
+        sites = config.sites or _all_sites(context, parts, until, redo=bool(config.redo_from))
+        fit = [site for site in sites if _is_fit(context, site)]
+        add_sites(context.instance, line.name, fit)
+        _tell(context, SitesChosen(sites=tuple(fit), until=until), f"{len(fit)} sites: {', '.join(fit)}")
+
+    return begin
+
+
+def _all_sites(context: dg.OpExecutionContext, parts: LineParts, until: str, *, redo: bool) -> Sequence[str]:
+    """Return all sites that the source has; where a run begins with a later stage, all that the line has."""
+    if not redo:
+        return parts.source.sites(parts.line.decisions, moment(until, parts.line))
+    return require_known_sites(context.instance, parts.line.name)
+
+
+def _is_fit(context: dg.OpExecutionContext, site: str) -> bool:
+    """Whether a site's name can be used; one that cannot fails by itself, and the others go on."""
+    try:
+        checked_name(site)
+    except NameRefused as error:
+        _tell(context, SiteFailed(step="sites", site=site, error=str(error), at=time()), str(error))
+        return False
+    return True
+
+
+def as_of(parts: LineParts, journal: Journal, config: StageConfig) -> str:
+    """Return the as-of date of a run: models made as of one day must not be judged as of another.
+
+    Their training may have seen the rows that they would be judged on. Raises LineError.
+    """
+    until, line = config.until, parts.line.name
+    moment(until, parts.line)
+    if not comes_before("base_model", config.redo_from):
+        return until
+    base = journal.latest("base_model").get(LINE_SITE)
+    made = str(base.figures.get("as_of", "")) if base else ""
+    if until and made and until != made:
+        raise LineError(
+            f"line {line}: the models were made as of {made}, so `--from {config.redo_from}` cannot look as of "
+            f"{until}: leave --until out, or begin with base_model or before"
+        )
+    return until or made
+
+
+def _op(parts: LineParts, kind: RunKind) -> dg.OpDefinition:
+    line, mine = parts.line, [step for step in steps(parts.line) if step.run == kind.name]
+
+    @dg.op(
+        name=f"{line.name}_line_{kind.name}",
+        description=", ".join(step.name for step in mine),
+        ins={"after": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+        pool="gpu" if kind.gpu else None,
+        required_resource_keys=RESOURCES,
+    )
+    def take_through(context: dg.OpExecutionContext) -> None:
+        so_far = SoFar.of(context, line.name)
+        wanted = [step for step in mine if _is_wanted(step, so_far.request)]
+        going = _not_removed(context, line.name, so_far.going)
+        if not going or not wanted:
+            return
+        config = StageConfig(until=so_far.chosen.until, redo_from=so_far.request.redo_from)
+        # What a site serves says nothing about whether it can be trained: such a site goes on.
+        log = LineRunLog(context, parts, harmless=kind.name == "operations")
+        Runner(line_run(parts, context, config), going if kind.of_sites else [LINE_SITE], log).take_through(wanted)
+
+    return take_through
+
+
+def _is_wanted(step: Step, request: LineRequest) -> bool:
+    """Whether a step is asked for; one that is left alone is looked at all the same, for the day it was made as of."""
+    return not request.stages or step.stage.name in request.stages
+
+
+def _not_removed(context: dg.OpExecutionContext, line: str, sites: Sequence[str]) -> list[str]:
+    """Return the sites that the line still has; tell of those that somebody took from it while it ran."""
+    known = set(known_sites(context.instance, line))
+    for site in sorted(set(sites) - known):
+        why = (
+            f"it was removed from line {line} meanwhile and is left out from here on; what was done for it stays. "
+            f"To bring it back: factory site add {line} {site}"
+        )
+        _tell(context, SiteFailed(step="sites", site=site, error=why, at=time()), f"{site}: {why}")
+    return [site for site in sites if site in known]
+
+
+def _finish(parts: LineParts) -> dg.OpDefinition:
+    line = parts.line
+
+    @dg.op(
+        name=f"{line.name}_line_finish",
+        description="Loads every served model as the gateway would, and fails the run if a site failed.",
+        ins={"after": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+        required_resource_keys={"store", "alerts"},
+    )
+    def finish(context: dg.OpExecutionContext) -> None:
+        known = known_sites(context.instance, line.name)
+        for site, why in refused_by_gateway(line, known, context.resources.store, context.resources.alerts).items():
+            _tell(context, SiteFailed(step="release", site=site, error=why, at=time()), f"{site}: {why}")
+        failures = SoFar.of(context, line.name).failures
+        if failures:
+            raise failure(line.name, {one.site: f"{one.step}: {one.error}" for one in failures})
+
+    return finish
+
+
+def _tell(context: dg.OpExecutionContext, event: Event, text: str) -> None:
+    report(context.instance, context.run, event, text, step_key=context.op_def.name)
+
+
+def line_request(request: LineRequest, key: str, cause: str) -> dg.RunRequest:
+    """Return the request for one run of the job, for a sensor or a schedule; `key` is never used twice."""
+    return dg.RunRequest(run_key=key, run_config=run_config(request), tags={CAUSE: cause})

@@ -5,7 +5,8 @@ what makes models anew is drift, the calendar or a person. A site that the sourc
 first model: no deploy is needed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import dagster as dg
 
@@ -13,12 +14,14 @@ from factory.errors import NameRefused
 from factory.line.line import Line
 from factory.names import checked_name
 from factory.orchestration.attempts import Attempts
-from factory.orchestration.line_job import CAUSE, request
+from factory.orchestration.line_job import CAUSE, job_name, line_request
 from factory.orchestration.line_source import SUFFIX, LineSource
 from factory.orchestration.resources.calendar import Calendar
 from factory.orchestration.resources.lake import LakeStore
 from factory.pipeline.drift import DRIFT
-from factory.pipeline.site_models import RELEASE
+from factory.pipeline.events import LineRequest
+from factory.pipeline.release import RELEASE
+from factory.pipeline.stages import OPERATING
 from factory.storage.journal import Entry
 
 NEW_ROWS_S, DRIFT_S = 300, 300
@@ -31,7 +34,7 @@ def new_rows_sensor(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.Sen
 
     @dg.sensor(
         name=f"{line.name}_new_rows",
-        job_name=f"{line.name}_line_job",
+        job_name=job_name(line.name),
         minimum_interval_seconds=NEW_ROWS_S,
         required_resource_keys={source_name, "calendar"},  # the source's name is known only here
         description="Rows with a later cursor at the source, and sites that it has and the line has not.",
@@ -50,16 +53,9 @@ def new_rows_sensor(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.Sen
             for new_sites, group in ((True, set(some) - known), (False, set(some) & known)):
                 if group:
                     kind = "new-site" if new_sites else "rows"
-                    requests.append(
-                        request(
-                            line.name,
-                            f"{key}-{kind}",
-                            kind,
-                            sorted(group),
-                            f"{until:%Y-%m-%d}",
-                            operate_only=not new_sites,
-                        )
-                    )
+                    stages = () if new_sites else OPERATING
+                    request = _request(line, sorted(group), until, stages)
+                    requests.append(line_request(request, f"{key}-{kind}", kind))
         added = [sites.build_add_request(sorted(set(sound) - known))] if set(sound) - known else []
         return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=added, cursor=attempts.cursor)
 
@@ -71,7 +67,7 @@ def drift_sensor(line: Line) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"{line.name}_drifted",
-        job_name=f"{line.name}_line_job",
+        job_name=job_name(line.name),
         minimum_interval_seconds=DRIFT_S,
         description="Sites that drifted, or whose decisions earn less than their verdict promised.",
     )
@@ -89,7 +85,8 @@ def drift_sensor(line: Line) -> dg.SensorDefinition:
         for key, some in due.items():
             causes = "+".join(sorted({waiting[site]["alert"]["cause"] for site in some}))
             until = max(waiting[site]["as_of"] for site in some)
-            requests.append(request(line.name, key, causes, some, until, operate_only=False))
+            request = LineRequest(line=line.name, sites=tuple(some), until=until)
+            requests.append(line_request(request, key, causes))
         return dg.SensorResult(run_requests=requests, cursor=attempts.cursor)
 
     return drifted
@@ -100,17 +97,21 @@ def line_schedule(line: Line, cron: str) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name=f"{line.name}_calendar",
-        job_name=f"{line.name}_line_job",
+        job_name=job_name(line.name),
         cron_schedule=cron,
         description="The whole line by the calendar, in UTC; a run that fails is tried again twice.",
     )
     def by_calendar(context: dg.ScheduleEvaluationContext, calendar: Calendar) -> dg.RunRequest:
-        until = f"{calendar.until(line):%Y-%m-%d}"
         due = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
-        asked = request(line.name, f"{line.name}-calendar-{due}", "calendar", [], until, operate_only=False)
+        request = _request(line, [], calendar.until(line), ())
+        asked = line_request(request, f"{line.name}-calendar-{due}", "calendar")
         return asked.with_replaced_attrs(tags={CAUSE: "calendar", "dagster/max_retries": str(RETRIES)})
 
     return by_calendar
+
+
+def _request(line: Line, sites: Sequence[str], until: datetime, stages: Sequence[str]) -> LineRequest:
+    return LineRequest(line=line.name, sites=tuple(sites), until=f"{until:%Y-%m-%d}", stages=tuple(stages))
 
 
 def _answered(judged: Entry, released: Entry | None) -> bool:

@@ -1,6 +1,7 @@
-"""What the base model's op does: pooled features in; base model, baseline scores and a registry entry out."""
+"""The stage `base_model`: pooled features in; base model, baseline scores and a registry entry out."""
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
@@ -8,9 +9,9 @@ from factory.compute.isolation import Isolated, together
 from factory.errors import TrainingError
 from factory.features.sampling import samples
 from factory.line.split import DECIDED_AT, Parts
-from factory.names import LINE_SITE
-from factory.orchestration.walk import Figures
-from factory.pipeline.tools import Tools
+from factory.model.candidate import Candidate
+from factory.pipeline.line_run import LineRun
+from factory.pipeline.work import CONTENT, Figures, Work
 from factory.storage.journal import fingerprint
 from factory.storage.lake import SITE
 from factory.training.epoch import Epoch
@@ -18,74 +19,85 @@ from factory.training.epoch import Epoch
 BASELINE = "baseline"
 
 
-class BaseStages:
-    """The base model's stage, bound to what it works with."""
+def base_model(run: LineRun) -> Work:
+    """Return what trains one network on the pooled sites, and the baseline that it must beat."""
 
-    def __init__(self, tools: Tools, until: datetime) -> None:
-        self.tools = tools
-        self.line = tools.line
-        self.until = until
+    def inputs(sites: Sequence[str]) -> Mapping[str, str]:
+        contents = {site: entry.content for site, entry in run.journal.latest("features").items()}
+        made_from = fingerprint(contents, run.line.split.mark(run.until))
+        return dict.fromkeys(sites, made_from)
 
-    def mark(self) -> str:
-        """Return what the base model depends on: every site's features, the split, task, recipe and the code."""
-        features = {site: entry.fingerprint for site, entry in self.tools.journal.latest("features").items()}
-        split, recipe = self.line.split.mark(self.until), f"{self.line.task} {self.line.recipe}"
-        return fingerprint(features, split, recipe, self.tools.code)
+    def do(sites: Sequence[str]) -> Mapping[str, Figures]:
+        (made_from,) = set(inputs(sites).values())
+        checkpoint = _checkpoint(run, made_from)
+        if run.redo_from:  # a finished training's checkpoint would be taken for the new one
+            checkpoint.unlink(missing_ok=True)
+        return dict.fromkeys(sites, _trained(run, checkpoint))
 
-    def train(self) -> Isolated[Figures]:
-        """Train the base model and the baseline on the pooled sites, and register the base model."""
-        return together([LINE_SITE], lambda _: {LINE_SITE: self._train()})
+    def isolated(sites: Sequence[str]) -> Isolated[Figures]:
+        return together(sites, do)
 
-    def _train(self) -> Figures:
-        from factory.training.candidates import base_candidate
+    return Work(do=isolated, inputs=inputs)
 
-        parts = self.line.parts(self.tools.feature_rows(), self.until)
-        if parts.train.is_empty() or parts.validation.is_empty():
-            raise TrainingError(
-                f"line {self.line.name}: {len(parts.train)} training and {len(parts.validation)} validation rows with "
-                f"a known outcome before {self.until:%Y-%m-%d}; both must have some: load more, or change `split`"
-            )
-        candidate = base_candidate(
-            self.line,
-            parts,
-            device=self.tools.compute.device,
-            checkpoint=self.tools.workbench.checkpoint(self.line.name, "base_model", self.mark()),
-            report=self._report,
-            provenance=self.tools.provenance(self.until),
-        )
-        registered = self.tools.registry.register(candidate)
-        self._keep_baseline(parts)
-        return {
-            "holdout_rows": len(parts.holdout),
-            "version": registered.version,
-            "digest": candidate.digest,
-            "registry": registered.url,
-            "why": candidate.why,
-            "ranges": {feature: list(ends) for feature, ends in candidate.ranges.items()},
-            "typical": dict(candidate.typical),
-            "epochs": [dict(epoch) for epoch in candidate.epochs],
-            **candidate.metrics,
-        }
 
-    def _report(self, epoch: Epoch) -> None:
-        self.tools.say(
-            f"base_model: epoch {epoch.number} of {self.line.recipe.epochs}, "
-            f"validation {self.line.task.headline.replace('_', ' ')} {epoch.validation_headline:.3f}"
+def _checkpoint(run: LineRun, made_from: str) -> Path:
+    """Return the file that a killed training goes on from: of the same rows, by the same recipe and code."""
+    code = run.code.of(("task", "recipe", "feature names"), ("training", "tasks"))
+    return run.scratch / run.line.name / "base_model" / f"{fingerprint(made_from, code)}.safetensors"
+
+
+def _trained(run: LineRun, checkpoint: Path) -> Figures:
+    from factory.training.candidates import base_candidate
+
+    parts = run.line.parts(run.feature_rows(), run.until)
+    if parts.train.is_empty() or parts.validation.is_empty():
+        raise TrainingError(
+            f"line {run.line.name}: {len(parts.train)} training and {len(parts.validation)} validation rows with "
+            f"a known outcome before {run.as_of}; both must have some: load more, or change `split`"
         )
 
-    def _keep_baseline(self, parts: Parts) -> None:
-        """Write what the baseline says of every row that the gates look at; the baseline itself is never saved."""
-        from factory.training.baseline import fit_baseline
+    def report(epoch: Epoch) -> None:
+        run.say(
+            f"base_model: epoch {epoch.number} of {run.line.recipe.epochs}, "
+            f"validation {run.line.task.headline.replace('_', ' ')} {epoch.validation_headline:.3f}"
+        )
 
-        line = self.line
-        baseline = fit_baseline(
-            samples(line, parts.train, parts.rows), line.recipe, line.task, self.tools.compute.resolved
-        )
-        rows = pl.concat([parts.validation, parts.holdout])
-        answer = baseline.answer(samples(line, rows, parts.rows).features)
-        scores = rows.select(SITE, *line.features.key, DECIDED_AT).with_columns(
-            pl.Series(f"{BASELINE}_{column}", answer[:, column], dtype=pl.Float32) for column in range(answer.shape[1])
-        )
-        lake = self.tools.lake
-        before = lake.scan(BASELINE).select(SITE).unique().collect()[SITE].to_list() if lake.has(BASELINE) else []
-        lake.replace(BASELINE, scores, lake.site_versions(BASELINE, {*scores[SITE], *before}))
+    candidate = base_candidate(
+        run.line,
+        parts,
+        device=run.compute.device,
+        checkpoint=checkpoint,
+        report=report,
+        provenance=run.provenance(),
+    )
+    registered = run.registry.register(candidate)
+    _keep_baseline(run, parts)
+    return {"version": registered.version, "registry": registered.url, **_figures(candidate, parts)}
+
+
+def _figures(candidate: Candidate, parts: Parts) -> Figures:
+    return {
+        "holdout_rows": len(parts.holdout),
+        "digest": candidate.digest,
+        CONTENT: candidate.digest,
+        "why": candidate.why,
+        "ranges": {feature: list(ends) for feature, ends in candidate.ranges.items()},
+        "typical": dict(candidate.typical),
+        "epochs": [dict(epoch) for epoch in candidate.epochs],
+        **candidate.metrics,
+    }
+
+
+def _keep_baseline(run: LineRun, parts: Parts) -> None:
+    """Write what the baseline says of every row that the gates look at; the baseline itself is never saved."""
+    from factory.training.baseline import fit_baseline
+
+    line, lake = run.line, run.lake
+    baseline = fit_baseline(samples(line, parts.train, parts.rows), line.recipe, line.task, run.compute.resolved)
+    rows = pl.concat([parts.validation, parts.holdout])
+    answer = baseline.answer(samples(line, rows, parts.rows).features)
+    scores = rows.select(SITE, *line.features.key, DECIDED_AT).with_columns(
+        pl.Series(f"{BASELINE}_{column}", answer[:, column], dtype=pl.Float32) for column in range(answer.shape[1])
+    )
+    before = lake.scan(BASELINE).select(SITE).unique().collect()[SITE].to_list() if lake.has(BASELINE) else []
+    lake.replace(BASELINE, scores, lake.site_versions(BASELINE, {*scores[SITE], *before}))

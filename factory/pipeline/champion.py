@@ -1,11 +1,10 @@
-"""The registry's champion made what a person made the site serve while the registry was not asked, or was down."""
+"""The registry's champion follows what a person made a site serve while the registry was down or not asked."""
 
-from factory.orchestration.resources.model_store import ModelStore
-from factory.registry.registry import Registry
+from factory.pipeline.ports import Registry, ReleaseStore
 from factory.release.history import Record
 
 
-def settle(model: str, due: Record, registry: Registry, store: ModelStore) -> str:
+def follow_person(model: str, due: Record, registry: Registry, store: ReleaseStore) -> str:
     """Promote in the registry what a rollback or the promotion of a trial made a site serve; return what was done.
 
     Raises ModelRefused or ReleaseRefused where that may not be.

@@ -1,4 +1,4 @@
-"""What the operations op does last: tell whether a site's world moved, or what its decisions earn.
+"""The stage `drift`: whether a site's world moved, or what its decisions earn.
 
 Whole weeks are judged once each, all sites of a run together. What was remembered of a site is in the journal's entry:
 the weeks judged so far, by which release, what moved in the last ones, and the alert that still waits for an answer.
@@ -19,9 +19,11 @@ from factory.monitoring.drift.reference import shifts
 from factory.monitoring.drift.weeks import WEEK, whole_weeks
 from factory.monitoring.outcomes import VALUE
 from factory.monitoring.predictions import answer_columns, key_columns
-from factory.orchestration.resources.alerts import Alerts
-from factory.orchestration.walk import ROW_COUNT, Figures
-from factory.pipeline.operations import OUTCOMES, PREDICTIONS, OperationStages, Serving
+from factory.pipeline.line_run import LineRun
+from factory.pipeline.outcomes import OUTCOMES
+from factory.pipeline.predictions import PREDICTIONS
+from factory.pipeline.serving import Serving
+from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
 from factory.storage.lake import SITE
 
 DRIFT, ALERTS = "drift", "alerts"
@@ -41,38 +43,37 @@ class Judged:
     alerts: list[Alert] = field(default_factory=list)
 
 
-class DriftStages:
-    """The stage `drift` of one run."""
+def drift(run: LineRun) -> Work:
+    """Return what judges every whole week that a site has behind it and that was not judged yet."""
+    return Work(do=DriftJudging(run).judge)
 
-    def __init__(self, operations: OperationStages, alerts: Alerts) -> None:
-        self.operations = operations
-        self.line, self.lake = operations.line, operations.lake
-        self.limits = operations.line.drift
-        self.alerts = alerts
+
+class DriftJudging:
+    """The judging of one run's weeks."""
+
+    def __init__(self, run: LineRun) -> None:
+        self.run, self.served = run, run.served
+        self.line, self.lake = run.line, run.lake
+        self.limits = run.line.drift
 
     def judge(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Judge every whole week that a site has behind it and that was not judged yet."""
         return together(sites, self._judge)
 
     def _judge(self, sites: Sequence[str]) -> Mapping[str, Figures]:
-        told = self.operations.tools.journal.latest(DRIFT, sites)
+        last = self.run.journal.latest(DRIFT, sites)
         on_the_way = {
-            site: self._begun(serving, told[site].figures if site in told else None)
+            site: self._begun(serving, last[site].figures if site in last else None)
             for site in sites
-            if (serving := self.operations.serving(site))
+            if (serving := self.served.serving(site))
         }
-        weeks = whole_weeks(min((one.since for one in on_the_way.values()), default=self.operations.until), self.until)
+        weeks = whole_weeks(min((one.since for one in on_the_way.values()), default=self.run.until), self.run.until)
         decisions = self._decisions(list(on_the_way)) if weeks else pl.DataFrame()
         for week in weeks:
             self._week(week, decisions, {site: one for site, one in on_the_way.items() if one.since <= week})
         judged = {site: one for site, one in on_the_way.items() if one.weeks}
         self._keep(judged)
         return {site: self._figures(judged[site]) if site in judged else self._nothing(site) for site in sites}
-
-    @property
-    def until(self) -> datetime:
-        """The moment that this run looks as of."""
-        return self.operations.until
 
     def _begun(self, serving: Serving, told: Figures | None) -> Judged:
         """Return where a site's judging goes on; a new release begins anew, and quietly."""
@@ -84,8 +85,8 @@ class DriftStages:
 
     def _week(self, week: datetime, decisions: pl.DataFrame, sites: Mapping[str, Judged]) -> None:
         """Judge one week of some sites together, and note what moved."""
-        references = [self.operations.reference(site, one.serving.digest) for site, one in sites.items()]
-        rows, decided = (_within(some, week, list(sites)) for some in (self.operations.rows, decisions))
+        references = [self.served.reference(site, one.serving.digest) for site, one in sites.items()]
+        rows, decided = (_within(some, week, list(sites)) for some in (self.served.rows, decisions))
         found = shifts(self.line, rows.lazy(), decided.lazy(), references)
         states, alerts = watched(
             {site: one.state for site, one in sites.items()},
@@ -103,7 +104,7 @@ class DriftStages:
     def _decisions(self, sites: Sequence[str]) -> pl.DataFrame:
         """Return the sites' predictions, each with what it was worth where its outcome is known."""
         key = key_columns(self.line)
-        made = [rows for site in sites if (rows := self.operations.told(PREDICTIONS, site)) is not None]
+        made = [rows for site in sites if (rows := self.served.table(PREDICTIONS, site)) is not None]
         if not made:
             answers = dict.fromkeys(answer_columns(self.line.task), pl.Float32())
             return pl.DataFrame(
@@ -123,8 +124,8 @@ class DriftStages:
             for alert in one.alerts[-1:]:  # of several weeks that came in at once the last one speaks
                 money = {"at_risk_eur": round(alert.at_risk_eur)} if alert.at_risk_eur is not None else {}
                 told = alert.text if alert.acts else f"{alert.text} (dry run: nothing is retrained)"
-                self.operations.tools.warn(f"{DRIFT}: {told}")  # for who looks at the run
-                self.alerts.tell(DRIFT, told, picture=alert.picture, line=self.line.name, site=site, **money)
+                self.run.warn(f"{DRIFT}: {told}")  # for who looks at the run
+                self.run.alerts.tell(DRIFT, told, picture=alert.picture, line=self.line.name, site=site, **money)
 
     def _add(self, table: str, rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> None:
         if not rows:
@@ -138,7 +139,7 @@ class DriftStages:
             self.lake.append(table, new, {site: seen[site] for site in new[SITE].unique().to_list()})
 
     def _nothing(self, site: str) -> Figures:
-        return {ROW_COUNT: 0, "changed": False, "why": self.operations.why_idle(site) or "no whole week to judge yet"}
+        return {ROW_COUNT: 0, CHANGED: False, "why": self.served.why_idle(site) or "no whole week to judge yet"}
 
     def _figures(self, one: Judged) -> Figures:
         """Return what is remembered, and what people see: how many weeks were judged and what the last alert says."""

@@ -1,4 +1,4 @@
-"""What the operations op does for what was told at the door: joins what really happened to it, once that is known."""
+"""The stage `served_outcomes`: what really happened to what the gateway answered, once that is known."""
 
 from collections.abc import Sequence
 
@@ -10,34 +10,39 @@ from factory.monitoring.prediction_log.outcomes import SERVED_OUTCOMES, told_dec
 from factory.monitoring.prediction_log.rows import PREDICTION, ROW, SERVED, SUBJECT
 from factory.monitoring.predictions import DIGEST, key_columns
 from factory.names import model_name
-from factory.orchestration.walk import Figures
-from factory.pipeline.operations import OperationStages
+from factory.pipeline.line_run import LineRun
+from factory.pipeline.work import Figures, Work
 from factory.storage.lake import SITE
 
 
-class ServedOutcomeStages:
-    """The stage of one run's served outcomes, which are made and kept as those of predictions are."""
+def logged_outcomes(run: LineRun) -> Work:
+    """Return what joins outcomes to logged predictions, as they are joined to the factory's own."""
+    return Work(do=LoggedOutcomes(run).join)
 
-    def __init__(self, operations: OperationStages) -> None:
-        self.operations, self.line, self.lake = operations, operations.line, operations.lake
 
-    def join_outcomes(self, sites: Sequence[str]) -> Isolated[Figures]:
+class LoggedOutcomes:
+    """One run's joining of outcomes to logged predictions."""
+
+    def __init__(self, run: LineRun) -> None:
+        self.run, self.served, self.line, self.lake = run, run.served, run.line, run.lake
+
+    def join(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Join the labels known by now to what was told, and say what each decision was worth."""
         key = [*key_columns(self.line), PREDICTION, ROW]
-        return self.operations.joined(SERVED_OUTCOMES, sites, self._outcomes, key)
+        return self.served.keep_outcomes(SERVED_OUTCOMES, sites, self._outcomes, key)
 
     def _outcomes(self, site: str) -> pl.DataFrame | None:
-        if not self.lake.has(SERVED) or not self.operations.tells_time:
+        if not self.lake.has(SERVED) or not self.served.tells_time:
             return None
         served = self.lake.scan(SERVED, [site])
-        rows = self.operations.rows.filter(pl.col(SITE) == site)
+        rows = self.served.rows.filter(pl.col(SITE) == site)
         told = told_decisions(self.line, served, rows.schema, self._thresholds(site, served))
-        idle = {digest: self.operations.reference(site, digest).idle for digest in told[DIGEST].unique().to_list()}
+        idle = {digest: self.served.reference(site, digest).idle for digest in told[DIGEST].unique().to_list()}
         return outcomes(self.line, told, rows, idle) if len(told) else None
 
     def _thresholds(self, site: str, served: pl.LazyFrame) -> dict[str, float]:
         """Return by which threshold each model decides that answered about rows that the door knew."""
         asked = served.filter("told", pl.col(SUBJECT).is_not_null()).select(pl.col(DIGEST).unique()).collect()
-        repository, model = self.operations.store.repository(), model_name(self.line.name, site)
+        repository, model = self.run.store.repository(), model_name(self.line.name, site)
         found = {digest: repository.manifest_of(model, digest) for digest in asked[DIGEST].to_list()}
         return {digest: manifest.threshold for digest, manifest in found.items() if manifest}

@@ -18,23 +18,31 @@ from factory.features.online.manifest import Context
 from factory.features.online.proof import checked
 from factory.features.online.store import Contexts
 from factory.line.look_back import LookBack
-from factory.orchestration.resources.model_store import ModelStore
-from factory.orchestration.walk import ROW_COUNT, Figures
-from factory.pipeline.tools import Tools
+from factory.pipeline.line_run import LineRun
+from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
 from factory.storage.journal import fingerprint
 from factory.storage.lake import SITE
 
 CONTEXT = "context"
+SNAPSHOT_CODE = (("features", "feature names", "context"), ("features", "data"))
+"""The sections and rooms that decide what is in a snapshot and what is built on it."""
 
 
-class ContextStages:
-    """The stage of one run, bound to what it works with."""
+def online_snapshot(run: LineRun) -> Work:
+    """Return what makes the snapshot, for a line that says how far back its features look."""
+    if run.line.context is None:
+        raise ValueError(f"line {run.line.name} has no section `context`, so no snapshot is made of it")
+    return Work(do=Publishing(run, run.line.context).publish)
 
-    def __init__(self, tools: Tools, store: ModelStore, look_back: LookBack) -> None:
-        self.tools, self.line, self.lake = tools, tools.line, tools.lake
+
+class Publishing:
+    """One run's snapshot on its way beside the models."""
+
+    def __init__(self, run: LineRun, look_back: LookBack) -> None:
+        self.run, self.line, self.lake = run, run.line, run.lake
         self.look_back = look_back
-        self.key = store.key()
-        self.contexts = Contexts(store.repository().root)
+        self.key = run.store.key()
+        self.contexts = Contexts(run.store.repository().root)
 
     def publish(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Make the context anew if anything it comes from changed, and check every site that has features."""
@@ -47,7 +55,7 @@ class ContextStages:
         self.contexts.put(context.signed(self.key), new.files)
         done = {site: {**_figures(context), "rows_checked": rows} for site, rows in found.done.items()}
         for site in sorted(set(found.failed) - set(sites)):
-            self.tools.warn(f"{CONTEXT}: {site} takes features alone at the gateway: {found.failed[site]}")
+            self.run.warn(f"{CONTEXT}: {site} takes features alone at the gateway: {found.failed[site]}")
         return Isolated(
             done={site: done[site] for site in sites if site in done},
             failed={site: found.failed[site] for site in sites if site in found.failed},
@@ -62,7 +70,9 @@ class ContextStages:
 
     def _made_from(self) -> str:
         names = [*(self.line.lake_table("clean", table) for table in self.line.tables.values()), "features"]
-        return fingerprint({name: self.lake.version(name) for name in names}, str(self.look_back), self.tools.code)
+        return fingerprint(
+            {name: self.lake.version(name) for name in names}, str(self.look_back), self.run.code.of(*SNAPSHOT_CODE)
+        )
 
     def _clean(self) -> Mapping[str, pl.LazyFrame]:
         return {
@@ -82,4 +92,4 @@ class ContextStages:
 
 def _figures(context: Context, *, changed: bool = True) -> Figures:
     rows = {name: kept.rows for name, kept in context.tables.items()}
-    return {ROW_COUNT: sum(rows.values()), "rows": rows, "known_until": context.known_until, "changed": changed}
+    return {ROW_COUNT: sum(rows.values()), "rows": rows, "known_until": context.known_until, CHANGED: changed}

@@ -1,4 +1,4 @@
-"""What the operations op does with the gateway's records: each site's rows come into the lake, each once.
+"""The stage `served`: what the gateway was asked and answered comes into the lake, each row once.
 
 Rows are told apart by the prediction's name, so that a run that dies anywhere is simply run again: what it brought in
 is found there. How far the records were read is kept after the rows, and saves reading them all each time.
@@ -17,10 +17,8 @@ from factory.model.signature import Signature
 from factory.monitoring.prediction_log.reading import BySite, Unread, cursors, keep_cursors
 from factory.monitoring.prediction_log.rows import ANSWERED_AT, SERVED, not_served, served_rows
 from factory.names import model_name
-from factory.orchestration.resources.gateway_records import GatewayRecords
-from factory.orchestration.resources.model_store import ModelStore
-from factory.orchestration.walk import ROW_COUNT, Figures
-from factory.pipeline.tools import Tools
+from factory.pipeline.line_run import LineRun
+from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
 from factory.storage.lake import SITE
 
 
@@ -41,15 +39,19 @@ class Added:
     def figures(self) -> Figures:
         """What the journal and the UI are told."""
         newest = self.newest.isoformat(timespec="milliseconds") if self.newest else None
-        return {ROW_COUNT: self.rows, "failed_rows": self.failures, "newest": newest, "changed": self.rows > 0}
+        return {ROW_COUNT: self.rows, "failed_rows": self.failures, "newest": newest, CHANGED: self.rows > 0}
 
 
-class ServedStages:
-    """The stage of one run's served rows, bound to what it works with."""
+def prediction_log(run: LineRun) -> Work:
+    """Return what takes the gateway's prediction log into the lake."""
+    return Work(do=TakingIn(run).take_in)
 
-    def __init__(self, tools: Tools, store: ModelStore, records: GatewayRecords) -> None:
-        self.tools, self.line, self.lake = tools, tools.line, tools.lake
-        self.store, self.records = store, records
+
+class TakingIn:
+    """One run's reading of the prediction log."""
+
+    def __init__(self, run: LineRun) -> None:
+        self.run, self.line, self.lake = run, run.line, run.lake
         self._signatures: dict[tuple[str, str], Signature | None] = {}
 
     def take_in(self, sites: Sequence[str]) -> Isolated[Figures]:
@@ -61,7 +63,7 @@ class ServedStages:
 
     def _taken_in(self, sites: Sequence[str]) -> Isolated[Figures]:
         read = cursors(self.lake, self.lake.site_versions(SERVED, sites))
-        unread = Unread(folder=self.records.place(), line=self.line.name, read=read)
+        unread = Unread(folder=self.run.prediction_log, line=self.line.name, read=read)
         added, failed = dict.fromkeys(sites, Added()), dict[str, Exception]()
         for portion in unread.portions():
             going = [site for site in portion if site not in failed]
@@ -92,9 +94,7 @@ class ServedStages:
             return dict.fromkeys(some)
 
         for segment, lost in unread.damaged.items():
-            self.tools.warn(
-                f"{SERVED}: {segment} is damaged, its last {lost} bytes cannot be read; what is before is in"
-            )
+            self.run.warn(f"{SERVED}: {segment} is damaged, its last {lost} bytes cannot be read; what is before is in")
         return together([site for site in sites if unread.read[site] != unread.reached], keep).failed
 
     def _signature(self, site: str, digest: str) -> Signature | None:
@@ -105,14 +105,12 @@ class ServedStages:
 
     def _looked_up(self, site: str, digest: str) -> Signature | None:
         try:
-            manifest = self.store.repository().manifest_of(model_name(self.line.name, site), digest)
+            manifest = self.run.store.repository().manifest_of(model_name(self.line.name, site), digest)
         except ModelRefused as error:
-            self.tools.warn(f"{SERVED}: {site}: its releases cannot be read ({error})")
+            self.run.warn(f"{SERVED}: {site}: its releases cannot be read ({error})")
             manifest = None
         if manifest is None:
-            self.tools.warn(
-                f"{SERVED}: {site}: no release has digest {digest[:12]}; its answers are kept without names"
-            )
+            self.run.warn(f"{SERVED}: {site}: no release has digest {digest[:12]}; its answers are kept without names")
         return manifest.model_signature if manifest else None
 
 

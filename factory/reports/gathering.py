@@ -101,7 +101,7 @@ def site_facts(
 
 def _rows(cleaned: Mapping[str, Any], features: Mapping[str, Any]) -> dict[str, int]:
     ways = {name: int(cleaned[name]) for name in ("raw", "clean", "quarantine", "superseded") if name in cleaned}
-    made = {"features": features.get("dagster/row_count"), "labelled": features.get("labelled")}
+    made = {"features": features.get("row_count"), "labelled": features.get("labelled")}
     return ways | {name: int(count) for name, count in made.items() if count is not None}
 
 

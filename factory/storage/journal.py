@@ -53,6 +53,11 @@ class Entry:
     run: str
     seconds: float
 
+    @property
+    def content(self) -> str:
+        """What the result is, whatever it was made from."""
+        return str(self.figures.get("content") or self.figures.get("digest") or self.fingerprint)
+
 
 class Journal:
     """Reads and writes the entries of one line."""

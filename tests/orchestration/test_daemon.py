@@ -15,7 +15,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from factory.orchestration.launch import opened_instance
+from factory.orchestration.instance import opened_instance
 from factory.orchestration.line_job import CAUSE
 from tests.toy.line import NAME, ToyFactory
 

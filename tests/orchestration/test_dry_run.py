@@ -5,7 +5,7 @@ import pytest
 
 from factory.line.gates import Comparison
 from factory.names import model_name
-from factory.orchestration.launch import opened_instance
+from factory.orchestration.instance import opened_instance
 from tests.toy.line import NAME, ToyFactory
 
 MODEL = model_name(NAME, "north")

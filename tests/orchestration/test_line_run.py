@@ -7,7 +7,7 @@ import pytest
 
 from factory.errors import ModelRefused
 from factory.names import LINE_SITE, model_name
-from factory.orchestration.launch import opened_instance
+from factory.orchestration.instance import opened_instance
 from factory.orchestration.resources.alerts import Alerts
 from tests.orchestration.webhook import webhook
 from tests.toy.line import NAME, ToyFactory

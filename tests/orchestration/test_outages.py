@@ -18,7 +18,7 @@ import pytest
 
 from factory.line.gates import Comparison
 from factory.names import LINE_SITE, model_name
-from factory.orchestration.launch import opened_instance
+from factory.orchestration.instance import opened_instance
 from factory.orchestration.resources.lake import LakeStore
 from factory.registry.registry import Registry
 from factory.storage.journal import Journal, utc_now

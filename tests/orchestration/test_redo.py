@@ -6,7 +6,7 @@ import pytest
 
 from factory.errors import LineError
 from factory.names import LINE_SITE
-from factory.orchestration.launch import opened_instance
+from factory.orchestration.instance import opened_instance
 from factory.pipeline.stages import STAGES, comes_before, stage_of
 from tests.toy.line import NAME, ToyFactory
 

@@ -3,7 +3,7 @@
 import pytest
 
 from factory.orchestration.backtest import Replay
-from factory.orchestration.launch import opened_instance
+from factory.orchestration.instance import opened_instance
 from tests.toy.line import NAME, ToyFactory
 
 

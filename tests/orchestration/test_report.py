@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from factory.names import LINE_SITE
-from factory.orchestration.launch import opened_instance
+from factory.orchestration.instance import opened_instance
 from factory.reports.status import status
 from tests.toy.line import NAME, ToyFactory
 

@@ -9,7 +9,7 @@ from factory.errors import LakeError
 from factory.monitoring.prediction_log.reading import CURSORS
 from factory.monitoring.prediction_log.rows import SERVED, served_rows
 from factory.names import model_name
-from factory.orchestration.launch import RANGE_END, RANGE_START, opened_instance
+from factory.orchestration.instance import opened_instance
 from factory.orchestration.resources.lake import LakeStore
 from factory.storage.lake import Lake
 from tests.gateway.builders import Shop, expected, gateway, onnx_model, question, verdict
@@ -76,7 +76,7 @@ def test_a_whole_operating_run_takes_them_in_and_tells_how_many_and_of_when(tmp_
     assert toy.operate(until="2024-02-08") == 0
     assert served(toy) == [("north", "a"), ("north", "b"), ("south", "c")]
     figures = toy.journal.latest(SERVED)
-    assert figures["north"].figures["dagster/row_count"] == 2
+    assert figures["north"].figures["row_count"] == 2
     assert figures["north"].figures["newest"] == "2023-11-14T22:13:21.000+00:00"
     assert figures["south"].figures["failed_rows"] == 1
     assert "east" not in figures
@@ -86,14 +86,14 @@ def test_a_segment_that_grows_and_is_complete_later_comes_in_bit_by_bit(tmp_path
     toy = ToyFactory(tmp_path)
     place = segment(records(toy), "1.open", at("a"))
     other = segment(records(toy), "2.open", at("x"))
-    assert take_in(toy)[1]["north"]["dagster/row_count"] == 2
+    assert take_in(toy)[1]["north"]["row_count"] == 2
     segment(records(toy), "1.open", at("b"))
     segment(records(toy), "2.open", at("y"))
     place.rename(place.with_suffix(".log"))
-    assert take_in(toy)[1]["north"]["dagster/row_count"] == 2
+    assert take_in(toy)[1]["north"]["row_count"] == 2
     other.unlink()  # pruned, or taken away
     segment(records(toy), "0.log", at("elsewhere", at=AT - 1000))  # of another machine, older than all that was read
-    assert take_in(toy)[1]["north"]["dagster/row_count"] == 1
+    assert take_in(toy)[1]["north"]["row_count"] == 1
     assert served(toy) == [("north", name) for name in ("a", "b", "elsewhere", "x", "y")]
 
 
@@ -110,9 +110,9 @@ def test_a_copy_of_a_segment_brings_nothing_twice(tmp_path):
     toy = ToyFactory(tmp_path)
     place = segment(records(toy), "1.log", at("a"), at("b"))
     (records(toy) / "copied.log").write_bytes(place.read_bytes())
-    assert take_in(toy)[1]["north"]["dagster/row_count"] == 2
+    assert take_in(toy)[1]["north"]["row_count"] == 2
     (records(toy) / "again.log").write_bytes(place.read_bytes())
-    assert take_in(toy)[1]["north"]["dagster/row_count"] == 0
+    assert take_in(toy)[1]["north"]["row_count"] == 0
     assert served(toy) == [("north", "a"), ("north", "b")]
 
 
@@ -169,7 +169,7 @@ def test_rows_that_are_gone_from_the_lake_are_read_anew(tmp_path):
     segment(records(toy), "1.log", at("a"))
     take_in(toy)
     (tmp_path / "lake" / NAME / SERVED).rename(tmp_path / "away")
-    assert take_in(toy)[1]["north"]["dagster/row_count"] == 1
+    assert take_in(toy)[1]["north"]["row_count"] == 1
 
 
 def test_records_that_cannot_be_read_stop_their_stage_alone_and_come_in_later(tmp_path):

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from factory.names import LINE_SITE, model_name
-from factory.orchestration.launch import opened_instance
+from factory.orchestration.instance import opened_instance
 from factory.orchestration.stopping import LAUNCH, StopRequests, bury_dead_runs, living, undisturbed
 from tests.toy.line import NAME, ToyFactory
 

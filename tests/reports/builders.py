@@ -102,7 +102,7 @@ def facts(kind="binary", rows=400, **what):
     epochs = [{"training_loss": 1 / n, "validation_loss": 1 / n + 0.1} for n in range(1, 6)]
     entries = {
         "clean": {"raw": 1234, "clean": 1230, "quarantine": 3, "superseded": 1, "contract_share": 0.99},
-        "features": {"dagster/row_count": 1230, "labelled": 1200},
+        "features": {"row_count": 1230, "labelled": 1200},
         "base_model": {"why": "base model of 3 sites", "epochs": epochs},
         "site_model": {**model, "epochs": epochs, **what.get("model", {})},
         "verdict": {"verdict": verdict.to_dict()},

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.monitoring.prediction_log.reading import CURSORS
-from factory.orchestration.launch import RANGE_END, RANGE_START, opened_instance
+from factory.orchestration.instance import opened_instance
 from factory.orchestration.resources.compute import Compute
 from factory.orchestration.resources.lake import LakeStore
 from factory.registry.registry import Registry

@@ -15,7 +15,8 @@ import yaml
 from factory.line.file import LineFile
 from factory.line.line import Line
 from factory.orchestration.definitions import line_definitions
-from factory.orchestration.launch import Launch, opened_instance
+from factory.orchestration.instance import opened_instance
+from factory.orchestration.launch import LineLauncher
 from factory.orchestration.production_line import ProductionLine
 from factory.orchestration.resources.alerts import Alerts
 from factory.orchestration.resources.calendar import Calendar
@@ -23,10 +24,11 @@ from factory.orchestration.resources.compute import Compute
 from factory.orchestration.resources.data_docs import DataDocs
 from factory.orchestration.resources.gateway_records import GatewayRecords
 from factory.orchestration.resources.lake import LakeStore
-from factory.orchestration.resources.launcher import Launcher
 from factory.orchestration.resources.model_store import ModelStore
 from factory.orchestration.resources.reports import Reports
 from factory.orchestration.resources.workbench import Workbench
+from factory.pipeline.events import Event, LineRequest
+from factory.pipeline.stages import OPERATING
 from factory.registry.registry import Registry
 from factory.release import ModelRepository
 from factory.reports.status import line_status
@@ -102,7 +104,6 @@ class ToyFactory:
         bound = {
             "alerts": Alerts(),
             "calendar": Calendar(),
-            "launcher": Launcher(root=str(self.home), home=str(self.home)),
             "lake": LakeStore(url=str(self.home / "lake")),
             "compute": Compute(engine="cpu"),
             "registry": self.registry,
@@ -119,17 +120,25 @@ class ToyFactory:
         swapped = {"gates": self.gates, "drift": self.drift, "recipe": self.recipe}
         sections = {name: dataclasses.replace(getattr(line, name), **changed) for name, changed in swapped.items()}
         line = dataclasses.replace(line, schedule=self.schedule, **sections)
-        return dg.Definitions.merge(line_definitions(line, file, section, places), dg.Definitions(resources=bound))
+        return dg.Definitions.merge(
+            line_definitions(line, file, section, places),
+            dg.Definitions(resources=bound, executor=dg.in_process_executor),
+        )
 
     def run(self, sites: Sequence[str] = (), until: str = "", redo_from: str = "", **source: Any) -> int:
         """Run the whole line and return its exit code."""
-        with opened_instance(self.home / "dagster") as instance:
-            return Launch(NAME, self.definitions(source or None), instance).run(sites, until, redo_from)
+        return self.asked(LineRequest(line=NAME, sites=tuple(sites), until=until, redo_from=redo_from), **source)
 
     def operate(self, sites: Sequence[str] = (), until: str = "", **source: Any) -> int:
         """Bring new rows in, predict, join outcomes and judge drift; return the exit code."""
+        return self.asked(LineRequest(line=NAME, sites=tuple(sites), until=until, stages=OPERATING), **source)
+
+    def asked(self, request: LineRequest, **source: Any) -> int:
+        """Run what is asked and return the exit code; what the run told is in `events`."""
+        self.events: list[Event] = []
         with opened_instance(self.home / "dagster") as instance:
-            return Launch(NAME, self.definitions(source or None), instance).operate(sites, until)
+            launcher = LineLauncher(definitions=self.definitions(source or None), instance=instance)
+            return launcher.run(request, self.events.append).exit_code
 
     def status(self) -> dict[str, Any]:
         """Return what each site has and serves."""

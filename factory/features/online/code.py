@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from factory.model.provenance import code_digest, room_sources
+from factory.model.code import library_digest
 from factory.storage.journal import fingerprint
 
-_LIBRARY = code_digest(room_sources("data", "features"))
+_LIBRARY = library_digest("data", "features")
 """Taken as this module is imported, for by then the library is in the process."""
 
 
@@ -37,7 +37,7 @@ def _folder(function: str) -> Path:
 
 @functools.cache
 def _beside(folder: Path) -> str:
-    return code_digest(folder.glob("*.py"))
+    return fingerprint([[path.name, path.read_text(encoding="utf-8")] for path in sorted(folder.glob("*.py"))])
 
 
 def dotted(function: Callable[..., Any]) -> str:

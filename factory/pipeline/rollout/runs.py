@@ -1,22 +1,11 @@
-"""Runs the line for a rollout, in the words of `definitions.py`, and listens to what became of each site."""
+"""Runs the line for a rollout, and counts what became of each site."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from factory.errors import RolloutRefused
+from factory.errors import FactoryError, RolloutRefused
 from factory.names import LINE_SITE
-
-Event = Mapping[str, Any]
-STOPPED = (130, 143)
-"""The exit codes of a run that a person or a machine stopped."""
-
-
-class Launcher(Protocol):
-    """Runs `definitions.py`, hands on the events it reports and returns its exit code."""
-
-    def __call__(self, words: Sequence[str], show: Callable[[Event], None], /) -> int:
-        """Run what the words say."""
+from factory.pipeline.events import Event, LineRequest, Lines, Stopped
 
 
 class Paused(Exception):  # noqa: N818  a rollout that somebody stopped or must help has no error
@@ -32,44 +21,37 @@ class Runs:
     """The runs of one line. What cannot be run raises RolloutRefused, what is stopped raises Paused."""
 
     line: str
-    launch: Launcher
+    lines: Lines
 
     def sites(self, until: str) -> list[str]:
         """Return the sites that a run of the line would take."""
-        found: list[str] = []
-        self._launched(["sites", self.line, f"--until={until}"], {"sites": lambda event: found.extend(event["sites"])})
-        if not found:
+        try:
+            sites = list(self.lines.sites(self.line, until))
+        except FactoryError as error:
+            raise self._refused(str(error)) from error
+        if not sites:
             raise RolloutRefused(f"line {self.line}: its source knows no site, so there is nothing to roll out")
-        return found
+        return sites
 
     def run(self, sites: Sequence[str], until: str, redo_from: str = "") -> dict[str, str]:
         """Run the line for the sites; return those that failed, and why."""
-        failed: set[str] = set()
-        told: dict[str, str] = {}
-        self._launched(
-            ["run", self.line, f"--sites={','.join(sites)}", f"--until={until}", f"--from={redo_from}"],
-            {
-                "summary": lambda event: told.update(event["failed"]),
-                "end": lambda event: failed.update(event["failed"]),
-            },
+        request = LineRequest(line=self.line, sites=tuple(sites), until=until, redo_from=redo_from)
+        try:
+            outcome = self.lines.run(request, _nothing)
+        except Stopped as stopped:
+            raise Paused(128 + stopped.signal) from stopped
+        except FactoryError as error:
+            raise self._refused(str(error)) from error
+        if LINE_SITE in outcome.failed or not outcome.sites:
+            raise self._refused(outcome.failed.get(LINE_SITE, "what all its sites need failed"))
+        return {site: outcome.failed[site] for site in sites if site in outcome.failed}
+
+    def _refused(self, why: str) -> RolloutRefused:
+        return RolloutRefused(
+            f"line {self.line}: {why}; so the rollout stands where it is, and the same command goes on when that is "
+            "mended"
         )
-        if LINE_SITE in failed:
-            raise RolloutRefused(
-                f"line {self.line}: what all its sites need failed, so the rollout stands where it is; "
-                "the same command goes on when that is mended"
-            )
-        return {site: told.get(site, "its run failed") for site in sites if site in failed}
 
-    def _launched(self, words: Sequence[str], listen: Mapping[str, Callable[[Event], None]]) -> None:
-        def heard(event: Event) -> None:
-            if event["event"] in listen:
-                listen[event["event"]](event)
 
-        code = self.launch(words, heard)
-        if code in STOPPED:
-            raise Paused(code)
-        if code not in (0, 1):
-            raise RolloutRefused(
-                f"line {self.line}: `{words[0]}` could not be run, so the rollout stands where it is; "
-                "the same command goes on when that is mended"
-            )
+def _nothing(_event: Event) -> None:
+    """Show nothing: whoever runs the lines shows them."""

@@ -1,4 +1,4 @@
-"""What the models op does last: a page for each of its sites, and the line's page over all sites there are."""
+"""The stage `report`: a page for each of its sites, and the line's page over all sites there are."""
 
 import functools
 import math
@@ -8,40 +8,44 @@ from typing import TYPE_CHECKING
 from factory.compute.isolation import Isolated, one_by_one
 from factory.errors import ModelRefused
 from factory.line.split import LABEL, Parts
-from factory.model.provenance import code_digest, drawing_sources
+from factory.model.code import drawing_digest
 from factory.names import LINE_SITE, model_name
-from factory.orchestration.walk import Figures
-from factory.pipeline.site_models import VERDICT, ModelStages, registered_version
+from factory.pipeline.line_run import LineRun, registered_version
+from factory.pipeline.verdict import VERDICT, baseline_answers
+from factory.pipeline.work import CHANGED, Figures, Work
 from factory.storage.journal import Entry, fingerprint
 
 if TYPE_CHECKING:
     from factory.reports.facts import Serving, Shown, SiteLine
-    from factory.reports.folder import Shelf
 
 REPORT = "report"
 STAGES = ("clean", "features", "base_model", "site_model", VERDICT, "release", REPORT)
 
 
-class ReportStages:
+def report(run: LineRun) -> Work:
+    """Return what writes a page for each site, and the line's page over all sites there are."""
+    return Work(do=Reporting(run).write)
+
+
+class Reporting:
     """The last stage of one run's sites, after what they serve is settled: a page that fails takes nothing back.
 
     A page carries in itself what it was made from, so one that is up to date is left alone, and one that somebody
     deleted comes again.
     """
 
-    def __init__(self, models: ModelStages, shelf: "Shelf", *, again: bool = False) -> None:
-        self.models = models
-        self.tools, self.line = models.tools, models.line
-        self.shelf = shelf
-        self.again = again
-        self.looks = code_digest(drawing_sources())
+    def __init__(self, run: LineRun) -> None:
+        self.run, self.line = run, run.line
+        self.shelf = run.reports
+        self.again = bool(run.redo_from)
+        self.looks = drawing_digest()
 
     def write(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Write each site's page, and then the line's from what all sites' pages know."""
         told = self.known[REPORT]
         marks = {site: self._mark(site) for site in sites}
         fresh = {site for site in sites if site in told and not self.again and self.shelf.mark(site) == marks[site]}
-        parts = functools.cache(lambda: self.models.parts([site for site in sites if site not in fresh]))
+        parts = functools.cache(lambda: self.run.parts([site for site in sites if site not in fresh]))
         found = one_by_one(
             sites,
             lambda site: (
@@ -54,10 +58,10 @@ class ReportStages:
     @functools.cached_property
     def known(self) -> dict[str, dict[str, Entry]]:
         """What each stage last did for each site there is; looked up once, when all before the report is done."""
-        return {stage: self.tools.journal.latest(stage) for stage in STAGES}
+        return {stage: self.run.journal.latest(stage) for stage in STAGES}
 
     def _unchanged(self, told: Entry) -> Figures:
-        return {**told.figures, "page": self.shelf.place(told.site), "changed": False}
+        return {**told.figures, "page": self.shelf.place(told.site), CHANGED: False}
 
     def _mark(self, site: str) -> str:
         made = {
@@ -73,17 +77,17 @@ class ReportStages:
         return {**found, "base_model": self._entry("base_model", LINE_SITE)}
 
     def _entry(self, stage: str, site: str) -> Entry:
-        return self.known[stage].get(site) or self.models.entry(stage, site)
+        return self.known[stage].get(site) or self.run.entry(stage, site)
 
     @functools.cached_property
     def base_file(self) -> bytes:
         """The base model's file, which every site's own is compared with."""
-        return self.tools.registry.onnx(*registered_version(self.line.name, self._entry("base_model", LINE_SITE)))
+        return self.run.registry.onnx(*registered_version(self.line.name, self._entry("base_model", LINE_SITE)))
 
     def _serving(self, site: str) -> "Serving | None":
         from factory.reports.facts import Serving
 
-        store = self.models.store
+        store = self.run.store
         try:
             now = store.repository().load(model_name(self.line.name, site), store.key().public_key()).manifest
         except (ModelRefused, OSError):
@@ -92,7 +96,7 @@ class ReportStages:
 
     def _held_back(self, site: str) -> str | None:
         """Return what keeps a candidate that passed from being released, such as a person's rollback."""
-        told, store = self._entry(VERDICT, site).figures, self.models.store
+        told, store = self._entry(VERDICT, site).figures, self.run.store
         permissions = store.repository().permissions(model_name(self.line.name, site), store.key().public_key())
         wanted = self.line.gates.approval_required
         return permissions.obstacle(told["verdict"]["digest"], approval_required=wanted) if told["passed"] else None
@@ -106,7 +110,7 @@ class ReportStages:
             self.line,
             site,
             entries=self._entries(site),
-            quarantine=self.tools.lake.scan("quarantine", [site]).select("rule").collect(),
+            quarantine=self.run.lake.scan("quarantine", [site]).select("rule").collect(),
             windows={"train": len(parts.train), "validation": len(parts.validation), "holdout": len(parts.holdout)},
             serving=self._serving(site),
             held_back=self._held_back(site),
@@ -124,7 +128,7 @@ class ReportStages:
         figures = self._entry(VERDICT, site).figures
         files = self._files(site, figures.get("rival"))
         answers = {role: onnx_answer(content, rows.features) for role, content in files.items()}
-        answers["baseline"] = self.models.baseline(parts.holdout)
+        answers["baseline"] = baseline_answers(self.run, parts.holdout)
         judged = holdout(
             self.line, rows, self.line.task.codes(parts.train[LABEL]), answers, figures["verdict"]["figures"]
         )
@@ -132,7 +136,7 @@ class ReportStages:
 
     def _files(self, site: str, rival: str | None) -> dict[str, bytes]:
         """Return the candidate's file, the base model's if it is another, and that of the champion it was judged by."""
-        registry = self.tools.registry
+        registry = self.run.registry
         candidate = registry.onnx(*registered_version(self.line.name, self._entry("site_model", site)))
         base = self.base_file
         before = self._released(site, rival) if rival else None
@@ -140,11 +144,11 @@ class ReportStages:
         return {role: content for role, content in found.items() if content is not None}
 
     def _released(self, site: str, digest: str) -> bytes | None:
-        store = self.models.store
+        store = self.run.store
         try:
             found = store.repository().found(model_name(self.line.name, site), digest, store.key().public_key())
         except (ModelRefused, OSError) as error:
-            self.tools.warn(f"{REPORT}: {site} is shown without the champion it was judged by: {error}")
+            self.run.warn(f"{REPORT}: {site} is shown without the champion it was judged by: {error}")
             return None
         return found.content if found else None
 

@@ -1,0 +1,182 @@
+"""What a run of a line tells while it is under way, as data; handed on by whoever runs it, shown to whoever looks."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from factory.names import LINE_SITE
+
+Became = Literal["released", "kept", "refused", "held_back"]
+"""What became of a site's candidate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSubmitted:
+    """A run is in the orchestrator's hands."""
+
+    job: str
+    run_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SitesChosen:
+    """The run's sites are known: those it was asked for, or all that the source has."""
+
+    sites: tuple[str, ...]
+    until: str
+    """As-of date of the run, empty for the line's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepBegun:
+    """A step begins for the sites in `todo`; `unchanged` others have nothing to do."""
+
+    step: str
+    todo: tuple[str, ...]
+    unchanged: int
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteMade:
+    """A site went through a step; an asset that is made beside the step's first is told, too, by its own name."""
+
+    asset: str
+    site: str
+    changed: bool
+    at: float
+    became: Became | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteFailed:
+    """A site failed in a step and drops out; LINE_SITE stands for what all sites need."""
+
+    step: str
+    site: str
+    error: str
+    at: float
+    harmless: bool = False
+    """Whether the site goes on all the same: what it serves says nothing about whether it can be trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """A line of the run's log, with its level as `logging` has it."""
+
+    text: str
+    level: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFailed:
+    """The run is over and is red: why, in one sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineOver:
+    """All is done that was asked for; what came of it."""
+
+    outcome: "LineOutcome"
+
+
+Event = RunSubmitted | SitesChosen | StepBegun | SiteMade | SiteFailed | Said | RunFailed | LineOver
+Show = Callable[[Event], None]
+
+
+@dataclass(kw_only=True)
+class LineOutcome:
+    """What a line's run came to, counted from its events."""
+
+    sites: tuple[str, ...] = ()
+    changed: Counter[str] = field(default_factory=Counter)
+    unchanged: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+    became: dict[str, Became] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """For each site that failed, LINE_SITE among them: the step and why."""
+    runs: list[RunSubmitted] = field(default_factory=list)
+    _step: str = ""
+    _since: float = 0.0
+    _last: float = 0.0
+
+    def take(self, event: Event) -> None:
+        """Count an event."""
+        if isinstance(event, StepBegun | RunFailed | LineOver):
+            self._end_step()
+        match event:
+            case RunSubmitted():
+                self.runs.append(event)
+            case SitesChosen():
+                self.sites = event.sites
+            case StepBegun():
+                self._step, self._since, self._last = event.step, event.at, event.at
+            case SiteMade():
+                self._last = event.at
+                (self.changed if event.changed else self.unchanged)[event.asset] += 1
+                if event.became:
+                    self.became[event.site] = event.became
+            case SiteFailed():
+                self._last = max(self._last, event.at)
+                self.failed.setdefault(event.site, f"{event.step}: {event.error}")
+            case _:
+                pass
+
+    def _end_step(self) -> None:
+        """Give the step under way the time until its last event."""
+        if self._step:
+            self.seconds[self._step] = self.seconds.get(self._step, 0.0) + self._last - self._since
+        self._step = ""
+
+    def that(self, became: Became) -> list[str]:
+        """Return the sites of which this became."""
+        return sorted(site for site, what in self.became.items() if what == became)
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every site went through, 1 if one failed, 2 if nothing could be done at all."""
+        nothing_done = not self.changed and not self.unchanged
+        if not self.failed:
+            return 0 if self.sites else 2
+        return 2 if nothing_done and (LINE_SITE in self.failed or not self.sites) else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineRequest:
+    """What is asked of a line."""
+
+    line: str
+    sites: tuple[str, ...] = ()
+    """All that the source knows when empty; all that the line has where it begins with a later stage."""
+    until: str = ""
+    """As-of date YYYY-MM-DD, exclusive; empty: the line's own."""
+    redo_from: str = ""
+    """The stage to begin with though nothing changed; those before it are left alone."""
+    stages: tuple[str, ...] = ()
+    """The stages to do; all when empty."""
+
+
+class Stopped(Exception):  # noqa: N818  a run that somebody stopped has no error
+    """A person or a machine stopped a run, which is on record; `signal` is by what."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+class Lines(Protocol):
+    """Runs lines, wherever their runs go."""
+
+    def run(self, request: LineRequest, show: Show) -> LineOutcome:
+        """Have the runs made, hand on what they tell and return what came of them.
+
+        Raises Stopped where somebody stopped them, and FactoryError where nothing could start.
+        """
+        ...
+
+    def sites(self, line: str, until: str) -> Sequence[str]:
+        """Return the sites that a run without sites would take."""
+        ...

@@ -1,0 +1,104 @@
+"""One run of a line: what its stages work with, gathered once, and what they look up more than once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from factory.connectors.source import Source
+from factory.data.contract.contract import Contract
+from factory.errors import TableMissing
+from factory.features.sampling import in_order
+from factory.line.line import Line
+from factory.line.split import Parts
+from factory.model.provenance import provenance
+from factory.names import model_name
+from factory.pipeline.fingerprints import LineCode
+from factory.pipeline.ports import Alerts, Compute, ContractDocs, Registry, ReleaseStore
+from factory.storage.journal import Entry, Journal
+from factory.storage.lake import Lake
+
+if TYPE_CHECKING:
+    from factory.pipeline.serving import ServedSites
+    from factory.reports.folder import Shelf
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineRun:
+    """One line's data, registry, releases and engine, as of one moment, for one run."""
+
+    line: Line
+    code: LineCode
+    source: Source
+    contracts: Mapping[str, Contract]
+    lake: Lake
+    journal: Journal
+    compute: Compute
+    registry: Registry
+    store: ReleaseStore
+    docs: ContractDocs
+    alerts: Alerts
+    reports: "Shelf"
+    prediction_log: Path
+    """The folder that the gateway writes its predictions to."""
+    scratch: Path
+    """A folder on a local disk for checkpoints; losing it costs time and nothing else."""
+    project: Path
+    """The project's folder, whose commit is kept with every model."""
+    run_id: str
+    until: datetime
+    """The moment before which this run looks at the world; UTC, naive."""
+    redo_from: str
+    """The stage to begin with though nothing changed; empty: only what changed is done."""
+    say: Callable[[str], None]
+    warn: Callable[[str], None]
+
+    @property
+    def as_of(self) -> str:
+        """The day that this run looks as of, as it is kept with what it makes."""
+        return f"{self.until:%Y-%m-%d}"
+
+    def feature_rows(self, sites: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return the feature rows of some sites, or of all, in order."""
+        scan = self.compute.reading(self.lake.scan("features", sites))
+        return self.compute.collect(in_order(scan, self.line.features.key))
+
+    def parts(self, sites: Sequence[str]) -> Parts:
+        """Return the sites' rows, divided as of this run's moment."""
+        return self.line.parts(self.feature_rows(sites), self.until)
+
+    def provenance(self) -> dict[str, str]:
+        """Return what a model made now came from."""
+        raw = [self.line.lake_table("raw", table) for table in self.line.tables.values()]
+        origin = provenance(self.lake, self.until, [*raw, "clean", "features"], self.project)
+        return {**origin, "code": self.code.whole}
+
+    def entry(self, stage: str, site: str) -> Entry:
+        """Return what a stage last did for a site; raises TableMissing where it has done nothing."""
+        entries = self.journal.latest(stage, [site])
+        if site not in entries:
+            raise TableMissing(
+                f"line {self.line.name}, site {site}: stage {stage} has not been done; run it first: "
+                f"factory run {self.line.name} --sites {site}"
+            )
+        return entries[site]
+
+    def registered(self, stage: str, site: str) -> tuple[str, int]:
+        """Return the registered model and version that a stage made for a site; raises TableMissing."""
+        return registered_version(self.line.name, self.entry(stage, site))
+
+    @cached_property
+    def served(self) -> "ServedSites":
+        """What the sites serve, and what served models are held against."""
+        from factory.pipeline.serving import ServedSites
+
+        return ServedSites(self)
+
+
+def registered_version(line: str, entry: Entry) -> tuple[str, int]:
+    """Return the registered model and version that a stage's entry speaks of."""
+    return model_name(line, entry.site), int(entry.figures["version"])

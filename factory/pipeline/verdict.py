@@ -1,0 +1,170 @@
+"""The stage `verdict`: each site's candidate judged on its holdout, against champion and baseline."""
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from factory.compute.isolation import Isolated, one_by_one, together
+from factory.features.sampling import samples
+from factory.line.split import DECIDED_AT, LABEL, Parts
+from factory.model.verdict import Verdict
+from factory.names import LINE_SITE
+from factory.pipeline.base_model import BASELINE
+from factory.pipeline.line_run import LineRun, registered_version
+from factory.pipeline.serving import champion_of
+from factory.pipeline.work import Figures, Work
+from factory.storage.journal import Entry, fingerprint, next_moment
+from factory.storage.lake import SITE
+
+if TYPE_CHECKING:
+    from factory.evaluation.judging import Exhibits
+    from factory.release import Released
+
+VERDICT = "verdict"
+
+
+def verdict(run: LineRun) -> Work:
+    """Return what judges the sites, and keeps each verdict in the lake and on the registered version."""
+    judging = Judging(run)
+    return Work(do=judging.judge, inputs=judging.inputs)
+
+
+class Judging:
+    """The judging of one run's candidates; what a site serves is looked up once."""
+
+    def __init__(self, run: LineRun) -> None:
+        self.run = run
+        self.line = run.line
+        self._champion = functools.cache(self._looked_up)
+
+    def inputs(self, sites: Sequence[str]) -> Mapping[str, str]:
+        """Return what each verdict depends on: the candidate, its rivals, the rows, and what the contract found."""
+        journal, base = self.run.journal, self.run.entry("base_model", LINE_SITE)
+        models, rows, cleaned = (journal.latest(stage, sites) for stage in ("site_model", "features", "clean"))
+        shared = [base.fingerprint, self.line.split.mark(self.run.until)]  # with the base model its baseline was made
+        return {
+            site: fingerprint(
+                shared,
+                models[site].content if site in models else None,
+                self._rival_digest(site, models[site]) if site in models else None,
+                rows[site].content if site in rows else None,
+                _contract_of(cleaned.get(site)),
+            )
+            for site in sites
+        }
+
+    def judge(self, sites: Sequence[str]) -> Isolated[Figures]:
+        """Judge each site's candidate on its holdout; keep the verdict in the lake and on the registered version."""
+        parts = self.run.parts(sites)
+        judged = one_by_one(sites, lambda site: self._judge(site, parts.of(site)))
+        kept = together(list(judged.done), lambda some: self._keep({site: judged.done[site] for site in some}))
+        return Isolated(done=kept.done, failed={**judged.failed, **kept.failed})
+
+    def _judge(self, site: str, parts: Parts) -> Verdict:
+        from factory.evaluation.judging import judged
+
+        verdict = judged(self.line, site, self._exhibits(site, parts))
+        self.run.registry.record_verdict(*self.run.registered("site_model", site), verdict)
+        return verdict
+
+    def _exhibits(self, site: str, parts: Parts) -> "Exhibits":
+        from factory.evaluation.judging import Exhibits
+
+        candidate, base = self.run.entry("site_model", site), self.run.entry("base_model", LINE_SITE)
+        cleaned, champion = self.run.entry("clean", site).figures, self._champion(site)
+        registry, registered = self.run.registry, registered_version(self.line.name, candidate)
+        return Exhibits(
+            train=self.line.task.codes(parts.train[LABEL]),
+            validation=samples(self.line, parts.validation, parts.rows),
+            holdout=samples(self.line, parts.holdout, parts.rows),
+            candidate=registry.onnx(*registered),
+            safetensors=registry.weights(*registered),
+            fine_tuned=bool(candidate.figures["fine_tuned"]),
+            base=registry.onnx(*registered_version(self.line.name, base)),
+            champion=champion.content if champion else None,
+            champion_threshold=champion.manifest.threshold if champion else 0.0,
+            baseline_on_validation=baseline_answers(self.run, parts.validation),
+            baseline_on_holdout=baseline_answers(self.run, parts.holdout),
+            contract_share=float(cleaned["contract_share"]),
+            contract_failures=tuple(cleaned["table_failures"]),
+        )
+
+    def _looked_up(self, site: str) -> "Released | None":
+        return champion_of(self.run, site)
+
+    def _keep(self, verdicts: Mapping[str, Verdict]) -> Mapping[str, Figures]:
+        """Add the verdicts to the lake, unless a run that died had added them already."""
+        lake, made_from = self.run.lake, self.inputs(list(verdicts))
+        code = self.run.code.of(("gates", "value", "figures"), ("evaluation", "tasks"))
+        seen = lake.site_versions(VERDICT, verdicts)
+        at = next_moment(lake, VERDICT, verdicts, self.run.journal.clock())
+        rows = pl.DataFrame(
+            [self._row(verdict, fingerprint(made_from[verdict.site], code), at) for verdict in verdicts.values()]
+        )
+        if lake.has(VERDICT):
+            newest = lake.scan(VERDICT, list(verdicts)).sort("at").unique(SITE, keep="last").collect()
+            rows = rows.join(newest, on=[SITE, "mark"], how="anti")
+        if len(rows):
+            lake.append(VERDICT, rows, {site: seen[site] for site in rows[SITE]})
+        candidates = self.run.journal.latest("site_model", list(verdicts))
+        return {
+            site: {
+                **_figures(verdict, candidates[site]),
+                "rival": self._rival_digest(site, candidates[site]),
+                "approval": self.line.gates.approval,
+            }
+            for site, verdict in verdicts.items()
+        }
+
+    def _row(self, verdict: Verdict, mark: str, at: datetime) -> dict[str, object]:
+        return {
+            SITE: verdict.site,
+            "mark": mark,
+            "digest": verdict.digest,
+            "as_of": self.run.as_of,
+            "passed": verdict.passed,
+            "reasons": json.dumps(verdict.reasons),
+            "figures": json.dumps(dict(verdict.figures)),
+            "at": at,
+        }
+
+    def _rival_digest(self, site: str, candidate: Entry) -> str | None:
+        """Return the digest of what the candidate is measured against; None where there is nothing.
+
+        A candidate that has become champion was measured against the one before it, and need not be judged anew.
+        """
+        champion, mine = self._champion(site), candidate.figures["digest"]
+        if champion and champion.manifest.digest != mine:
+            return champion.manifest.digest
+        told = self.run.journal.latest(VERDICT, [site]).get(site)
+        return told.figures["rival"] if told and told.figures["verdict"]["digest"] == mine else None
+
+
+def baseline_answers(run: LineRun, rows: pl.DataFrame) -> NDArray[np.float32]:
+    """Return what the baseline answered to these rows, in their order; NaN for a row it never saw."""
+    keys = [SITE, *run.line.features.key, DECIDED_AT]
+    scores = run.lake.scan(BASELINE, rows[SITE].unique().to_list()).collect()
+    joined = rows.select(keys).join(scores, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    answers = [f"{BASELINE}_{column}" for column in range(len(run.line.task.answers))]
+    return joined.select(pl.col(answers).fill_null(float("nan"))).to_numpy()
+
+
+def _contract_of(cleaned: Entry | None) -> object:
+    return [cleaned.figures["contract_share"], cleaned.figures["table_failures"]] if cleaned else None
+
+
+def _figures(verdict: Verdict, candidate: Entry) -> Figures:
+    """Return a verdict for people, reasons first and figures that plot over time, and whole for the release."""
+    return {
+        "passed": verdict.passed,
+        "reasons": list(verdict.reasons),
+        "registry": candidate.figures["registry"],
+        **verdict.figures,
+        "verdict": verdict.to_dict(),
+    }
