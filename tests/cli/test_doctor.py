@@ -27,6 +27,20 @@ def doctor(home, folder=ROOT, **environment):
     return done.returncode, {finding["thing"]: finding for finding in answer["findings"]}
 
 
+EMPTY = "import dagster as dg\ndefs = dg.Definitions()\n"
+
+
+def presses(*lacks):
+    """Definitions of one line, whose source lacks something."""
+    return (
+        "import dagster as dg\nfrom factory.orchestration.line_source import LineSource\n"
+        "class Presses(LineSource):\n"
+        "    def __init__(self): pass\n"
+        f"    def lacking(self): return {list(lacks)!r}\n"
+        "defs = dg.Definitions(resources={'presses_source': Presses()})\n"
+    )
+
+
 def project(folder, definitions):
     """A project with these definitions."""
     (folder / "lines").mkdir(parents=True)
@@ -35,8 +49,8 @@ def project(folder, definitions):
 
 
 def test_this_machine_has_what_is_needed_and_nothing_is_left_in_home(tmp_path):
-    home, event = tmp_path / "home", {"event": "line", "line": "presses", "lacks": []}
-    code, found = doctor(home, project(tmp_path / "p", f"print({json.dumps(event)!r})"))
+    home = tmp_path / "home"
+    code, found = doctor(home, project(tmp_path / "p", presses()))
     assert code == 0
     assert {"python", "cores", "memory", "home writable", "engine", "torch build", "port 3000"} <= set(found)
     assert found["SQLite with a write-ahead log in home"]["found"] == "works"
@@ -56,8 +70,8 @@ def test_the_shipped_lines_load_and_each_is_told_with_its_data(tmp_path):
 
 
 def test_data_that_is_missing_is_told_with_how_to_get_it_and_is_no_lack(tmp_path):
-    event = {"event": "line", "line": "presses", "lacks": ["parts.csv is missing; run `factory fetch presses`"]}
-    code, found = doctor(tmp_path / "home", project(tmp_path / "p", f"print({json.dumps(event)!r})"))
+    lacks = "parts.csv is missing; run `factory fetch presses`"
+    code, found = doctor(tmp_path / "home", project(tmp_path / "p", presses(lacks)))
     assert code == 0
     assert not found["data of presses"]["fine"]
     assert found["data of presses"]["found"] == "parts.csv is missing; run `factory fetch presses`"
@@ -79,7 +93,7 @@ def test_outside_a_project_the_library_s_own_checkout_is_looked_at(tmp_path):
 def test_a_home_that_cannot_be_written_is_a_lack(tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
-    code, found = doctor(locked / "home", project(tmp_path / "p", ""))
+    code, found = doctor(locked / "home", project(tmp_path / "p", EMPTY))
     assert code == 1
     assert not found["home writable"]["fine"]
 
@@ -90,7 +104,7 @@ def test_a_port_in_use_is_told_and_is_no_lack(tmp_path):
         with suppress(OSError):  # where somebody else has it, that is what this is about
             taken.bind(("127.0.0.1", 5000))
             taken.listen()
-        code, found = doctor(tmp_path / "home", project(tmp_path / "p", ""))
+        code, found = doctor(tmp_path / "home", project(tmp_path / "p", EMPTY))
     assert code == 0
     assert "factory registry --port PORT" in found["port 5000"]["found"]
 

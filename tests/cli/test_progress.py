@@ -7,34 +7,44 @@ from rich.console import Console
 
 from factory.cli.progress import Bars, Lines, named, screen, summary
 from factory.names import LINE_SITE
+from factory.pipeline.events import (
+    LineOutcome,
+    LineOver,
+    RunFailed,
+    RunSubmitted,
+    Said,
+    SiteFailed,
+    SiteMade,
+    SitesChosen,
+    StepBegun,
+)
 
 RUN = [
-    {"event": "start", "sites": 3},
-    {"event": "run", "name": "presses_references", "run": "r-0", "sites": 0},
-    {"event": "stage", "stage": "raw/shifts", "todo": [LINE_SITE], "unchanged": 0, "at": 100.0},
-    {"event": "site", "stage": "raw/shifts", "site": None, "changed": True, "at": 100.5},
-    {"event": "run", "name": "presses_data", "run": "r-1", "sites": 3},
-    {"event": "stage", "stage": "clean", "todo": ["east", "north"], "unchanged": 1, "at": 101.0},
-    {"event": "site", "stage": "clean", "site": "north", "changed": True, "at": 102.0},
-    {"event": "site", "stage": "quarantine", "site": "north", "changed": True, "at": 102.0},
-    {"event": "site", "stage": "clean", "site": "south", "changed": False, "at": 102.5},
-    {"event": "say", "text": "clean: looked [at] everything", "level": 20},
-    {"event": "say", "text": "slow [disk]", "level": 30},
-    {"event": "site_failed", "stage": "clean", "site": "east", "text": "clean of east failed: Oh: [no]", "at": 103.0},
-    {"event": "failed", "text": "line presses: 1 of 3 failed: east"},
+    RunSubmitted(job="presses_line_job", run_id="r-1"),
+    SitesChosen(sites=("east", "north", "south"), until=""),
+    StepBegun(step="raw/shifts", todo=(LINE_SITE,), unchanged=0, at=100.0),
+    SiteMade(asset="raw/shifts", site=LINE_SITE, changed=True, at=100.5),
+    StepBegun(step="clean", todo=("east", "north"), unchanged=1, at=101.0),
+    SiteMade(asset="clean", site="north", changed=True, at=102.0),
+    SiteMade(asset="quarantine", site="north", changed=True, at=102.0),
+    SiteMade(asset="clean", site="south", changed=False, at=102.5),
+    Said(text="clean: looked [at] everything", level=20),
+    Said(text="slow [disk]", level=30),
+    SiteFailed(step="clean", site="east", error="Oh: [no]", at=103.0),
+    RunFailed(text="line presses: 1 failed: east"),
 ]
-SUMMARY = {
-    "event": "summary",
-    "changed": {"raw/shifts": 1, "clean": 1},
-    "unchanged": {"clean": 1},
-    "seconds": {"raw/shifts": 0.5, "clean": 2.0},
-    "released": ["north"],
-    "kept": [],
-    "refused": ["south"],
-    "held_back": ["west"],
-    "failed": {"east": "clean: Oh: [no]"},
-    "runs": [{"name": "presses_references", "run": "r-0"}, {"name": "presses_data", "run": "r-1"}],
-}
+JUDGED = [
+    SiteMade(asset="release", site=site, changed=site == "north", at=104.0, became=became)
+    for site, became in (("north", "released"), ("south", "refused"), ("west", "held_back"))
+]
+
+
+def outcome(*events):
+    """What a run of these events came to."""
+    made = LineOutcome()
+    for event in events:
+        made.take(event)
+    return made
 
 
 def shown(kind, events, **how):
@@ -54,7 +64,7 @@ def test_a_log_has_a_line_for_what_each_stage_begins_and_ends_with():
         "clean: looked [at] everything",
         "slow [disk]",
         "clean of east failed: Oh: [no]",
-        "line presses: 1 of 3 failed: east",
+        "line presses: 1 failed: east",
         "clean: 1 done, 1 unchanged, 1 failed (east), 2.0 s",
     ]
 
@@ -71,25 +81,41 @@ def test_a_terminal_has_a_bar_for_each_stage_with_the_sites_in_work_and_those_th
 
 
 @pytest.mark.parametrize("kind", [Lines, Bars])
-def test_the_end_says_what_changed_what_became_of_each_site_and_where_the_runs_are(kind):
-    told = shown(kind, [*RUN, SUMMARY], force_terminal=kind is Bars, no_color=True)
+def test_the_end_says_what_changed_what_became_of_each_site_and_where_the_run_is(kind):
+    told = shown(kind, [*RUN, LineOver(outcome=outcome(*RUN, *JUDGED))], force_terminal=kind is Bars, no_color=True)
     for words in (
-        "changed   raw/shifts 1, clean 1",
+        "changed   raw/shifts 1, clean 1, quarantine 1, release 1",
         "released  north",
         "refused   south",
         "held back west; why: factory history SITE",
         "failed    east: clean: Oh: [no]",
         "seconds   raw/shifts 0.5, clean 2.0",
-        "presses_data  http://127.0.0.1:3000/runs/r-1",
+        "presses_line_job  http://127.0.0.1:3000/runs/r-1",
     ):
         assert words in told, words
 
 
 def test_a_run_that_changed_nothing_says_just_that():
-    quiet = {**SUMMARY, "changed": {}, "failed": {}}
+    chosen = SitesChosen(sites=("south", "west"), until="")
     nothing = "Nothing changed: every stage is up to date for every site."
-    assert summary({**quiet, "held_back": []}, 1.0) == [nothing]
-    assert summary(quiet, 1.0) == [nothing, "  held back west; why: factory history SITE"]
+    assert summary(outcome(chosen, JUDGED[1]), 1.0) == [nothing]
+    assert summary(outcome(chosen, *JUDGED[1:]), 1.0) == [nothing, "  held back west; why: factory history SITE"]
+
+
+@pytest.mark.parametrize(
+    ("events", "code"),
+    [
+        (RUN[:8], 0),
+        (RUN, 1),
+        (RUN[:2], 0),  # nothing to do is no fault
+        ([RUN[0], RunFailed(text="no such table")], 2),
+        ([RUN[0], SitesChosen(sites=(), until="")], 2),
+        ([*RUN[:2], SiteFailed(step="raw/shifts", site=LINE_SITE, error="no", at=1.0)], 2),
+        ([*RUN[:4], SiteFailed(step="base_model", site=LINE_SITE, error="no", at=1.0)], 1),
+    ],
+)
+def test_the_exit_code_says_whether_all_some_or_nothing_could_be_done(events, code):
+    assert outcome(*events).exit_code == code
 
 
 def test_bars_are_for_terminals_alone():
@@ -102,7 +128,3 @@ def test_many_sites_are_told_as_a_few_and_how_many_more():
     assert named(sites) == "site-000, site-001, site-002, site-003, site-004, site-005 and 194 more"
     assert named(["a"]) == "a"
     assert named([]) == ""
-
-
-def test_events_of_a_later_version_are_passed_over():
-    assert shown(Lines, [{"event": "weather", "text": "rain"}, {"text": "no event"}]) == ""

@@ -1,17 +1,17 @@
 """What starts a line by itself, without a daemon: new rows and sites, drift, the calendar; the job they ask for."""
 
-from collections.abc import Mapping
+import dataclasses
 from datetime import datetime
 
 import dagster as dg
 import pytest
 
-from factory.errors import NameRefused
 from factory.orchestration.attempts import MAX_ATTEMPTS
-from factory.orchestration.line_job import CAUSE, line_job
-from factory.orchestration.resources.calendar import Calendar
-from factory.orchestration.resources.launcher import Launcher
+from factory.orchestration.line_job import CAUSE, job_name, request_of, run_config
+from factory.orchestration.resources import Calendar
 from factory.orchestration.sensors import line_schedule
+from factory.pipeline.events import LineRequest
+from factory.pipeline.stages import OPERATING
 from tests.toy.line import NAME, ToyFactory, toy_line
 from tests.toy.press_faults.presses import Presses
 
@@ -40,7 +40,11 @@ class Watcher:
 
 def asked(request):
     """What a request asks the line's job for."""
-    return request.run_config["ops"][f"{NAME}_line"]["config"]
+    return request_of(NAME, request.run_config)
+
+
+def wanted(*sites, until, stages=()):
+    return LineRequest(line=NAME, sites=sites, until=until, stages=stages)
 
 
 def known(instance, *sites):
@@ -62,10 +66,10 @@ def test_rows_that_arrived_are_asked_for_once_and_only_at_the_sites_that_have_so
     known(instance, "north", "south", "east")
     watcher = Watcher(ToyFactory(tmp_path), "new_rows", instance)
     (first,) = watcher.tick("2024-02-01").values()
-    assert first == {"sites": ["east", "north", "south"], "until": "2024-02-01", "operate_only": True}
+    assert first == wanted("east", "north", "south", until="2024-02-01", stages=OPERATING)
     assert watcher.tick("2024-02-01") == {}
     (later,) = watcher.tick("2024-02-02").values()  # the small plant made no part on that day
-    assert (later["sites"], later["until"]) == (["north", "south"], "2024-02-02")
+    assert (later.sites, later.until) == (("north", "south"), "2024-02-02")
 
 
 def test_a_site_that_the_source_has_and_the_line_has_not_is_added_and_gets_its_first_model(tmp_path, instance):
@@ -73,7 +77,7 @@ def test_a_site_that_the_source_has_and_the_line_has_not_is_added_and_gets_its_f
     watcher = Watcher(ToyFactory(tmp_path), "new_rows", instance)
     watcher.tick()
     found = watcher.tick(**{f"{NAME}_source": PressesWith("west")})
-    assert list(found.values()) == [{"sites": ["west"], "until": "2024-02-01", "operate_only": False}]
+    assert list(found.values()) == [wanted("west", until="2024-02-01")]
     (added,) = watcher.found.dynamic_partitions_requests
     assert (added.partitions_def_name, list(added.partition_keys)) == (f"{NAME}_sites", ["west"])
 
@@ -82,7 +86,7 @@ def test_a_site_whose_name_is_no_name_harms_no_other(tmp_path, instance):
     known(instance, "north", "south", "east")
     watcher = Watcher(ToyFactory(tmp_path), "new_rows", instance)
     (found,) = watcher.tick(**{f"{NAME}_source": PressesWith("../etc")}).values()
-    assert found["sites"] == ["east", "north", "south"]
+    assert found.sites == ("east", "north", "south")
 
 
 def test_a_source_that_cannot_tell_what_is_new_says_so_and_starts_nothing(tmp_path, instance):
@@ -107,48 +111,47 @@ def test_sites_that_drifted_are_trained_anew_in_one_run_and_asked_for_once(tmp_p
     drifted(toy, "east", "2024-02-12", acts=False)
     watcher = Watcher(toy, "drifted", instance)
     (found,) = watcher.tick().values()
-    assert found == {"sites": ["north", "south"], "until": "2024-02-15", "operate_only": False}
+    assert found == wanted("north", "south", until="2024-02-15")
     assert watcher.found.run_requests[0].tags[CAUSE] == "drift+performance"
     assert watcher.tick() == {}
     drifted(toy, "south", "2024-02-26")
     (again,) = watcher.tick().values()
-    assert again["sites"] == ["south"]
+    assert again.sites == ("south",)
 
 
-class FakeLauncher(Launcher):
-    """Launches nothing, says what a launch would, and ends with the code that it was given."""
-
-    code: int = 0
-
-    def launch(self, words, show):
-        show({"event": "run", "name": "a", "run": "b"})
-        show({"event": "stage", "stage": "clean", "todo": ["north"], "unchanged": 2})
-        if self.code:
-            show({"event": "site_failed", "text": f"clean of north failed: {' '.join(words)}"})
-        return self.code
-
-
-def run_line(config: Mapping[str, object], instance, key="", code=0):
-    return line_job(toy_line()).execute_in_process(
-        {"ops": {f"{NAME}_line": {"config": dict(config)}}},
+def run_line(home, request, instance, key="", **source):
+    """Run the job as the daemon would, on a source that may be broken; raw rows are brought in and no more."""
+    job = ToyFactory(home).definitions(source).resolve_job_def(job_name(NAME))
+    return job.execute_in_process(
+        run_config=run_config(dataclasses.replace(request, stages=("raw",))),
         instance=instance,
-        resources={"launcher": FakeLauncher(root="", home="", code=code)},
         tags={"dagster/run_key": key} if key else {},
         raise_on_error=False,
     )
 
 
-def test_the_job_does_what_the_command_line_does(instance):
-    done = run_line({"sites": ["north"], "until": "2024-02-01"}, instance, code=1)
+def why(done):
+    """What the one failed step of a run says."""
+    (event,) = done.get_step_failure_events()
+    return event.step_failure_data.user_failure_data
+
+
+def test_the_job_takes_the_sites_that_can_go_through_and_its_last_step_names_the_others(tmp_path, instance):
+    request = wanted("north", "south", until="2024-02-01")
+    done = run_line(tmp_path, request, instance, broken=["north"])
     assert not done.success
-    told = done.get_step_failure_events()[0].step_failure_data.user_failure_data.description
-    assert "clean of north failed: run press_faults --sites north --until 2024-02-01" in told
-    assert run_line({"operate_only": True}, instance).success
+    assert why(done).description.startswith("line press_faults: 1 failed: north; the others went through")
+    assert "the line to the plant was cut" in why(done).metadata["north"].value
+    assert set(ToyFactory(tmp_path).journal.latest("raw/parts")) == {"south"}
+    assert run_line(tmp_path, request, instance).success
+    assert set(ToyFactory(tmp_path).journal.latest("raw/parts")) == {"north", "south"}
 
 
-def test_a_site_whose_name_is_no_name_never_gets_into_the_words(instance):
-    done = run_line({"sites": ["--home=/"]}, instance)
-    assert NameRefused.__name__ in str(done.get_step_failure_events()[0].step_failure_data.error)
+def test_a_site_whose_name_is_no_name_fails_alone(tmp_path, instance):
+    done = run_line(tmp_path, wanted("--home=/", "north", until="2024-02-01"), instance)
+    assert list(why(done).metadata) == ["--home=/"]
+    assert "is refused: use 1 to 63 letters" in why(done).metadata["--home=/"].value
+    assert instance.get_dynamic_partitions(f"{NAME}_sites") == ["north"]
 
 
 def test_a_run_that_fails_is_asked_for_again_under_another_key_and_not_for_ever(tmp_path, instance):
@@ -156,9 +159,9 @@ def test_a_run_that_fails_is_asked_for_again_under_another_key_and_not_for_ever(
     drifted(toy, "north", "2024-02-12")
     watcher, keys = Watcher(toy, "drifted", instance), []
     for _ in range(MAX_ATTEMPTS + 3):
-        for key, config in watcher.tick().items():
+        for key, request in watcher.tick().items():
             keys.append(key)
-            assert not run_line(config, instance, key, code=1).success
+            assert not run_line(tmp_path, request, instance, key, broken=["north"]).success
     assert len(keys) == len(set(keys)) == MAX_ATTEMPTS
 
 
@@ -167,6 +170,6 @@ def test_the_calendar_runs_the_whole_line_once_for_each_date_and_twice_more_if_i
     when = datetime(2024, 3, 1, 4)
     context = dg.build_schedule_context(scheduled_execution_time=when, resources={"calendar": Calendar()})
     request = schedule(context)
-    assert asked(request) == {"sites": [], "until": "2024-03-01", "operate_only": False}
+    assert asked(request) == wanted(until="2024-03-01")
     assert request.run_key == f"{NAME}-calendar-2024-03-01T04:00"
     assert request.tags["dagster/max_retries"] == "2"

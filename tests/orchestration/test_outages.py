@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,20 +20,16 @@ import pytest
 from factory.line.gates import Comparison
 from factory.names import LINE_SITE, model_name
 from factory.orchestration.instance import opened_instance
-from factory.orchestration.resources.lake import LakeStore
+from factory.pipeline.events import SiteFailed
 from factory.registry.registry import Registry
 from factory.storage.journal import Journal, utc_now
-from tests.toy.line import NAME, ToyFactory, registry_at
+from factory.storage.lake_store import LakeStore
+from tests.toy.line import NAME, ToyFactory, registry_arguments
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 SITES = ["east", "north", "south"]
 EARLIER, LATER = "2024-02-20", "2024-03-01"
-
-
-def events(capsys):
-    """What a run told since the last look, as its JSON events."""
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
 
 
 def served(toy):
@@ -83,6 +80,7 @@ SERVERS: dict[str, TrackingServer] = {}
 """The servers by their address: a resource holds nothing but plain values."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class FailingRegistry(Registry):
     """A registry whose server dies at one point of a site's way."""
 
@@ -121,7 +119,7 @@ def server(tmp_path, monkeypatch):
 
 def with_server(home, server, point=""):
     """The toy line with its registry on the server, which dies at the point."""
-    told = {**registry_at(home).model_dump(), "tracking_uri": server.address}
+    told = {**registry_arguments(home), "tracking_uri": server.address}
     gates = {"against_champion": Comparison(mode="disabled")}  # so that the later candidate is released
     return ToyFactory(home, gates=gates, registry=FailingRegistry(point=point, **told))
 
@@ -134,16 +132,14 @@ def versions(toy, site):
     return sorted(int(kept.version) for kept in client.search_model_versions(f"name='{model_name(NAME, site)}'"))
 
 
-def test_a_registry_that_dies_during_a_run_takes_nothing_down_and_the_next_run_completes(tmp_path, server, capsys):
+def test_a_registry_that_dies_during_a_run_takes_nothing_down_and_the_next_run_completes(tmp_path, server):
     assert with_server(tmp_path, server).run(until=EARLIER) == 0
     before = served(with_server(tmp_path, server))
     assert before["north"]
-    events(capsys)
     for point in ("registered", "judged", "promoted"):
         toy = with_server(tmp_path, server, point)
         assert toy.run(until=LATER) == 1, point
-        told = events(capsys)
-        failed = {event["site"]: event["text"] for event in told if event["event"] == "site_failed"}
+        failed = {event.site: event.error for event in toy.events_of(SiteFailed)}
         assert failed, point
         assert all(str(server.port) in text for text in failed.values()), "a failure does not say what is down"
         if point != "promoted":
@@ -158,9 +154,8 @@ def test_a_registry_that_dies_during_a_run_takes_nothing_down_and_the_next_run_c
         made = toy.journal.latest("site_model", [site])[site].figures
         assert versions(toy, site) == list(range(1, int(made["version"]) + 1))
         assert len(versions(toy, site)) <= 2, "a run over the same data made its model twice"
-    events(capsys)
     assert toy.run(until=LATER) == 0
-    assert events(capsys)[-1] == {"event": "end", "changed": 0, "failed": []}
+    assert (toy.outcome.changed.total(), toy.outcome.failed) == (0, {})
 
 
 def without_power_over_files():
@@ -223,6 +218,7 @@ def test_after_the_clock_went_back_an_hour_the_newest_run_counts_all_the_same(tm
     assert {table: toy.lake.version(table) for table in changed} == changed
 
 
+@dataclass(frozen=True, kw_only=True)
 class RemovingRegistry(Registry):
     """A registry at whose first sight of a model somebody removes a site from the line."""
 
@@ -237,21 +233,15 @@ class RemovingRegistry(Registry):
         return super().register(candidate)
 
 
-def test_a_site_removed_between_stages_is_left_out_and_told_and_one_removed_amid_a_stage_harms_no_other(
-    tmp_path, capsys
-):
+def test_a_site_removed_between_stages_is_left_out_and_told_and_one_removed_amid_a_stage_harms_no_other(tmp_path):
     removes = {LINE_SITE: "south", "east": "north"}
-    registry = RemovingRegistry(
-        instance=str(tmp_path / "dagster"), removes=removes, **registry_at(tmp_path).model_dump()
-    )
+    registry = RemovingRegistry(instance=str(tmp_path / "dagster"), removes=removes, **registry_arguments(tmp_path))
     toy = ToyFactory(tmp_path, registry=registry)
     assert toy.run() == 1
-    told = events(capsys)
-    assert [event["text"] for event in told if event["event"] == "failed"] == [
-        "south was removed from line press_faults meanwhile and is left out from here on; what was done for it stays. "
-        "To bring it back: factory site add press_faults south"
-    ]
-    assert told[-1]["failed"] == ["south"]
+    assert toy.outcome.failed == {
+        "south": "sites: it was removed from line press_faults meanwhile and is left out from here on; what was done "
+        "for it stays. To bring it back: factory site add press_faults south"
+    }
     assert toy.status()["south"]["rows"]["raw"] == 360
     assert toy.status()["south"]["verdict"] is None
     assert toy.status()["north"]["serving"]

@@ -1,13 +1,12 @@
 """`--from STAGE`: that stage and those after it are done again though nothing changed, those before are left alone."""
 
-import json
-
 import pytest
 
 from factory.errors import LineError
 from factory.names import LINE_SITE
 from factory.orchestration.instance import opened_instance
-from factory.pipeline.stages import STAGES, comes_before, stage_of
+from factory.pipeline.events import SitesChosen, StepBegun
+from factory.pipeline.stages import NAMES
 from tests.toy.line import NAME, ToyFactory
 
 SITES = ["east", "north", "south"]
@@ -33,19 +32,18 @@ def digests(toy):
 
 
 @pytest.mark.parametrize("stage", ["verdict", pytest.param("clean", marks=pytest.mark.slow)])
-def test_what_comes_after_is_done_again_and_what_comes_before_is_not(done, stage, capsys):
+def test_what_comes_after_is_done_again_and_what_comes_before_is_not(done, stage):
     before, models = when(done), digests(done)
     assert done.run(redo_from=stage) == 0
     after = when(done)
     again = {name for name in JOURNALED if after[name] > before[name]}
-    assert again == {name for name in JOURNALED if STAGES.index(name) >= STAGES.index(stage)}
+    assert again == {name for name in JOURNALED if NAMES.index(name) >= NAMES.index(stage)}
     assert digests(done) == models  # the same inputs give the same models
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert not any(event.get("stage") == "raw/parts" for event in told)
+    assert "raw/parts" not in {event.step for event in done.events_of(StepBegun)}
     with opened_instance(done.home / "dagster") as instance:
-        run = next(run for run in instance.get_runs() if run.job_name == f"{NAME}_models_job")
+        run = instance.get_run_by_id(done.outcome.runs[0].run_id)
     assert run.tags["factory/from"] == stage
-    assert run.run_config["ops"][f"{NAME}_models"]["config"]["redo_from"] == stage
+    assert run.run_config["ops"][f"{NAME}_line_begin"]["config"]["redo_from"] == stage
     assert done.run() == 0
     assert when(done) == after  # and then nothing has changed
 
@@ -70,9 +68,8 @@ def test_without_a_day_the_models_are_judged_as_of_the_day_they_were_made(tmp_pa
     toy = ToyFactory(tmp_path)
     assert toy.run(until="2024-02-20") == 0
     assert toy.run(redo_from="release") == 0
-    with opened_instance(toy.home / "dagster") as instance:
-        run = next(run for run in instance.get_runs() if run.job_name == f"{NAME}_models_job")
-    assert run.run_config["ops"][f"{NAME}_models"]["config"]["until"] == "2024-02-20"
+    assert toy.events_of(SitesChosen)[0].until == "2024-02-20"
+    assert toy.outcome.changed.total() > 0
 
 
 def test_a_line_that_has_no_site_yet_cannot_begin_in_the_middle(tmp_path):
@@ -83,10 +80,3 @@ def test_a_line_that_has_no_site_yet_cannot_begin_in_the_middle(tmp_path):
 def test_an_unknown_stage_is_refused_with_those_there_are(done):
     with pytest.raises(LineError, match=r"no stage 'cleaning'.*raw, clean, features, context, predictions, outcomes"):
         done.run(redo_from="cleaning")
-
-
-def test_every_asset_belongs_to_a_stage():
-    assert [stage_of(name) for name in ("raw/parts", "clean_shifts", "quarantine")] == ["raw", "clean", "clean"]
-    assert comes_before("clean_shifts", "features")
-    assert not comes_before("features", "features")
-    assert not comes_before("raw/parts", "")

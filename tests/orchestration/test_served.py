@@ -1,17 +1,19 @@
 """What the gateway answered comes into the lake, on the toy line: each row once, whatever dies, grows or is shared."""
 
 import logging
+from dataclasses import dataclass
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from factory.errors import LakeError
 from factory.monitoring.prediction_log.reading import CURSORS
 from factory.monitoring.prediction_log.rows import SERVED, served_rows
 from factory.names import model_name
 from factory.orchestration.instance import opened_instance
-from factory.orchestration.resources.lake import LakeStore
 from factory.storage.lake import Lake
+from factory.storage.lake_store import LakeStore
 from tests.gateway.builders import Shop, expected, gateway, onnx_model, question, verdict
 from tests.monitoring.recorded import AT, batch, segment
 from tests.toy.line import NAME, ToyFactory, toy_line
@@ -25,7 +27,7 @@ def take_in(toy, sites=SITES):
     with opened_instance(toy.home / "dagster") as instance:
         instance.add_dynamic_partitions(f"{NAME}_sites", SITES)
         job = toy.definitions().resolve_job_def(f"{NAME}_operations_job")
-        tags = {RANGE_START: sites[0], RANGE_END: sites[-1]}
+        tags = {ASSET_PARTITION_RANGE_START_TAG: sites[0], ASSET_PARTITION_RANGE_END_TAG: sites[-1]}
         run = job.execute_in_process(instance=instance, tags=tags, asset_selection=[KEY], raise_on_error=False)
         logs = instance.all_logs(run.run_id)
     events = [entry.dagster_event for entry in logs if entry.dagster_event]
@@ -86,14 +88,14 @@ def test_a_segment_that_grows_and_is_complete_later_comes_in_bit_by_bit(tmp_path
     toy = ToyFactory(tmp_path)
     place = segment(records(toy), "1.open", at("a"))
     other = segment(records(toy), "2.open", at("x"))
-    assert take_in(toy)[1]["north"]["row_count"] == 2
+    assert take_in(toy)[1]["north"]["dagster/row_count"] == 2
     segment(records(toy), "1.open", at("b"))
     segment(records(toy), "2.open", at("y"))
     place.rename(place.with_suffix(".log"))
-    assert take_in(toy)[1]["north"]["row_count"] == 2
+    assert take_in(toy)[1]["north"]["dagster/row_count"] == 2
     other.unlink()  # pruned, or taken away
     segment(records(toy), "0.log", at("elsewhere", at=AT - 1000))  # of another machine, older than all that was read
-    assert take_in(toy)[1]["north"]["row_count"] == 1
+    assert take_in(toy)[1]["north"]["dagster/row_count"] == 1
     assert served(toy) == [("north", name) for name in ("a", "b", "elsewhere", "x", "y")]
 
 
@@ -110,9 +112,9 @@ def test_a_copy_of_a_segment_brings_nothing_twice(tmp_path):
     toy = ToyFactory(tmp_path)
     place = segment(records(toy), "1.log", at("a"), at("b"))
     (records(toy) / "copied.log").write_bytes(place.read_bytes())
-    assert take_in(toy)[1]["north"]["row_count"] == 2
+    assert take_in(toy)[1]["north"]["dagster/row_count"] == 2
     (records(toy) / "again.log").write_bytes(place.read_bytes())
-    assert take_in(toy)[1]["north"]["row_count"] == 0
+    assert take_in(toy)[1]["north"]["dagster/row_count"] == 0
     assert served(toy) == [("north", "a"), ("north", "b")]
 
 
@@ -137,6 +139,7 @@ class BusyLake(Lake):
         return found
 
 
+@dataclass(frozen=True, kw_only=True)
 class Store(LakeStore):
     """Gives lakes of a kind."""
 
@@ -169,7 +172,7 @@ def test_rows_that_are_gone_from_the_lake_are_read_anew(tmp_path):
     segment(records(toy), "1.log", at("a"))
     take_in(toy)
     (tmp_path / "lake" / NAME / SERVED).rename(tmp_path / "away")
-    assert take_in(toy)[1]["north"]["row_count"] == 1
+    assert take_in(toy)[1]["north"]["dagster/row_count"] == 1
 
 
 def test_records_that_cannot_be_read_stop_their_stage_alone_and_come_in_later(tmp_path):

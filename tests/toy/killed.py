@@ -11,17 +11,20 @@ import json
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from factory.compute.engine import Compute
 from factory.monitoring.prediction_log.reading import CURSORS
 from factory.orchestration.instance import opened_instance
-from factory.orchestration.resources.compute import Compute
-from factory.orchestration.resources.lake import LakeStore
 from factory.registry.registry import Registry
 from factory.storage.journal import Journal
 from factory.storage.lake import Lake
-from tests.toy.line import NAME, ToyFactory, registry_at
+from factory.storage.lake_store import LakeStore
+from tests.toy.line import NAME, ToyFactory, registry_arguments
 
 
 def die() -> None:
@@ -36,6 +39,7 @@ class DeadlyCompute(Compute):
         die()
 
 
+@dataclass(frozen=True, kw_only=True)
 class DeadlyRegistry(Registry):
     """Dies at one point of a site's way through the registry."""
 
@@ -71,6 +75,7 @@ class DeadlyJournal(Journal):
         super().record(stage, *args, **how)
 
 
+@dataclass(frozen=True, kw_only=True)
 class DeadlyLake(LakeStore):
     """Dies between a stage's data and its entry in the journal."""
 
@@ -101,7 +106,7 @@ def swapped(home: Path, point: str) -> dict[str, Any]:
     if point == "collected":
         return {"compute": DeadlyCompute(engine="cpu")}
     if point in ("registered", "judged", "promoted"):
-        return {"registry": DeadlyRegistry(point=point, **registry_at(home).model_dump())}
+        return {"registry": DeadlyRegistry(point=point, **registry_arguments(home))}
     if point == "taken_in":
         return {"lake": DeadlyLakeStore(url=str(home / "lake"))}
     return {"lake": DeadlyLake(url=str(home / "lake"), stage=point)} if point else {}
@@ -113,7 +118,8 @@ def data(toy: ToyFactory, source: dict[str, Any]) -> int:
     definitions = toy.definitions(source or None)
     with opened_instance(toy.home / "dagster") as instance:
         instance.add_dynamic_partitions(f"{NAME}_sites", sites)
-        stages = {"references": {}, "data": {RANGE_START: sites[0], RANGE_END: sites[-1]}}
+        ends = {ASSET_PARTITION_RANGE_START_TAG: sites[0], ASSET_PARTITION_RANGE_END_TAG: sites[-1]}
+        stages = {"references": {}, "data": ends}
         jobs = {stage: definitions.resolve_job_def(f"{NAME}_{stage}_job") for stage in stages}
         done = [
             jobs[stage].execute_in_process(instance=instance, tags=tags, raise_on_error=False)

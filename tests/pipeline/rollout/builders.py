@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from factory.errors import ReleaseRefused
+from factory.errors import LineError, ReleaseRefused
 from factory.model.verdict import Verdict, digest_of
+from factory.pipeline.events import LineOutcome, LineRequest, Show, Stopped
 from factory.pipeline.rollout.driver import Driver
 from factory.pipeline.rollout.judging import Limits
 from factory.pipeline.rollout.runs import Runs
 from factory.pipeline.rollout.sites import LinePlace
 from factory.pipeline.rollout.state import Rollout, RolloutStore, Terms
+from factory.storage.home import Home
 from factory.storage.journal import Entry, Journal
 from tests.gateway.builders import Shop, onnx_model
 
@@ -57,7 +59,7 @@ class NotedJournal(Journal):
 
 @dataclass
 class SmallLine:
-    """Runs as `definitions.py` does: judges what `recipe` makes, then releases what passed and may be released."""
+    """Runs as a line does: judges what `recipe` makes, then releases what passed and may be released."""
 
     home: Path
     recipe: dict[str, Made]
@@ -71,28 +73,15 @@ class SmallLine:
     journal: NotedJournal = field(default_factory=NotedJournal)
     newest: dict[str, tuple[bytes, int, Verdict]] = field(default_factory=dict)
     """The registry: each site's newest file, its version and the verdict on it."""
-    asked: list[Sequence[str]] = field(default_factory=list)
+    stopped_by: int = 0
+    """The signal by which each run is stopped; 0 for none."""
+    cannot_start: bool = False
 
     def __post_init__(self) -> None:
         self.shop = Shop(self.home)
-        self.place = replace(LinePlace.at(self.home, LINE), journal=self.journal)
+        self.place = replace(LinePlace.at(Home.at(self.home), LINE), journal=self.journal)
 
-    def __call__(self, words: Sequence[str], show: Callable[[Mapping[str, Any]], None]) -> int:
-        self.asked.append(words)
-        what, _, *options = words
-        said = dict(option.removeprefix("--").split("=", 1) for option in options)
-        if what == "sites":
-            show({"event": "sites", "sites": sorted(self.recipe)})
-            return 0
-        self.launches += 1
-        self._die("run")
-        failed = self.run(said["sites"].split(","), redo_from=said.get("from", ""))
-        self._die("end")
-        show({"event": "summary", "failed": failed})
-        show({"event": "end", "failed": sorted(failed)})
-        return 1 if failed else 0
-
-    def run(self, sites: Sequence[str] = (), redo_from: str = "") -> dict[str, str]:
+    def judged_and_released(self, sites: Sequence[str] = (), redo_from: str = "") -> dict[str, str]:
         """Run the line; returns the sites that failed."""
         wanted = list(sites) or sorted(self.recipe)
         failed = {}
@@ -163,6 +152,27 @@ class SmallLine:
         return [record.kind for record in self.shop.repository.site_history.read(f"{LINE}.{site}").records()]
 
 
+@dataclass(frozen=True)
+class LaunchedLine:
+    """Runs the small line for a rollout; keeps factory.pipeline.events.Lines."""
+
+    line: SmallLine
+
+    def sites(self, line: str, until: str) -> Sequence[str]:
+        return sorted(self.line.recipe)
+
+    def run(self, request: LineRequest, show: Show) -> LineOutcome:
+        if self.line.stopped_by:
+            raise Stopped(self.line.stopped_by)
+        if self.line.cannot_start:
+            raise LineError("its file has a mistake")
+        self.line.launches += 1
+        self.line._die("run")
+        failed = self.line.judged_and_released(request.sites, redo_from=request.redo_from)
+        self.line._die("end")
+        return LineOutcome(sites=tuple(request.sites), failed=dict(failed))
+
+
 @dataclass
 class Clock:
     """A time that passes only while somebody sleeps."""
@@ -207,7 +217,7 @@ class Desk:
         driver = Driver(
             place=self.line.place,
             store=self.store,
-            runs=Runs(line=LINE, launch=self.line),
+            runs=Runs(line=LINE, lines=LaunchedLine(self.line)),
             show=self._shown,
             say=self.said.append,
             sleep=self.clock.sleep,
