@@ -82,7 +82,7 @@ def typed(home: Path, to: int) -> float:
     """Return how long the command takes, from typing to prompt."""
     words = ["rollback", "UA", "--to", str(to), "--by", "bench", "--reason", "to measure", "--home", str(home)]
     started = time.perf_counter()
-    command = [sys.executable, "-c", "from factory.cli.main import main; main()", *words]
+    command = [sys.executable, "-c", "from factory.cli import main; main()", *words]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return time.perf_counter() - started
 

@@ -12,7 +12,7 @@ def main() -> None:
 
     start = StartUp()
     try:
-        from factory.cli.main import app
+        from factory.cli.app import app
         from factory.errors import FactoryError
 
         try:

@@ -26,6 +26,7 @@ def run_shown(home: Home, request: LineRequest, command: str) -> tuple[int, Line
     from factory.cli.progress import screen
     from factory.cli.screen import own_console
 
+    request.require_names()
     with Interrupts() as interrupts, own_console() as console, screen(console) as shown:
         try:
             with opened_lines(home, interrupts) as lines:

@@ -108,10 +108,8 @@ class LineView:
             return pl.DataFrame(schema={"site": pl.String()})
         figures = pl.DataFrame([_numbers(text) for text in rows["figures"]], infer_schema_length=None)
         reasons = rows["reasons"].str.json_decode(pl.List(pl.String()))
-        return pl.concat(
-            [rows.select(SITE, "passed", reasons, "digest", "as_of", "at"), figures.select(pl.exclude("passed"))],
-            how="horizontal",
-        )
+        judged = rows.select(SITE, "passed", reasons, "digest", "as_of", "at")
+        return judged.hstack(figures.select(pl.exclude(judged.columns)))
 
     def history(self, site: str) -> pl.DataFrame:
         """Return what is on record of a site, oldest first: `at`, `kind`, `actor`, `reason`, `version`, `release`."""

@@ -83,7 +83,7 @@ def environment():
 
 
 def words(shop, *more):
-    command = "from factory.cli.main import main; main()"
+    command = "from factory.cli import main; main()"
     return [sys.executable, "-c", command, "serve", "--workers", str(WORKERS), "--home", str(shop.home), *more]
 
 

@@ -189,7 +189,7 @@ def test_what_keeps_the_workers_from_beginning_is_told_once(tmp_path):
 
 
 def test_the_supervisor_loads_nothing_that_answers():
-    code = "import sys, factory.cli.main, factory.gateway.processes.supervisor; print(*sys.modules)"
+    code = "import sys, factory.cli.app, factory.gateway.processes.supervisor; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     assert not HEAVY & set(told.stdout.split())
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from factory.cli.main import app
+from factory.cli.app import app
 from factory.monitoring.prediction_log.files import recorded, segments
 from factory.monitoring.prediction_log.rows import SERVED, served_rows
 from factory.release import Draft, Terms
@@ -130,10 +130,11 @@ def test_what_a_trial_that_runs_is_judged_by_stays_until_it_is_over(tmp_path):
     assert left(home) == []
 
 
-def test_a_lake_elsewhere_is_named(tmp_path):
+def test_a_lake_elsewhere_is_named(tmp_path, monkeypatch):
     home = home_with(tmp_path, ("1.log", batch("a")))
     take_in(tmp_path / "far", batch("a"))
     prune(home)
     assert left(home) == ["1.log"]
-    prune(home, "--lake", str(tmp_path / "far" / "lake"))
+    monkeypatch.setenv("FACTORY_LAKE", str(tmp_path / "far" / "lake"))
+    prune(home)
     assert left(home) == []

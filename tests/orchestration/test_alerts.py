@@ -2,12 +2,14 @@
 
 import base64
 import logging
+import os
 
 import dagster as dg
 import pytest
 from dagster._serdes import serialize_value
 
 import definitions
+import resources
 from factory.monitoring.alerts import Alerts
 from tests.orchestration.mail import mail_server
 from tests.orchestration.webhook import webhook
@@ -78,7 +80,7 @@ def test_an_address_that_fails_is_told_of_by_its_number_and_never_itself(caplog)
     """Also with every logger of the process at its most talkative."""
     caplog.set_level(logging.DEBUG)
     assert not Alerts(addresses=" ".join(SECRETS[1:]), timeout_s=5).tell("drift", "it fell")
-    told = [record.getMessage() for record in caplog.records if record.name == "factory.orchestration.resources.alerts"]
+    told = [record.getMessage() for record in caplog.records if record.name == "factory.monitoring.alerts"]
     assert told == [
         "drift: it fell",
         "the alert 'drift' could not be delivered to address 1 (mailto): it did not take the alert",
@@ -103,14 +105,16 @@ def test_the_orchestrator_stores_the_variables_names_and_not_the_addresses(monke
     seen = []
 
     @dg.op
-    def telling(alerts: Alerts) -> None:
+    def telling(alerts: dg.ResourceParam[Alerts]) -> None:
         seen.extend([alerts.webhook, alerts.addresses])
 
     @dg.job
     def told() -> None:
         telling()
 
-    job = dg.Definitions(jobs=[told], resources=definitions.resources()).resolve_job_def("told")
+    job = dg.Definitions(jobs=[told], resources=resources.bindings(definitions.ROOT, os.environ)).resolve_job_def(
+        "told"
+    )
     with dg.DagsterInstance.ephemeral() as instance:
         assert job.execute_in_process(instance=instance).success
     assert seen == list(bound.values())
@@ -122,5 +126,5 @@ def test_the_orchestrator_stores_the_variables_names_and_not_the_addresses(monke
 def test_a_webhook_in_the_environment_that_is_none_is_refused_on_loading_without_telling_it(monkeypatch):
     monkeypatch.setenv("FACTORY_ALERT_WEBHOOK", "ftp://secret.example.com")
     with pytest.raises(ValueError, match="is no http or https address") as refused:
-        definitions.resources()
+        resources.bindings(definitions.ROOT, os.environ)
     assert "secret" not in str(refused.value)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from factory.cli.main import app
+from factory.cli.app import app
 from factory.errors import FactoryError
 from factory.monitoring.trials.decisions import MIN_REQUESTS
 from factory.release import Draft, Terms
@@ -41,7 +41,7 @@ def ask(shop, times):
 
 
 def typed(shop, *words):
-    """Exit code, output, errors, as `factory.cli.main.main` makes them of a FactoryError."""
+    """Exit code, output, errors, as `factory.cli.main` makes them of a FactoryError."""
     told = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, [*words, "--home", str(shop.home)])
     if isinstance(told.exception, FactoryError):
         return 2, told.stdout, f"{type(told.exception).__name__}: {told.exception}"
