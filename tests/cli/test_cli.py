@@ -174,20 +174,20 @@ def test_a_site_with_a_bad_name_is_refused_in_one_line_and_nothing_is_written(tm
 def test_a_line_that_is_not_there_is_refused_and_those_that_are_are_named(tmp_path):
     code, out, errors = typed("run", "nosuchline", "--home", str(tmp_path))
     assert code == 2
-    assert out.strip() == "LineError: there is no line 'nosuchline'; lines/ has departure_delay, turbofan_rul"
-    assert errors == ""
+    assert errors == "LineError: there is no line 'nosuchline'; lines/ has departure_delay, turbofan_rul\n"
+    assert out == ""
 
 
 def test_a_day_that_is_no_date_is_refused(tmp_path):
-    code, out, _ = typed("run", "departure_delay", "--until", "soon", "--home", str(tmp_path))
+    code, _, errors = typed("run", "departure_delay", "--until", "soon", "--home", str(tmp_path))
     assert code == 2
-    assert out.strip() == "LineError: line departure_delay: until='soon' is not a date; write it as YYYY-MM-DD"
+    assert errors == "LineError: line departure_delay: until='soon' is not a date; write it as YYYY-MM-DD\n"
 
 
 def test_a_run_over_a_site_with_a_bad_name_is_refused_before_anything_is_read(tmp_path):
-    code, out, _ = typed("run", "departure_delay", "--sites", "UA,../x", "--home", str(tmp_path))
+    code, _, errors = typed("run", "departure_delay", "--sites", "UA,../x", "--home", str(tmp_path))
     assert code == 2
-    assert out.strip().startswith("NameRefused: site name '../x' is refused")
+    assert errors.startswith("NameRefused: site name '../x' is refused")
     assert not (tmp_path / "lake").exists()
 
 
@@ -203,9 +203,9 @@ def test_a_stage_that_is_not_there_is_refused_with_those_that_are(tmp_path):
 
 
 def test_a_line_whose_data_is_a_package_has_nothing_to_fetch_and_says_so(tmp_path):
-    code, out, _ = typed("fetch", "departure_delay", "--home", str(tmp_path))
+    code, _, errors = typed("fetch", "departure_delay", "--home", str(tmp_path))
     assert code == 2
-    assert "has nothing to fetch; all it needs is there" in out
+    assert "has nothing to fetch; all it needs is there" in errors
 
 
 def test_doctor_says_what_the_machine_has(tmp_path):

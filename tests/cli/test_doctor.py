@@ -27,6 +27,18 @@ def doctor(home, folder=ROOT, **environment):
     return done.returncode, {finding["thing"]: finding for finding in answer["findings"]}
 
 
+NO_LINE = "import dagster as dg\ndefs = dg.Definitions()\n"
+ONE_LINE = """
+import dagster as dg
+from factory.line.file import LineFile, SourceSection
+from factory.orchestration.line_source import LineSource
+from tests.toy.line import FILE, toy_line
+
+section = SourceSection(use={use!r}, data_folder="heap", arguments={arguments!r})
+defs = dg.Definitions(resources={{"presses_source": LineSource(toy_line(), LineFile(FILE), section)}})
+"""
+
+
 def project(folder, definitions):
     """A project with these definitions."""
     (folder / "lines").mkdir(parents=True)
@@ -35,8 +47,8 @@ def project(folder, definitions):
 
 
 def test_this_machine_has_what_is_needed_and_nothing_is_left_in_home(tmp_path):
-    home, event = tmp_path / "home", {"event": "line", "line": "presses", "lacks": []}
-    code, found = doctor(home, project(tmp_path / "p", f"print({json.dumps(event)!r})"))
+    home, one = tmp_path / "home", ONE_LINE.format(use="tests.toy.press_faults.presses:Presses", arguments={})
+    code, found = doctor(home, project(tmp_path / "p", one))
     assert code == 0
     assert {"python", "cores", "memory", "home writable", "engine", "torch build", "port 3000"} <= set(found)
     assert found["SQLite with a write-ahead log in home"]["found"] == "works"
@@ -56,11 +68,11 @@ def test_the_shipped_lines_load_and_each_is_told_with_its_data(tmp_path):
 
 
 def test_data_that_is_missing_is_told_with_how_to_get_it_and_is_no_lack(tmp_path):
-    event = {"event": "line", "line": "presses", "lacks": ["parts.csv is missing; run `factory fetch presses`"]}
-    code, found = doctor(tmp_path / "home", project(tmp_path / "p", f"print({json.dumps(event)!r})"))
+    one = ONE_LINE.format(use="tests.toy.remote:RemoteParts", arguments={"address": "http://127.0.0.1:9"})
+    code, found = doctor(tmp_path / "home", project(tmp_path / "p", one))
     assert code == 0
     assert not found["data of presses"]["fine"]
-    assert found["data of presses"]["found"] == "parts.csv is missing; run `factory fetch presses`"
+    assert found["data of presses"]["found"].endswith("heap/presses/parts.csv is missing")
 
 
 def test_lines_that_do_not_load_are_a_lack_with_the_reason(tmp_path):
@@ -79,7 +91,7 @@ def test_outside_a_project_the_library_s_own_checkout_is_looked_at(tmp_path):
 def test_a_home_that_cannot_be_written_is_a_lack(tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
-    code, found = doctor(locked / "home", project(tmp_path / "p", ""))
+    code, found = doctor(locked / "home", project(tmp_path / "p", NO_LINE))
     assert code == 1
     assert not found["home writable"]["fine"]
 
@@ -90,7 +102,7 @@ def test_a_port_in_use_is_told_and_is_no_lack(tmp_path):
         with suppress(OSError):  # where somebody else has it, that is what this is about
             taken.bind(("127.0.0.1", 5000))
             taken.listen()
-        code, found = doctor(tmp_path / "home", project(tmp_path / "p", ""))
+        code, found = doctor(tmp_path / "home", project(tmp_path / "p", NO_LINE))
     assert code == 0
     assert "factory registry --port PORT" in found["port 5000"]["found"]
 

@@ -1,40 +1,49 @@
 """What a run looks like: plain lines in a log, bars in a terminal, and a summary that says what became of each site."""
 
 import io
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from factory.cli.progress import Bars, Lines, named, screen, summary
 from factory.names import LINE_SITE
+from factory.pipeline.events import (
+    LineOutcome,
+    LineOver,
+    RunFailed,
+    RunSubmitted,
+    Said,
+    SiteFailed,
+    SiteMade,
+    SitesChosen,
+    StepBegun,
+)
 
 RUN = [
-    {"event": "start", "sites": 3},
-    {"event": "run", "name": "presses_references", "run": "r-0", "sites": 0},
-    {"event": "stage", "stage": "raw/shifts", "todo": [LINE_SITE], "unchanged": 0, "at": 100.0},
-    {"event": "site", "stage": "raw/shifts", "site": None, "changed": True, "at": 100.5},
-    {"event": "run", "name": "presses_data", "run": "r-1", "sites": 3},
-    {"event": "stage", "stage": "clean", "todo": ["east", "north"], "unchanged": 1, "at": 101.0},
-    {"event": "site", "stage": "clean", "site": "north", "changed": True, "at": 102.0},
-    {"event": "site", "stage": "quarantine", "site": "north", "changed": True, "at": 102.0},
-    {"event": "site", "stage": "clean", "site": "south", "changed": False, "at": 102.5},
-    {"event": "say", "text": "clean: looked [at] everything", "level": 20},
-    {"event": "say", "text": "slow [disk]", "level": 30},
-    {"event": "site_failed", "stage": "clean", "site": "east", "text": "clean of east failed: Oh: [no]", "at": 103.0},
-    {"event": "failed", "text": "line presses: 1 of 3 failed: east"},
+    RunSubmitted(job="presses_line_job", run_id="r-0"),
+    SitesChosen(sites=("east", "north", "south"), until=""),
+    StepBegun(step="raw/shifts", todo=(LINE_SITE,), unchanged=0, at=100.0),
+    SiteMade(asset="raw/shifts", site=LINE_SITE, changed=True, at=100.5),
+    StepBegun(step="clean", todo=("east", "north"), unchanged=1, at=101.0),
+    SiteMade(asset="clean", site="north", changed=True, at=102.0),
+    SiteMade(asset="quarantine", site="north", changed=True, at=102.0),
+    SiteMade(asset="clean", site="south", changed=False, at=102.5),
+    Said(text="clean: looked [at] everything", level=20),
+    Said(text="slow [disk]", level=30),
+    SiteFailed(step="clean", site="east", error="Oh: [no]", at=103.0),
+    RunFailed(text="line presses: 1 failed: east"),
 ]
-SUMMARY = {
-    "event": "summary",
-    "changed": {"raw/shifts": 1, "clean": 1},
-    "unchanged": {"clean": 1},
-    "seconds": {"raw/shifts": 0.5, "clean": 2.0},
-    "released": ["north"],
-    "kept": [],
-    "refused": ["south"],
-    "held_back": ["west"],
-    "failed": {"east": "clean: Oh: [no]"},
-    "runs": [{"name": "presses_references", "run": "r-0"}, {"name": "presses_data", "run": "r-1"}],
-}
+OUTCOME = LineOutcome(
+    sites=("east", "north", "south", "west"),
+    changed=Counter({"raw/shifts": 1, "clean": 1}),
+    unchanged=Counter({"clean": 1}),
+    seconds={"raw/shifts": 0.5, "clean": 2.0},
+    became={"north": "released", "south": "refused", "west": "held_back"},
+    failed={"east": "clean: Oh: [no]"},
+    runs=[RunSubmitted(job="presses_line_job", run_id="r-0")],
+)
 
 
 def shown(kind, events, **how):
@@ -54,13 +63,13 @@ def test_a_log_has_a_line_for_what_each_stage_begins_and_ends_with():
         "clean: looked [at] everything",
         "slow [disk]",
         "clean of east failed: Oh: [no]",
-        "line presses: 1 of 3 failed: east",
+        "line presses: 1 failed: east",
         "clean: 1 done, 1 unchanged, 1 failed (east), 2.0 s",
     ]
 
 
 def test_a_terminal_has_a_bar_for_each_stage_with_the_sites_in_work_and_those_that_failed():
-    during = shown(Bars, RUN[:8], force_terminal=True)
+    during = shown(Bars, RUN[:6], force_terminal=True)
     assert "clean" in during
     assert "1/3" in during
     assert "east, 1 unchanged" in during
@@ -72,7 +81,7 @@ def test_a_terminal_has_a_bar_for_each_stage_with_the_sites_in_work_and_those_th
 
 @pytest.mark.parametrize("kind", [Lines, Bars])
 def test_the_end_says_what_changed_what_became_of_each_site_and_where_the_runs_are(kind):
-    told = shown(kind, [*RUN, SUMMARY], force_terminal=kind is Bars, no_color=True)
+    told = shown(kind, [*RUN, LineOver(outcome=OUTCOME)], force_terminal=kind is Bars, no_color=True)
     for words in (
         "changed   raw/shifts 1, clean 1",
         "released  north",
@@ -80,15 +89,15 @@ def test_the_end_says_what_changed_what_became_of_each_site_and_where_the_runs_a
         "held back west; why: factory history SITE",
         "failed    east: clean: Oh: [no]",
         "seconds   raw/shifts 0.5, clean 2.0",
-        "presses_data  http://127.0.0.1:3000/runs/r-1",
+        "presses_line_job  http://127.0.0.1:3000/runs/r-0",
     ):
         assert words in told, words
 
 
 def test_a_run_that_changed_nothing_says_just_that():
-    quiet = {**SUMMARY, "changed": {}, "failed": {}}
+    quiet = replace(OUTCOME, changed=Counter(), failed={})
     nothing = "Nothing changed: every stage is up to date for every site."
-    assert summary({**quiet, "held_back": []}, 1.0) == [nothing]
+    assert summary(replace(quiet, became={"north": "kept"}), 1.0) == [nothing]
     assert summary(quiet, 1.0) == [nothing, "  held back west; why: factory history SITE"]
 
 
@@ -102,7 +111,3 @@ def test_many_sites_are_told_as_a_few_and_how_many_more():
     assert named(sites) == "site-000, site-001, site-002, site-003, site-004, site-005 and 194 more"
     assert named(["a"]) == "a"
     assert named([]) == ""
-
-
-def test_events_of_a_later_version_are_passed_over():
-    assert shown(Lines, [{"event": "weather", "text": "rain"}, {"text": "no event"}]) == ""

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 MADE, NOW = "2024-02-08", "2024-03-01"
 DEFINITIONS = """
-import json, os, sys
+import json, os
 from pathlib import Path
 
 import dagster as dg
@@ -34,7 +34,6 @@ HOME = Path(os.environ["FACTORY_HOME"])
 
 def loaded():
     from factory.orchestration.resources.calendar import Calendar
-    from factory.orchestration.resources.launcher import Launcher
     from tests.toy.line import ToyFactory
 
     @dg.sensor(name="that_raises", job_name="press_faults_line_job", minimum_interval_seconds=5,
@@ -42,18 +41,13 @@ def loaded():
     def that_raises(context):
         raise RuntimeError("this sensor was written on a Friday")
 
-    toy = ToyFactory(HOME, launcher=Launcher(root=str(HERE), home=str(HOME)), calendar=Calendar(as_of="{now}"))
+    toy = ToyFactory(HOME, calendar=Calendar(as_of="{now}"))
     made = toy.definitions(json.loads((HERE / "source.json").read_text()))
     return dg.Definitions.merge(made, dg.Definitions(sensors=[that_raises]))
 
 @dg.definitions
 def defs():
     return loaded()
-
-if __name__ == "__main__":
-    from factory.orchestration.command import main
-
-    sys.exit(main(sys.argv[1:], loaded, HOME))
 """
 
 

@@ -9,6 +9,7 @@ from factory.errors import ModelRefused
 from factory.names import LINE_SITE, model_name
 from factory.orchestration.instance import opened_instance
 from factory.orchestration.resources.alerts import Alerts
+from factory.pipeline.events import RunSubmitted, SiteFailed
 from tests.orchestration.webhook import webhook
 from tests.toy.line import NAME, ToyFactory
 
@@ -96,12 +97,13 @@ def test_the_same_inputs_give_the_same_models_in_another_home(done, tmp_path):
         }
 
 
-def test_a_plant_whose_source_dies_fails_alone_says_why_and_can_be_run_alone(tmp_path, capsys):
+def test_a_plant_whose_source_dies_fails_alone_says_why_and_can_be_run_alone(tmp_path):
     toy = ToyFactory(tmp_path)
     assert toy.run(broken=["south"]) == 1
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert "the line to the plant was cut" in " ".join(event.get("text", "") for event in told)
-    assert told[-1] == {"event": "end", "changed": told[-1]["changed"], "failed": ["south"]}
+    (failed,) = (event for event in toy.events if isinstance(event, SiteFailed))
+    assert (failed.step, failed.site) == ("raw/parts", "south")
+    assert "the line to the plant was cut" in failed.error
+    assert set(toy.events[-1].outcome.failed) == {"south"}
     assert set(toy.status()) == {"east", "north"}
     assert toy.lake.scan("raw/parts", ["south"]).collect().is_empty()
     assert toy.run(["south"]) == 0
@@ -117,7 +119,7 @@ def test_rows_that_break_the_contract_wait_in_quarantine_with_the_rule(tmp_path)
     assert set(refused["rule"]) == {"force_kn: values to be between"}
 
 
-def test_a_spoiled_release_is_noticed_refused_and_mended(done, capsys):
+def test_a_spoiled_release_is_noticed_refused_and_mended(done):
     """Somebody changes a served file: the check says so, and the next run serves the judged file again."""
     site = next(site for site in SITES if done.status()[site]["serving"])
     model = model_name(NAME, site)
@@ -149,7 +151,8 @@ def test_later_data_brings_new_rows_and_a_new_judgement(tmp_path):
     toy = ToyFactory(tmp_path)
     assert toy.run(until="2024-02-20") == 0
     before = toy.status()["north"]
-    assert toy.run(["east", "south"], until="2024-03-01") == 0  # not neighbours: two runs a stage
+    assert toy.run(["east", "south"], until="2024-03-01") == 0
+    assert [type(event) for event in toy.events].count(RunSubmitted) == 1  # any list of sites goes in one run
     assert toy.run(["north"], until="2024-03-01") == 0
     assert toy.run(until="2024-03-01") == 0  # now each has seen what its neighbours did
     after = toy.status()["north"]

@@ -20,6 +20,7 @@ from factory.line.gates import Comparison
 from factory.names import LINE_SITE, model_name
 from factory.orchestration.instance import opened_instance
 from factory.orchestration.resources.lake import LakeStore
+from factory.pipeline.events import SiteFailed
 from factory.registry.registry import Registry
 from factory.storage.journal import Journal, utc_now
 from tests.toy.line import NAME, ToyFactory, registry_at
@@ -30,9 +31,9 @@ SITES = ["east", "north", "south"]
 EARLIER, LATER = "2024-02-20", "2024-03-01"
 
 
-def events(capsys):
-    """What a run told since the last look, as its JSON events."""
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+def failures(toy):
+    """The sites that failed in a toy's last run, each with why."""
+    return {event.site: event.error for event in toy.events if isinstance(event, SiteFailed)}
 
 
 def served(toy):
@@ -134,16 +135,14 @@ def versions(toy, site):
     return sorted(int(kept.version) for kept in client.search_model_versions(f"name='{model_name(NAME, site)}'"))
 
 
-def test_a_registry_that_dies_during_a_run_takes_nothing_down_and_the_next_run_completes(tmp_path, server, capsys):
+def test_a_registry_that_dies_during_a_run_takes_nothing_down_and_the_next_run_completes(tmp_path, server):
     assert with_server(tmp_path, server).run(until=EARLIER) == 0
     before = served(with_server(tmp_path, server))
     assert before["north"]
-    events(capsys)
     for point in ("registered", "judged", "promoted"):
         toy = with_server(tmp_path, server, point)
         assert toy.run(until=LATER) == 1, point
-        told = events(capsys)
-        failed = {event["site"]: event["text"] for event in told if event["event"] == "site_failed"}
+        failed = failures(toy)
         assert failed, point
         assert all(str(server.port) in text for text in failed.values()), "a failure does not say what is down"
         if point != "promoted":
@@ -158,9 +157,9 @@ def test_a_registry_that_dies_during_a_run_takes_nothing_down_and_the_next_run_c
         made = toy.journal.latest("site_model", [site])[site].figures
         assert versions(toy, site) == list(range(1, int(made["version"]) + 1))
         assert len(versions(toy, site)) <= 2, "a run over the same data made its model twice"
-    events(capsys)
     assert toy.run(until=LATER) == 0
-    assert events(capsys)[-1] == {"event": "end", "changed": 0, "failed": []}
+    outcome = toy.events[-1].outcome
+    assert (dict(outcome.changed), outcome.failed) == ({}, {})
 
 
 def without_power_over_files():
@@ -190,11 +189,12 @@ def test_a_lake_that_cannot_be_written_is_named_and_what_is_served_goes_on(tmp_p
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    failed = [json.loads(line) for line in done.stdout.splitlines() if '"site_failed"' in line]
-    assert {event["site"] for event in failed} == set(SITES)
-    for event in failed:
-        assert "LakeError: line press_faults: the lake's table 'raw/parts'" in event["text"]
-        assert "Permission denied" in event["text"]
+    failed = [line for line in done.stdout.splitlines() if line.startswith("SiteFailed(")]
+    assert len(failed) == len(SITES)
+    for site, told in zip(SITES, sorted(failed), strict=True):
+        assert f"site='{site}'" in told
+        assert "LakeError: line press_faults: the lake's table 'raw/parts'" in told
+        assert "Permission denied" in told
     assert served(toy) == before
     assert toy.status()["north"]["rows"] == rows
     permit_writing(tmp_path / "lake", allowed=True)
@@ -237,21 +237,19 @@ class RemovingRegistry(Registry):
         return super().register(candidate)
 
 
-def test_a_site_removed_between_stages_is_left_out_and_told_and_one_removed_amid_a_stage_harms_no_other(
-    tmp_path, capsys
-):
+def test_a_site_removed_between_stages_is_left_out_and_told_and_one_removed_amid_a_stage_harms_no_other(tmp_path):
     removes = {LINE_SITE: "south", "east": "north"}
     registry = RemovingRegistry(
         instance=str(tmp_path / "dagster"), removes=removes, **registry_at(tmp_path).model_dump()
     )
     toy = ToyFactory(tmp_path, registry=registry)
     assert toy.run() == 1
-    told = events(capsys)
-    assert [event["text"] for event in told if event["event"] == "failed"] == [
-        "south was removed from line press_faults meanwhile and is left out from here on; what was done for it stays. "
+    assert failures(toy) == {
+        "south": "it was removed from line press_faults meanwhile and is left out from here on; what was done for it "
+        "stays. "
         "To bring it back: factory site add press_faults south"
-    ]
-    assert told[-1]["failed"] == ["south"]
+    }
+    assert set(toy.events[-1].outcome.failed) == {"south"}
     assert toy.status()["south"]["rows"]["raw"] == 360
     assert toy.status()["south"]["verdict"] is None
     assert toy.status()["north"]["serving"]

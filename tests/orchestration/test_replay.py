@@ -3,14 +3,13 @@
 import pytest
 
 from factory.orchestration.backtest import Replay
-from factory.orchestration.instance import opened_instance
 from tests.toy.line import NAME, ToyFactory
 
 
 def replayed(home, *, every="week", first="2024-02-08", last="2024-02-29", schedule="", **source):
     toy = ToyFactory(home, schedule=schedule)
-    with opened_instance(home / "dagster") as instance:
-        return toy, Replay(NAME, toy.definitions(source or None), instance, lambda: None).walk(first, last, every)
+    with toy.launcher(**source) as launcher:
+        return toy, Replay(NAME, launcher, lambda _: None).walk(first, last, every)
 
 
 @pytest.fixture(scope="module")

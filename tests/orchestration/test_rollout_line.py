@@ -10,12 +10,12 @@ import pytest
 from factory.cli.rollout_screen import rollout_lines, step_lines
 from factory.line.gates import Comparison
 from factory.names import model_name
+from factory.pipeline.events import SiteMade
 from factory.pipeline.rollout.driver import Driver
 from factory.pipeline.rollout.runs import Runs
 from factory.pipeline.rollout.sites import LinePlace
 from factory.pipeline.rollout.state import RolloutStore, Terms
 from factory.release.history import findings
-from tests.toy.launching import launcher
 from tests.toy.line import NAME, ToyFactory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +27,30 @@ class Killed(BaseException):
     """The process is gone."""
 
 
+class ToyLines:
+    """The toy's runs as a project's are; keeps factory.pipeline.events.Lines."""
+
+    def __init__(self, toy):
+        self.toy = toy
+
+    def run(self, request, show):
+        with self.toy.launcher() as launcher:
+            return launcher.run(request, show)
+
+    def sites(self, line, until):
+        with self.toy.launcher() as launcher:
+            return launcher.sites(line, until)
+
+
+class KilledBeforeTheFirstWave(ToyLines):
+    """Dies when the first wave is to be released."""
+
+    def run(self, request, show):
+        if request.redo_from == "release":
+            raise Killed
+        return super().run(request, show)
+
+
 class Bench:
     """Somebody who rolls a new recipe of the toy line out: to north, then to south and east, which never served."""
 
@@ -35,11 +59,11 @@ class Bench:
         self.store = RolloutStore(home / "rollouts")
         self.lines = []
 
-    def roll_out(self, launch=None, **terms):
+    def roll_out(self, lines=None, **terms):
         driver = Driver(
             place=LinePlace.at(self.toy.home, NAME),
             store=self.store,
-            runs=Runs(line=NAME, launch=launch or launcher(self.toy)),
+            runs=Runs(line=NAME, lines=lines or ToyLines(self.toy)),
             show=lambda rollout, number: self.lines.extend(step_lines(rollout, number)),
             say=self.lines.append,
         )
@@ -57,25 +81,16 @@ def served(home):
 
 
 @pytest.mark.slow
-def test_a_line_goes_to_its_pilot_first_whoever_runs_it_meanwhile_and_wherever_it_is_killed(tmp_path, capsys):
+def test_a_line_goes_to_its_pilot_first_whoever_runs_it_meanwhile_and_wherever_it_is_killed(tmp_path):
     """North is the pilot, then come south, and east, which is refused; nothing has ever served."""
     bench = Bench(tmp_path, recipe={})
-    launch = launcher(bench.toy)
-
-    def killed_before_the_first_wave(words, show):
-        if "--from=release" in words:
-            raise Killed
-        return launch(words, show)
-
     with pytest.raises(Killed):
-        bench.roll_out(killed_before_the_first_wave, pilot="north")
+        bench.roll_out(KilledBeforeTheFirstWave(bench.toy), pilot="north")
     assert bench.serving() == {"east": None, "north": None, "south": None}
 
-    capsys.readouterr()
     assert bench.toy.run() == 0  # somebody, or a sensor, runs the line meanwhile: north's turn has come, south's not
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    summary = next(event for event in told if event["event"] == "summary")
-    assert (summary["released"], summary["held_back"], summary["refused"]) == (["north"], ["south"], ["east"])
+    became = {event.site: event.became for event in bench.toy.events if isinstance(event, SiteMade) and event.became}
+    assert became == {"north": "released", "south": "held_back", "east": "refused"}
     assert bench.serving() == {"east": None, "north": 1, "south": None}
     assert bench.toy.registry.champion(model_name(NAME, "south")) is None
 
@@ -128,13 +143,12 @@ def test_the_command_rolls_out_what_a_project_says(tmp_path):
     home, project = served(tmp_path / "home"), tmp_path / "project"
     (project / "lines").mkdir(parents=True)
     (project / "definitions.py").write_text(
-        "import sys\nfrom pathlib import Path\nfrom factory.orchestration.command import main\n"
+        "import os\nfrom pathlib import Path\n"
         "from factory.line.gates import Comparison\n"
         "from tests.toy.line import ToyFactory\n"
         "any_ = Comparison(min_absolute_change=0.0, min_probability=0.0)\n"
-        f"home = Path({str(home)!r})\n"
-        'toy = ToyFactory(home, recipe={"seed": 5}, gates={"against_champion": any_})\n'
-        "sys.exit(main(sys.argv[1:], toy.definitions, home))\n"
+        "home = Path(os.environ['FACTORY_HOME'])\n"
+        'defs = ToyFactory(home, recipe={"seed": 5}, gates={"against_champion": any_}).definitions\n'
     )
 
     def typed(*words):

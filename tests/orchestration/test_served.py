@@ -2,37 +2,29 @@
 
 import logging
 
-import dagster as dg
 import pytest
 
 from factory.errors import LakeError
 from factory.monitoring.prediction_log.reading import CURSORS
 from factory.monitoring.prediction_log.rows import SERVED, served_rows
 from factory.names import model_name
-from factory.orchestration.instance import opened_instance
 from factory.orchestration.resources.lake import LakeStore
 from factory.storage.lake import Lake
 from tests.gateway.builders import Shop, expected, gateway, onnx_model, question, verdict
 from tests.monitoring.recorded import AT, batch, segment
+from tests.toy.asset_runs import run_assets
 from tests.toy.line import NAME, ToyFactory, toy_line
 
 SITES = ["east", "north", "south"]
-KEY = dg.AssetKey([NAME, SERVED])
 
 
 def take_in(toy, sites=SITES):
     """Make the asset `served` of the sites; return the sites that failed, each other one's metadata, and warnings."""
-    with opened_instance(toy.home / "dagster") as instance:
-        instance.add_dynamic_partitions(f"{NAME}_sites", SITES)
-        job = toy.definitions().resolve_job_def(f"{NAME}_operations_job")
-        tags = {RANGE_START: sites[0], RANGE_END: sites[-1]}
-        run = job.execute_in_process(instance=instance, tags=tags, asset_selection=[KEY], raise_on_error=False)
-        logs = instance.all_logs(run.run_id)
-    events = [entry.dagster_event for entry in logs if entry.dagster_event]
-    made = [event.step_materialization_data.materialization for event in events if event.is_step_materialization]
-    warned = [entry.user_message for entry in logs if entry.level >= logging.WARNING]
-    told = {one.partition: {name: value.value for name, value in one.metadata.items()} for one in made}
-    return sorted(set(sites) - set(told)), told, warned
+    run = run_assets(toy, f"{NAME}_operations_job", sites, assets=[SERVED])
+    warned = [entry.user_message for entry in run.log if entry.level >= logging.WARNING]
+    told = {one.partition: {name: value.value for name, value in one.metadata.items()} for one in run.made}
+    assert set(run.failures) == set(sites) - set(told)
+    return sorted(run.failures), told, warned
 
 
 def records(toy):
@@ -86,14 +78,14 @@ def test_a_segment_that_grows_and_is_complete_later_comes_in_bit_by_bit(tmp_path
     toy = ToyFactory(tmp_path)
     place = segment(records(toy), "1.open", at("a"))
     other = segment(records(toy), "2.open", at("x"))
-    assert take_in(toy)[1]["north"]["row_count"] == 2
+    assert take_in(toy)[1]["north"]["dagster/row_count"] == 2
     segment(records(toy), "1.open", at("b"))
     segment(records(toy), "2.open", at("y"))
     place.rename(place.with_suffix(".log"))
-    assert take_in(toy)[1]["north"]["row_count"] == 2
+    assert take_in(toy)[1]["north"]["dagster/row_count"] == 2
     other.unlink()  # pruned, or taken away
     segment(records(toy), "0.log", at("elsewhere", at=AT - 1000))  # of another machine, older than all that was read
-    assert take_in(toy)[1]["north"]["row_count"] == 1
+    assert take_in(toy)[1]["north"]["dagster/row_count"] == 1
     assert served(toy) == [("north", name) for name in ("a", "b", "elsewhere", "x", "y")]
 
 
@@ -110,9 +102,9 @@ def test_a_copy_of_a_segment_brings_nothing_twice(tmp_path):
     toy = ToyFactory(tmp_path)
     place = segment(records(toy), "1.log", at("a"), at("b"))
     (records(toy) / "copied.log").write_bytes(place.read_bytes())
-    assert take_in(toy)[1]["north"]["row_count"] == 2
+    assert take_in(toy)[1]["north"]["dagster/row_count"] == 2
     (records(toy) / "again.log").write_bytes(place.read_bytes())
-    assert take_in(toy)[1]["north"]["row_count"] == 0
+    assert take_in(toy)[1]["north"]["dagster/row_count"] == 0
     assert served(toy) == [("north", "a"), ("north", "b")]
 
 
@@ -169,7 +161,7 @@ def test_rows_that_are_gone_from_the_lake_are_read_anew(tmp_path):
     segment(records(toy), "1.log", at("a"))
     take_in(toy)
     (tmp_path / "lake" / NAME / SERVED).rename(tmp_path / "away")
-    assert take_in(toy)[1]["north"]["row_count"] == 1
+    assert take_in(toy)[1]["north"]["dagster/row_count"] == 1
 
 
 def test_records_that_cannot_be_read_stop_their_stage_alone_and_come_in_later(tmp_path):

@@ -4,8 +4,8 @@ import dataclasses
 import functools
 import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +136,18 @@ class ToyFactory:
     def asked(self, request: LineRequest, **source: Any) -> int:
         """Run what is asked and return the exit code; what the run told is in `events`."""
         self.events: list[Event] = []
+        with self.launcher(**source) as launcher:
+            return launcher.run(request, self.take).exit_code
+
+    def take(self, event: Event) -> None:
+        """Keep what a run tells."""
+        self.events.append(event)
+
+    @contextmanager
+    def launcher(self, **source: Any) -> Iterator[LineLauncher]:
+        """Open what submits the line's runs."""
         with opened_instance(self.home / "dagster") as instance:
-            launcher = LineLauncher(definitions=self.definitions(source or None), instance=instance)
-            return launcher.run(request, self.events.append).exit_code
+            yield LineLauncher(definitions=self.definitions(source or None), instance=instance)
 
     def status(self) -> dict[str, Any]:
         """Return what each site has and serves."""

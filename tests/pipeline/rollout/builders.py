@@ -9,6 +9,7 @@ from typing import Any
 
 from factory.errors import ReleaseRefused
 from factory.model.verdict import Verdict, digest_of
+from factory.pipeline.events import LineOutcome, LineRequest, Show, SiteFailed, SitesChosen
 from factory.pipeline.rollout.driver import Driver
 from factory.pipeline.rollout.judging import Limits
 from factory.pipeline.rollout.runs import Runs
@@ -57,7 +58,7 @@ class NotedJournal(Journal):
 
 @dataclass
 class SmallLine:
-    """Runs as `definitions.py` does: judges what `recipe` makes, then releases what passed and may be released."""
+    """Keeps factory.pipeline.events.Lines: judges what `recipe` makes, then releases what passed and may be released."""
 
     home: Path
     recipe: dict[str, Made]
@@ -67,33 +68,41 @@ class SmallLine:
     """Sites that fail, and at which stage."""
     dies_at: tuple[int, str] | None = None
     """Where the process dies: at which run, counted from 1, and before what: `run`, `release of A`, `end`."""
+    hindered_by: Exception | None = None
+    """What keeps a run from being made, or stops it."""
     launches: int = 0
     journal: NotedJournal = field(default_factory=NotedJournal)
     newest: dict[str, tuple[bytes, int, Verdict]] = field(default_factory=dict)
     """The registry: each site's newest file, its version and the verdict on it."""
-    asked: list[Sequence[str]] = field(default_factory=list)
+    asked: list[LineRequest] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.shop = Shop(self.home)
         self.place = replace(LinePlace.at(self.home, LINE), journal=self.journal)
 
-    def __call__(self, words: Sequence[str], show: Callable[[Mapping[str, Any]], None]) -> int:
-        self.asked.append(words)
-        what, _, *options = words
-        said = dict(option.removeprefix("--").split("=", 1) for option in options)
-        if what == "sites":
-            show({"event": "sites", "sites": sorted(self.recipe)})
-            return 0
-        self.launches += 1
-        self._die("run")
-        failed = self.run(said["sites"].split(","), redo_from=said.get("from", ""))
-        self._die("end")
-        show({"event": "summary", "failed": failed})
-        show({"event": "end", "failed": sorted(failed)})
-        return 1 if failed else 0
+    def sites(self, _line: str, _until: str) -> Sequence[str]:
+        return sorted(self.recipe)
 
-    def run(self, sites: Sequence[str] = (), redo_from: str = "") -> dict[str, str]:
-        """Run the line; returns the sites that failed."""
+    def run(self, request: LineRequest, show: Show) -> LineOutcome:
+        self.asked.append(request)
+        self.launches += 1
+        if self.hindered_by:
+            raise self.hindered_by
+        self._die("run")
+        outcome = LineOutcome()
+        for event in (SitesChosen(sites=request.sites, until=request.until), *self._failures(request)):
+            outcome.take(event)
+            show(event)
+        self._die("end")
+        return outcome
+
+    def _failures(self, request: LineRequest) -> Sequence[SiteFailed]:
+        failed = self.do(request.sites, redo_from=request.redo_from)
+        told = [(site, *why.split(": ", 1)) for site, why in failed.items()]
+        return [SiteFailed(step=step, site=site, error=error, at=0.0) for site, step, error in told]
+
+    def do(self, sites: Sequence[str] = (), redo_from: str = "") -> dict[str, str]:
+        """Do what a run of the line does; returns the sites that failed, and at which stage and why."""
         wanted = list(sites) or sorted(self.recipe)
         failed = {}
         if not redo_from:
@@ -207,7 +216,7 @@ class Desk:
         driver = Driver(
             place=self.line.place,
             store=self.store,
-            runs=Runs(line=LINE, launch=self.line),
+            runs=Runs(line=LINE, lines=self.line),
             show=self._shown,
             say=self.said.append,
             sleep=self.clock.sleep,
