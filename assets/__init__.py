@@ -1,4 +1,4 @@
-"""WHEN things run: what turns a line's file into assets, jobs and checks. No arithmetic happens here."""
+"""What this project makes beside its lines, and the component that its lines use."""
 
 from factory.orchestration.production_line import ProductionLine
 

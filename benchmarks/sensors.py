@@ -27,7 +27,7 @@ from factory.connectors.source import newest_of  # noqa: E402
 from factory.model.signature import Signature  # noqa: E402
 from factory.model.verdict import Verdict, digest_of  # noqa: E402
 from factory.names import model_name  # noqa: E402  found through the line above
-from factory.orchestration.resources.calendar import Calendar  # noqa: E402
+from factory.orchestration.resources import Calendar  # noqa: E402
 from tests.gateway.builders import onnx_model  # noqa: E402
 from tests.toy.line import NAME, ToyFactory  # noqa: E402
 

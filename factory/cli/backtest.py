@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from factory.cli.options import HomeFolder, home_at
 from factory.economics.backtest.moments import moments
 from factory.errors import LineError
-from factory.names import checked_name
+from factory.storage.home import Home
 
-DEFAULT_HOME = Path(".factory")
 REAL = ("MLFLOW_TRACKING_URI", "FACTORY_LAKE", "FACTORY_ALERT_WEBHOOK", "FACTORY_ALERT_URLS")
 """Places outside the home that a replay must neither write to nor tell."""
 MARK = "replay.txt"
@@ -24,9 +24,7 @@ def replay(
     end: Annotated[str, typer.Option("--to", help="Last day, YYYY-MM-DD.")],
     every: Annotated[str, typer.Option(help="How far one step goes: month or week.")] = "month",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
-    home: Annotated[
-        Path, typer.Option("--home", envvar="FACTORY_HOME", help="Folder of everything the factory keeps.")
-    ] = DEFAULT_HOME,
+    home: HomeFolder = None,
 ) -> None:
     """Walk a line's past with its real sensors and gates: what the factory earned, beside never and blind retraining.
 
@@ -41,12 +39,12 @@ def replay(
     from factory.pipeline.events import Stopped
 
     moments(begin, end, every)  # a mistake is told before anything is done
-    place = emptied(home.resolve() / "replay" / checked_name(line, "line"))
+    place = emptied(home_at(home).backtest(line))
     for name in REAL:
         os.environ.pop(name, None)
     with Interrupts() as interrupts:
         try:
-            with opened_lines(place, interrupts) as lines:
+            with opened_lines(Home.at(place), interrupts) as lines:
                 report = Replay(line, lines, lambda text: typer.echo(text, err=True)).walk(begin, end, every)
         except (Stopped, KeyboardInterrupt):
             typer.echo("stopped; a replay begins anew when it is asked for again", err=True)

@@ -19,8 +19,9 @@ from packaging.requirements import Requirement
 
 from factory.compute.engine import gpu_fault
 from factory.errors import FactoryError
+from factory.storage.home import Home
 
-DISTRIBUTION = "ai-factory"
+DISTRIBUTION, IMPORT_NAME = "ai-factory", "factory"
 PYTHONS = ("3.11", "3.12")
 PORTS = {3000: "factory ui", 5000: "factory registry", 8080: "factory serve"}
 WANTS_CORES, WANTS_MEMORY_GB, WANTS_DISK_GB = 2, 2, 2
@@ -37,9 +38,9 @@ class Finding:
     needed: bool = True
 
 
-def findings(home: Path) -> list[Finding]:
+def findings(home: Home) -> list[Finding]:
     """Return what was found about machine, home, engine, packages, ports, lines and their data; takes seconds."""
-    return [*_machine(), *_home(home), *_engine(), *_packages(), *_ports(), *_lines(home)]
+    return [*_machine(), *_home(home.root), *_engine(), *_import_name(), *_packages(), *_ports(), *_lines(home)]
 
 
 def lacks(found: Sequence[Finding]) -> bool:
@@ -143,6 +144,17 @@ def _packages() -> Iterator[Finding]:
             yield _package(requirement)
 
 
+def _import_name() -> Iterator[Finding]:
+    """Look whether another package has the same import name, as factory_boy has: one of the two is then broken."""
+    owners = sorted({*importlib.metadata.packages_distributions().get(IMPORT_NAME, ())} - {DISTRIBUTION})
+    if owners:
+        found = (
+            f"`import {IMPORT_NAME}` belongs to {', '.join(owners)} too, and each overwrites files of the other: "
+            f"install {DISTRIBUTION} in an environment without it"
+        )
+        yield Finding(thing="import name", found=found, fine=False)
+
+
 def _package(requirement: Requirement) -> Finding:
     wants = f"wants {requirement.specifier}" if requirement.specifier else "any"
     try:
@@ -166,7 +178,7 @@ def _ports() -> Iterator[Finding]:
                 yield Finding(thing=f"port {port}", found=f"free, for `{command}`")
 
 
-def _lines(home: Path) -> Iterator[Finding]:
+def _lines(home: Home) -> Iterator[Finding]:
     """Load the project's lines, which takes seconds, and ask each what its source lacks."""
     from factory.cli.lines import lacking
 

@@ -5,7 +5,6 @@ Dagster is loaded here and not before, so that all other commands answer at once
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factory.cli.interrupts import Interrupts
@@ -13,6 +12,7 @@ from factory.errors import FactoryError, LineError
 from factory.names import checked_name
 from factory.pipeline.events import Event, LineOutcome, LineRequest, Show, Stopped
 from factory.pipeline.stages import checked_stage
+from factory.storage.home import Home
 
 if TYPE_CHECKING:
     from factory.orchestration.launch import LineLauncher
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STOPPED = "stopped; what was finished is kept and nothing is half done: go on with `{again}`"
 
 
-def run_shown(home: Path, request: LineRequest, command: str) -> tuple[int, LineOutcome | None]:
+def run_shown(home: Home, request: LineRequest, command: str) -> tuple[int, LineOutcome | None]:
     """Run what is asked and show it; return the exit code and what came of it, None where it was stopped.
 
     `command` is what a person types to do it again. Raises FactoryError where nothing could start.
@@ -48,7 +48,7 @@ def _require_names(request: LineRequest) -> None:
 
 
 @contextmanager
-def opened_lines(home: Path, interrupts: Interrupts | None = None) -> "Iterator[LineLauncher]":
+def opened_lines(home: Home, interrupts: Interrupts | None = None) -> "Iterator[LineLauncher]":
     """Load the project's lines and open the home's instance; raises FactoryError where either cannot be."""
     from factory.orchestration.instance import opened_instance
     from factory.orchestration.launch import Interruptions, LineLauncher
@@ -58,11 +58,11 @@ def opened_lines(home: Path, interrupts: Interrupts | None = None) -> "Iterator[
     project.tell_children_home()
     told = Interruptions(obey=interrupts.obey, signal=interrupts.signal) if interrupts else Interruptions()
     definitions = load_definitions(project.root)
-    with opened_instance(project.home / "dagster") as instance:
+    with opened_instance(project.home.dagster) as instance:
         yield LineLauncher(definitions=definitions, instance=instance, root=project.root, interruptions=told)
 
 
-def add_site(home: Path, line: str, site: str) -> None:
+def add_site(home: Home, line: str, site: str) -> None:
     """Add a site to a line; raises FactoryError."""
     from factory.orchestration.sites import add_sites
 
@@ -71,7 +71,7 @@ def add_site(home: Path, line: str, site: str) -> None:
         add_sites(lines.instance, line, [site])
 
 
-def fetch(home: Path, line: str, say: Callable[[str], None]) -> None:
+def fetch(home: Home, line: str, say: Callable[[str], None]) -> None:
     """Bring a line's published data; raises FactoryError."""
     from factory.orchestration.line_source import line_sources
     from factory.orchestration.project import Project, load_definitions
@@ -85,7 +85,7 @@ def fetch(home: Path, line: str, say: Callable[[str], None]) -> None:
     say(f"{len(brought)} files fetched" if brought else "nothing to fetch: every file is there, as published")
 
 
-def lacking(home: Path) -> Iterator[tuple[str, Sequence[str]]]:
+def lacking(home: Home) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield each line that loads, and a sentence on each thing its source lacks; raises FactoryError."""
     from factory.orchestration.line_source import line_sources
     from factory.orchestration.project import Project, load_definitions
@@ -101,7 +101,7 @@ def lacking(home: Path) -> Iterator[tuple[str, Sequence[str]]]:
 class ShownLines:
     """Runs lines and shows what they do; keeps factory.pipeline.events.Lines for whoever drives them."""
 
-    def __init__(self, home: Path, interrupts: Interrupts) -> None:
+    def __init__(self, home: Home, interrupts: Interrupts) -> None:
         self.home = home
         self.interrupts = interrupts
 

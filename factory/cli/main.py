@@ -14,7 +14,7 @@ import typer
 from factory.cli import site_commands
 from factory.cli.backtest import replay
 from factory.cli.new import app as new_app
-from factory.cli.records import LakeUrl
+from factory.cli.options import HomeFolder, home_at
 from factory.cli.records import app as records_app
 from factory.cli.rollout import app as rollout_app
 from factory.cli.trials import app as trial_app
@@ -37,10 +37,6 @@ app.add_typer(key_app, name="key")
 for command in (site_commands.history, site_commands.rollback, site_commands.allow, site_commands.approve):
     app.command()(command)
 
-Home = Annotated[Path, typer.Option("--home", envvar="FACTORY_HOME", help="Folder of everything the factory keeps.")]
-DEFAULT_HOME = Path(".factory")
-KEY_FILE = Path("keys", "gateway.json")
-
 
 @app.command()
 def run(
@@ -53,7 +49,7 @@ def run(
             "--from", help=f"Redo from this stage, changed or not, and leave those before it: {', '.join(NAMES)}."
         ),
     ] = "",
-    home: Home = DEFAULT_HOME,
+    home: HomeFolder = None,
 ) -> None:
     """Run every stage of a line: data, base model, site models, verdicts, releases; what did not change is not redone.
 
@@ -68,7 +64,7 @@ def operate(
     line: str,
     sites: Annotated[str, typer.Option(help="Comma-separated; all that the source knows when left out.")] = "",
     until: Annotated[str, typer.Option(help="As-of date YYYY-MM-DD, exclusive; the line's own when left out.")] = "",
-    home: Home = DEFAULT_HOME,
+    home: HomeFolder = None,
 ) -> None:
     """Bring new rows in, let what serves decide about them, join outcomes, judge drift; train and release nothing.
 
@@ -78,7 +74,7 @@ def operate(
     from factory.pipeline.events import LineRequest
 
     request = LineRequest(line=line, sites=_listed(sites), until=until, stages=OPERATING)
-    raise typer.Exit(run_shown(home.resolve(), request, "operate")[0])
+    raise typer.Exit(run_shown(home_at(home), request, "operate")[0])
 
 
 @app.command()
@@ -87,7 +83,7 @@ def demo(
     site: Annotated[
         str, typer.Option(help="The site that a first request is written for; the first when left out.")
     ] = "",
-    home: Home = DEFAULT_HOME,
+    home: HomeFolder = None,
 ) -> None:
     """Run a line on all its sites and say where to look next."""
     from factory.cli.screen import show_next_steps
@@ -97,21 +93,22 @@ def demo(
 
     code = _run(line, home)
     if code == 0:
-        served = ModelRepository(home / "models").models()
+        place = home_at(home)
+        served = ModelRepository(place.models).models()
         wanted = model_name(line, site) if site else next((name for name in served if name.startswith(f"{line}.")), "")
-        show_next_steps(home, wanted if wanted and write_example(home, wanted) else None)
+        show_next_steps(place, wanted if wanted and write_example(place, wanted) else None)
     raise typer.Exit(code)
 
 
 @app.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False, home: Home = DEFAULT_HOME
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False, home: HomeFolder = None
 ) -> None:
     """Tell what each site serves, and why."""
     from factory.cli.screen import show_status
     from factory.reports.status import status as current
 
-    found = current(home.resolve())
+    found = current(home_at(home))
     if as_json:
         typer.echo(json.dumps(found, indent=2, default=str))
     else:
@@ -131,25 +128,25 @@ def serve(
     ] = 0.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer on the port, as one gateway.")] = 1,
     provider: Annotated[Provider, typer.Option(help="What the models run on.")] = "cpu",
-    home: Home = DEFAULT_HOME,
+    home: HomeFolder = None,
 ) -> None:
     """Serve every released site model: business rows, and the Open Inference Protocol v2 over HTTP and gRPC."""
     from factory.gateway.http.tls import Tls
     from factory.gateway.settings import Settings
 
-    home = home.resolve()
+    place = home_at(home)
     settings = Settings(
         host=host,
         port=port,
         grpc_port=grpc_port,
         tls=Tls(certificate=tls[0], key=tls[1]) if tls else None,
-        keys=home / KEY_FILE,
-        records=home / "predictions",
+        keys=place.api_keys,
+        records=place.prediction_log,
         cpu_hour_eur=cpu_hour_eur,
         provider=provider,
         project=found_root(),
     )
-    models, public_key = home / "models", home / "keys" / "release.pub"
+    models, public_key = place.models, place.public_key
     if workers > 1:
         from factory.gateway.processes.supervisor import Supervisor
 
@@ -161,35 +158,35 @@ def serve(
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(help="Port of the orchestrator's UI.")] = 3000, home: Home = DEFAULT_HOME
+    port: Annotated[int, typer.Option(help="Port of the orchestrator's UI.")] = 3000, home: HomeFolder = None
 ) -> None:
     """Open the orchestrator's UI on the whole graph, with the sites as partitions."""
     from factory.orchestration.project import Project
 
-    raise typer.Exit(Project.found(home).ui(port))
+    raise typer.Exit(Project.found(home_at(home)).ui(port))
 
 
 @app.command()
 def registry(
-    port: Annotated[int, typer.Option(help="Port of the registry's UI.")] = 5000, home: Home = DEFAULT_HOME
+    port: Annotated[int, typer.Option(help="Port of the registry's UI.")] = 5000, home: HomeFolder = None
 ) -> None:
     """Open the registry's UI: models, versions, figures, verdicts."""
     from factory.orchestration.project import Project
 
-    raise typer.Exit(Project.found(home).registry(port))
+    raise typer.Exit(Project.found(home_at(home)).registry(port))
 
 
 @site_app.command("add")
-def add_site(line: str, site: str, home: Home = DEFAULT_HOME) -> None:
+def add_site(line: str, site: str, home: HomeFolder = None) -> None:
     """Add a site to a line; no deploy is needed."""
     from factory.cli.lines import add_site as add
     from factory.names import checked_name
 
-    add(home.resolve(), line, checked_name(site))
+    add(home_at(home), line, checked_name(site))
 
 
 @app.command()
-def why(prediction: str, lake: LakeUrl = "", home: Home = DEFAULT_HOME) -> None:
+def why(prediction: str, home: HomeFolder = None) -> None:
     """Show a prediction as recorded, and what the release that gave it answers now; exit code 1 if they differ.
 
     It is looked for in the gateway's records, and in the lake, where `factory operate` takes them.
@@ -199,9 +196,10 @@ def why(prediction: str, lake: LakeUrl = "", home: Home = DEFAULT_HOME) -> None:
     from factory.release import ModelRepository
     from factory.release.signing import public_key
 
-    home = home.resolve()
-    key, repository = public_key(home / "keys" / "release.pub"), ModelRepository(home / "models")
-    told = answer(home / "predictions", repository, key, prediction, taken_in(lake or str(home / "lake"), repository))
+    place = home_at(home)
+    key, repository = public_key(place.public_key), ModelRepository(place.models)
+    taken = taken_in(place.lake_store(), repository)
+    told = answer(place.prediction_log, repository, key, prediction, taken)
     typer.echo(json.dumps(told, indent=2))
     raise typer.Exit(0 if told["rebuilt"] else 1)
 
@@ -213,29 +211,29 @@ def add_key(
     sites: Annotated[str, typer.Option(help="Comma-separated; all when left out.")] = "",
     rows_per_s: Annotated[float, typer.Option(help="Rows a second; 0 for no limit.")] = 0.0,
     manage: Annotated[bool, typer.Option("--manage", help="May load and unload models.")] = False,
-    home: Home = DEFAULT_HOME,
+    home: HomeFolder = None,
 ) -> None:
     """Make a key, or a new one in the place of an old one, and print it: it is kept nowhere."""
     from factory.gateway.access import key_file
 
     opens = {what: _names(told) for what, told in (("lines", lines), ("sites", sites))}
-    typer.echo(key_file.add_key(home.resolve() / KEY_FILE, name, **opens, rows_per_s=rows_per_s, manage=manage))
+    typer.echo(key_file.add_key(home_at(home).api_keys, name, **opens, rows_per_s=rows_per_s, manage=manage))
 
 
 @key_app.command("remove")
-def remove_key(name: str, home: Home = DEFAULT_HOME) -> None:
+def remove_key(name: str, home: HomeFolder = None) -> None:
     """Let a key count no longer."""
     from factory.gateway.access import key_file
 
-    key_file.remove_key(home.resolve() / KEY_FILE, name)
+    key_file.remove_key(home_at(home).api_keys, name)
 
 
 @key_app.command("list")
-def list_keys(home: Home = DEFAULT_HOME) -> None:
+def list_keys(home: HomeFolder = None) -> None:
     """List the keys' names and what each opens."""
     from factory.gateway.access import key_file
 
-    place = home.resolve() / KEY_FILE
+    place = home_at(home).api_keys
     for key in key_file.read_keys(place) if place.exists() else ():
         lines, sites = (["all"] if names is None else names for names in (key.lines, key.sites))
         opens = f"lines {','.join(lines) or 'none'}: sites {','.join(sites) or 'none'}"
@@ -243,22 +241,22 @@ def list_keys(home: Home = DEFAULT_HOME) -> None:
 
 
 @app.command()
-def fetch(line: str, home: Home = DEFAULT_HOME) -> None:
+def fetch(line: str, home: HomeFolder = None) -> None:
     """Download a line's data from its public address into its data folder, each file verified by its SHA-256."""
     from factory.cli.lines import fetch as bring
 
-    bring(home.resolve(), line, typer.echo)
+    bring(home_at(home), line, typer.echo)
 
 
 @app.command()
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False, home: Home = DEFAULT_HOME
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False, home: HomeFolder = None
 ) -> None:
     """Say what this machine has and lacks; exit code 1 if it lacks something that is needed."""
     from factory.cli.doctor import findings, lacks
     from factory.cli.screen import show_findings
 
-    found = findings(home.resolve())
+    found = findings(home_at(home))
     if as_json:
         told = {"fine": not lacks(found), "findings": [asdict(finding) for finding in found]}
         typer.echo(json.dumps(told, indent=2))
@@ -276,14 +274,14 @@ def _listed(names: str) -> tuple[str, ...]:
     return tuple(name for name in names.split(",") if name)
 
 
-def _run(line: str, home: Path, *, sites: str = "", until: str = "", redo_from: str = "") -> int:
+def _run(line: str, home: Path | None, *, sites: str = "", until: str = "", redo_from: str = "") -> int:
     from factory.cli.lines import run_shown
     from factory.cli.screen import show_status
     from factory.pipeline.events import LineRequest
     from factory.reports.status import status as current
 
     request = LineRequest(line=line, sites=_listed(sites), until=until, redo_from=redo_from)
-    code, outcome = run_shown(home.resolve(), request, "run")
+    code, outcome = run_shown(home_at(home), request, "run")
     if outcome is not None and outcome.sites:
-        show_status(current(home.resolve()), line)
+        show_status(current(home_at(home)), line)
     return code

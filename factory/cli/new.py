@@ -1,6 +1,7 @@
-"""`factory new line`: a table in, a folder `lines/NAME` that runs at once out."""
+"""`factory new project` and `factory new line`: a repository of one's own, and a line from a table in it."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,14 +9,27 @@ import typer
 if TYPE_CHECKING:
     from factory.scaffold.new_line import Written
 
-app = typer.Typer(no_args_is_help=True, help="New things in this project.")
+app = typer.Typer(no_args_is_help=True, help="A new project, and new lines in it.")
 
 _FROM = "A .csv, .csv.gz or .parquet file, a folder of Parquet or Delta, or a SQL table as URL::table."
 
 
 @app.callback()
 def new() -> None:
-    """Make something new in this project."""
+    """Make a new project, or a new line in this one."""
+
+
+@app.command("project")
+def project(name: str) -> None:
+    """Write a project of your own into the folder NAME, with this library as a dependency."""
+    from factory.scaffold.new_project import new_project
+
+    made = new_project(name, Path.cwd())
+    typer.echo(f"{name}/: {', '.join(made.files)}")
+    typer.echo(f"Read {name}/README.md. Then:")
+    typer.echo(f"  cd {name}")
+    typer.echo("  factory new line NAME --from TABLE --target COLUMN")
+    typer.echo("  factory run NAME")
 
 
 @app.command("line")

@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from factory.cli.site_commands import DEFAULT_HOME, Desk, Home
+from factory.cli.options import HomeFolder, home_at
+from factory.cli.site_commands import Releases
 
 if TYPE_CHECKING:
     from factory.monitoring.prediction_log.files import RecordedBatch
     from factory.release import ModelRepository
+    from factory.storage.lake_store import LakeStore
 
 app = typer.Typer(no_args_is_help=True, help="What the gateway recorded, and the lake has taken in.")
-LakeUrl = Annotated[
-    str,
-    typer.Option("--lake", envvar="FACTORY_LAKE", help="Folder or URL of the lake; <home>/lake when left out."),
-]
 _SECONDS = {"d": 86_400, "h": 3_600}
 
 
@@ -40,18 +38,16 @@ def _age_s(text: str) -> str:
 def prune(
     older_than: Annotated[str, typer.Option(help="Days or hours, as in 30d, 12h.", callback=_age_s)] = "30d",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
-    lake: LakeUrl = "",
-    home: Home = DEFAULT_HOME,
+    home: HomeFolder = None,
 ) -> None:
     """Remove segments whose every row is in the lake of its line; tell why the others of that age stay."""
     from factory.monitoring.prediction_log.pruning import judged
-    from factory.storage.lake import Lake
 
-    desk = Desk(home=home.resolve())
-    root = lake or str(desk.home / "lake")
+    releases = Releases(home=home_at(home))
+    lakes = releases.home.lake_store()
     before = time.time() - int(older_than[:-1]) * _SECONDS[older_than[-1]]
     sizes = []
-    for one in judged(desk.home / "predictions", before, lambda line: Lake(root, line), trials_since(desk)):
+    for one in judged(releases.home.prediction_log, before, lakes.of, trials_since(releases)):
         if one.kept:
             typer.echo(f"{one.segment.name} stays: {'; '.join(one.kept)}")
             continue
@@ -62,23 +58,22 @@ def prune(
     typer.echo(f"{len(sizes)} segments {would}, {sum(sizes) / 1e6:,.1f} MB")
 
 
-def trials_since(desk: Desk) -> dict[str, float]:
+def trials_since(releases: Releases) -> dict[str, float]:
     """Return the models with a trial that runs, and since when, as Unix time.
 
     Raises ModelRefused where a trial cannot be read.
     """
-    running = [desk.repository.trial(model, desk.public_key()) for model in desk.repository.trial_marks()]
+    running = [releases.repository.trial(model, releases.public_key()) for model in releases.repository.trial_marks()]
     return {trial.model: datetime.fromisoformat(trial.since).timestamp() for trial in running if trial}
 
 
-def taken_in(lake: str, repository: "ModelRepository") -> "Callable[[str], RecordedBatch | None]":
+def taken_in(lakes: "LakeStore", repository: "ModelRepository") -> "Callable[[str], RecordedBatch | None]":
     """Return what finds a prediction in the lakes of the lines that the repository knows."""
 
     def find(prediction: str) -> "RecordedBatch | None":
         from factory.monitoring.prediction_log.rows import recorded_again
-        from factory.storage.lake import Lake
 
         lines = sorted({model.partition(".")[0] for model in repository.models()})
-        return next((found for line in lines if (found := recorded_again(Lake(lake, line), prediction))), None)
+        return next((found for line in lines if (found := recorded_again(lakes.of(line), prediction))), None)
 
     return find

@@ -3,20 +3,19 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 
-from factory.cli.site_commands import DEFAULT_HOME, AsJson, By, Home, Reason
+from factory.cli.options import AsJson, By, HomeFolder, Reason, home_at
 from factory.pipeline.rollout.plan import DEFAULT_SIZES
+from factory.storage.home import Home
 
 if TYPE_CHECKING:
     from factory.pipeline.rollout.state import Rollout
 
 START = "start"
-ROLLOUTS = "rollouts"
 
 
 class LineFirst(TyperGroup):
@@ -52,7 +51,7 @@ def start(  # noqa: PLR0913, PLR0917  a command's options, each by its name
     ] = 0.0,
     soak: Annotated[float, typer.Option(min=0.0, max=43_200.0, help="Minutes to wait after a wave.")] = 0.0,
     again: Annotated[bool, typer.Option("--again", help="Begin anew after a halt.")] = False,
-    home: Home = DEFAULT_HOME,
+    home: HomeFolder = None,
 ) -> None:
     """Roll a change of a line out in waves, or go on with the rollout under way; the word `start` may be left out.
 
@@ -68,14 +67,14 @@ def start(  # noqa: PLR0913, PLR0917  a command's options, each by its name
     from factory.pipeline.rollout.sites import LinePlace
     from factory.pipeline.rollout.state import RolloutStore, Terms
 
-    home = home.resolve()
+    place = home_at(home)
     limits = Limits(max_refused=max_refused, min_value_change_eur=min_value_change)
     terms = Terms(pilot=pilot, waves=waves, until=until, limits=limits, soak_min=soak)
     with Interrupts() as interrupts:
         driver = Driver(
-            place=LinePlace.at(home, line),
-            store=RolloutStore(home / ROLLOUTS),
-            runs=Runs(line=line, lines=ShownLines(home, interrupts)),
+            place=LinePlace.at(place, line),
+            store=RolloutStore(place.rollouts),
+            runs=Runs(line=line, lines=ShownLines(place, interrupts)),
             show=lambda rollout, number: _print(step_lines(rollout, number)),
             say=lambda text: _print([text]),
         )
@@ -88,11 +87,11 @@ def start(  # noqa: PLR0913, PLR0917  a command's options, each by its name
 
 
 @app.command()
-def status(line: str, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+def status(line: str, as_json: AsJson = False, home: HomeFolder = None) -> None:
     """Tell how far a line's newest rollout is, by which figures, and what was reverted."""
     from factory.cli.rollout_screen import rollout_lines
 
-    rollout = _read(home.resolve(), line)
+    rollout = _read(home_at(home), line)
     if as_json:
         typer.echo(json.dumps(asdict(rollout) if rollout else None, indent=2))
     else:
@@ -100,23 +99,23 @@ def status(line: str, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> Non
 
 
 @app.command()
-def end(line: str, by: By, reason: Reason, home: Home = DEFAULT_HOME) -> None:
+def end(line: str, by: By, reason: Reason, home: HomeFolder = None) -> None:
     """Give a rollout up: what it released stays, and the sites that wait for their turn are let go."""
     from factory.pipeline.rollout.ending import end as end_rollout
     from factory.pipeline.rollout.sites import LinePlace
     from factory.pipeline.rollout.state import RolloutStore
 
-    home = home.resolve()
-    freed = end_rollout(LinePlace.at(home, line), RolloutStore(home / ROLLOUTS), by=by, reason=reason)
+    place = home_at(home)
+    freed = end_rollout(LinePlace.at(place, line), RolloutStore(place.rollouts), by=by, reason=reason)
     _print(
         [f"{line}: the rollout is ended. The next run releases what passes at: {', '.join(freed) or 'no site more'}"]
     )
 
 
-def _read(home: Path, line: str) -> "Rollout | None":
+def _read(home: Home, line: str) -> "Rollout | None":
     from factory.pipeline.rollout.state import RolloutStore
 
-    return RolloutStore(home / ROLLOUTS).read(line)
+    return RolloutStore(home.rollouts).read(line)
 
 
 def _print(lines: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from factory.cli.doctor import Finding
+from factory.storage.home import Home
 
 console = Console()
 
@@ -140,20 +140,20 @@ def _print_by_site(title: str, told: Mapping[str, Iterable[str]]) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def show_next_steps(home: Path, model: str | None) -> None:
+def show_next_steps(home: Home, model: str | None) -> None:
     """Say where to look after a run."""
-    where = "" if home == Path(".factory") else f" --home {home}"
+    where = "" if home.root == Home.found({}).root else f" --home {home.root}"
     steps = {
         "graph, runs and sites, in Dagster": (f"factory ui{where}", "http://127.0.0.1:3000"),
         "models and figures, in MLflow": (f"factory registry{where}", "http://127.0.0.1:5000"),
         "predictions, from the gateway": (f"factory serve{where}", "http://127.0.0.1:8080"),
-        "what the contract found": ("a page for a browser", str(home / "docs" / "site" / "index.html")),
+        "what the contract found": ("a page for a browser", str(home.data_docs / "site" / "index.html")),
     }
     console.print("Where to look next (`.venv/bin/factory …`)")
     for what, (how, place) in steps.items():
         console.print(f"  {what:<34} {how}  →  {place}", markup=False, highlight=False, soft_wrap=True)
     if model:
-        ask = f"curl -s http://127.0.0.1:8080/v2/models/{model}/infer -d @{home / 'example.json'}"
+        ask = f"curl -s http://127.0.0.1:8080/v2/models/{model}/infer -d @{home.example}"
         console.print(f"  {'a first prediction':<34} {ask}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from factory.cli.options import AsJson, By, HomeFolder, Line, Reason, home_at
+from factory.storage.home import Home
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -18,33 +21,21 @@ if TYPE_CHECKING:
     from factory.release.history import History
 
 
-def _said(text: str) -> str:
-    if not text.strip():
-        raise typer.BadParameter("say something: it goes on record")
-    return text.strip()
-
-
-Home = Annotated[Path, typer.Option("--home", envvar="FACTORY_HOME", help="Folder of everything the factory keeps.")]
-Line = Annotated[str, typer.Option("--line", help="The site's line; needed where several lines have such a site.")]
-By = Annotated[str, typer.Option("--by", help="Who decides; goes on record.", callback=_said)]
-Reason = Annotated[str, typer.Option("--reason", help="Why; goes on record.", callback=_said)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-DEFAULT_HOME = Path(".factory")
 VERIFY = "verify"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
-    """What a person at a home works with."""
+class Releases:
+    """What sites serve and what was done at them, with the key that signs it, at one home."""
 
-    home: Path
+    home: Home
 
     @property
     def repository(self) -> "ModelRepository":
         """What the sites serve."""
         from factory.release import ModelRepository
 
-        return ModelRepository(self.home / "models", self.home / "history")
+        return ModelRepository(self.home.models, self.home.history)
 
     @property
     def history(self) -> "History":
@@ -55,13 +46,13 @@ class Desk:
         """Return the release key, made on first use."""
         from factory.release.signing import signing_key
 
-        return signing_key(self.home / "keys")
+        return signing_key(self.home.keys)
 
     def public_key(self) -> "Ed25519PublicKey":
         """Return the release key's public half. Raises ModelRefused without one."""
         from factory.release.signing import public_key
 
-        return public_key(self.home / "keys" / "release.pub")
+        return public_key(self.home.public_key)
 
     def models(self) -> list[str]:
         """Return the models that have a release or a history, sorted."""
@@ -81,18 +72,18 @@ def history(
     line: Line = "",
     heads: Annotated[Path | None, typer.Option(help=f"With {VERIFY}: what an earlier --json printed.")] = None,
     as_json: AsJson = False,
-    home: Home = DEFAULT_HOME,
+    home: HomeFolder = None,
 ) -> None:
     """Tell who promoted, refused, approved, released or rolled back what at a site, when and why."""
     from factory.cli.history_report import told_of, verified
     from factory.cli.history_screen import show_history, show_verified
 
-    desk = Desk(home=home.resolve())
+    releases = Releases(home=home_at(home))
     if site == VERIFY and not line:
-        found = verified(desk.repository, desk.models(), desk.public_key(), _heads(heads))
+        found = verified(releases.repository, releases.models(), releases.public_key(), _heads(heads))
         _print(found) if as_json else show_verified(found)
         raise typer.Exit(1 if any(told["findings"] for told in found["sites"].values()) else 0)
-    told = told_of(desk.repository, chosen(site, line, desk.models()), desk.public_key())
+    told = told_of(releases.repository, chosen(site, line, releases.models()), releases.public_key())
     _print(told) if as_json else show_history(told)
 
 
@@ -102,44 +93,42 @@ def rollback(
     reason: Reason,
     to: Annotated[int | None, typer.Option(help="Number of the release; the one before when left out.")] = None,
     line: Line = "",
-    home: Home = DEFAULT_HOME,
+    home: HomeFolder = None,
 ) -> None:
     """Return a site to an earlier release, and hold it there until somebody allows others."""
     from factory.release.rollback import roll_back
 
-    desk = Desk(home=home.resolve())
-    model = chosen(site, line, desk.models())
-    served = roll_back(desk.repository, model, to=to, by=by, reason=reason, key=desk.key())
+    releases = Releases(home=home_at(home))
+    model = chosen(site, line, releases.models())
+    served = roll_back(releases.repository, model, to=to, by=by, reason=reason, key=releases.key())
     typer.echo(
         f"{model} serves release {served.sequence}, version {served.version}, again, and is held there. "
         f"The next release is let through with: factory allow {site} --by NAME --reason …"
     )
 
 
-def allow(site: str, by: By, reason: Reason, line: Line = "", home: Home = DEFAULT_HOME) -> None:
+def allow(site: str, by: By, reason: Reason, line: Line = "", home: HomeFolder = None) -> None:
     """Let releases of a site go through again, after a rollback or after its history was changed."""
     from factory.release.history import Event
 
-    desk = Desk(home=home.resolve())
-    model = chosen(site, line, desk.models())
-    desk.history.append(model, Event(kind="allowance", actor=by, reason=reason), desk.key())
-    if wait := desk.repository.permissions(model, desk.public_key()).wait:
+    releases = Releases(home=home_at(home))
+    model = chosen(site, line, releases.models())
+    releases.history.append(model, Event(kind="allowance", actor=by, reason=reason), releases.key())
+    if wait := releases.repository.permissions(model, releases.public_key()).wait:
         typer.echo(f"{model}: it still waits for its turn in the rollout by {wait.actor} ({wait.reason}).")
     else:
         typer.echo(f"{model}: its next release is let through; a file that was rolled back from is not.")
 
 
-def approve(site: str, version: int, by: By, reason: Reason, line: Line = "", home: Home = DEFAULT_HOME) -> None:
+def approve(site: str, version: int, by: By, reason: Reason, line: Line = "", home: HomeFolder = None) -> None:
     """Consent to a candidate that passed its gates, where its line wants a person to."""
     from factory.release.approval import approve as put_on_record
-    from factory.storage.journal import Journal
-    from factory.storage.lake import Lake
 
-    desk = Desk(home=home.resolve())
-    model = chosen(site, line, desk.judged())
+    releases = Releases(home=home_at(home))
+    model = chosen(site, line, releases.judged())
     of_line = model.partition(".")[0]
-    journal = Journal(Lake(desk.home / "lake", of_line))
-    put_on_record(desk.history, journal, model, version, by=by, reason=reason, key=desk.key())
+    journal = releases.home.lake_store().journal(of_line)
+    put_on_record(releases.history, journal, model, version, by=by, reason=reason, key=releases.key())
     typer.echo(f"{model} version {version} is approved. Release it with: factory run {of_line} --sites {site}")
 
 

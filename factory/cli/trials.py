@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from factory.cli.site_commands import DEFAULT_HOME, AsJson, By, Desk, Home, Line, Reason, chosen
+from factory.cli.options import AsJson, By, HomeFolder, Line, Reason, home_at
+from factory.cli.site_commands import Releases, chosen
 
 if TYPE_CHECKING:
     from factory.monitoring.trials.decisions import Shown
@@ -21,13 +22,13 @@ SHARES: dict[Mode, float] = {"canary": 0.1, "shadow": 1.0}
 
 
 @app.command()
-def show(site: str, line: Line = "", as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+def show(site: str, line: Line = "", as_json: AsJson = False, home: HomeFolder = None) -> None:
     """Compare a site's trial with its champion, by the gateway's records since it began."""
     from factory.cli.trial_screen import show_trial
 
-    desk = Desk(home=home.resolve())
-    model = chosen(site, line, desk.models())
-    found = _shown(desk, model)
+    releases = Releases(home=home_at(home))
+    model = chosen(site, line, releases.models())
+    found = _shown(releases, model)
     if as_json:
         typer.echo(json.dumps({"model": model, **(found.to_dict() if found else {"trial": None})}, indent=2))
     else:
@@ -43,24 +44,24 @@ def start(
     reason: Reason,
     share: Share = None,
     line: Line = "",
-    home: Home = DEFAULT_HOME,
+    home: HomeFolder = None,
 ) -> None:
     """Put a release that lies there on trial; what the site serves stays as it is."""
     from factory.monitoring.trials.decisions import begin
 
-    desk = Desk(home=home.resolve())
-    model = chosen(site, line, desk.models())
+    releases = Releases(home=home_at(home))
+    model = chosen(site, line, releases.models())
     terms = _terms(mode, SHARES[mode] if share is None else share, by, reason)
-    trial = begin(desk.repository, model, release, terms, key=desk.key())
+    trial = begin(releases.repository, model, release, terms, key=releases.key())
     typer.echo(f"{model}: {trial.told}. See how it does with: factory trial show {site}")
 
 
 @app.command()
-def end(site: str, by: By, reason: Reason, line: Line = "", home: Home = DEFAULT_HOME) -> None:
+def end(site: str, by: By, reason: Reason, line: Line = "", home: HomeFolder = None) -> None:
     """End a site's trial; that file comes back only by `factory trial start`."""
-    desk = Desk(home=home.resolve())
-    model = chosen(site, line, desk.models())
-    trial = desk.repository.end_trial(model, by=by, reason=reason, key=desk.key())
+    releases = Releases(home=home_at(home))
+    model = chosen(site, line, releases.models())
+    trial = releases.repository.end_trial(model, by=by, reason=reason, key=releases.key())
     what = f"release {trial.release}, version {trial.version}" if trial else "a trial that could not be read"
     typer.echo(f"{model}: the trial of {what} is over; its champion has all requests")
 
@@ -72,25 +73,25 @@ def promote(
     reason: Reason,
     anyway: Annotated[bool, typer.Option("--anyway", help="Whatever speaks against it; goes on record.")] = False,
     line: Line = "",
-    home: Home = DEFAULT_HOME,
+    home: HomeFolder = None,
 ) -> None:
     """Make what is on trial what the site serves; refused where it was asked too little, or failed."""
     from factory.errors import ReleaseRefused
     from factory.monitoring.trials import decisions
 
-    desk = Desk(home=home.resolve())
-    model = chosen(site, line, desk.models())
-    found = _shown(desk, model)
+    releases = Releases(home=home_at(home))
+    model = chosen(site, line, releases.models())
+    found = _shown(releases, model)
     if found is None:
         raise ReleaseRefused(f"{model} has no trial that could be promoted")
-    served = decisions.promote(desk.repository, found, by=by, reason=reason, key=desk.key(), anyway=anyway)
+    served = decisions.promote(releases.repository, found, by=by, reason=reason, key=releases.key(), anyway=anyway)
     typer.echo(f"{model} serves version {served.version} now, as release {served.sequence}; its trial is over")
 
 
-def _shown(desk: Desk, model: str) -> "Shown | None":
+def _shown(releases: Releases, model: str) -> "Shown | None":
     from factory.monitoring.trials.decisions import shown
 
-    return shown(desk.repository, model, desk.home / "predictions", desk.public_key())
+    return shown(releases.repository, model, releases.home.prediction_log, releases.public_key())
 
 
 def _terms(mode: Mode, share: float, by: str, reason: str) -> "Terms":

@@ -60,17 +60,21 @@ class PackagedFiles:
         if len(rows):
             yield from rows.iter_slices(BATCH_ROWS)
 
+    def read_sites(
+        self, table: Table, *, after: Mapping[str, Any | None], until: datetime
+    ) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Yield each site's rows, all from one look at the file. Raises SourceError, SchemaMismatch."""
+        site = pl.col(table.site_column or "").cast(pl.String).alias("_site")
+        rows = self._known(table, None, until).filter(site.is_in(list(after)))
+        for (name,), part in rows.group_by(site, maintain_order=True):
+            found = _since(part, table, after[str(name)])
+            yield from ((str(name), batch) for batch in found.iter_slices(BATCH_ROWS) if len(batch))
+
     def _known(self, table: Table, after: Any | None, until: datetime) -> pl.DataFrame:
         rows = self._rows(table)
-        if not table.cursor:
-            return rows
-        cursor, kind = pl.col(table.cursor), rows.schema[table.cursor]
-        if isinstance(kind, pl.Datetime):
-            cursor = cursor.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-            after = None if after is None else _in_utc(after)
-        if after is not None:
-            rows = rows.filter(cursor >= pl.lit(after))
-        return rows.filter(cursor < pl.lit(_in_utc(until))) if kind.is_temporal() else rows
+        if table.cursor and rows.schema[table.cursor].is_temporal():
+            rows = rows.filter(_cursor(rows, table) < pl.lit(_in_utc(until)))
+        return _since(rows, table, after)
 
     def _rows(self, table: Table) -> pl.DataFrame:
         """Return all rows of a table, parsed by the first who asks."""
@@ -117,6 +121,21 @@ class PackagedFiles:
             )
         there = (folder / self.files[table]).is_file()
         return "" if there else f"package {self.package!r} has no file {self.files[table]}"
+
+
+def _since(rows: pl.DataFrame, table: Table, after: Any | None) -> pl.DataFrame:
+    """Return the rows from a cursor on; all where there is none."""
+    if not table.cursor or after is None:
+        return rows
+    bound = _in_utc(after) if isinstance(after, datetime) else after
+    return rows.filter(_cursor(rows, table) >= pl.lit(bound))
+
+
+def _cursor(rows: pl.DataFrame, table: Table) -> pl.Expr:
+    """Return the cursor's values, moments as UTC without saying so."""
+    cursor = pl.col(table.cursor)
+    is_moment = isinstance(rows.schema[table.cursor], pl.Datetime)
+    return cursor.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if is_moment else cursor
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -6,7 +6,7 @@ A source whose constructor takes `data_folder` is given the folder that data lie
 `source.data_folder`, or the environment's. A source may also keep `Inspected` and `Fetched`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -41,6 +41,17 @@ def newest_of(rows: pl.DataFrame, table: Table) -> dict[str, Any]:
     told = pl.col(table.cursor).max() if table.cursor else pl.len()
     found = rows.filter(site.is_not_null()).group_by(site.alias("site")).agg(told.alias("newest")).sort("site")
     return dict(found.select("site", "newest").iter_rows())
+
+
+@runtime_checkable
+class Pooled(Protocol):
+    """A source whose sites lie together, and that can be read once for many of them."""
+
+    def read_sites(
+        self, table: Table, *, after: Mapping[str, Any | None], until: datetime
+    ) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Yield batches of the sites in `after`, each with its site; a site's rows as `read` gives them."""
+        ...
 
 
 @runtime_checkable

@@ -2,7 +2,8 @@
 
 Loading goes on from the largest cursor value the lake has for a site. Rows of that very value are read again, and
 those the lake already has are left out by content, so that a run repeated adds nothing and a row corrected at the
-source comes in as a new version of its key. All batches of a site are read before its first row is written.
+source comes in as a new version of its key. All batches of a site are read before its first row is written. A source
+that can is read once for all sites; where that fails, each site is read alone, so that only those at fault fail.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from factory.compute.isolation import Isolated, one_by_one, together
-from factory.connectors.source import Source
+from factory.connectors.source import Pooled, Source
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
 from factory.names import LINE_SITE, checked_name
@@ -52,20 +53,56 @@ def ingest(
     name = f"raw/{table.name}"
     known = _known(lake, table, name, sites)
     if from_start:
-        known = {site: replace(told, cursor=None) for site, told in known.items()}
-    read = one_by_one(sites, lambda site: _new_rows(lake, source, table, name, site, known[site], until))
+        known = {site: replace(one, cursor=None) for site, one in known.items()}
+    read = _read(source, table, known, until)
+    new = together(list(read.done), lambda some: _new_rows(lake, table, name, {s: read.done[s] for s in some}, known))
 
     def write(some: Sequence[str]) -> Mapping[str, Ingested]:
-        rows = [read.done[site] for site in some if len(read.done[site])]
-        if rows:
-            touched = {site: known[site].version for site in some if len(read.done[site])}
-            lake.append(name, pl.concat(rows), touched)
+        touched = {site: known[site].version for site in some if len(new.done[site])}
+        if touched:
+            lake.append(name, pl.concat([new.done[site] for site in touched]), touched)
         return {
-            site: Ingested(rows=known[site].rows + len(read.done[site]), new_rows=len(read.done[site])) for site in some
+            site: Ingested(rows=known[site].rows + len(new.done[site]), new_rows=len(new.done[site])) for site in some
         }
 
-    written = together(list(read.done), write)
-    return Isolated(done=written.done, failed={**read.failed, **written.failed})
+    written = together(list(new.done), write)
+    return Isolated(done=written.done, failed={**read.failed, **new.failed, **written.failed})
+
+
+def _read(source: Source, table: Table, known: Mapping[str, _Known], until: datetime) -> Isolated[pl.DataFrame]:
+    """Return each site's rows from its cursor on, in the table's columns; in one pass where the source can."""
+    sites = list(known)
+    if not isinstance(source, Pooled) or sites == [LINE_SITE]:
+        return one_by_one(sites, lambda site: _read_site(source, table, site, known[site], until))
+
+    def in_one_pass(some: Sequence[str]) -> Mapping[str, pl.DataFrame]:
+        for site in some:
+            checked_name(site)
+        batches: dict[str, list[pl.DataFrame]] = {site: [] for site in some}
+        after = {site: known[site].cursor for site in some}
+        for site, batch in source.read_sites(table, after=after, until=until):
+            batches[site].append(_declared(batch, table, site))
+        return {site: _whole(batches[site], table, site, known[site], until) for site in some}
+
+    return together(sites, in_one_pass)
+
+
+def _read_site(source: Source, table: Table, site: str, known: _Known, until: datetime) -> pl.DataFrame:
+    if site != LINE_SITE:
+        checked_name(site)
+    wanted = None if site == LINE_SITE else site
+    batches = source.read(table, site=wanted, after=known.cursor, until=until)
+    return _whole([_declared(batch, table, site) for batch in batches], table, site, known, until)
+
+
+def _whole(batches: Sequence[pl.DataFrame], table: Table, site: str, known: _Known, until: datetime) -> pl.DataFrame:
+    """Return a site's batches as one; raises SourceError where neither source nor lake has a row of it."""
+    if known.rows == 0 and sum(map(len, batches)) == 0:
+        raise SourceError(
+            f"site {site}, table {table.name}: the source has no rows before {until:%Y-%m-%d}; "
+            "check the site's name and the as-of date"
+        )
+    return pl.concat(batches) if batches else pl.DataFrame()
 
 
 def _known(lake: Lake, table: Table, name: str, sites: Sequence[str]) -> dict[str, _Known]:
@@ -81,34 +118,35 @@ def _known(lake: Lake, table: Table, name: str, sites: Sequence[str]) -> dict[st
 
 
 def _new_rows(
-    lake: Lake, source: Source, table: Table, name: str, site: str, known: _Known, until: datetime
-) -> pl.DataFrame:
-    """Return a site's rows that the lake does not have, with the columns that tell loads apart."""
-    if site != LINE_SITE:
-        checked_name(site)
-    wanted = None if site == LINE_SITE else site
-    batches = []
-    for batch in source.read(table, site=wanted, after=known.cursor, until=until):
-        _require_schema(batch, table, site)
-        batches.append(batch.select(list(table.columns)))
-    if known.rows == 0 and sum(map(len, batches)) == 0:
-        raise SourceError(
-            f"site {site}, table {table.name}: the source has no rows before {until:%Y-%m-%d}; "
-            "check the site's name and the as-of date"
-        )
-    if not batches:
-        return pl.DataFrame()
-    rows = pl.concat(batches)
-    if known.rows:
-        old = lake.scan(name, [site])
-        if known.cursor is not None:
-            old = old.filter(pl.col(table.cursor) >= _just_before(known.cursor))
-        rows = _unknown(rows, old.sort(LOAD, ROW).collect(), table)
-    return rows.with_columns(
-        pl.lit(site).alias(SITE),
-        pl.lit(known.load + 1, dtype=pl.Int64).alias(LOAD),
-        pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW),
+    lake: Lake, table: Table, name: str, read: Mapping[str, pl.DataFrame], known: Mapping[str, _Known]
+) -> Mapping[str, pl.DataFrame]:
+    """Return the sites' rows that the lake does not have, with the columns that tell loads apart."""
+    some = {site: rows for site, rows in read.items() if len(rows)}
+    if not some:
+        return {site: pl.DataFrame() for site in read}
+    rows = pl.concat([rows.with_columns(pl.lit(site).alias(SITE)) for site, rows in some.items()])
+    before = {site: known[site] for site in some if known[site].rows}
+    if before:
+        rows = _unknown(rows, _old_rows(lake, table, name, before), table)
+    loads = pl.DataFrame(
+        {SITE: list(some), LOAD: [known[site].load + 1 for site in some]}, {SITE: pl.String, LOAD: pl.Int64}
     )
+    numbered = rows.join(loads, on=SITE, maintain_order="left").with_columns(
+        pl.int_range(pl.len(), dtype=pl.Int64).over(SITE).alias(ROW)
+    )
+    by_site = numbered.partition_by(SITE, as_dict=True, maintain_order=True)
+    return {site: by_site.get((site,), pl.DataFrame()) for site in read}
+
+
+def _old_rows(lake: Lake, table: Table, name: str, known: Mapping[str, _Known]) -> pl.DataFrame:
+    """Return the rows of some sites that the lake has from each one's cursor on, in the order they came."""
+    old = lake.scan(name, list(known))
+    cursors = {site: _just_before(one.cursor) for site, one in known.items() if one.cursor is not None}
+    if table.cursor and len(cursors) == len(known):
+        old = old.filter(pl.col(table.cursor) >= min(cursors.values()))
+        bounds = pl.LazyFrame({SITE: list(cursors), "_from": list(cursors.values())})
+        old = old.join(bounds, on=SITE).filter(pl.col(table.cursor) >= pl.col("_from")).drop("_from")
+    return old.sort(SITE, LOAD, ROW).collect()
 
 
 def _unknown(rows: pl.DataFrame, old: pl.DataFrame, table: Table) -> pl.DataFrame:
@@ -116,7 +154,8 @@ def _unknown(rows: pl.DataFrame, old: pl.DataFrame, table: Table) -> pl.DataFram
 
     Such a row is in the lake, but is no longer the newest of its key there.
     """
-    whole, key, place = list(table.columns), list(table.key), "_place"
+    whole = list(dict.fromkeys([SITE, *table.columns]))
+    key, place = list(dict.fromkeys([SITE, *table.key])), "_place"
     numbered = rows.with_row_index(place)
     newest = old.unique(key, keep="last", maintain_order=True)
     never = numbered.join(old, on=whole, how="anti", nulls_equal=True)
@@ -134,10 +173,12 @@ def _just_before(cursor: Any) -> Any:
     return cursor - timedelta(milliseconds=1) if isinstance(cursor, datetime) else cursor
 
 
-def _require_schema(batch: pl.DataFrame, table: Table, site: str) -> None:
+def _declared(batch: pl.DataFrame, table: Table, site: str) -> pl.DataFrame:
+    """Return a batch in the table's columns; raises SchemaMismatch where it has others or other types."""
     wrong = schema_mismatches(batch.schema, table.columns)
     if wrong:
         raise SchemaMismatch(
             f"site {site}, table {table.name}: {'; '.join(wrong)}; nothing was written; "
             "mend the source, or the table's columns in the line's file"
         )
+    return batch.select(list(table.columns))

@@ -26,7 +26,7 @@ from factory.names import LINE_SITE, model_name
 from factory.orchestration.launch import LineLauncher
 from factory.orchestration.line_job import request_of
 from factory.orchestration.line_source import SUFFIX
-from factory.orchestration.resources.calendar import Calendar
+from factory.orchestration.resources import Calendar, opened
 from factory.orchestration.sites import known_sites
 from factory.pipeline.events import Event, LineRequest, SiteFailed
 from factory.pipeline.line_run import registered_version
@@ -57,7 +57,7 @@ class Replay:
         self.say = say
         self.definitions, self.instance = launcher.definitions, launcher.instance
         self.line = launcher.parts(line).line
-        self.bound: dict[str, Any] = dict(self.definitions.resources or {})
+        self.bound: dict[str, Any] = {name: opened(one) for name, one in (self.definitions.resources or {}).items()}
         self.lake, self.journal = self.bound["lake"].of(line), self.bound["lake"].journal(line)
         self.cursors: dict[str, str | None] = {}
 

@@ -9,13 +9,13 @@ import dagster as dg
 
 from factory.errors import FactoryError, ModelRefused, ReleaseRefused
 from factory.line.line import Line
+from factory.monitoring.alerts import Alerts
 from factory.names import checked_name, model_name
 from factory.orchestration.attempts import Attempts
-from factory.orchestration.resources.alerts import Alerts
-from factory.orchestration.resources.model_store import ModelStore
 from factory.pipeline.champion import follow_person
 from factory.registry.registry import Registry
 from factory.release.redeploy import redeploy
+from factory.release.store import ModelStore
 
 INTERVAL_S = 60
 
@@ -31,7 +31,11 @@ def follow_job(line: Line) -> dg.JobDefinition:
 
     @dg.op(name=f"{line.name}_follow", description="Redeploys the registry's champion, or says why not.")
     def follow(
-        context: dg.OpExecutionContext, config: FollowConfig, registry: Registry, store: ModelStore, alerts: Alerts
+        context: dg.OpExecutionContext,
+        config: FollowConfig,
+        registry: dg.ResourceParam[Registry],
+        store: dg.ResourceParam[ModelStore],
+        alerts: dg.ResourceParam[Alerts],
     ) -> None:
         for site in config.sites:
             model = model_name(line.name, checked_name(site))
@@ -73,7 +77,9 @@ def champion_sensor(line: Line) -> dg.SensorDefinition:
         job_name=f"{line.name}_follow_job",
         minimum_interval_seconds=INTERVAL_S,
     )
-    def champion_moved(context: dg.SensorEvaluationContext, registry: Registry, store: ModelStore) -> dg.SensorResult:
+    def champion_moved(
+        context: dg.SensorEvaluationContext, registry: dg.ResourceParam[Registry], store: dg.ResourceParam[ModelStore]
+    ) -> dg.SensorResult:
         """Compare every site's champion with what it serves."""
         attempts = Attempts(f"{line.name}-champion", context, patience=1)
         due = attempts.due(differences(line.name, registry, store))

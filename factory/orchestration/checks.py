@@ -8,11 +8,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from factory.errors import FactoryError, ModelRefused
 from factory.line.line import Line
 from factory.names import model_name
-from factory.orchestration.resources.alerts import Alerts as AlertsResource
-from factory.orchestration.resources.model_store import ModelStore
 from factory.orchestration.specs import asset_key
 from factory.pipeline.ports import Alerts, ReleaseStore
 from factory.release import Manifest, ModelRepository
+from factory.release.store import ModelStore
 
 
 def serving_check(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.AssetChecksDefinition:
@@ -20,7 +19,7 @@ def serving_check(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.Asset
 
     @dg.asset_check(asset=asset_key(line, "release"), name="served_models_have_passed")
     def served_models_have_passed(
-        context: dg.AssetCheckExecutionContext, store: ModelStore, alerts: AlertsResource
+        context: dg.AssetCheckExecutionContext, store: dg.ResourceParam[ModelStore], alerts: dg.ResourceParam[Alerts]
     ) -> dg.AssetCheckResult:
         """Load every served model as the gateway would: digest, signature, verdict; tell people of one it would not."""
         known = context.instance.get_dynamic_partitions(str(sites.name))

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from factory.orchestration.resources.alerts import Alerts
+from factory.monitoring.alerts import Alerts
 
 
 def failure_sensor() -> dg.SensorDefinition:
@@ -13,7 +13,7 @@ def failure_sensor() -> dg.SensorDefinition:
         description="One alert for each run that failed.",
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
-    def tell_of_failed_runs(context: dg.RunFailureSensorContext, alerts: Alerts) -> None:
+    def tell_of_failed_runs(context: dg.RunFailureSensorContext, alerts: dg.ResourceParam[Alerts]) -> None:
         run = context.dagster_run
         alerts.tell(
             "run failed",

@@ -30,6 +30,7 @@ from factory.orchestration.events import read
 from factory.orchestration.line_job import as_of, job_name, run_config
 from factory.orchestration.line_parts import LineParts, StageConfig, moment
 from factory.orchestration.origin import job_origins
+from factory.orchestration.resources import opened
 from factory.orchestration.sites import require_known_sites
 from factory.orchestration.stopping import LAUNCH, bury_dead_runs, living, record_canceled
 from factory.pipeline.events import (
@@ -113,7 +114,7 @@ class LineLauncher:
             checked_name(site)
         if request.redo_from and not request.sites:
             require_known_sites(self.instance, request.line)
-        lake = (self.definitions.resources or {})["lake"]
+        lake = opened((self.definitions.resources or {})["lake"])
         as_of(parts, lake.journal(request.line), StageConfig(until=request.until, redo_from=request.redo_from))
 
     @property

@@ -16,7 +16,7 @@ from factory.pipeline.fingerprints import LineCode
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.stages import NAMES, checked_stage
 
-RESOURCES = {"lake", "compute", "registry", "workbench", "store", "alerts", "records", "docs", "reports"}
+RESOURCES = {"lake", "compute", "registry", "scratch", "store", "alerts", "prediction_log", "docs", "reports"}
 """The resources that a run of a line needs; the composition root binds them."""
 
 
@@ -71,8 +71,8 @@ def line_run(parts: LineParts, context: Context, config: StageConfig) -> LineRun
         docs=bound.docs,
         alerts=bound.alerts,
         reports=bound.reports.of(name),
-        prediction_log=bound.records.place(),
-        scratch=Path(bound.workbench.root),
+        prediction_log=bound.prediction_log,
+        scratch=bound.scratch,
         project=parts.project,
         run_id=context.run_id,
         until=moment(config.until, parts.line),

@@ -13,6 +13,7 @@ import dagster as dg
 from factory.errors import LineError
 from factory.orchestration.line_mistakes import line_mistake
 from factory.orchestration.settings import prepare_orchestrator
+from factory.storage.home import Home
 from factory.storage.project import project_root
 
 DEFINITIONS = "definitions"
@@ -24,12 +25,12 @@ class Project:
     """A project's root folder and home."""
 
     root: Path
-    home: Path
+    home: Home
 
     @classmethod
-    def found(cls, home: Path) -> "Project":
+    def found(cls, home: Home) -> "Project":
         """Return the project around the working folder, or around this library's checkout; raises LineError."""
-        return cls(root=project_root(), home=home.resolve())
+        return cls(root=project_root(), home=home)
 
     def ui(self, port: int) -> int:
         """Run the orchestrator's UI on this project and home until it is stopped; Ctrl-C ends it in its own way."""
@@ -39,16 +40,15 @@ class Project:
 
     def registry(self, port: int) -> int:
         """Run the registry's UI on this home until it is stopped, in its smallest form: no job workers."""
-        database = f"sqlite:///{self.home / 'mlflow.db'}"
+        database = self.home.tracking_uri
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port)]
         os.environ.update(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
-        return _until_stopped([*command, "--workers", "1"], self.home)
+        return _until_stopped([*command, "--workers", "1"], self.home.root)
 
     def tell_children_home(self) -> None:
         """Make the orchestrator's folder, and have the definitions and all processes started here use this home."""
-        dagster = self.home / "dagster"
-        prepare_orchestrator(dagster)
-        os.environ.update(FACTORY_HOME=str(self.home), DAGSTER_HOME=str(dagster))
+        prepare_orchestrator(self.home.dagster)
+        os.environ.update(self.home.environment())
 
 
 def load_definitions(root: Path) -> dg.Definitions:

@@ -16,13 +16,13 @@ from factory.names import checked_name
 from factory.orchestration.attempts import Attempts
 from factory.orchestration.line_job import CAUSE, job_name, line_request
 from factory.orchestration.line_source import SUFFIX, LineSource
-from factory.orchestration.resources.calendar import Calendar
-from factory.orchestration.resources.lake import LakeStore
+from factory.orchestration.resources import Calendar
 from factory.pipeline.drift import DRIFT
 from factory.pipeline.events import LineRequest
 from factory.pipeline.release import RELEASE
 from factory.pipeline.stages import OPERATING
 from factory.storage.journal import Entry
+from factory.storage.lake_store import LakeStore
 
 NEW_ROWS_S, DRIFT_S = 300, 300
 RETRIES = 2
@@ -71,7 +71,7 @@ def drift_sensor(line: Line) -> dg.SensorDefinition:
         minimum_interval_seconds=DRIFT_S,
         description="Sites that drifted, or whose decisions earn less than their verdict promised.",
     )
-    def drifted(context: dg.SensorEvaluationContext, lake: LakeStore) -> dg.SensorResult:
+    def drifted(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[LakeStore]) -> dg.SensorResult:
         journal = lake.journal(line.name)
         judged, released = journal.latest(DRIFT), journal.latest(RELEASE)
         waiting = {

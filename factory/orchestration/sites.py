@@ -7,7 +7,7 @@ import dagster as dg
 
 from factory.errors import LineError
 from factory.names import checked_name
-from factory.storage.locks import held_lock
+from factory.storage.locks import FileLocks
 
 
 def sites_of(line: str) -> dg.DynamicPartitionsDefinition:
@@ -32,5 +32,6 @@ def add_sites(instance: dg.DagsterInstance, line: str, sites: Sequence[str]) -> 
     """Add sites to the line; one that is there already stays. Raises NameRefused."""
     for site in sites:
         checked_name(site)
-    with held_lock(Path(instance.root_directory) / "sites.lock"):  # looking and adding are two steps
+    locks = FileLocks(Path(instance.root_directory))
+    with locks.hold("sites"):  # looking and adding are two steps
         instance.add_dynamic_partitions(f"{line}_sites", list(sites))

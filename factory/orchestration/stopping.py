@@ -5,11 +5,10 @@ Everything the stages write is whole or absent, so nothing is undone here: the s
 
 import fcntl
 import signal
-import socket
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -23,46 +22,6 @@ UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-
-
-class StopRequests:
-    """Knows of every SIGINT and SIGTERM since it was entered, whoever handled them.
-
-    The orchestrator puts handlers of its own in place while a run is on, and forgets a signal that comes between two
-    steps. Python writes each signal's number to a file of ours before any handler runs.
-    """
-
-    def __init__(self) -> None:
-        self.signal = 0
-
-    def __enter__(self) -> "StopRequests":
-        """Begin to listen; both signals raise KeyboardInterrupt, also where the parent had them ignored."""
-        self._ours, self._theirs = socket.socketpair()
-        for end in (self._ours, self._theirs):
-            end.setblocking(False)
-        self._before = signal.set_wakeup_fd(self._theirs.fileno(), warn_on_full_buffer=False)
-        for number in SIGNALS:
-            signal.signal(number, signal.default_int_handler)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop listening."""
-        self.asked()
-        signal.set_wakeup_fd(self._before)
-        self._ours.close()
-        self._theirs.close()
-
-    def asked(self) -> bool:
-        """Whether the process was asked to stop."""
-        with suppress(BlockingIOError):
-            told = [number for number in self._ours.recv(1024) if number in SIGNALS]
-            self.signal = self.signal or (told[0] if told else 0)
-        return self.signal != 0
-
-    def obey(self) -> None:
-        """Raise KeyboardInterrupt if the process was asked to stop, though the handler of that moment did not."""
-        if self.asked():
-            raise KeyboardInterrupt
 
 
 @contextmanager

@@ -136,7 +136,8 @@ class DriftJudging:
         if self.lake.has(table):
             new = new.join(self.lake.scan(table, sites).select(by).unique().collect(), on=list(by), how="anti")
         if len(new):
-            self.lake.append(table, new, {site: seen[site] for site in new[SITE].unique().to_list()})
+            changed = new[SITE].unique().to_list()
+            self.lake.append(table, new, {site: seen[site] for site in changed}, partitioned=False)
 
     def _nothing(self, site: str) -> Figures:
         return {ROW_COUNT: 0, CHANGED: False, "why": self.served.why_idle(site) or "no whole week to judge yet"}

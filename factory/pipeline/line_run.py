@@ -24,7 +24,7 @@ from factory.storage.lake import Lake
 
 if TYPE_CHECKING:
     from factory.pipeline.serving import ServedSites
-    from factory.reports.folder import Shelf
+    from factory.reports.folder import LineReports
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class LineRun:
     store: ReleaseStore
     docs: ContractDocs
     alerts: Alerts
-    reports: "Shelf"
+    reports: "LineReports"
     prediction_log: Path
     """The folder that the gateway writes its predictions to."""
     scratch: Path

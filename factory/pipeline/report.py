@@ -36,7 +36,7 @@ class Reporting:
 
     def __init__(self, run: LineRun) -> None:
         self.run, self.line = run, run.line
-        self.shelf = run.reports
+        self.pages = run.reports
         self.again = bool(run.redo_from)
         self.looks = drawing_digest()
 
@@ -44,7 +44,7 @@ class Reporting:
         """Write each site's page, and then the line's from what all sites' pages know."""
         told = self.known[REPORT]
         marks = {site: self._mark(site) for site in sites}
-        fresh = {site for site in sites if site in told and not self.again and self.shelf.mark(site) == marks[site]}
+        fresh = {site for site in sites if site in told and not self.again and self.pages.mark(site) == marks[site]}
         parts = functools.cache(lambda: self.run.parts([site for site in sites if site not in fresh]))
         found = one_by_one(
             sites,
@@ -61,7 +61,7 @@ class Reporting:
         return {stage: self.run.journal.latest(stage) for stage in STAGES}
 
     def _unchanged(self, told: Entry) -> Figures:
-        return {**told.figures, "page": self.shelf.place(told.site), CHANGED: False}
+        return {**told.figures, "page": self.pages.place(told.site), CHANGED: False}
 
     def _mark(self, site: str) -> str:
         made = {
@@ -116,7 +116,7 @@ class Reporting:
             held_back=self._held_back(site),
             seen=self._shown(site, parts),
         )
-        return {**_told(facts.shown), "page": self.shelf.put(site, site_page(facts, mark))}
+        return {**_told(facts.shown), "page": self.pages.put(site, site_page(facts, mark))}
 
     def _shown(self, site: str, parts: Parts) -> "Shown":
         """Return what the judged rows show, every model answering them again."""
@@ -163,14 +163,14 @@ class Reporting:
         base = self._entry("base_model", LINE_SITE)
         facts = line_facts(self.line, lines, base)
         mark = fingerprint([[str(line) for line in lines], base.fingerprint, self.looks])
-        place = self.shelf.place(LINE_SITE)
-        changed = self.again or self.shelf.mark(LINE_SITE) != mark
-        return {"page": self.shelf.put(LINE_SITE, line_page(facts, mark)) if changed else place}
+        place = self.pages.place(LINE_SITE)
+        changed = self.again or self.pages.mark(LINE_SITE) != mark
+        return {"page": self.pages.put(LINE_SITE, line_page(facts, mark)) if changed else place}
 
     def _site_line(self, site: str, told: Figures) -> "SiteLine":
         from factory.reports.gathering import site_line
 
-        place = self.shelf.place(site)
+        place = self.pages.place(site)
         return site_line(site, self._entries(site), self._serving(site), place.name if place.is_file() else None, told)
 
 

@@ -124,7 +124,7 @@ class ServedSites:
         serving = Serving(release=release, since=self.run.until)
         made = reference(self.line, site, digest, self._parts_as_of(serving.as_of).of(site), serving)
         row = pl.DataFrame({SITE: [site], DIGEST: [digest], "reference": [made.to_json()]})
-        self.lake.append(REFERENCES, row, self.lake.site_versions(REFERENCES, [site]))
+        self.lake.append(REFERENCES, row, self.lake.site_versions(REFERENCES, [site]), partitioned=False)
         return made
 
     def _parts_as_of(self, moment: datetime) -> Parts:

@@ -111,7 +111,7 @@ class Judging:
             newest = lake.scan(VERDICT, list(verdicts)).sort("at").unique(SITE, keep="last").collect()
             rows = rows.join(newest, on=[SITE, "mark"], how="anti")
         if len(rows):
-            lake.append(VERDICT, rows, {site: seen[site] for site in rows[SITE]})
+            lake.append(VERDICT, rows, {site: seen[site] for site in rows[SITE]}, partitioned=False)
         candidates = self.run.journal.latest("site_model", list(verdicts))
         return {
             site: {

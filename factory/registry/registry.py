@@ -1,11 +1,10 @@
-"""The registry as a resource: MLflow keeps every candidate, its record, its verdict, and who was promoted by whom.
+"""The registry: MLflow keeps every candidate, its record, its verdict, and who was promoted by whom.
 
 Registering is not promoting: `register` gives the alias `challenger`, and only `promote` gives `champion`. Everything
 goes through an MlflowClient of our own, so that MLflow's process-wide state stays as the caller left it.
 """
 
 import functools
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-from pydantic import Field
-
-from factory.errors import HistoryError, ReleaseRefused
+from factory.errors import ReleaseRefused
 from factory.model.candidate import Candidate
 from factory.model.verdict import Verdict, digest_of
 from factory.registry.promotion import (
@@ -31,7 +27,7 @@ from factory.registry.record import log_candidate, log_verdict, save_model_folde
 from factory.registry.site_record import SiteRecord
 from factory.release.history import History
 from factory.release.signing import signing_key
-from factory.storage.locks import held_lock
+from factory.storage.locks import Locks
 
 MlflowClient = Any
 ModelVersion = Any
@@ -47,26 +43,24 @@ class Registered:
     url: str
 
 
-class Registry(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
+@dataclass(frozen=True, kw_only=True)
+class Registry:
     """MLflow models `<line>.<site>` with aliases `challenger` and `champion`.
 
-    Writers of one model exclude one another through a lock file, which holds on one machine; MLflow's own aliases are
-    last-writer-wins.
+    Writers of one model exclude one another through `locks`; MLflow's own aliases are last-writer-wins.
     """
 
-    tracking_uri: str = Field(description="MLflow's database or server, such as sqlite:////folder/mlflow.db")
-    artifact_root: str = Field(description="folder or URL of the models' files; a tracking server by URL has its own")
-    locks: str | None = Field(
-        default=None, description="folder on a local disk for lock files; by default `.locks` in a local artifact_root"
-    )
-    history: str | None = Field(
-        default=None,
-        description="folder on a local disk of the sites' histories; by default beside artifact_root",
-    )
-    key_folder: str | None = Field(
-        default=None, description="folder of the key that signs them; by default `keys` beside a local artifact_root"
-    )
-    ui_url: str = Field(default="http://127.0.0.1:5000", description="where people open the MLflow UI")
+    tracking_uri: str
+    """MLflow's database or server, such as sqlite:////folder/mlflow.db."""
+    artifact_root: str
+    """Folder or URL of the models' files; a tracking server by URL has its own."""
+    locks: Locks
+    history: Path
+    """The folder of the sites' histories, on a local disk."""
+    key_folder: Path
+    """The folder of the key that signs them."""
+    ui_url: str = "http://127.0.0.1:5000"
+    """Where people open the MLflow UI."""
 
     def register(self, candidate: Candidate) -> Registered:
         """Keep the candidate and make it `challenger`; the same digest again gives the version it already has.
@@ -162,33 +156,18 @@ class Registry(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resour
         return f"{served.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
     def _client(self) -> MlflowClient:
-        return _client(self.tracking_uri, self._locks)
+        return _client(self.tracking_uri, self.locks)
 
     @property
     def _has_server(self) -> bool:
         return self.tracking_uri.startswith(("http://", "https://"))
 
-    @property
-    def _locks(self) -> Path:
-        if self.locks is not None:
-            return Path(self.locks)
-        root = self.artifact_root.removeprefix("file://")
-        return Path(tempfile.gettempdir()) / "factory-locks" if "://" in root else Path(root) / ".locks"
-
     def _record(self) -> SiteRecord:
-        history, keys = self._beside(self.history, "history"), self._beside(self.key_folder, "keys")
-        return SiteRecord(history=History(history), key=signing_key(keys))
-
-    def _beside(self, folder: str | None, name: str) -> Path:
-        """Return the folder, or the one beside a local artifact_root; raises HistoryError without either."""
-        root = self.artifact_root.removeprefix("file://")
-        if folder is None and "://" in root:
-            raise HistoryError(f"the registry's files are at {root}: say in its resource where `{name}` is, on a disk")
-        return Path(root).parent / name if folder is None else Path(folder)
+        return SiteRecord(history=History(self.history), key=signing_key(self.key_folder))
 
     @contextmanager
     def _alone(self, what: str) -> Iterator[None]:
-        with held_lock(self._locks / f"{what}.lock"):
+        with self.locks.hold(what):
             yield
 
     def _experiment(self, client: MlflowClient, line: str) -> str:
@@ -208,12 +187,12 @@ class Registry(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resour
 
 
 @functools.cache
-def _client(tracking_uri: str, locks: Path) -> MlflowClient:
+def _client(tracking_uri: str, locks: Locks) -> MlflowClient:
     """Return a client of a database that is there and migrated; one process makes it while others wait."""
     from mlflow import MlflowClient as Client
     from sqlalchemy.exc import SADeprecationWarning
 
-    with held_lock(locks / "database.lock"), warnings.catch_warnings():
+    with locks.hold("database"), warnings.catch_warnings():
         # MLflow's own tables use a loader that SQLAlchemy deprecates; nothing a user of this factory could change.
         warnings.simplefilter("ignore", SADeprecationWarning)
         if tracking_uri.startswith("sqlite:///"):

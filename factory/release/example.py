@@ -5,6 +5,7 @@ from pathlib import Path
 
 from factory.model.signature import INPUT
 from factory.release import Manifest, ModelRepository
+from factory.storage.home import Home
 
 
 def example_request(manifest: Manifest) -> dict[str, object]:
@@ -13,11 +14,11 @@ def example_request(manifest: Manifest) -> dict[str, object]:
     return {"inputs": [{"name": INPUT, "shape": shape, "datatype": "FP32", "data": list(manifest.example)}]}
 
 
-def write_example(home: Path, model: str) -> Path | None:
-    """Write `<home>/example.json` for a released model and return its place; None where nothing is released."""
-    manifest = ModelRepository(home / "models").current(model)
+def write_example(home: Home, model: str) -> Path | None:
+    """Write the home's example for a released model and return its place; None where nothing is released."""
+    manifest = ModelRepository(home.models).current(model)
     if manifest is None:
         return None
-    place = home / "example.json"
+    place = home.example
     place.write_text(json.dumps(example_request(manifest)), encoding="utf-8")
     return place

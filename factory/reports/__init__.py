@@ -9,7 +9,7 @@
     panels.py, line_panels.py      the pictures that every page has
     numbers.py      numbers as a person writes them
     site_page.py, line_page.py, templates/   pages
-    shelf.py        where pages lie, written whole or not at all
+    pages.py        where pages lie, written whole or not at all
 
 A page fetches nothing and runs nothing. Nothing here decides: every figure of merit comes from the verdict.
 """

@@ -1,6 +1,7 @@
 """Where pages lie: `<root>/<line>/<site>.html` and `<root>/<line>/index.html`, each written whole or not at all."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from factory.names import LINE_SITE, checked_name
@@ -20,7 +21,7 @@ def page_name(site: str) -> str:
     return f"_{name}.html" if name.casefold() == "index" else f"{name}.html"
 
 
-class Shelf:
+class LineReports:
     """The pages of one line."""
 
     def __init__(self, root: Path, line: str) -> None:
@@ -51,3 +52,14 @@ class Shelf:
             draft.unlink(missing_ok=True)
         sync_folder(self.folder)
         return place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reports:
+    """HTML pages in a folder, one folder a line; losing them costs the seconds to draw them again."""
+
+    root: Path
+
+    def of(self, line: str) -> LineReports:
+        """Return one line's pages."""
+        return LineReports(self.root, line)

@@ -4,7 +4,6 @@ Neither the orchestrator nor the registry need be up.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -14,30 +13,29 @@ from factory.names import LINE_SITE, model_name
 from factory.release import ModelRepository
 from factory.release.history import Permissions, Record
 from factory.release.signing import public_key
-from factory.reports.folder import Shelf
-from factory.storage.journal import Journal
-from factory.storage.lake import Lake
+from factory.reports.folder import LineReports
+from factory.storage.home import Home
 
 ROWS = ("raw", "clean", "quarantine", "superseded")
 
 
-def status(home: Path) -> dict[str, Any]:
+def status(home: Home) -> dict[str, Any]:
     """Return `{"lines": {line: {"sites": {site: {…}}, "page"}}}`, plain JSON types; a site's keys as in `line_status`.
 
     A page is where the report lies, null where none was written yet.
     """
-    root = home / "lake"
-    lines = sorted(folder.name for folder in root.iterdir() if folder.is_dir()) if root.is_dir() else []
+    lines = home.lake_store().lines()
+    if lines is None:  # of what is in an object store, those are known that ever judged a candidate
+        lines = sorted({model.partition(".")[0] for model in _repository(home).site_history.models()})
     return {"lines": {line: {"sites": line_status(home, line), "page": _page(home, line, LINE_SITE)} for line in lines}}
 
 
-def line_status(home: Path, line: str) -> dict[str, Any]:
+def line_status(home: Home, line: str) -> dict[str, Any]:
     """Return `{site: {"rows", "verdict", "serving", "hold", "held_back", "page"}}`; what a site does not have is null.
 
     `hold` is the rollback that holds the site, `held_back` why a candidate that passed is not released.
     """
-    journal = Journal(Lake(home / "lake", line))
-    repository = ModelRepository(home / "models")
+    journal, repository = home.lake_store().journal(line), _repository(home)
     cleaned, verdicts = journal.latest("clean"), journal.latest("verdict")
     sites, key = sorted({*cleaned, *verdicts} - {LINE_SITE}), _key(home)
     return {
@@ -51,8 +49,12 @@ def line_status(home: Path, line: str) -> dict[str, Any]:
     }
 
 
-def _page(home: Path, line: str, site: str) -> str | None:
-    place = Shelf(home / "reports", line).place(site)
+def _repository(home: Home) -> ModelRepository:
+    return ModelRepository(home.models, home.history)
+
+
+def _page(home: Home, line: str, site: str) -> str | None:
+    place = LineReports(home.reports, line).place(site)
     return str(place) if place.is_file() else None
 
 
@@ -65,9 +67,9 @@ def _verdict(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {name: verdict[name] for name in ("passed", "reasons", "figures", "digest")}
 
 
-def _key(home: Path) -> Ed25519PublicKey | None:
+def _key(home: Home) -> Ed25519PublicKey | None:
     try:
-        return public_key(home / "keys" / "release.pub")
+        return public_key(home.public_key)
     except ModelRefused:
         return None  # nothing was released or decided here yet, or nothing of it can be trusted
 

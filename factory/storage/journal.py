@@ -6,21 +6,27 @@ the data: a run that dies between the two does its last stage again, with the sa
 
 Entries are in the order of their moments, and each one's moment is after those of the entries before it: when the
 clock goes back, the newest entry is still the one that was written last.
+
+The table is not partitioned, for it is read by stage: a thousand partitions would cost seconds a look. What is newest
+is kept in memory and read anew where somebody else wrote; figures are read when a stage is first asked for.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import polars as pl
 
 from factory.storage.lake import SITE, Lake
 
 TABLE = "journal"
 BEGUN = "begun "
+COMPACT_EVERY = 128
+"""After so many commits the table's many small files are made one."""
 
 
 def fingerprint(*parts: Any) -> str:
@@ -38,7 +44,11 @@ def next_moment(lake: Lake, table: str, sites: Iterable[str], now: datetime) -> 
     if not lake.has(table):
         return now
     newest = lake.scan(table, list(sites)).select(pl.col("at").max()).collect().item()
-    return now if newest is None or newest < now else newest + timedelta(microseconds=1)
+    return now if newest is None else _after(newest, now)
+
+
+def _after(newest: datetime, now: datetime) -> datetime:
+    return now if newest < now else newest + timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +65,26 @@ class Entry:
 
     @property
     def content(self) -> str:
-        """What the result is, whatever it was made from."""
-        return str(self.figures.get("content") or self.figures.get("digest") or self.fingerprint)
+        """What the result is, whatever it was made from: where it stays the same, nothing after it is done again."""
+        return str(self.figures.get("content") or self.fingerprint)
+
+
+class _Newest(NamedTuple):
+    """An entry without its figures."""
+
+    at: datetime
+    fingerprint: str
+    run: str
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class _Known:
+    """What is newest in one version of the table: by stage and site; figures as JSON, of the stages asked for."""
+
+    version: int
+    newest: dict[str, dict[str, _Newest]]
+    figures: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 class Journal:
@@ -65,20 +93,32 @@ class Journal:
     def __init__(self, lake: Lake, clock: Callable[[], datetime] = utc_now) -> None:
         self.lake = lake
         self.clock = clock
+        self._last: _Known | None = None
 
     def latest(self, stage: str, sites: Sequence[str] | None = None) -> dict[str, Entry]:
         """Return each site's newest entry of a stage; a site the stage never finished is absent."""
-        if not self.lake.has(TABLE):
+        known = self._known()
+        if known is None or stage not in known.newest:
             return {}
-        rows = self.lake.scan(TABLE, sites).filter(pl.col("stage") == stage).sort("at", maintain_order=True)
-        newest = rows.unique(SITE, keep="last", maintain_order=True).collect()
-        return {row[SITE]: _entry(row) for row in newest.iter_rows(named=True)}
+        newest, figures = known.newest[stage], self._figures(known, stage)
+        wanted = newest if sites is None else [site for site in sites if site in newest]
+        return {
+            site: Entry(stage=stage, site=site, figures=msgspec.json.decode(figures[site]), **newest[site]._asdict())
+            for site in wanted
+        }
 
     def fresh(self, stage: str, wanted: Mapping[str, str]) -> set[str]:
         """Return the sites whose newest entry of the stage has the wanted fingerprint: nothing to do there."""
-        latest, begun = self.latest(stage, list(wanted)), self.latest(BEGUN + stage, list(wanted))
-        ended = {site: entry for site, entry in latest.items() if site not in begun or begun[site].at <= entry.at}
-        return {site for site, mark in wanted.items() if site in ended and ended[site].fingerprint == mark}
+        known = self._known()
+        ended = known.newest.get(stage, {}) if known else {}
+        begun = known.newest.get(BEGUN + stage, {}) if known else {}
+        return {
+            site
+            for site, mark in wanted.items()
+            if site in ended
+            and ended[site].fingerprint == mark
+            and (site not in begun or begun[site].at <= ended[site].at)
+        }
 
     def begin(self, stage: str, sites: Sequence[str], *, run: str) -> None:
         """Note that a stage begins: what a run that dies leaves half done is then taken for fresh by nobody."""
@@ -94,24 +134,60 @@ class Journal:
         seconds: float,
     ) -> None:
         """Add one entry for each site in `figures`, in one commit; `seconds` is shared evenly among them."""
-        at = next_moment(self.lake, TABLE, figures, self.clock())
-        share = seconds / max(1, len(figures))
+        if not figures:
+            return
+        known, share = self._known(), seconds / len(figures)
+        at = self._next_moment(known, figures)
+        texts = {site: json.dumps(dict(said), default=str) for site, said in figures.items()}
         rows = [
             {
                 SITE: site,
                 "stage": stage,
                 "fingerprint": marks[site],
-                "figures": json.dumps(dict(found), default=str),
+                "figures": texts[site],
                 "at": at,
                 "run": run,
                 "seconds": share,
             }
-            for site, found in figures.items()
+            for site in figures
         ]
-        if rows:
-            self.lake.append(TABLE, pl.DataFrame(rows, schema_overrides={"at": pl.Datetime("us", "UTC")}), seen={})
+        frame = pl.DataFrame(rows, schema_overrides={"at": pl.Datetime("us", "UTC")})
+        version = self.lake.append(TABLE, frame, seen={}, partitioned=False)
+        if known is not None and version == known.version + 1:  # nobody else wrote meanwhile
+            new = {site: _Newest(at, marks[site], run, share) for site in figures}
+            known.newest[stage] = {**known.newest.get(stage, {}), **new}
+            if stage in known.figures or set(known.newest[stage]) == set(new):
+                known.figures[stage] = {**known.figures.get(stage, {}), **texts}
+            known.version = version
+        if version % COMPACT_EVERY == 0:
+            self.lake.compact(TABLE)
 
+    def _next_moment(self, known: _Known | None, sites: Iterable[str]) -> datetime:
+        now = self.clock()
+        moments = [of[site].at for of in (known.newest.values() if known else ()) for site in sites if site in of]
+        return _after(max(moments), now) if moments else now
 
-def _entry(row: Mapping[str, Any]) -> Entry:
-    fields = ("stage", "fingerprint", "at", "run", "seconds")
-    return Entry(site=row[SITE], figures=json.loads(row["figures"]), **{name: row[name] for name in fields})
+    def _known(self) -> _Known | None:
+        """Return what is newest; None before the first entry."""
+        version = self.lake.version(TABLE)
+        if version is None:
+            return None
+        if self._last is None or self._last.version != version:
+            self._last = _Known(version=version, newest=self._read(version))
+        return self._last
+
+    def _read(self, version: int) -> dict[str, dict[str, _Newest]]:
+        columns = ["stage", SITE, *_Newest._fields]
+        rows = self.lake.scan(TABLE, version=version).select(columns).sort("at", maintain_order=True)
+        newest: dict[str, dict[str, _Newest]] = {}
+        for stage, site, *what in rows.unique(["stage", SITE], keep="last", maintain_order=True).collect().iter_rows():
+            newest.setdefault(stage, {})[site] = _Newest(*what)
+        return newest
+
+    def _figures(self, known: _Known, stage: str) -> dict[str, str]:
+        """Return the figures of a stage's newest entries, as JSON by site."""
+        if stage not in known.figures:
+            rows = self.lake.scan(TABLE, version=known.version).filter(pl.col("stage") == stage)
+            newest = rows.select(SITE, "figures", "at").sort("at", maintain_order=True).unique(SITE, keep="last")
+            known.figures[stage] = dict(newest.select(SITE, "figures").collect().iter_rows())
+        return known.figures[stage]

@@ -6,6 +6,7 @@ second one to commit gets SiteBusy and has written nothing, on a local disk and 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ class Lake:
         self.line = checked_name(line, "line")
         self.root = f"{str(root).rstrip('/')}/{self.line}"
         self.storage_options = dict(storage_options or {})
+        self._opened: dict[str, DeltaTable] = {}
 
     def uri(self, table: str) -> str:
         """Return the place of a table."""
@@ -48,7 +50,8 @@ class Lake:
 
     def scan(self, table: str, sites: Sequence[str] | None = None, *, version: int | None = None) -> pl.LazyFrame:
         """Return the rows of some sites, or of all; raises TableMissing."""
-        delta = self._open(table, version)
+        # Opened for this scan alone: one that is shared would move on to what others write before it is collected.
+        delta = self._open(table, version) if version is not None else self._snapshot(table)
         if delta is None:
             raise TableMissing(
                 f"line {self.line}: the lake has no table {table!r} at {self.uri(table)}; run the stage that writes it"
@@ -56,27 +59,59 @@ class Lake:
         rows = pl.scan_delta(delta)
         return rows if sites is None else rows.filter(pl.col(SITE).is_in(list(sites)))
 
-    def append(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int], *, widen: bool = False) -> int:
+    def append(
+        self,
+        table: str,
+        rows: pl.DataFrame,
+        seen: Mapping[str, int],
+        *,
+        widen: bool = False,
+        partitioned: bool = True,
+    ) -> int:
         """Add rows in one commit and return the table's version.
 
         `seen` maps each written site to its `site_versions` before its rows were decided on. With `widen` a column that
-        the table lacks is added to it, and is null in the rows that are there.
+        the table lacks is added to it, and is null in the rows that are there. A table that has few rows a site is made
+        without partitions: opening a thousand of them costs a quarter of a second.
         """
-        return self._write(table, rows, seen, mode="append", schema_mode="merge" if widen else None)
+        delta = self._open(table) or self._created(table, rows, partitioned=partitioned)
+        return self._write(delta, table, rows, seen, mode="append", schema_mode="merge" if widen else None)
 
-    def replace(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int]) -> int:
+    def replace(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int], *, partitioned: bool = True) -> int:
         """Put rows in the place of all rows of the sites in `seen`, in one commit; return the table's version."""
         places = ", ".join(f"'{site}'" for site in seen)  # names were checked: no quote can be in them
-        return self._write(table, rows, seen, mode="overwrite", predicate=f"{SITE} IN ({places})")
+        delta = self._open(table) or self._created(table, rows, partitioned=partitioned)
+        return self._write(delta, table, rows, seen, mode="overwrite", predicate=f"{SITE} IN ({places})")
+
+    def compact(self, table: str) -> None:
+        """Make few files of many small ones; a writer who comes in between goes first, and another time will do."""
+        delta = self._open(table)
+        if delta is not None:
+            with suppress(CommitFailedError):
+                delta.optimize.compact()
 
     def _open(self, table: str, version: int | None = None) -> DeltaTable | None:
+        """Return a table as it is now, or as it was; the log of one that was opened before is read from there on."""
         try:
-            return DeltaTable(self.uri(table), version=version, storage_options=self.storage_options)
-        except TableNotFoundError:
-            return None
+            if version is None and table in self._opened:
+                self._opened[table].update_incremental()
+                return self._opened[table]
+            delta = DeltaTable(self.uri(table), version=version, storage_options=self.storage_options)
+        except (TableNotFoundError, DeltaError) as error:
+            self._opened.pop(table, None)
+            if isinstance(error, TableNotFoundError):
+                return None
+            raise
+        if version is None:
+            self._opened[table] = delta
+        return delta
 
-    def _write(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int], **how: Any) -> int:
-        delta = self._open(table) or self._created(table, rows)
+    def _snapshot(self, table: str) -> DeltaTable | None:
+        """Return a table as it is now, which stays as it is."""
+        delta = self._open(table)
+        return None if delta is None else self._open(table, delta.version())
+
+    def _write(self, delta: DeltaTable, table: str, rows: pl.DataFrame, seen: Mapping[str, int], **how: Any) -> int:
         now = {site: delta.transaction_version(site) or 0 for site in seen}
         if now != dict(seen):
             raise self._busy(table, [site for site in seen if now[site] != seen[site]])
@@ -85,7 +120,6 @@ class Lake:
             write_deltalake(
                 delta,  # the very snapshot that was compared with `seen`: what came after it conflicts
                 rows,
-                partition_by=[SITE],
                 commit_properties=CommitProperties(app_transactions=commits),
                 **how,
             )
@@ -93,9 +127,10 @@ class Lake:
             raise self._busy(table, seen) from error
         except (DeltaError, OSError) as error:
             raise self._unwritten(table, error) from error
-        return DeltaTable(self.uri(table), storage_options=self.storage_options).version()
+        delta.update_incremental()
+        return delta.version()
 
-    def _created(self, table: str, rows: pl.DataFrame) -> DeltaTable:
+    def _created(self, table: str, rows: pl.DataFrame, *, partitioned: bool) -> DeltaTable:
         """Return the table, made empty: of two runs that bring its first rows at once, both then write to one snapshot.
 
         A table made together with its first rows would not notice the other run's.
@@ -104,7 +139,7 @@ class Lake:
             write_deltalake(
                 self.uri(table),
                 rows.clear(),
-                partition_by=[SITE],
+                partition_by=[SITE] if partitioned else None,
                 mode="ignore",
                 storage_options=self.storage_options,
             )

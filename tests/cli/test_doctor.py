@@ -27,16 +27,18 @@ def doctor(home, folder=ROOT, **environment):
     return done.returncode, {finding["thing"]: finding for finding in answer["findings"]}
 
 
-NO_LINE = "import dagster as dg\ndefs = dg.Definitions()\n"
-ONE_LINE = """
-import dagster as dg
-from factory.line.file import LineFile, SourceSection
-from factory.orchestration.line_source import LineSource
-from tests.toy.line import FILE, toy_line
+EMPTY = "import dagster as dg\ndefs = dg.Definitions()\n"
 
-section = SourceSection(use={use!r}, data_folder="heap", arguments={arguments!r})
-defs = dg.Definitions(resources={{"presses_source": LineSource(toy_line(), LineFile(FILE), section)}})
-"""
+
+def presses(*lacks):
+    """Definitions of one line, whose source lacks something."""
+    return (
+        "import dagster as dg\nfrom factory.orchestration.line_source import LineSource\n"
+        "class Presses(LineSource):\n"
+        "    def __init__(self): pass\n"
+        f"    def lacking(self): return {list(lacks)!r}\n"
+        "defs = dg.Definitions(resources={'presses_source': Presses()})\n"
+    )
 
 
 def project(folder, definitions):
@@ -47,8 +49,8 @@ def project(folder, definitions):
 
 
 def test_this_machine_has_what_is_needed_and_nothing_is_left_in_home(tmp_path):
-    home, one = tmp_path / "home", ONE_LINE.format(use="tests.toy.press_faults.presses:Presses", arguments={})
-    code, found = doctor(home, project(tmp_path / "p", one))
+    home = tmp_path / "home"
+    code, found = doctor(home, project(tmp_path / "p", presses()))
     assert code == 0
     assert {"python", "cores", "memory", "home writable", "engine", "torch build", "port 3000"} <= set(found)
     assert found["SQLite with a write-ahead log in home"]["found"] == "works"
@@ -68,11 +70,11 @@ def test_the_shipped_lines_load_and_each_is_told_with_its_data(tmp_path):
 
 
 def test_data_that_is_missing_is_told_with_how_to_get_it_and_is_no_lack(tmp_path):
-    one = ONE_LINE.format(use="tests.toy.remote:RemoteParts", arguments={"address": "http://127.0.0.1:9"})
-    code, found = doctor(tmp_path / "home", project(tmp_path / "p", one))
+    lacks = "parts.csv is missing; run `factory fetch presses`"
+    code, found = doctor(tmp_path / "home", project(tmp_path / "p", presses(lacks)))
     assert code == 0
     assert not found["data of presses"]["fine"]
-    assert found["data of presses"]["found"].endswith("heap/presses/parts.csv is missing")
+    assert found["data of presses"]["found"] == "parts.csv is missing; run `factory fetch presses`"
 
 
 def test_lines_that_do_not_load_are_a_lack_with_the_reason(tmp_path):
@@ -91,7 +93,7 @@ def test_outside_a_project_the_library_s_own_checkout_is_looked_at(tmp_path):
 def test_a_home_that_cannot_be_written_is_a_lack(tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
-    code, found = doctor(locked / "home", project(tmp_path / "p", NO_LINE))
+    code, found = doctor(locked / "home", project(tmp_path / "p", EMPTY))
     assert code == 1
     assert not found["home writable"]["fine"]
 
@@ -102,7 +104,7 @@ def test_a_port_in_use_is_told_and_is_no_lack(tmp_path):
         with suppress(OSError):  # where somebody else has it, that is what this is about
             taken.bind(("127.0.0.1", 5000))
             taken.listen()
-        code, found = doctor(tmp_path / "home", project(tmp_path / "p", NO_LINE))
+        code, found = doctor(tmp_path / "home", project(tmp_path / "p", EMPTY))
     assert code == 0
     assert "factory registry --port PORT" in found["port 5000"]["found"]
 

@@ -1,8 +1,6 @@
 """What a run looks like: plain lines in a log, bars in a terminal, and a summary that says what became of each site."""
 
 import io
-from collections import Counter
-from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -22,7 +20,7 @@ from factory.pipeline.events import (
 )
 
 RUN = [
-    RunSubmitted(job="presses_line_job", run_id="r-0"),
+    RunSubmitted(job="presses_line_job", run_id="r-1"),
     SitesChosen(sites=("east", "north", "south"), until=""),
     StepBegun(step="raw/shifts", todo=(LINE_SITE,), unchanged=0, at=100.0),
     SiteMade(asset="raw/shifts", site=LINE_SITE, changed=True, at=100.5),
@@ -35,15 +33,18 @@ RUN = [
     SiteFailed(step="clean", site="east", error="Oh: [no]", at=103.0),
     RunFailed(text="line presses: 1 failed: east"),
 ]
-OUTCOME = LineOutcome(
-    sites=("east", "north", "south", "west"),
-    changed=Counter({"raw/shifts": 1, "clean": 1}),
-    unchanged=Counter({"clean": 1}),
-    seconds={"raw/shifts": 0.5, "clean": 2.0},
-    became={"north": "released", "south": "refused", "west": "held_back"},
-    failed={"east": "clean: Oh: [no]"},
-    runs=[RunSubmitted(job="presses_line_job", run_id="r-0")],
-)
+JUDGED = [
+    SiteMade(asset="release", site=site, changed=site == "north", at=104.0, became=became)
+    for site, became in (("north", "released"), ("south", "refused"), ("west", "held_back"))
+]
+
+
+def outcome(*events):
+    """What a run of these events came to."""
+    made = LineOutcome()
+    for event in events:
+        made.take(event)
+    return made
 
 
 def shown(kind, events, **how):
@@ -69,7 +70,7 @@ def test_a_log_has_a_line_for_what_each_stage_begins_and_ends_with():
 
 
 def test_a_terminal_has_a_bar_for_each_stage_with_the_sites_in_work_and_those_that_failed():
-    during = shown(Bars, RUN[:6], force_terminal=True)
+    during = shown(Bars, RUN[:8], force_terminal=True)
     assert "clean" in during
     assert "1/3" in during
     assert "east, 1 unchanged" in during
@@ -80,25 +81,41 @@ def test_a_terminal_has_a_bar_for_each_stage_with_the_sites_in_work_and_those_th
 
 
 @pytest.mark.parametrize("kind", [Lines, Bars])
-def test_the_end_says_what_changed_what_became_of_each_site_and_where_the_runs_are(kind):
-    told = shown(kind, [*RUN, LineOver(outcome=OUTCOME)], force_terminal=kind is Bars, no_color=True)
+def test_the_end_says_what_changed_what_became_of_each_site_and_where_the_run_is(kind):
+    told = shown(kind, [*RUN, LineOver(outcome=outcome(*RUN, *JUDGED))], force_terminal=kind is Bars, no_color=True)
     for words in (
-        "changed   raw/shifts 1, clean 1",
+        "changed   raw/shifts 1, clean 1, quarantine 1, release 1",
         "released  north",
         "refused   south",
         "held back west; why: factory history SITE",
         "failed    east: clean: Oh: [no]",
         "seconds   raw/shifts 0.5, clean 2.0",
-        "presses_line_job  http://127.0.0.1:3000/runs/r-0",
+        "presses_line_job  http://127.0.0.1:3000/runs/r-1",
     ):
         assert words in told, words
 
 
 def test_a_run_that_changed_nothing_says_just_that():
-    quiet = replace(OUTCOME, changed=Counter(), failed={})
+    chosen = SitesChosen(sites=("south", "west"), until="")
     nothing = "Nothing changed: every stage is up to date for every site."
-    assert summary(replace(quiet, became={"north": "kept"}), 1.0) == [nothing]
-    assert summary(quiet, 1.0) == [nothing, "  held back west; why: factory history SITE"]
+    assert summary(outcome(chosen, JUDGED[1]), 1.0) == [nothing]
+    assert summary(outcome(chosen, *JUDGED[1:]), 1.0) == [nothing, "  held back west; why: factory history SITE"]
+
+
+@pytest.mark.parametrize(
+    ("events", "code"),
+    [
+        (RUN[:8], 0),
+        (RUN, 1),
+        (RUN[:2], 0),  # nothing to do is no fault
+        ([RUN[0], RunFailed(text="no such table")], 2),
+        ([RUN[0], SitesChosen(sites=(), until="")], 2),
+        ([*RUN[:2], SiteFailed(step="raw/shifts", site=LINE_SITE, error="no", at=1.0)], 2),
+        ([*RUN[:4], SiteFailed(step="base_model", site=LINE_SITE, error="no", at=1.0)], 1),
+    ],
+)
+def test_the_exit_code_says_whether_all_some_or_nothing_could_be_done(events, code):
+    assert outcome(*events).exit_code == code
 
 
 def test_bars_are_for_terminals_alone():

@@ -10,6 +10,7 @@ import pytest
 from factory.errors import ReleaseRefused
 from factory.names import line_and_site
 from factory.pipeline.rollout.sites import LinePlace
+from factory.storage.home import Home
 from factory.storage.journal import Journal
 from factory.storage.lake import Lake
 from tests.gateway.builders import Shop, onnx_model, verdict
@@ -133,7 +134,7 @@ def test_rollback_and_allow_change_what_serves_and_say_what_comes_next(shop):
 
 
 def test_a_site_that_waits_for_its_turn_in_a_rollout_says_so_and_no_allowance_ends_that(shop):
-    LinePlace.at(shop.home, "toy").keep_waiting(["UA"], by="lena", reason="a wider network")
+    LinePlace.at(Home.at(shop.home), "toy").keep_waiting(["UA"], by="lena", reason="a wider network")
     code, out, _ = typed(shop, "history", "UA", "--line", "toy")
     assert code == 0
     assert "Waits for its turn in the rollout by lena" in out

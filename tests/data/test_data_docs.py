@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from factory.data.contract.compiler import compile_contract
+from factory.data.contract.data_docs import DataDocs, gx_result
 from factory.data.contract.result import ContractResult
 from factory.errors import NameRefused
 from factory.line.expectation import Expectation
-from factory.orchestration.resources.data_docs import DataDocs, gx_result
 
 AT = datetime(2013, 4, 1, 12, 30, tzinfo=UTC)
 COLUMNS = {"origin": "String", "at": "Datetime"}
@@ -35,7 +35,7 @@ def pages(root: Path) -> dict[str, str]:
 
 
 def test_the_page_of_a_site_shows_what_failed_there(tmp_path: Path) -> None:
-    index = DataDocs(root=str(tmp_path)).publish("parcels", "orders", judged("A", "B"), at=AT)
+    index = DataDocs(root=tmp_path).publish("parcels", "orders", judged("A", "B"), at=AT)
     listed, page = index.read_text(), pages(tmp_path)["orders-B"]
     assert "parcels.orders.A" in listed
     assert "parcels.orders.B" in listed
@@ -47,7 +47,7 @@ def test_the_page_of_a_site_shows_what_failed_there(tmp_path: Path) -> None:
 
 
 def test_publishing_again_replaces_a_sites_page_and_keeps_the_others(tmp_path: Path) -> None:
-    docs = DataDocs(root=str(tmp_path))
+    docs = DataDocs(root=tmp_path)
     docs.publish("parcels", "orders", judged("A", "B"), at=AT)
     docs.publish("parcels", "weather", judged("_line"), at=AT)
     index = docs.publish("parcels", "orders", judged("A", origin="NEW")).read_text()
@@ -77,5 +77,5 @@ def test_the_result_is_one_of_great_expectations_own() -> None:
 @pytest.mark.parametrize("line", ["../x", "a b", "a.b"])
 def test_a_name_that_is_no_folder_writes_nothing(tmp_path: Path, line: str) -> None:
     with pytest.raises(NameRefused):
-        DataDocs(root=str(tmp_path)).publish(line, "orders", judged("A"))
+        DataDocs(root=tmp_path).publish(line, "orders", judged("A"))
     assert list(tmp_path.rglob("*.json")) == []

@@ -1,9 +1,12 @@
 """Ingestion: every source row once, exactly as it came; a source that dies leaves nothing half-written."""
 
 from datetime import datetime
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from factory.data.ingest import ingest
 from factory.errors import SchemaMismatch, SourceError
@@ -38,6 +41,18 @@ class Orders:
             if number == self.dies_after:
                 raise SourceError("connection lost")
             yield pl.DataFrame([row], schema={name: getattr(pl, kind) for name, kind in COLUMNS.items()}, orient="row")
+
+
+class PooledOrders(Orders):
+    """The same, read once for all sites; counts how often it is read."""
+
+    passes = 0
+
+    def read_sites(self, table, *, after, until):
+        self.passes += 1
+        for site, cursor in after.items():
+            for batch in self.read(table, site=site, after=cursor, until=until):
+                yield site, batch
 
 
 @pytest.fixture
@@ -152,3 +167,35 @@ def test_two_runs_that_load_one_site_at_once_do_not_double_its_rows(lake):
     found = ingest(lake, Interrupted(THREE), TABLE, ["A"], UNTIL)
     assert "another run wrote raw/orders for A meanwhile" in str(found.failed["A"])
     assert len(raw(lake)) == 2
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.integers(1, 4), st.sampled_from([1.0, 2.0, None]), st.sampled_from("ABC")))
+)
+def test_one_pass_over_all_sites_brings_in_what_a_pass_for_each_does(rows):
+    """In two loads, the second with later and corrected rows, whatever cursor each site is at."""
+    with TemporaryDirectory() as folder:
+        lakes = [Lake(f"{folder}/{kind}", "line") for kind in ("alone", "pooled")]
+        for part in (rows[: len(rows) // 2], rows):
+            pooled = PooledOrders(part)
+            found = [
+                ingest(lakes[0], Orders(part), TABLE, ["A", "B"], UNTIL),
+                ingest(lakes[1], pooled, TABLE, ["A", "B"], UNTIL),
+            ]
+            assert found[0].done == found[1].done
+            assert set(found[0].failed) == set(found[1].failed)
+            assert found[1].failed or pooled.passes == 1
+        if lakes[0].has("raw/orders"):
+            assert raw(lakes[0]).equals(raw(lakes[1]))
+
+
+def test_a_site_whose_rows_are_bad_fails_alone_though_all_are_read_at_once(lake):
+    class Spoiled(PooledOrders):
+        def read(self, table, *, site, after, until):
+            for batch in super().read(table, site=site, after=after, until=until):
+                yield batch.with_columns(smell=pl.lit("burnt")) if site == "B" else batch
+
+    found = ingest(lake, Spoiled(THREE), TABLE, ["A", "B"], UNTIL)
+    assert {site: got.new_rows for site, got in found.done.items()} == {"A": 2}
+    assert isinstance(found.failed["B"], SchemaMismatch)
+    assert set(raw(lake)["site"]) == {"A"}

@@ -8,7 +8,7 @@ import pytest
 from dagster._serdes import serialize_value
 
 import definitions
-from factory.orchestration.resources.alerts import Alerts
+from factory.monitoring.alerts import Alerts
 from tests.orchestration.mail import mail_server
 from tests.orchestration.webhook import webhook
 

@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 HOME = Path(os.environ["FACTORY_HOME"])
 
 def loaded():
-    from factory.orchestration.resources.calendar import Calendar
+    from factory.orchestration.resources import Calendar
     from tests.toy.line import ToyFactory
 
     @dg.sensor(name="that_raises", job_name="press_faults_line_job", minimum_interval_seconds=5,

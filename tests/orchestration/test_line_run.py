@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 
 from factory.errors import ModelRefused
+from factory.monitoring.alerts import Alerts
 from factory.names import LINE_SITE, model_name
 from factory.orchestration.instance import opened_instance
-from factory.orchestration.resources.alerts import Alerts
-from factory.pipeline.events import RunSubmitted, SiteFailed
+from factory.pipeline.events import RunFailed
 from tests.orchestration.webhook import webhook
 from tests.toy.line import NAME, ToyFactory
 
@@ -100,10 +100,9 @@ def test_the_same_inputs_give_the_same_models_in_another_home(done, tmp_path):
 def test_a_plant_whose_source_dies_fails_alone_says_why_and_can_be_run_alone(tmp_path):
     toy = ToyFactory(tmp_path)
     assert toy.run(broken=["south"]) == 1
-    (failed,) = (event for event in toy.events if isinstance(event, SiteFailed))
-    assert (failed.step, failed.site) == ("raw/parts", "south")
-    assert "the line to the plant was cut" in failed.error
-    assert set(toy.events[-1].outcome.failed) == {"south"}
+    assert "the line to the plant was cut" in toy.outcome.failed["south"]
+    assert list(toy.outcome.failed) == ["south"]
+    assert "1 failed: south; the others went through" in toy.events_of(RunFailed)[0].text
     assert set(toy.status()) == {"east", "north"}
     assert toy.lake.scan("raw/parts", ["south"]).collect().is_empty()
     assert toy.run(["south"]) == 0
@@ -151,8 +150,8 @@ def test_later_data_brings_new_rows_and_a_new_judgement(tmp_path):
     toy = ToyFactory(tmp_path)
     assert toy.run(until="2024-02-20") == 0
     before = toy.status()["north"]
-    assert toy.run(["east", "south"], until="2024-03-01") == 0
-    assert [type(event) for event in toy.events].count(RunSubmitted) == 1  # any list of sites goes in one run
+    assert toy.run(["east", "south"], until="2024-03-01") == 0  # any list of sites is one run
+    assert len(toy.outcome.runs) == 1
     assert toy.run(["north"], until="2024-03-01") == 0
     assert toy.run(until="2024-03-01") == 0  # now each has seen what its neighbours did
     after = toy.status()["north"]

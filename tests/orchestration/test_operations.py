@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from factory.monitoring.alerts import Alerts
 from factory.monitoring.prediction_log.outcomes import SERVED_OUTCOMES
 from factory.names import model_name
-from factory.orchestration.resources.alerts import Alerts
-from factory.orchestration.resources.lake import LakeStore
 from factory.storage.lake import Lake
+from factory.storage.lake_store import LakeStore
 from tests.monitoring.recorded import batch, segment
 from tests.orchestration.webhook import webhook
 from tests.toy.line import NAME, ToyFactory, toy_line

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,21 +20,16 @@ import pytest
 from factory.line.gates import Comparison
 from factory.names import LINE_SITE, model_name
 from factory.orchestration.instance import opened_instance
-from factory.orchestration.resources.lake import LakeStore
 from factory.pipeline.events import SiteFailed
 from factory.registry.registry import Registry
 from factory.storage.journal import Journal, utc_now
-from tests.toy.line import NAME, ToyFactory, registry_at
+from factory.storage.lake_store import LakeStore
+from tests.toy.line import NAME, ToyFactory, registry_arguments
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 SITES = ["east", "north", "south"]
 EARLIER, LATER = "2024-02-20", "2024-03-01"
-
-
-def failures(toy):
-    """The sites that failed in a toy's last run, each with why."""
-    return {event.site: event.error for event in toy.events if isinstance(event, SiteFailed)}
 
 
 def served(toy):
@@ -84,6 +80,7 @@ SERVERS: dict[str, TrackingServer] = {}
 """The servers by their address: a resource holds nothing but plain values."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class FailingRegistry(Registry):
     """A registry whose server dies at one point of a site's way."""
 
@@ -122,7 +119,7 @@ def server(tmp_path, monkeypatch):
 
 def with_server(home, server, point=""):
     """The toy line with its registry on the server, which dies at the point."""
-    told = {**registry_at(home).model_dump(), "tracking_uri": server.address}
+    told = {**registry_arguments(home), "tracking_uri": server.address}
     gates = {"against_champion": Comparison(mode="disabled")}  # so that the later candidate is released
     return ToyFactory(home, gates=gates, registry=FailingRegistry(point=point, **told))
 
@@ -142,7 +139,7 @@ def test_a_registry_that_dies_during_a_run_takes_nothing_down_and_the_next_run_c
     for point in ("registered", "judged", "promoted"):
         toy = with_server(tmp_path, server, point)
         assert toy.run(until=LATER) == 1, point
-        failed = failures(toy)
+        failed = {event.site: event.error for event in toy.events_of(SiteFailed)}
         assert failed, point
         assert all(str(server.port) in text for text in failed.values()), "a failure does not say what is down"
         if point != "promoted":
@@ -158,8 +155,7 @@ def test_a_registry_that_dies_during_a_run_takes_nothing_down_and_the_next_run_c
         assert versions(toy, site) == list(range(1, int(made["version"]) + 1))
         assert len(versions(toy, site)) <= 2, "a run over the same data made its model twice"
     assert toy.run(until=LATER) == 0
-    outcome = toy.events[-1].outcome
-    assert (dict(outcome.changed), outcome.failed) == ({}, {})
+    assert (toy.outcome.changed.total(), toy.outcome.failed) == (0, {})
 
 
 def without_power_over_files():
@@ -189,12 +185,11 @@ def test_a_lake_that_cannot_be_written_is_named_and_what_is_served_goes_on(tmp_p
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    failed = [line for line in done.stdout.splitlines() if line.startswith("SiteFailed(")]
-    assert len(failed) == len(SITES)
-    for site, told in zip(SITES, sorted(failed), strict=True):
-        assert f"site='{site}'" in told
-        assert "LakeError: line press_faults: the lake's table 'raw/parts'" in told
-        assert "Permission denied" in told
+    failed = [json.loads(line) for line in done.stdout.splitlines() if '"site_failed"' in line]
+    assert {event["site"] for event in failed} == set(SITES)
+    for event in failed:
+        assert "LakeError: line press_faults: the lake's table 'raw/parts'" in event["text"]
+        assert "Permission denied" in event["text"]
     assert served(toy) == before
     assert toy.status()["north"]["rows"] == rows
     permit_writing(tmp_path / "lake", allowed=True)
@@ -223,6 +218,7 @@ def test_after_the_clock_went_back_an_hour_the_newest_run_counts_all_the_same(tm
     assert {table: toy.lake.version(table) for table in changed} == changed
 
 
+@dataclass(frozen=True, kw_only=True)
 class RemovingRegistry(Registry):
     """A registry at whose first sight of a model somebody removes a site from the line."""
 
@@ -239,17 +235,13 @@ class RemovingRegistry(Registry):
 
 def test_a_site_removed_between_stages_is_left_out_and_told_and_one_removed_amid_a_stage_harms_no_other(tmp_path):
     removes = {LINE_SITE: "south", "east": "north"}
-    registry = RemovingRegistry(
-        instance=str(tmp_path / "dagster"), removes=removes, **registry_at(tmp_path).model_dump()
-    )
+    registry = RemovingRegistry(instance=str(tmp_path / "dagster"), removes=removes, **registry_arguments(tmp_path))
     toy = ToyFactory(tmp_path, registry=registry)
     assert toy.run() == 1
-    assert failures(toy) == {
-        "south": "it was removed from line press_faults meanwhile and is left out from here on; what was done for it "
-        "stays. "
-        "To bring it back: factory site add press_faults south"
+    assert toy.outcome.failed == {
+        "south": "sites: it was removed from line press_faults meanwhile and is left out from here on; what was done "
+        "for it stays. To bring it back: factory site add press_faults south"
     }
-    assert set(toy.events[-1].outcome.failed) == {"south"}
     assert toy.status()["south"]["rows"]["raw"] == 360
     assert toy.status()["south"]["verdict"] is None
     assert toy.status()["north"]["serving"]

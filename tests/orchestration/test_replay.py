@@ -3,12 +3,15 @@
 import pytest
 
 from factory.orchestration.backtest import Replay
+from factory.orchestration.instance import opened_instance
+from factory.orchestration.launch import LineLauncher
 from tests.toy.line import NAME, ToyFactory
 
 
 def replayed(home, *, every="week", first="2024-02-08", last="2024-02-29", schedule="", **source):
     toy = ToyFactory(home, schedule=schedule)
-    with toy.launcher(**source) as launcher:
+    with opened_instance(home / "dagster") as instance:
+        launcher = LineLauncher(definitions=toy.definitions(source or None), instance=instance)
         return toy, Replay(NAME, launcher, lambda _: None).walk(first, last, every)
 
 

@@ -10,13 +10,14 @@ import pytest
 from factory.cli.rollout_screen import rollout_lines, step_lines
 from factory.line.gates import Comparison
 from factory.names import model_name
-from factory.pipeline.events import SiteMade
 from factory.pipeline.rollout.driver import Driver
 from factory.pipeline.rollout.runs import Runs
 from factory.pipeline.rollout.sites import LinePlace
 from factory.pipeline.rollout.state import RolloutStore, Terms
 from factory.release.history import findings
-from tests.toy.line import NAME, ToyFactory
+from factory.storage.home import Home
+from tests.toy.line import NAME, ToyFactory, ToyLines
+from tests.toy.project import toy_project
 
 ROOT = Path(__file__).resolve().parents[2]
 ANY = Comparison(min_absolute_change=0.0, min_probability=0.0)
@@ -27,45 +28,21 @@ class Killed(BaseException):
     """The process is gone."""
 
 
-class ToyLines:
-    """The toy's runs as a project's are; keeps factory.pipeline.events.Lines."""
-
-    def __init__(self, toy):
-        self.toy = toy
-
-    def run(self, request, show):
-        with self.toy.launcher() as launcher:
-            return launcher.run(request, show)
-
-    def sites(self, line, until):
-        with self.toy.launcher() as launcher:
-            return launcher.sites(line, until)
-
-
-class KilledBeforeTheFirstWave(ToyLines):
-    """Dies when the first wave is to be released."""
-
-    def run(self, request, show):
-        if request.redo_from == "release":
-            raise Killed
-        return super().run(request, show)
-
-
 class Bench:
     """Somebody who rolls a new recipe of the toy line out: to north, then to south and east, which never served."""
 
     def __init__(self, home, *, recipe, **gates):
         self.toy = ToyFactory(home, recipe=recipe, gates={"against_champion": ANY, **gates})
         self.store = RolloutStore(home / "rollouts")
-        self.lines = []
+        self.told = []
 
     def roll_out(self, lines=None, **terms):
         driver = Driver(
-            place=LinePlace.at(self.toy.home, NAME),
+            place=LinePlace.at(Home.at(self.toy.home), NAME),
             store=self.store,
             runs=Runs(line=NAME, lines=lines or ToyLines(self.toy)),
-            show=lambda rollout, number: self.lines.extend(step_lines(rollout, number)),
-            say=self.lines.append,
+            show=lambda rollout, number: self.told.extend(step_lines(rollout, number)),
+            say=self.told.append,
         )
         return driver.drive(by="lena", reason="another seed", terms=Terms(waves="1,rest", **terms))
 
@@ -84,13 +61,19 @@ def served(home):
 def test_a_line_goes_to_its_pilot_first_whoever_runs_it_meanwhile_and_wherever_it_is_killed(tmp_path):
     """North is the pilot, then come south, and east, which is refused; nothing has ever served."""
     bench = Bench(tmp_path, recipe={})
+
+    class KilledBeforeTheFirstWave(ToyLines):
+        def run(self, request, show):
+            if request.redo_from == "release":
+                raise Killed
+            return super().run(request, show)
+
     with pytest.raises(Killed):
         bench.roll_out(KilledBeforeTheFirstWave(bench.toy), pilot="north")
     assert bench.serving() == {"east": None, "north": None, "south": None}
 
     assert bench.toy.run() == 0  # somebody, or a sensor, runs the line meanwhile: north's turn has come, south's not
-    became = {event.site: event.became for event in bench.toy.events if isinstance(event, SiteMade) and event.became}
-    assert became == {"north": "released", "south": "held_back", "east": "refused"}
+    assert bench.toy.outcome.became == {"north": "released", "south": "held_back", "east": "refused"}
     assert bench.serving() == {"east": None, "north": 1, "south": None}
     assert bench.toy.registry.champion(model_name(NAME, "south")) is None
 
@@ -103,7 +86,7 @@ def test_a_line_goes_to_its_pilot_first_whoever_runs_it_meanwhile_and_wherever_i
     for site in ("east", "north", "south"):
         written = bench.toy.repository.site_history.read(model_name(NAME, site))
         assert findings(written, bench.toy.store.key().public_key()) == []
-    assert "wave 2 of 2, judged: east, south" in "\n".join(bench.lines)
+    assert "wave 2 of 2, judged: east, south" in "\n".join(bench.told)
     assert "scored on 7 rows, needs 20" in "\n".join(rollout_lines(rollout))
 
 
@@ -122,7 +105,7 @@ def test_a_recipe_that_harms_the_second_wave_stays_at_the_pilot(tmp_path):
     assert (north.headline, north.figure) == ("average_precision", figures["average_precision"])
     assert (north.value_eur, north.champion_value_eur) == (figures["value_eur"], figures["champion_value_eur"])
     assert north.replaces
-    told = "\n".join(bench.lines)
+    told = "\n".join(bench.told)
     assert "halts: 1 of 1 sites, 100.0%, were refused or failed: south; the limit is 25.0%" in told
     assert "factory rollout press_faults --by NAME --reason … --waves 1,rest --again" in told
     assert bench.toy.run() == 0
@@ -140,16 +123,9 @@ def test_a_recipe_that_is_worse_everywhere_is_served_nowhere(tmp_path):
 @pytest.mark.slow
 def test_the_command_rolls_out_what_a_project_says(tmp_path):
     """A project whose `definitions.py` is the toy's, typed at as a person does."""
-    home, project = served(tmp_path / "home"), tmp_path / "project"
-    (project / "lines").mkdir(parents=True)
-    (project / "definitions.py").write_text(
-        "import os\nfrom pathlib import Path\n"
-        "from factory.line.gates import Comparison\n"
-        "from tests.toy.line import ToyFactory\n"
-        "any_ = Comparison(min_absolute_change=0.0, min_probability=0.0)\n"
-        "home = Path(os.environ['FACTORY_HOME'])\n"
-        'defs = ToyFactory(home, recipe={"seed": 5}, gates={"against_champion": any_}).definitions\n'
-    )
+    home = served(tmp_path / "home")
+    any_ = "Comparison(min_absolute_change=0.0, min_probability=0.0)"
+    project = toy_project(tmp_path / "project", f'recipe={{"seed": 5}}, gates={{"against_champion": {any_}}}')
 
     def typed(*words):
         return subprocess.run(
@@ -170,4 +146,4 @@ def test_the_command_rolls_out_what_a_project_says(tmp_path):
     assert "another seed" in typed("status", NAME).stdout
     refused = typed("nowhere", "--by", "lena", "--reason", "x")
     assert refused.returncode == 2
-    assert "there is no line 'nowhere'" in refused.stdout
+    assert "there is no line 'nowhere'" in refused.stderr

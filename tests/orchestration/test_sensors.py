@@ -10,19 +10,20 @@ from mlflow import MlflowClient
 
 from factory.model.signature import Signature
 from factory.model.verdict import digest_of
+from factory.monitoring.alerts import Alerts
 from factory.names import model_name
 from factory.orchestration.attempts import MAX_ATTEMPTS
 from factory.orchestration.failure_sensor import failure_sensor
-from factory.orchestration.resources.alerts import Alerts
 from factory.pipeline.rollout.sites import LinePlace
 from factory.registry.registry import Registry
 from factory.release import Draft, Guard, Terms
 from factory.release.rollback import roll_back
+from factory.storage.home import Home
 from tests.gateway.builders import Shop, onnx_model
 from tests.gateway.builders import verdict as a_verdict
 from tests.orchestration.webhook import webhook
 from tests.registry.test_registry import candidate, verdict
-from tests.toy.line import NAME, ToyFactory
+from tests.toy.line import NAME, ToyFactory, registry_arguments
 
 MODEL = model_name(NAME, "north")
 SIGNATURE = Signature(task="binary", features=("a", "b", "c"), output="probability", answers=("probability",))
@@ -136,7 +137,7 @@ def test_while_a_rollback_holds_the_alias_is_put_back_instead(tmp_path, instance
 def test_before_its_turn_in_a_rollout_an_alias_that_was_moved_is_not_followed(tmp_path, instance):
     with webhook() as (address, came):
         plant = Plant(tmp_path, address)
-        LinePlace.at(tmp_path, NAME).keep_waiting(["north"], by="lena", reason="a wider network")
+        LinePlace.at(Home.at(tmp_path), NAME).keep_waiting(["north"], by="lena", reason="a wider network")
         plant.move_alias(1)
         plant.tick(instance)
         (request,) = plant.tick(instance)
@@ -171,7 +172,7 @@ def test_after_a_trial_was_promoted_the_alias_follows_and_may_be_moved_again(tmp
 
 def test_a_run_that_fails_is_asked_for_again_under_another_key_three_times_in_all(tmp_path, instance):
     plant = Plant(tmp_path)
-    down = NoRegistry(**plant.toy.registry.model_dump())
+    down = NoRegistry(**registry_arguments(plant.toy.home))
     plant.move_alias(1)
     keys = []
     for _ in range(MAX_ATTEMPTS + 4):

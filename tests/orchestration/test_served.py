@@ -1,6 +1,7 @@
 """What the gateway answered comes into the lake, on the toy line: each row once, whatever dies, grows or is shared."""
 
 import logging
+from dataclasses import dataclass
 
 import pytest
 
@@ -8,8 +9,8 @@ from factory.errors import LakeError
 from factory.monitoring.prediction_log.reading import CURSORS
 from factory.monitoring.prediction_log.rows import SERVED, served_rows
 from factory.names import model_name
-from factory.orchestration.resources.lake import LakeStore
 from factory.storage.lake import Lake
+from factory.storage.lake_store import LakeStore
 from tests.gateway.builders import Shop, expected, gateway, onnx_model, question, verdict
 from tests.monitoring.recorded import AT, batch, segment
 from tests.toy.asset_runs import run_assets
@@ -129,6 +130,7 @@ class BusyLake(Lake):
         return found
 
 
+@dataclass(frozen=True, kw_only=True)
 class Store(LakeStore):
     """Gives lakes of a kind."""
 

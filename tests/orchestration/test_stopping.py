@@ -1,6 +1,5 @@
 """Ctrl-C, SIGTERM and a killed process, with real processes: every run ends on record, and the next one completes."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,42 +10,26 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from factory.cli.interrupts import Interrupts
 from factory.names import LINE_SITE, model_name
 from factory.orchestration.instance import opened_instance
-from factory.orchestration.stopping import LAUNCH, StopRequests, bury_dead_runs, living, undisturbed
+from factory.orchestration.stopping import LAUNCH, bury_dead_runs, living, undisturbed
 from tests.toy.line import NAME, ToyFactory
+from tests.toy.project import toy_project
 
 ROOT = Path(__file__).resolve().parents[2]
 SITES = ["east", "north", "south"]
 MOMENTS = {
-    '"event": "start"': signal.SIGINT,
-    '"stage": "raw/parts", "todo"': signal.SIGTERM,
-    '"stage": "clean", "todo"': signal.SIGINT,
+    "raw/shifts: line": signal.SIGINT,
+    "raw/parts: east": signal.SIGTERM,
+    "clean: east": signal.SIGINT,
     "base_model: epoch 2": signal.SIGTERM,
-    '"stage": "base_model", "site"': signal.SIGINT,
-    '"stage": "site_model", "todo"': signal.SIGINT,
-    '"stage": "verdict", "todo"': signal.SIGTERM,
-    '"stage": "release", "todo"': signal.SIGINT,
+    "base_model: 1 done": signal.SIGINT,
+    "site_model: east": signal.SIGINT,
+    "verdict: east": signal.SIGTERM,
+    "release: east": signal.SIGINT,
 }
-
-
-def begun(home):
-    """A process that runs the toy line as a project's command does."""
-    words = [sys.executable, "-m", "tests.toy.command", str(home), "run", NAME]
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-
-def stopped_at(home, moment, number):
-    """Send a run the signal once it tells of the moment; its exit code and its last event."""
-    told = []
-    with begun(home) as process:
-        for line in process.stdout:
-            told.append(line)
-            if moment in line:
-                process.send_signal(number)
-                break
-        told += process.stdout.readlines()
-        return process.wait(timeout=120), json.loads(told[-1])
+"""What `factory run` tells as it comes to a moment, and the signal that it gets then."""
 
 
 def statuses(home):
@@ -69,14 +52,13 @@ def rows(toy, table):
 
 
 @pytest.mark.slow
-def test_a_run_stopped_at_every_stage_ends_where_an_undisturbed_one_does(tmp_path):
+def test_a_run_stopped_at_every_stage_ends_where_an_undisturbed_one_does(project, tmp_path):
     undisturbed_toy, toy = ToyFactory(tmp_path / "undisturbed"), ToyFactory(tmp_path / "stopped")
     assert undisturbed_toy.run() == 0
     for moment, number in MOMENTS.items():
-        code, last = stopped_at(toy.home, moment, number)
+        code, told = pressed(project, toy.home, at=moment, number=number)
         assert code == 128 + number, moment
-        assert last["event"] == "stopped"
-        assert last["text"].endswith(f"go on with `factory run {NAME}`")
+        assert told.rstrip().endswith(f"go on with `factory run {NAME}`"), moment
         assert statuses(toy.home) <= {"SUCCESS", "CANCELED"}, moment
         for site in SITES:  # what is served, if anything is, is whole
             model = model_name(NAME, site)
@@ -91,14 +73,7 @@ def test_a_run_stopped_at_every_stage_ends_where_an_undisturbed_one_does(tmp_pat
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project whose `definitions.py` runs the toy line, for `factory run` to find."""
-    root = tmp_path_factory.mktemp("project")
-    (root / "lines").mkdir()
-    (root / "definitions.py").write_text(
-        "import os, sys\nfrom pathlib import Path\nfrom factory.orchestration.command import main\n"
-        "from tests.toy.line import ToyFactory\nhome = Path(os.environ['FACTORY_HOME'])\n"
-        "sys.exit(main(sys.argv[1:], ToyFactory(home).definitions, home))\n"
-    )
-    return root
+    return toy_project(tmp_path_factory.mktemp("project"))
 
 
 def test_ctrl_c_in_a_terminal_stops_a_run_with_130_and_a_later_one_kills_what_the_next_run_buries(project, tmp_path):
@@ -109,7 +84,7 @@ def test_ctrl_c_in_a_terminal_stops_a_run_with_130_and_a_later_one_kills_what_th
     code, told = pressed(project, tmp_path, at="raw/parts: ", again_after_s=1.1)
     assert code == 130
     assert "killed at once" in told or "nothing is half done" in told
-    assert stopped_at(tmp_path, '"event": "start"', signal.SIGINT)[0] == 130
+    assert pressed(project, tmp_path, at="raw/shifts: ")[0] == 130
     assert statuses(tmp_path) <= {"SUCCESS", "CANCELED"}
 
 
@@ -169,13 +144,17 @@ def test_only_runs_of_the_line_whose_process_is_dead_are_buried(instance):
 def test_a_signal_that_another_handler_swallowed_is_known_all_the_same():
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with StopRequests() as stop:
-            assert not stop.asked()
+        with Interrupts() as interrupts:
+            interrupts.obey()
             signal.signal(signal.SIGTERM, lambda *_: None)
             os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(1000):
+                if interrupts.received:
+                    break
+                time.sleep(0.001)
             with pytest.raises(KeyboardInterrupt):
-                stop.obey()
-            assert stop.signal == signal.SIGTERM
+                interrupts.obey()
+            assert interrupts.signal() == signal.SIGTERM
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

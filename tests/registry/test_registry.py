@@ -15,14 +15,14 @@ import pytest
 from onnx import TensorProto, helper
 from safetensors.numpy import load, save
 
-from factory.errors import HistoryError, ModelRefused, ReleaseRefused
+from factory.errors import ModelRefused, ReleaseRefused
 from factory.model.candidate import Candidate
 from factory.model.signature import Signature
 from factory.model.verdict import Verdict, digest_of
 from factory.names import LINE_SITE
-from factory.registry.registry import Registry
 from factory.release.history import Event, History
 from factory.release.signing import signing_key
+from tests.toy.line import registry_at
 
 SIGNATURE = Signature(task="binary", features=("hops", "malt", "hour"), output="probability", answers=("probability",))
 
@@ -35,7 +35,7 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="session")
 def registry(home):
     """One database for all tests, since making it takes seconds; each test has a site of its own."""
-    return Registry(tracking_uri=f"sqlite:///{home / 'mlflow.db'}", artifact_root=str(home / "artifacts"))
+    return registry_at(home)
 
 
 @pytest.fixture(scope="session")
@@ -441,13 +441,13 @@ def test_sqlite_lets_readers_go_on_while_one_writes(home):
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_importing_the_resource_does_not_import_mlflow():
+def test_importing_the_registry_does_not_import_mlflow():
     code = "import sys, factory.registry.registry; sys.exit(not {'mlflow', 'onnx', 'torch'}.isdisjoint(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 def test_a_tracking_server_is_linked_at_its_own_address():
-    remote = Registry(tracking_uri="https://mlflow.example/", artifact_root="s3://bucket/models")
+    remote = dataclasses.replace(registry_at(Path("home")), tracking_uri="https://mlflow.example/")
     assert remote._url("3", "abc") == "https://mlflow.example/#/experiments/3/runs/abc?workflowType=machine_learning"
 
 
@@ -526,9 +526,3 @@ def test_before_its_turn_in_a_rollout_a_site_promotes_nothing_but_what_it_served
     kept.append(first.model, Event(kind="turn", actor="lena", reason="wider"), key)
     registry.promote(second.model, second.version, verdict(new), by="line")
     assert registry.champion(first.model).digest == new.digest
-
-
-def test_a_registry_whose_files_are_far_away_must_be_told_where_the_histories_are():
-    remote = Registry(tracking_uri="https://mlflow.example/", artifact_root="s3://bucket/models")
-    with pytest.raises(HistoryError, match="say in its resource where `history` is"):
-        remote._record()

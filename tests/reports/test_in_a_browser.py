@@ -2,7 +2,7 @@
 
 import pytest
 
-from factory.reports.folder import Shelf
+from factory.reports.folder import LineReports
 from factory.reports.site_page import site_page
 from tests.browser import needs_browser, opened
 from tests.reports.builders import TASKS, facts
@@ -12,7 +12,7 @@ pytestmark = needs_browser
 
 @pytest.mark.parametrize("kind", TASKS)
 def test_a_page_opens_without_an_error_and_asks_for_nothing(kind, tmp_path):
-    page = Shelf(tmp_path, "brewing").put("north", site_page(facts(kind), "0"))
+    page = LineReports(tmp_path, "brewing").put("north", site_page(facts(kind), "0"))
     console, asked, picture = opened(page.as_uri(), tmp_path)
     assert not console
     assert not asked

@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+import polars as pl
 import pytest
+from deltalake import DeltaTable
 
 from factory.storage.journal import Journal, fingerprint
 from factory.storage.lake import Lake
@@ -92,3 +94,36 @@ def test_what_a_run_began_and_never_ended_is_fresh_for_nobody(journal):
     assert journal.fresh("clean", {"UA": "a"}) == set()
     record(journal, "UA", "a")
     assert journal.fresh("clean", {"UA": "a"}) == {"UA"}
+
+
+def test_a_journal_that_another_one_writes_to_is_never_behind(tmp_path):
+    mine, theirs = (Journal(Lake(tmp_path, "presses")) for _ in range(2))
+    for number in range(4):
+        writer, reader = (mine, theirs) if number % 2 else (theirs, mine)
+        writer.record("clean", {"north": {"n": number}}, {"north": f"mark {number}"}, run="r", seconds=1.0)
+        for journal in (writer, reader):
+            entry = journal.latest("clean")["north"]
+            assert (entry.figures, entry.fingerprint) == ({"n": number}, f"mark {number}")
+            assert journal.fresh("clean", {"north": f"mark {number}"}) == {"north"}
+
+
+def test_a_journal_of_a_home_made_before_goes_on_in_its_partitions(tmp_path):
+    lake = Lake(tmp_path, "presses")
+    row = {"site": "north", "stage": "clean", "fingerprint": "old", "figures": "{}", "run": "r", "seconds": 1.0}
+    frame = pl.DataFrame([{**row, "at": datetime(2026, 1, 1, tzinfo=UTC)}])
+    lake.append("journal", frame, {}, partitioned=True)
+    journal = Journal(Lake(tmp_path, "presses"))
+    assert journal.fresh("clean", {"north": "old"}) == {"north"}
+    journal.record("clean", {"south": {}}, {"south": "new"}, run="r", seconds=1.0)
+    assert set(Journal(Lake(tmp_path, "presses")).latest("clean")) == {"north", "south"}
+
+
+def test_many_commits_become_few_files_and_nothing_is_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setattr("factory.storage.journal.COMPACT_EVERY", 8)
+    journal = Journal(Lake(tmp_path, "presses"))
+    for number in range(20):
+        journal.record("clean", {f"site{number % 3}": {"n": number}}, {f"site{number % 3}": "m"}, run="r", seconds=0.1)
+    files = DeltaTable(str(tmp_path / "presses" / "journal")).file_uris()
+    assert len(files) < 10
+    again = Journal(Lake(tmp_path, "presses")).latest("clean")
+    assert {site: entry.figures["n"] for site, entry in again.items()} == {"site0": 18, "site1": 19, "site2": 17}

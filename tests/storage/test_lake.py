@@ -92,3 +92,35 @@ def test_of_two_runs_that_bring_a_tables_first_rows_at_once_only_one_writes(tmp_
             written = list(pool.map(first_rows, lakes))
         assert sum(version is not None for version in written) == 1
         assert len(lakes[0].scan("clean").collect()) == 1
+
+
+def test_a_scan_shows_the_table_as_it_was_when_it_was_asked_for(tmp_path):
+    lake, other = Lake(tmp_path, "presses"), Lake(tmp_path, "presses")
+    lake.append("parts", pl.DataFrame({"site": ["north"], "part": [1]}), {"north": 0})
+    before = lake.scan("parts")
+    other.append("parts", pl.DataFrame({"site": ["north"], "part": [2]}), {"north": 1})
+    assert lake.version("parts") == 2  # the table was made, then two commits: others' are seen at once
+    assert len(before.collect()) == 1
+    assert len(lake.scan("parts").collect()) == 2
+
+
+def test_a_small_table_has_no_partitions_and_keeps_the_promises_of_large_ones(tmp_path):
+    lake, other = Lake(tmp_path, "presses"), Lake(tmp_path, "presses")
+    for site in ("north", "south"):
+        lake.append("notes", pl.DataFrame({"site": [site], "note": [1]}), {site: 0}, partitioned=False)
+    assert not list(tmp_path.rglob("site=*"))
+    seen = lake.site_versions("notes", ["north"])
+    other.replace("notes", pl.DataFrame({"site": ["north"], "note": [2]}), seen)
+    assert sorted(lake.scan("notes").select("site", "note").collect().rows()) == [("north", 2), ("south", 1)]
+    with pytest.raises(SiteBusy):
+        lake.replace("notes", pl.DataFrame({"site": ["north"], "note": [3]}), seen)
+
+
+def test_compacting_changes_no_row_and_lets_others_write(tmp_path):
+    lake, other = Lake(tmp_path, "presses"), Lake(tmp_path, "presses")
+    for number in range(5):
+        lake.append("notes", pl.DataFrame({"site": ["north"], "note": [number]}), {}, partitioned=False)
+    lake.compact("notes")
+    other.append("notes", pl.DataFrame({"site": ["north"], "note": [5]}), {})
+    lake.compact("notes")
+    assert sorted(lake.scan("notes").collect()["note"]) == list(range(6))

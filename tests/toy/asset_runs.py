@@ -26,10 +26,10 @@ class AssetRun:
     @property
     def partitions(self) -> dict[str, list[str | None]]:
         """The sites for which each asset was materialized in this run."""
-        names = {"/".join(one.asset_key.path[1:]) for one in self.made}
-        return {
-            name: [one.partition for one in self.made if one.asset_key.path[1:] == name.split("/")] for name in names
-        }
+        sites: dict[str, list[str | None]] = {}
+        for one in self.made:
+            sites.setdefault("/".join(one.asset_key.path[1:]), []).append(one.partition)
+        return sites
 
 
 def run_assets(toy: ToyFactory, job: str, sites: Sequence[str] = SITES, **how: Any) -> AssetRun:

@@ -11,18 +11,19 @@ import json
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from factory.compute.engine import Compute
 from factory.monitoring.prediction_log.reading import CURSORS
-from factory.orchestration.resources.compute import Compute
-from factory.orchestration.resources.lake import LakeStore
 from factory.pipeline.events import Event
 from factory.registry.registry import Registry
 from factory.storage.journal import Journal
 from factory.storage.lake import Lake
+from factory.storage.lake_store import LakeStore
 from tests.toy.asset_runs import run_assets
-from tests.toy.line import NAME, ToyFactory, registry_at
+from tests.toy.line import NAME, ToyFactory, registry_arguments
 
 
 def die() -> None:
@@ -37,6 +38,7 @@ class DeadlyCompute(Compute):
         die()
 
 
+@dataclass(frozen=True, kw_only=True)
 class DeadlyRegistry(Registry):
     """Dies at one point of a site's way through the registry."""
 
@@ -72,6 +74,7 @@ class DeadlyJournal(Journal):
         super().record(stage, *args, **how)
 
 
+@dataclass(frozen=True, kw_only=True)
 class DeadlyLake(LakeStore):
     """Dies between a stage's data and its entry in the journal."""
 
@@ -102,7 +105,7 @@ def swapped(home: Path, point: str) -> dict[str, Any]:
     if point == "collected":
         return {"compute": DeadlyCompute(engine="cpu")}
     if point in ("registered", "judged", "promoted"):
-        return {"registry": DeadlyRegistry(point=point, **registry_at(home).model_dump())}
+        return {"registry": DeadlyRegistry(point=point, **registry_arguments(home))}
     if point == "taken_in":
         return {"lake": DeadlyLakeStore(url=str(home / "lake"))}
     return {"lake": DeadlyLake(url=str(home / "lake"), stage=point)} if point else {}

@@ -4,38 +4,39 @@ import dataclasses
 import functools
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 import yaml
 
+from factory.compute.engine import Compute
+from factory.data.contract.data_docs import DataDocs
 from factory.line.file import LineFile
 from factory.line.line import Line
+from factory.monitoring.alerts import Alerts
 from factory.orchestration.definitions import line_definitions
 from factory.orchestration.instance import opened_instance
 from factory.orchestration.launch import LineLauncher
 from factory.orchestration.production_line import ProductionLine
-from factory.orchestration.resources.alerts import Alerts
-from factory.orchestration.resources.calendar import Calendar
-from factory.orchestration.resources.compute import Compute
-from factory.orchestration.resources.data_docs import DataDocs
-from factory.orchestration.resources.gateway_records import GatewayRecords
-from factory.orchestration.resources.lake import LakeStore
-from factory.orchestration.resources.model_store import ModelStore
-from factory.orchestration.resources.reports import Reports
-from factory.orchestration.resources.workbench import Workbench
-from factory.pipeline.events import Event, LineRequest
+from factory.orchestration.resources import Calendar
+from factory.pipeline.events import Event, LineOutcome, LineRequest, Show
 from factory.pipeline.stages import OPERATING
 from factory.registry.registry import Registry
 from factory.release import ModelRepository
+from factory.release.store import ModelStore
+from factory.reports.folder import Reports
 from factory.reports.status import line_status
+from factory.storage.home import Home
 from factory.storage.journal import Journal
 from factory.storage.lake import Lake
+from factory.storage.lake_store import LakeStore
+from factory.storage.locks import FileLocks
 
 NAME = "press_faults"
+Told = TypeVar("Told")
 FILE = Path(__file__).parent / NAME / "defs.yaml"
 
 
@@ -49,13 +50,20 @@ def toy_line() -> Line:
     return component().line(LineFile(FILE))
 
 
+def registry_arguments(home: Path) -> dict[str, Any]:
+    """Return what the registry of a home is made with."""
+    return {
+        "tracking_uri": f"sqlite:///{home / 'mlflow.db'}",
+        "locks": FileLocks(home / "locks"),
+        "artifact_root": str(home / "artifacts"),
+        "history": home / "history",
+        "key_folder": home / "keys",
+    }
+
+
 def registry_at(home: Path) -> Registry:
     """Return the registry of a home."""
-    return Registry(
-        tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
-        locks=str(home / "locks"),
-        artifact_root=str(home / "artifacts"),
-    )
+    return Registry(**registry_arguments(home))
 
 
 @functools.cache
@@ -91,7 +99,7 @@ class ToyFactory:
         self.lake = Lake(home / "lake", NAME)
         self.journal = Journal(self.lake)
         self.repository = ModelRepository(home / "models")
-        self.store = ModelStore(root=str(home / "models"), key_folder=str(home / "keys"))
+        self.store = ModelStore(root=home / "models", key_folder=home / "keys")
         self.registry = registry_at(home)
         if not (home / "mlflow.db").exists():
             home.mkdir(parents=True, exist_ok=True)
@@ -108,10 +116,10 @@ class ToyFactory:
             "compute": Compute(engine="cpu"),
             "registry": self.registry,
             "store": self.store,
-            "records": GatewayRecords(folder=str(self.home / "predictions")),
-            "docs": DataDocs(root=str(self.home / "docs")),
-            "reports": Reports(root=str(self.home / "reports")),
-            "workbench": Workbench(root=str(self.home / "work")),
+            "prediction_log": self.home / "predictions",
+            "docs": DataDocs(root=self.home / "docs"),
+            "reports": Reports(root=self.home / "reports"),
+            "scratch": self.home / "work",
             **self.swapped,
         }
         file = LineFile(FILE)
@@ -136,19 +144,36 @@ class ToyFactory:
     def asked(self, request: LineRequest, **source: Any) -> int:
         """Run what is asked and return the exit code; what the run told is in `events`."""
         self.events: list[Event] = []
-        with self.launcher(**source) as launcher:
-            return launcher.run(request, self.take).exit_code
+        with opened_instance(self.home / "dagster") as instance:
+            launcher = LineLauncher(definitions=self.definitions(source or None), instance=instance)
+            self.outcome = launcher.run(request, self.take)
+        return self.outcome.exit_code
 
     def take(self, event: Event) -> None:
         """Keep what a run tells."""
         self.events.append(event)
 
-    @contextmanager
-    def launcher(self, **source: Any) -> Iterator[LineLauncher]:
-        """Open what submits the line's runs."""
-        with opened_instance(self.home / "dagster") as instance:
-            yield LineLauncher(definitions=self.definitions(source or None), instance=instance)
+    def events_of(self, kind: type[Told]) -> list[Told]:
+        """Return what the last run told of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
 
     def status(self) -> dict[str, Any]:
         """Return what each site has and serves."""
-        return line_status(self.home, NAME)
+        return line_status(Home.at(self.home), NAME)
+
+
+class ToyLines:
+    """Runs the toy line for a rollout; keeps factory.pipeline.events.Lines."""
+
+    def __init__(self, toy: ToyFactory) -> None:
+        self.toy = toy
+
+    def run(self, request: LineRequest, show: Show) -> LineOutcome:
+        """Run what is asked."""
+        with opened_instance(self.toy.home / "dagster") as instance:
+            return LineLauncher(definitions=self.toy.definitions(), instance=instance).run(request, show)
+
+    def sites(self, line: str, until: str) -> Sequence[str]:
+        """Return the sites that the source has."""
+        with opened_instance(self.toy.home / "dagster") as instance:
+            return LineLauncher(definitions=self.toy.definitions(), instance=instance).sites(line, until)

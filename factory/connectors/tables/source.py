@@ -45,8 +45,13 @@ class TableSource:
         """Yield the rows with `after` <= cursor < `until` in the table's order. Raises SourceError, SchemaMismatch."""
         at = self._at(table)
         values = self._values(table, at, site, until)
-        if values is not None and not values:
-            return
+        if values is None or values:
+            yield from self._batches(table, at, values, after, until)
+
+    def _batches(
+        self, table: Table, at: TableAt, values: list[str | None] | None, after: Any | None, until: datetime
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the rows of some values of the site column, None for all rows."""
         reader = self._reader(table, at)
         wanted = _wanted(table, at)
         only = _narrowing(table, wanted, reader.schema(), values, after, until)
@@ -56,6 +61,25 @@ class TableSource:
                 rows = rows.filter(pl.col(table.site_column).is_in(values, nulls_equal=True))
             if len(rows):
                 yield rows.select(list(table.columns))
+
+    def read_sites(
+        self, table: Table, *, after: Mapping[str, Any | None], until: datetime
+    ) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Yield each site's rows in the table's order, from one pass over it. Raises SourceError, SchemaMismatch."""
+        at, site_column = self._at(table), table.site_column
+        if at.only_site or site_column is None:
+            for site, cursor in after.items():
+                yield from ((site, rows) for rows in self.read(table, site=site, after=cursor, until=until))
+            return
+        of_value = {value: site for site in after for value in self._values(table, at, site, until) or []}
+        starts = [cursor for cursor in after.values() if cursor is not None]
+        first = min(starts) if len(starts) == len(after) else None
+        for rows in self._batches(table, at, list(of_value), first, until):
+            for (value,), part in rows.group_by(site_column, maintain_order=True):
+                site = of_value[value]
+                found = _within(part, table, after[site], until)
+                if len(found):
+                    yield site, found
 
     def newest(self, table: Table, until: datetime) -> dict[str, Any]:
         """Return each site's largest cursor before `until`, or its number of rows; keeps `Dated`."""

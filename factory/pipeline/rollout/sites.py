@@ -5,7 +5,6 @@ Read from the lake and the model repository; neither the orchestrator nor the re
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -18,8 +17,8 @@ from factory.pipeline.rollout.plan import Standpoint
 from factory.release import Manifest, ModelRepository
 from factory.release.history import Event, Permissions
 from factory.release.signing import signing_key
+from factory.storage.home import Home
 from factory.storage.journal import Entry, Journal
-from factory.storage.lake import Lake
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +31,13 @@ class LinePlace:
     key: Ed25519PrivateKey
 
     @classmethod
-    def at(cls, home: Path, line: str) -> "LinePlace":
+    def at(cls, home: Home, line: str) -> "LinePlace":
         """Return the line's place at a home; the release key is made on first use."""
         return cls(
             line=line,
-            journal=Journal(Lake(home / "lake", line)),
-            repository=ModelRepository(home / "models", home / "history"),
-            key=signing_key(home / "keys"),
+            journal=home.lake_store().journal(line),
+            repository=ModelRepository(home.models, home.history),
+            key=signing_key(home.keys),
         )
 
     def serves(self, site: str) -> Manifest | None:

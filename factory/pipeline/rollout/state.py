@@ -18,7 +18,7 @@ from factory.names import checked_name
 from factory.pipeline.rollout.judging import Limits, Outcome, Reason
 from factory.pipeline.rollout.plan import DEFAULT_SIZES
 from factory.storage.atomic_files import replace_file
-from factory.storage.locks import lock_if_free
+from factory.storage.locks import FileLocks
 
 Step = Literal["to come", "judged", "released", "through", "halting", "halted"]
 
@@ -129,7 +129,7 @@ class RolloutStore:
     @contextmanager
     def alone(self, line: str) -> Iterator[None]:
         """Hold the line's rollout for the block. Raises RolloutRefused if another process does."""
-        with lock_if_free(self._place(line, ".lock")) as free:
+        with FileLocks(self.root).hold_if_free(checked_name(line, "line")) as free:
             if not free:
                 raise RolloutRefused(
                     f"line {line}: another process drives its rollout just now; "

@@ -23,7 +23,7 @@ from factory.names import line_and_site
 from factory.release.history.head import Head
 from factory.release.history.record import Event, Kind, Record, hash_of
 from factory.storage.atomic_files import replace_file, sync_folder
-from factory.storage.locks import held_lock
+from factory.storage.locks import FileLocks, Locks
 
 MAX_ATTEMPTS = 100
 
@@ -44,8 +44,10 @@ class Written:
 class History:
     """The histories of all sites under one folder, which must be on a local disk."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, locks: Locks | None = None) -> None:
+        """Take the folder, and the locks by which writers exclude one another; by default files in the folder."""
         self.root = root
+        self.locks = locks or FileLocks(root / ".locks")
 
     def append(
         self, model: str, event: Event, key: Ed25519PrivateKey, *, once: bool = False, among: Collection[Kind] = ()
@@ -58,7 +60,7 @@ class History:
         """
         place = self._place(model, ".jsonl")
         try:
-            with held_lock(self.root / ".locks" / f"{model}.lock"):
+            with self.locks.hold(model):
                 lines = self._mended(place)
                 if once and _newest(lines, among or (event.kind,)) == event:
                     return None

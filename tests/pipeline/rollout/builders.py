@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from factory.errors import ReleaseRefused
+from factory.errors import LineError, ReleaseRefused
 from factory.model.verdict import Verdict, digest_of
-from factory.pipeline.events import LineOutcome, LineRequest, Show, SiteFailed, SitesChosen
+from factory.pipeline.events import LineOutcome, LineRequest, Show, Stopped
 from factory.pipeline.rollout.driver import Driver
 from factory.pipeline.rollout.judging import Limits
 from factory.pipeline.rollout.runs import Runs
 from factory.pipeline.rollout.sites import LinePlace
 from factory.pipeline.rollout.state import Rollout, RolloutStore, Terms
+from factory.storage.home import Home
 from factory.storage.journal import Entry, Journal
 from tests.gateway.builders import Shop, onnx_model
 
@@ -58,7 +59,7 @@ class NotedJournal(Journal):
 
 @dataclass
 class SmallLine:
-    """Keeps factory.pipeline.events.Lines: judges what `recipe` makes, then releases what passed and may be released."""
+    """Runs as a line does: judges what `recipe` makes, then releases what passed and may be released."""
 
     home: Path
     recipe: dict[str, Made]
@@ -68,41 +69,20 @@ class SmallLine:
     """Sites that fail, and at which stage."""
     dies_at: tuple[int, str] | None = None
     """Where the process dies: at which run, counted from 1, and before what: `run`, `release of A`, `end`."""
-    hindered_by: Exception | None = None
-    """What keeps a run from being made, or stops it."""
     launches: int = 0
     journal: NotedJournal = field(default_factory=NotedJournal)
     newest: dict[str, tuple[bytes, int, Verdict]] = field(default_factory=dict)
     """The registry: each site's newest file, its version and the verdict on it."""
-    asked: list[LineRequest] = field(default_factory=list)
+    stopped_by: int = 0
+    """The signal by which each run is stopped; 0 for none."""
+    cannot_start: bool = False
 
     def __post_init__(self) -> None:
         self.shop = Shop(self.home)
-        self.place = replace(LinePlace.at(self.home, LINE), journal=self.journal)
+        self.place = replace(LinePlace.at(Home.at(self.home), LINE), journal=self.journal)
 
-    def sites(self, _line: str, _until: str) -> Sequence[str]:
-        return sorted(self.recipe)
-
-    def run(self, request: LineRequest, show: Show) -> LineOutcome:
-        self.asked.append(request)
-        self.launches += 1
-        if self.hindered_by:
-            raise self.hindered_by
-        self._die("run")
-        outcome = LineOutcome()
-        for event in (SitesChosen(sites=request.sites, until=request.until), *self._failures(request)):
-            outcome.take(event)
-            show(event)
-        self._die("end")
-        return outcome
-
-    def _failures(self, request: LineRequest) -> Sequence[SiteFailed]:
-        failed = self.do(request.sites, redo_from=request.redo_from)
-        told = [(site, *why.split(": ", 1)) for site, why in failed.items()]
-        return [SiteFailed(step=step, site=site, error=error, at=0.0) for site, step, error in told]
-
-    def do(self, sites: Sequence[str] = (), redo_from: str = "") -> dict[str, str]:
-        """Do what a run of the line does; returns the sites that failed, and at which stage and why."""
+    def judged_and_released(self, sites: Sequence[str] = (), redo_from: str = "") -> dict[str, str]:
+        """Run the line; returns the sites that failed."""
         wanted = list(sites) or sorted(self.recipe)
         failed = {}
         if not redo_from:
@@ -172,6 +152,27 @@ class SmallLine:
         return [record.kind for record in self.shop.repository.site_history.read(f"{LINE}.{site}").records()]
 
 
+@dataclass(frozen=True)
+class LaunchedLine:
+    """Runs the small line for a rollout; keeps factory.pipeline.events.Lines."""
+
+    line: SmallLine
+
+    def sites(self, line: str, until: str) -> Sequence[str]:
+        return sorted(self.line.recipe)
+
+    def run(self, request: LineRequest, show: Show) -> LineOutcome:
+        if self.line.stopped_by:
+            raise Stopped(self.line.stopped_by)
+        if self.line.cannot_start:
+            raise LineError("its file has a mistake")
+        self.line.launches += 1
+        self.line._die("run")
+        failed = self.line.judged_and_released(request.sites, redo_from=request.redo_from)
+        self.line._die("end")
+        return LineOutcome(sites=tuple(request.sites), failed=dict(failed))
+
+
 @dataclass
 class Clock:
     """A time that passes only while somebody sleeps."""
@@ -216,7 +217,7 @@ class Desk:
         driver = Driver(
             place=self.line.place,
             store=self.store,
-            runs=Runs(line=LINE, lines=self.line),
+            runs=Runs(line=LINE, lines=LaunchedLine(self.line)),
             show=self._shown,
             say=self.said.append,
             sleep=self.clock.sleep,

@@ -2,12 +2,12 @@
 
 import json
 import shutil
+import signal
 from dataclasses import asdict, replace
 
 import pytest
 
-from factory.errors import LineError, ReleaseRefused, RolloutRefused
-from factory.pipeline.events import Stopped
+from factory.errors import ReleaseRefused, RolloutRefused
 from factory.pipeline.rollout.ending import end
 from factory.release.history import Event
 from factory.release.rollback import roll_back
@@ -29,7 +29,7 @@ def recipe(bias, **changed):
 def served(tmp_path_factory):
     """A line whose sites serve their first release."""
     line = SmallLine(tmp_path_factory.mktemp("served"), recipe(0.0))
-    assert line.do() == {}
+    assert line.judged_and_released() == {}
     return line
 
 
@@ -165,7 +165,7 @@ def test_an_ordinary_run_meanwhile_releases_the_change_only_where_its_turn_was(d
     seen = []
 
     def somebody_runs_it():
-        desk.line.do()
+        desk.line.judged_and_released()
         seen.append(desk.line.serving())
 
     desk.clock.meanwhile = somebody_runs_it
@@ -177,10 +177,10 @@ def test_after_a_halt_an_ordinary_run_releases_the_change_nowhere_new(desk):
     change(desk, B={"reasons": TOO_FEW})
     assert desk.roll_out() == 1
     desk.line.recipe = recipe(2.0)
-    desk.line.do()
+    desk.line.judged_and_released()
     assert desk.line.serving() == {**FIRST, "A": 3}  # A's turn was; it follows its line again
     allow(desk, "B", "D")  # which lets nobody jump the queue
-    desk.line.do()
+    desk.line.judged_and_released()
     assert desk.line.serving() == {**FIRST, "A": 3}
 
 
@@ -259,7 +259,7 @@ def test_a_rollout_that_was_given_up_lets_the_sites_go(desk):
     assert desk.roll_out() == 1
     assert end(desk.line.place, desk.store, **WHO) == ["B", "C", "D", "N"]
     assert desk.rollout.state == "ended"
-    desk.line.do()
+    desk.line.judged_and_released()
     assert desk.line.serving() == {**ALL, "B": 1}
     with pytest.raises(RolloutRefused, match="there is none to end"):
         end(desk.line.place, desk.store, **WHO)
@@ -321,7 +321,7 @@ def test_a_line_that_wants_approval_pauses_and_goes_on_when_somebody_consents(de
 def test_another_change_that_rides_in_on_a_rollout_halts_it(desk):
     def edited():
         desk.line.recipe, desk.line.code = recipe(5.0), "code 3"
-        desk.line.do(["B", "C"])
+        desk.line.judged_and_released(["B", "C"])
 
     desk.clock.meanwhile = edited
     assert desk.roll_out(soak_min=1) == 1
@@ -332,7 +332,7 @@ def test_another_change_that_rides_in_on_a_rollout_halts_it(desk):
 def test_newer_candidates_of_the_same_code_are_judged_anew_before_they_are_released(desk):
     def later_data():
         desk.line.recipe = recipe(5.0, B={"reasons": TOO_FEW})
-        desk.line.do(["B", "C"])
+        desk.line.judged_and_released(["B", "C"])
 
     desk.clock.meanwhile = later_data
     assert desk.roll_out(soak_min=1) == 1
@@ -345,7 +345,7 @@ def test_a_candidate_that_is_remade_between_judging_and_releasing_is_judged_anew
     with pytest.raises(Died):
         desk.roll_out()
     desk.dies_after, desk.line.recipe = None, recipe(5.0, A={"value_eur": 10.0})
-    desk.line.do(["A"])
+    desk.line.judged_and_released(["A"])
     assert desk.roll_out() == 1
     (reason,) = desk.rollout.waves[0].reasons
     assert (reason.figure, reason.found) == ("value_change_eur", -90.0)
@@ -380,7 +380,7 @@ def test_a_wave_goes_back_to_what_it_served_before_it_though_another_run_release
     with pytest.raises(Died):
         desk.roll_out(soak_min=1)
     desk.line.dies_at, desk.line.recipe = None, recipe(5.0)
-    desk.line.do(["A"])
+    desk.line.judged_and_released(["A"])
     assert desk.line.serving() == {**FIRST, "A": 2}
     desk.clock.meanwhile = lambda: desk.line.shop.tamper(b"spoiled", "A")
     assert desk.roll_out(soak_min=1) == 1
@@ -389,7 +389,7 @@ def test_a_wave_goes_back_to_what_it_served_before_it_though_another_run_release
 
 def test_money_is_compared_with_what_is_replaced_and_with_nothing_else(desk):
     desk.line.recipe = recipe(0.5)
-    desk.line.do(["B"])
+    desk.line.judged_and_released(["B"])
     desk.line.dies_at, desk.line.recipe = (2, "run"), recipe(1.0)
     with pytest.raises(Died):
         desk.roll_out()
@@ -401,15 +401,21 @@ def test_money_is_compared_with_what_is_replaced_and_with_nothing_else(desk):
     assert (reason.site, reason.figure, reason.found) == ("B", "value_change_eur", None)
 
 
-@pytest.mark.parametrize("why", [Stopped(2), Stopped(15), LineError("its file is malformed")])
-def test_a_run_that_is_stopped_or_cannot_start_leaves_the_rollout_to_go_on(desk, why):
-    desk.line.hindered_by = why
-    if isinstance(why, Stopped):
-        assert desk.roll_out() == 128 + why.signal
-    else:
-        with pytest.raises(RolloutRefused, match="its file is malformed; so the rollout stands where it is"):
-            desk.roll_out()
-    desk.line.hindered_by = None
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_leaves_the_rollout_to_go_on(desk, number):
+    desk.line.stopped_by = number
+    assert desk.roll_out() == 128 + number
+    assert desk.line.serving() == FIRST
+    desk.line.stopped_by = 0
+    assert desk.roll_out() == 0
+    assert desk.line.serving() == ALL
+
+
+def test_a_run_that_cannot_start_leaves_the_rollout_to_go_on(desk):
+    desk.line.cannot_start = True
+    with pytest.raises(RolloutRefused, match="its file has a mistake; so the rollout stands where it is"):
+        desk.roll_out()
+    desk.line.cannot_start = False
     assert desk.line.serving() == FIRST
     assert desk.roll_out() == 0
     assert desk.line.serving() == ALL

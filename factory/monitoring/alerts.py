@@ -11,32 +11,29 @@ import urllib.request
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
-
-import dagster as dg
-from pydantic import Field, field_validator
 
 from factory.monitoring.alert_message import Message, Picture
 
 log = logging.getLogger(__name__)
 
 
-class Alerts(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
+@dataclass(frozen=True, kw_only=True)
+class Alerts:
     """Tells people. An alert that cannot be delivered is logged and harms nothing: what it is about has happened."""
 
-    webhook: str | None = Field(default=None, description="http or https address that takes alerts as JSON by POST")
-    addresses: str | None = Field(
-        default=None, description="addresses of mail, chat and other services as Apprise writes them, space-separated"
-    )
-    timeout_s: float = Field(default=10.0, description="how long the webhook may take, and each address")
+    webhook: str | None = field(default=None, repr=False)
+    """An http or https address that takes alerts as JSON by POST; a secret."""
+    addresses: str | None = field(default=None, repr=False)
+    """Addresses of mail, chat and other services as Apprise writes them, space-separated; secrets."""
+    timeout_s: float = 10.0
+    """How long the webhook may take, and each address."""
 
-    @field_validator("webhook", mode="before")
-    @classmethod
-    def _is_web(cls, address: Any) -> Any:
-        told = address.get_value() if isinstance(address, dg.EnvVar) else address
-        if told is not None and not told.startswith(("http://", "https://")):
+    def __post_init__(self) -> None:
+        """Raise ValueError on a webhook that is no web address, without telling the address."""
+        if self.webhook is not None and not self.webhook.startswith(("http://", "https://")):
             raise ValueError("the webhook is no http or https address")
-        return address
 
     def tell(self, kind: str, text: str, *, picture: str | bytes | None = None, **facts: Any) -> bool:
         """Tell people; return whether everybody took it who is to be told. The picture is SVG as text, or PNG.

@@ -9,13 +9,11 @@ imported when first needed: its import takes seconds.
 import shutil
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-import dagster as dg
-from pydantic import Field
 
 from factory.data.contract.result import CheckResult, ContractResult
 from factory.names import checked_name
@@ -23,15 +21,17 @@ from factory.names import checked_name
 RUN_NAME = "latest"
 
 
-class DataDocs(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
+@dataclass(frozen=True, kw_only=True)
+class DataDocs:
     """A folder of Data Docs: one page for each line, table and site, and one index over all of them."""
 
-    root: str = Field(description="folder that holds the pages (`site/index.html`) and the stored results (`results`)")
+    root: Path
+    """The folder that holds the pages (`site/index.html`) and the stored results (`results`)."""
 
     @property
     def index(self) -> Path:
         """The page to open."""
-        return Path(self.root).resolve() / "site" / "index.html"
+        return self.root.resolve() / "site" / "index.html"
 
     def publish(
         self, line: str, table: str, results: Mapping[str, ContractResult], *, at: datetime | None = None
@@ -42,7 +42,7 @@ class DataDocs(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resour
         """
         gx = _great_expectations()
         moment = at or datetime.now(UTC)
-        root = Path(self.root).resolve()
+        root = self.root.resolve()
         context = gx.get_context(mode="ephemeral", project_config=_project(root))
         for site, result in results.items():
             _forget(root, line, table, site)

@@ -1,1 +1,0 @@
-"""Dagster resources over what the other rooms do: lake, compute, registry, model store, alerts and more."""

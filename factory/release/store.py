@@ -1,0 +1,27 @@
+"""What sites serve, and the key that signs it, as the stages and sensors are given them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from factory.release.repository import ModelRepository
+from factory.release.signing import signing_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelStore:
+    """A Triton model repository in a folder; releases are signed with a key that never leaves its folder."""
+
+    root: Path
+    key_folder: Path
+    history: Path | None = None
+    """The folder of the sites' histories; by default `history` beside `root`."""
+
+    def repository(self) -> ModelRepository:
+        """Return the repository."""
+        return ModelRepository(self.root, self.history)
+
+    def key(self) -> Ed25519PrivateKey:
+        """Return the signing key, made on first use."""
+        return signing_key(self.key_folder)
