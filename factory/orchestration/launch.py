@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import dagster as dg
 from dagster._core.definitions.job_base import IJob, InMemoryJob
@@ -84,6 +84,7 @@ class LineLauncher:
 
         Raises FactoryError where nothing could start, and Stopped, with the run on record as canceled.
         """
+        self.interruptions.obey()
         self._require(request)
         outcome = LineOutcome()
 
@@ -133,7 +134,11 @@ class LineLauncher:
                 **(job_origins(self.root, job.name) if self.root else {}),
             )
             take(RunSubmitted(job=job.name, run_id=run_id))
-            with following(self.instance, run_id, take), contextlib.redirect_stderr(_log(self.instance)):
+            with (
+                following(self.instance, run_id, take),
+                _log(self.instance) as log,
+                contextlib.redirect_stderr(log),
+            ):
                 execute_run(self._executable(job), run, self.instance)
 
     def _executable(self, job: dg.JobDefinition) -> IJob:
@@ -238,7 +243,7 @@ def following(instance: dg.DagsterInstance, run_id: str, take: Show) -> Iterator
         follower.read()
 
 
-def _log(instance: dg.DagsterInstance) -> Any:
+def _log(instance: dg.DagsterInstance) -> TextIO:
     """Return the file that takes what the orchestrator and libraries write beside a run executed here."""
     return (Path(instance.root_directory) / "launch.log").open("a", encoding="utf-8")
 

@@ -123,10 +123,11 @@ def test_an_unknown_column_stops_its_plant_before_a_row_is_written_and_is_named(
     assert toy.lake.scan("raw/parts", ["west"]).collect().is_empty()
     code, told, _ = ended(started(toy.home, "line", "", sites=["west"], strange=["west"]))
     assert code == 1
-    said = " ".join(event.get("text", "") for event in map(json.loads, told.splitlines()))
-    assert "line press_faults: 1 of 1 failed: west" in said
-    assert "SchemaMismatch" in said
-    assert "smell" in said
+    (failed,) = (line for line in told.splitlines() if line.startswith("SiteFailed("))
+    assert "site='west'" in failed
+    assert "SchemaMismatch" in failed
+    assert "smell" in failed
+    assert "line press_faults: 1 failed: west" in told
 
 
 def test_an_alias_moved_by_hand_serves_nothing(troubled):

@@ -3,38 +3,29 @@
 import logging
 from dataclasses import dataclass
 
-import dagster as dg
 import pytest
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from factory.errors import LakeError
 from factory.monitoring.prediction_log.reading import CURSORS
 from factory.monitoring.prediction_log.rows import SERVED, served_rows
 from factory.names import model_name
-from factory.orchestration.instance import opened_instance
 from factory.storage.lake import Lake
 from factory.storage.lake_store import LakeStore
 from tests.gateway.builders import Shop, expected, gateway, onnx_model, question, verdict
 from tests.monitoring.recorded import AT, batch, segment
+from tests.toy.asset_runs import run_assets
 from tests.toy.line import NAME, ToyFactory, toy_line
 
 SITES = ["east", "north", "south"]
-KEY = dg.AssetKey([NAME, SERVED])
 
 
 def take_in(toy, sites=SITES):
     """Make the asset `served` of the sites; return the sites that failed, each other one's metadata, and warnings."""
-    with opened_instance(toy.home / "dagster") as instance:
-        instance.add_dynamic_partitions(f"{NAME}_sites", SITES)
-        job = toy.definitions().resolve_job_def(f"{NAME}_operations_job")
-        tags = {ASSET_PARTITION_RANGE_START_TAG: sites[0], ASSET_PARTITION_RANGE_END_TAG: sites[-1]}
-        run = job.execute_in_process(instance=instance, tags=tags, asset_selection=[KEY], raise_on_error=False)
-        logs = instance.all_logs(run.run_id)
-    events = [entry.dagster_event for entry in logs if entry.dagster_event]
-    made = [event.step_materialization_data.materialization for event in events if event.is_step_materialization]
-    warned = [entry.user_message for entry in logs if entry.level >= logging.WARNING]
-    told = {one.partition: {name: value.value for name, value in one.metadata.items()} for one in made}
-    return sorted(set(sites) - set(told)), told, warned
+    run = run_assets(toy, f"{NAME}_operations_job", sites, assets=[SERVED])
+    warned = [entry.user_message for entry in run.log if entry.level >= logging.WARNING]
+    told = {one.partition: {name: value.value for name, value in one.metadata.items()} for one in run.made}
+    assert set(run.failures) == set(sites) - set(told)
+    return sorted(run.failures), told, warned
 
 
 def records(toy):

@@ -4,7 +4,7 @@ WHAT is `line`, `data` (its references and data stages alone) or `operate`. POIN
 SIGKILL: `collected` before a frame is collected, `registered` after a site's candidate was registered, `judged` before
 its verdict is kept, `promoted` after it was promoted and before it is released, `taken_in` between what the gateway
 recorded and how far that was read; any other POINT is a stage whose work is done and not yet in the
-journal. SOURCE is the source's arguments as JSON.
+journal. SOURCE is the source's arguments as JSON. Each event of the run is a line of its own on standard output.
 """
 
 import json
@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
-
 from factory.compute.engine import Compute
 from factory.monitoring.prediction_log.reading import CURSORS
-from factory.orchestration.instance import opened_instance
+from factory.pipeline.events import Event
 from factory.registry.registry import Registry
 from factory.storage.journal import Journal
 from factory.storage.lake import Lake
 from factory.storage.lake_store import LakeStore
+from tests.toy.asset_runs import run_assets
 from tests.toy.line import NAME, ToyFactory, registry_arguments
 
 
@@ -112,25 +111,24 @@ def swapped(home: Path, point: str) -> dict[str, Any]:
     return {"lake": DeadlyLake(url=str(home / "lake"), stage=point)} if point else {}
 
 
+class LoudToy(ToyFactory):
+    """Prints what a run tells, so that it outlives the process."""
+
+    def take(self, event: Event) -> None:
+        sys.stdout.write(f"{event}\n")
+        sys.stdout.flush()
+
+
 def data(toy: ToyFactory, source: dict[str, Any]) -> int:
     """Run the toy line's data alone; 0 if every plant went through, 1 if one failed."""
-    sites = ["east", "north", "south"]
-    definitions = toy.definitions(source or None)
-    with opened_instance(toy.home / "dagster") as instance:
-        instance.add_dynamic_partitions(f"{NAME}_sites", sites)
-        ends = {ASSET_PARTITION_RANGE_START_TAG: sites[0], ASSET_PARTITION_RANGE_END_TAG: sites[-1]}
-        stages = {"references": {}, "data": ends}
-        jobs = {stage: definitions.resolve_job_def(f"{NAME}_{stage}_job") for stage in stages}
-        done = [
-            jobs[stage].execute_in_process(instance=instance, tags=tags, raise_on_error=False)
-            for stage, tags in stages.items()
-        ]
-    return 0 if all(run.success for run in done) else 1
+    runs = [run_assets(toy, f"{NAME}_references_job", (), source=source)]
+    runs += [run_assets(toy, f"{NAME}_data_job", source=source)]
+    return 0 if all(run.success for run in runs) else 1
 
 
 def main(home: str, what: str, point: str = "", source: str = "{}") -> int:
     """Run what is asked for, and die on the way if so asked."""
-    toy = ToyFactory(Path(home), **swapped(Path(home), point))
+    toy = LoudToy(Path(home), **swapped(Path(home), point))
     arguments = json.loads(source)
     if what == "operate":
         return toy.operate(**arguments)

@@ -146,8 +146,12 @@ class ToyFactory:
         self.events: list[Event] = []
         with opened_instance(self.home / "dagster") as instance:
             launcher = LineLauncher(definitions=self.definitions(source or None), instance=instance)
-            self.outcome = launcher.run(request, self.events.append)
+            self.outcome = launcher.run(request, self.take)
         return self.outcome.exit_code
+
+    def take(self, event: Event) -> None:
+        """Keep what a run tells."""
+        self.events.append(event)
 
     def events_of(self, kind: type[Told]) -> list[Told]:
         """Return what the last run told of one kind."""
