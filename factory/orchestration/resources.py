@@ -17,6 +17,7 @@ from factory.data.contract.data_docs import DataDocs
 from factory.line.line import Line
 from factory.monitoring.alerts import Alerts
 from factory.registry.registry import Registry
+from factory.release.history import History
 from factory.release.store import ModelStore
 from factory.reports.folder import Reports
 from factory.storage.lake_store import LakeStore
@@ -62,7 +63,7 @@ class RegistryResource(ConfigurableResourceFactory[Registry]):
             tracking_uri=self.tracking_uri,
             artifact_root=self.artifact_root,
             locks=FileLocks(Path(self.locks)),
-            history=Path(self.history),
+            history=History(Path(self.history)),
             key_folder=Path(self.key_folder),
             ui_url=self.ui_url,
         )
@@ -77,7 +78,7 @@ class ModelStoreResource(ConfigurableResourceFactory[ModelStore]):
 
     def create_resource(self, context: Context) -> ModelStore:  # noqa: ARG002
         """Return the store."""
-        history = Path(self.history) if self.history else None
+        history = History(Path(self.history)) if self.history else None
         return ModelStore(root=Path(self.root), key_folder=Path(self.key_folder), history=history)
 
 

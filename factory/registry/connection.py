@@ -37,7 +37,7 @@ class Connection:
     def experiment(self, line: str, files: str | None) -> str:
         """Return the id of the line's experiment, made on first use with its files in `files`, or as a server says."""
         if line not in self._experiments:
-            with self._locks.hold("experiments"):
+            with self._locks.hold("registry.experiments"):
                 known = self.runs.get_experiment_by_name(line)
                 self._experiments[line] = str(
                     known.experiment_id if known else self.runs.create_experiment(line, artifact_location=files)
@@ -93,7 +93,7 @@ def _prepared(tracking_uri: str, locks: Locks) -> MlflowClient:
     from mlflow import MlflowClient as Client
     from sqlalchemy.exc import SADeprecationWarning
 
-    with locks.hold("database"), warnings.catch_warnings():
+    with locks.hold("registry.database"), warnings.catch_warnings():
         # MLflow's own tables use a loader that SQLAlchemy deprecates; nothing a user of this factory could change.
         warnings.simplefilter("ignore", SADeprecationWarning)
         if tracking_uri.startswith("sqlite:///"):

@@ -23,7 +23,7 @@ from factory.registry.promotion import (
 )
 from factory.registry.record import log_candidate, log_verdict, save_model_folder
 from factory.registry.site_record import SiteRecord
-from factory.release.history import History
+from factory.release.protocols import SiteHistories
 from factory.release.signing import signing_key
 from factory.storage.locks import Locks
 
@@ -52,8 +52,7 @@ class Registry:
     artifact_root: str
     """Folder or URL of the models' files; a tracking server by URL has its own."""
     locks: Locks
-    history: Path
-    """The folder of the sites' histories, on a local disk."""
+    history: SiteHistories
     key_folder: Path
     """The folder of the key that signs them."""
     ui_url: str = "http://127.0.0.1:5000"
@@ -66,7 +65,7 @@ class Registry:
         """
         mlflow, model = self.connection, candidate.name
         experiment = mlflow.experiment(candidate.line, self._files_of(candidate.line))
-        with self.locks.hold(model):
+        with self.locks.hold(f"registry.{model}"):
             known = _known(mlflow, candidate)
             version = known or _add(mlflow, experiment, candidate)
             if known is None or "champion" not in _version(mlflow, model, int(known.version)).aliases:
@@ -81,7 +80,7 @@ class Registry:
         Raises ReleaseRefused if it is about another model or another file.
         """
         mlflow = self.connection
-        with self.locks.hold(model):
+        with self.locks.hold(f"registry.{model}"):
             kept = _version(mlflow, model, version)
             if (f"{verdict.line}.{verdict.site}", verdict.digest) != (model, kept.tags["digest"]):
                 raise ReleaseRefused(
@@ -101,7 +100,7 @@ class Registry:
         present permission changes nothing. Promotions and refusals go into the site's history. Raises ReleaseRefused.
         """
         mlflow, record = self.connection, self._record()
-        with self.locks.hold(model):
+        with self.locks.hold(f"registry.{model}"):
             kept = _version(mlflow, model, version)
             digest = digest_of(registered_file(mlflow, kept))
             approval = record.permission(model, version, digest, verdict, by=by, approval_required=approval_required)
@@ -162,7 +161,7 @@ class Registry:
         return self.tracking_uri.startswith(("http://", "https://"))
 
     def _record(self) -> SiteRecord:
-        return SiteRecord(history=History(self.history), key=signing_key(self.key_folder))
+        return SiteRecord(history=self.history, key=signing_key(self.key_folder))
 
     def _files_of(self, line: str) -> str | None:
         """Return where a line's files go, or None where a server decides. MLflow keeps it, so it must be absolute."""

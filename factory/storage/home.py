@@ -8,13 +8,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from factory.names import checked_name
 from factory.storage.project import found_root
-
-if TYPE_CHECKING:
-    from factory.storage.lake_store import LakeStore
 
 FOLDER = ".factory"
 """A home's folder in its project."""
@@ -49,12 +45,6 @@ class Home:
         """Return the variables by which a process that is started from here finds this home and its orchestrator."""
         return {HOME_VARIABLE: str(self.root), LAKE_VARIABLES[0]: self.lake, "DAGSTER_HOME": str(self.dagster)}
 
-    def lake_store(self) -> "LakeStore":
-        """Return the Delta tables of all lines."""
-        from factory.storage.lake_store import LakeStore
-
-        return LakeStore(url=self.lake, storage_options=self.lake_options)
-
     @property
     def dagster(self) -> Path:
         """The orchestrator's folder."""
@@ -78,7 +68,7 @@ class Home:
     @property
     def history(self) -> Path:
         """The sites' signed histories."""
-        return self.root / "history"
+        return history_beside(self.models)
 
     @property
     def keys(self) -> Path:
@@ -133,3 +123,8 @@ class Home:
     def backtest(self, line: str) -> Path:
         """Return the folder of a line's backtest, a home of its own."""
         return self.root / "replay" / checked_name(line, "line")
+
+
+def history_beside(models: Path) -> Path:
+    """Return where the sites' histories are, for who knows the model repository alone, as a gateway does."""
+    return models.parent / "history"
