@@ -3,6 +3,7 @@
 FactoryError
 ├── LineError                a line's definition is wrong
 │   └── UnsupportedExpectation
+├── EnvironmentRefused       a variable of the environment that is missing, or says what cannot be
 ├── NameRefused              a line or site name that could not be a folder, a partition and a model
 ├── SourceError              the source gave nothing usable; the lake is untouched
 │   ├── SchemaMismatch
@@ -40,6 +41,10 @@ class LineError(FactoryError, ValueError):
 
 class UnsupportedExpectation(LineError):
     """The contract asks for an expectation type that the compiler does not know; lists those it does."""
+
+
+class EnvironmentRefused(FactoryError):
+    """A variable of the environment that is needed is not set, or says what cannot be; names it and what to set."""
 
 
 class NameRefused(FactoryError):

@@ -8,11 +8,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from factory.errors import ModelRefused, ReleaseRefused
 from factory.gateway.models.served_model import ServedModel
-from factory.release import Manifest, ModelRepository, Released
+from factory.release import Manifest, Released
+from factory.release.protocols import ReleaseRepository
 
 
 def roll_back(
-    repository: ModelRepository, model: str, *, to: int | None, by: str, reason: str, key: Ed25519PrivateKey
+    repository: ReleaseRepository, model: str, *, to: int | None, by: str, reason: str, key: Ed25519PrivateKey
 ) -> Manifest:
     """Make the release `to`, or the one before what is served, the site's again; return its manifest.
 
@@ -30,7 +31,7 @@ def try_out(released: Released) -> None:
     ServedModel(released, lambda: released).wake(released)
 
 
-def _before(repository: ModelRepository, model: str) -> int:
+def _before(repository: ReleaseRepository, model: str) -> int:
     try:
         served = repository.current(model)
     except ModelRefused as error:
@@ -41,7 +42,7 @@ def _before(repository: ModelRepository, model: str) -> int:
     return served.previous
 
 
-def _known(repository: ModelRepository, model: str, sequence: int, key: Ed25519PublicKey) -> int:
+def _known(repository: ReleaseRepository, model: str, sequence: int, key: Ed25519PublicKey) -> int:
     if sequence not in repository.sequences(model):
         raise ReleaseRefused(f"{model} has no release {sequence}; there are {_all(repository, model)}")
     if sequence in repository.permissions(model, key).only_tried:
@@ -52,5 +53,5 @@ def _known(repository: ModelRepository, model: str, sequence: int, key: Ed25519P
     return sequence
 
 
-def _all(repository: ModelRepository, model: str) -> str:
+def _all(repository: ReleaseRepository, model: str) -> str:
     return ", ".join(map(str, repository.sequences(model))) or "none"

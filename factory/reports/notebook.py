@@ -26,6 +26,7 @@ from factory.reports.status import line_status, status
 from factory.storage.columns import SITE
 from factory.storage.home import Home
 from factory.storage.lake import Lake
+from factory.storage.lake_store import LakeStore
 
 
 def open_home(folder: str | Path | None = None, *, lake: str = "") -> "HomeView":
@@ -126,11 +127,11 @@ class LineView:
 
     @property
     def _lake(self) -> Lake:
-        return self.home.lake_store().of(self.name)
+        return LakeStore.at(self.home).of(self.name)
 
     @property
     def _repository(self) -> ModelRepository:
-        return ModelRepository(self.home.models, self.home.history)
+        return ModelRepository.at(self.home)
 
 
 @dataclass(frozen=True)

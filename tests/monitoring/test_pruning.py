@@ -37,9 +37,9 @@ def take_in(home, *batches, line="toy"):
     lake.append(SERVED, rows, lake.site_versions(SERVED, rows["site"].unique().to_list()))
 
 
-def prune(home, *words):
+def prune(home, *words, **environment):
     """Exit code and output of the command."""
-    told = CliRunner().invoke(app, ["records", "prune", "--home", str(home), *words])
+    told = CliRunner().invoke(app, ["records", "prune", "--home", str(home), *words], env=environment)
     return told.exit_code, told.output
 
 
@@ -135,6 +135,5 @@ def test_a_lake_elsewhere_is_named(tmp_path, monkeypatch):
     take_in(tmp_path / "far", batch("a"))
     prune(home)
     assert left(home) == ["1.log"]
-    monkeypatch.setenv("FACTORY_LAKE", str(tmp_path / "far" / "lake"))
-    prune(home)
+    prune(home, FACTORY_LAKE=str(tmp_path / "far" / "lake"))
     assert left(home) == []

@@ -14,7 +14,7 @@ from factory.gateway.models.question import Predictions
 from factory.gateway.models.served_model import ServedModel
 from factory.gateway.models.trials import Trials
 from factory.gateway.refusal import come_again
-from factory.release import ModelRepository
+from factory.release.protocols import ServedReleases
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Catalogue:
     """
 
     def __init__(
-        self, repository: ModelRepository, key: Ed25519PublicKey, telemetry: Telemetry, predictions: Predictions
+        self, repository: ServedReleases, key: Ed25519PublicKey, telemetry: Telemetry, predictions: Predictions
     ) -> None:
         self.served: dict[str, Entry] = {}
         self.refused: dict[str, str] = {}
@@ -82,7 +82,7 @@ class Catalogue:
         """
         async with self._one_at_a_time:
             if (markers := await asyncio.to_thread(self._markers)) is None:
-                raise come_again(503, f"{self._repository.root} is away; what is served stays", 1)
+                raise come_again(503, f"{self._repository.place} is away; what is served stays", 1)
             self._seen.pop(model, None)
             await self._follow(markers, self.unloaded - {model})
             self.unloaded.discard(model)  # not before: until it is served, who asks is told to come again
@@ -105,7 +105,7 @@ class Catalogue:
 
     def _markers(self) -> Mapping[str, str] | None:
         """Return each released model's marker; None where the whole folder is away: that retires no model."""
-        if not self._repository.root.is_dir():
+        if not self._repository.reachable():
             return None
         found = {model: self._repository.marker(model) for model in self._repository.models()}
         return {model: marker for model, marker in found.items() if marker is not None}

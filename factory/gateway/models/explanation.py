@@ -15,7 +15,8 @@ from factory.gateway.models.range_guard import RangeGuard
 from factory.gateway.models.served_model import Rows, ServedModel
 from factory.monitoring.prediction_log.files import RecordedBatch, recorded, segments
 from factory.names import model_name
-from factory.release import Manifest, ModelRepository
+from factory.release import Manifest
+from factory.release.protocols import ReleaseReader
 
 TOLERANCE = 1e-5
 """The rows that a row is computed with may change the last digits of single precision, and no more."""
@@ -51,7 +52,7 @@ def found(folder: Path, prediction: str, elsewhere: Elsewhere) -> Found:
 
 def why(
     folder: Path,
-    repository: ModelRepository,
+    repository: ReleaseReader,
     key: Ed25519PublicKey,
     prediction: str,
     elsewhere: Elsewhere = lambda _: None,

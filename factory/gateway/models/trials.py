@@ -15,7 +15,8 @@ from factory.gateway.models.entry import Entry
 from factory.gateway.models.question import Predictions
 from factory.gateway.models.served_model import ServedModel
 from factory.gateway.models.trial_traffic import OnTrial
-from factory.release import Releases, Trial
+from factory.release import Trial
+from factory.release.protocols import ServedReleases
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class Trials:
     """What is on trial beside the models in service; a trial that is refused is looked at again when it changes."""
 
     def __init__(
-        self, repository: Releases, key: Ed25519PublicKey, telemetry: Telemetry, predictions: Predictions
+        self, repository: ServedReleases, key: Ed25519PublicKey, telemetry: Telemetry, predictions: Predictions
     ) -> None:
         self.refused: dict[str, str] = {}
         self._repository = repository
@@ -44,7 +45,7 @@ class Trials:
                 await self._changed(model, entry, marks.get(model))
 
     def _marks(self) -> Mapping[str, str] | None:
-        return self._repository.trial_marks() if self._repository.root.is_dir() else None
+        return self._repository.trial_marks() if self._repository.reachable() else None
 
     async def _changed(self, model: str, entry: Entry, mark: str | None) -> None:
         try:
