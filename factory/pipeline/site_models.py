@@ -161,7 +161,8 @@ class ModelStages:
             newest = lake.scan(VERDICT, list(verdicts)).sort("at").unique(SITE, keep="last").collect()
             rows = rows.join(newest, on=[SITE, "mark"], how="anti")
         if len(rows):
-            lake.append(VERDICT, rows, {site: seen[site] for site in rows[SITE]})
+            # Tables from before checks were kept lack their column.
+            lake.append(VERDICT, rows, {site: seen[site] for site in rows[SITE]}, widen=True)
         candidates = self.tools.journal.latest("site_model", list(verdicts))
         return {
             site: {
@@ -181,6 +182,7 @@ class ModelStages:
             "passed": verdict.passed,
             "reasons": json.dumps(verdict.reasons),
             "figures": json.dumps(dict(verdict.figures)),
+            "checks": json.dumps([asdict(check) for check in verdict.checks]),
             "at": at,
         }
 
