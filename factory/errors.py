@@ -13,6 +13,7 @@ FactoryError
 │   ├── SiteBusy             another run wrote the same site meanwhile
 │   └── RowsUnaccounted      raw != clean + quarantine + superseded
 ├── TrainingError            the data cannot train a model
+├── MeasuredOtherwise        figures that say nothing about the gates in question
 ├── ReleaseRefused           no passing verdict for exactly this digest, a rollback holds, or an approval is missing
 ├── RolloutRefused           a rollout that cannot begin or go on; nothing was released
 ├── HistoryError             a site's history could not be read or written
@@ -81,6 +82,10 @@ class RowsUnaccounted(LakeError):
 
 class TrainingError(FactoryError):
     """The data cannot train a model: too few rows, one class, no usable feature."""
+
+
+class MeasuredOtherwise(FactoryError):
+    """Figures were measured with another margin than is asked about, or not at all: they must be measured again."""
 
 
 class ContextRefused(FactoryError):

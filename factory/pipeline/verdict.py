@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,9 @@ class Judging:
             newest = lake.scan(VERDICT, list(verdicts)).sort("at").unique(SITE, keep="last").collect()
             rows = rows.join(newest, on=[SITE, "mark"], how="anti")
         if len(rows):
-            lake.append(VERDICT, rows, {site: seen[site] for site in rows[SITE]}, partitioned=False)
+            written = {site: seen[site] for site in rows[SITE]}
+            # Tables from before checks were kept lack their column.
+            lake.append(VERDICT, rows, written, widen=True, partitioned=False)
         candidates = self.run.journal.latest("site_model", list(verdicts))
         return {
             site: {
@@ -131,6 +134,7 @@ class Judging:
             "passed": verdict.passed,
             "reasons": json.dumps(verdict.reasons),
             "figures": json.dumps(dict(verdict.figures)),
+            "checks": json.dumps([asdict(check) for check in verdict.checks]),
             "at": at,
         }
 

@@ -9,6 +9,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import HistoryError, ModelRefused
+from factory.evaluation.findings import rows
+from factory.model.verdict import Verdict
 from factory.names import LINE_SITE, model_name
 from factory.release import ModelRepository
 from factory.release.history import Permissions, Record
@@ -61,8 +63,14 @@ def _rows(figures: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _verdict(figures: Mapping[str, Any]) -> dict[str, Any]:
-    verdict = figures["verdict"]
-    return {name: verdict[name] for name in ("passed", "reasons", "figures", "digest")}
+    verdict = Verdict.from_dict(figures["verdict"])
+    return {
+        "passed": verdict.passed,
+        "reasons": list(verdict.reasons),
+        "checks": rows(verdict.checks),
+        "figures": dict(verdict.figures),
+        "digest": verdict.digest,
+    }
 
 
 def _key(home: Home) -> Ed25519PublicKey | None:

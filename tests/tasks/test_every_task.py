@@ -165,3 +165,17 @@ def test_poor_evidence_gives_reasons_and_raises_nothing(kind, rows, bad):
         dataclasses.replace(line.gates, min_rows=500),
     )
     assert f"scored on {rows} rows, needs 500" in found.reasons
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_what_a_task_says_of_its_figures_is_about_figures_it_has(kind):
+    task = CASES[kind][0]
+    assert task.headline in task.compared
+    assert set(task.compared) | task.smaller_is_better | set(task.units) <= set(task.gateable)
+    assert task.greater_is_better == (task.headline not in task.smaller_is_better)
+    answer = np.full((4, len(task.answers)), 0.25, np.float32)
+    measured = {**task.figures(np.ones(4), answer), **task.counts(np.ones(4), answer, 0.5)}
+    assert set(task.gateable) <= set(measured)
+    assert {name for name, unit in task.units.items() if unit == "count"} == {
+        name for name in task.gateable if isinstance(measured[name], int)
+    }
