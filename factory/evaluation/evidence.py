@@ -55,6 +55,8 @@ class Evidence:
     parity_error: float
     """Largest difference between the served file's and the trained network's answer to the same rows."""
     latency_ms: float
+    latency_provider: str
+    """What the latency was measured on, as ONNX Runtime names it."""
     size_mb: float
 
     def __post_init__(self) -> None:
@@ -192,6 +194,7 @@ def _running(evidence: Evidence) -> dict[str, Figure]:
         "contract_failures": "; ".join(evidence.contract_failures) or None,
         "parity_error": _known(evidence.parity_error),
         "latency_ms": _known(evidence.latency_ms),
+        "latency_provider": evidence.latency_provider,
         "size_mb": _known(evidence.size_mb),
     }
 

@@ -7,7 +7,7 @@ next run of the line, whose release stage meets the hold.
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from factory.errors import ModelRefused, ReleaseRefused
-from factory.gateway.models.served_model import ServedModel
+from factory.model.session import OnnxSession
 from factory.release import Manifest, Released
 from factory.release.protocols import ReleaseRepository
 
@@ -28,7 +28,12 @@ def roll_back(
 
 def try_out(released: Released) -> None:
     """Raise ModelRefused unless ONNX Runtime loads the release and it answers its own example."""
-    ServedModel(released, lambda: released).wake(released)
+    manifest = released.manifest
+    try:
+        session = OnnxSession(released.content).require(manifest.model_signature)
+        session.try_example(manifest.example, manifest.model_signature)
+    except ModelRefused as error:
+        raise ModelRefused(f"{manifest.model} version {manifest.version}: {error}") from error
 
 
 def _before(repository: ReleaseRepository, model: str) -> int:

@@ -63,6 +63,7 @@ def evidence(rows=1000, **changes):
         "fine_tuned": True,
         "parity_error": 1e-6,
         "latency_ms": 0.4,
+        "latency_provider": "CPUExecutionProvider",
         "size_mb": 1.5,
     }
     return Evidence(**{**facts, **changes})

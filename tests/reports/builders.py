@@ -134,6 +134,7 @@ def _evidence(line, label, roles, what):
         fine_tuned=what.get("fine_tuned", True),
         parity_error=1e-7,
         latency_ms=0.3,
+        latency_provider="CPUExecutionProvider",
         size_mb=0.1,
         **{"champion": None, **scored},
     )

@@ -160,6 +160,7 @@ def test_poor_evidence_gives_reasons_and_raises_nothing(kind, rows, bad):
             fine_tuned=False,
             parity_error=0.0,
             latency_ms=0.0,
+            latency_provider="CPUExecutionProvider",
             size_mb=0.0,
         ),
         dataclasses.replace(line.gates, min_rows=500),

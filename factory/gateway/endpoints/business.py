@@ -21,8 +21,8 @@ from factory.gateway.models.attributions import MAX_REASONS, Reasons
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.feature_builders import BuiltRows, Field, RowBuilder, RowBuilders
 from factory.gateway.models.question import Answered, Question
-from factory.gateway.models.served_model import Rows
 from factory.gateway.refusal import RequestRefused, shown
+from factory.model.session import Rows
 from factory.release import Manifest
 from factory.release.triton import MAX_BATCH
 

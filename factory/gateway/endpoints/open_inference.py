@@ -24,8 +24,9 @@ from factory.gateway.endpoints.bodies import (
 )
 from factory.gateway.http.messages import BINARY, Answer, encoded
 from factory.gateway.models.question import Answered
-from factory.gateway.models.served_model import DATATYPE, Rows
+from factory.gateway.models.served_model import DATATYPE
 from factory.gateway.refusal import RequestRefused, shown
+from factory.model.session import Rows
 from factory.model.signature import INPUT, Signature
 from factory.release.triton import MAX_BATCH
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.gateway.models.question import Beside
-from factory.gateway.models.served_model import Rows
 from factory.gateway.refusal import RequestRefused
+from factory.model.session import Rows
 from factory.release import Manifest
 from factory.release.triton import MAX_BATCH
 

@@ -20,8 +20,9 @@ from factory.errors import ModelRefused
 from factory.gateway.metrics.telemetry import Series
 from factory.gateway.models.question import Answered, Call, Predictions, Question
 from factory.gateway.models.range_guard import Outside, RangeGuard
-from factory.gateway.models.served_model import Rows, ServedModel
+from factory.gateway.models.served_model import ServedModel
 from factory.gateway.refusal import RequestRefused, come_again
+from factory.model.session import Rows
 from factory.monitoring.prediction_log.files import Role
 from factory.release.triton import MAX_BATCH
 

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import PredictionUnknown
 from factory.gateway.models.range_guard import RangeGuard
-from factory.gateway.models.served_model import Rows, ServedModel
+from factory.gateway.models.served_model import ServedModel
+from factory.model.session import Rows
 from factory.monitoring.prediction_log.files import RecordedBatch, recorded, segments
 from factory.names import model_name
 from factory.release import Manifest

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from factory.errors import ContextRefused, RecordRefused
 from factory.gateway.metrics.telemetry import Telemetry
-from factory.gateway.models.served_model import Rows
 from factory.gateway.refusal import RequestRefused, come_again
+from factory.model.session import Rows
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,10 @@ import msgspec
 
 from factory.gateway.models.range_guard import Outside
 from factory.gateway.models.residency import Residents
-from factory.gateway.models.served_model import Rows, ServedModel
+from factory.gateway.models.served_model import ServedModel
 from factory.gateway.refusal import RequestRefused
 from factory.model.provider import ON_CPU
+from factory.model.session import Rows
 from factory.monitoring.prediction_log.files import Role
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.gateway.models.served_model import Rows
+from factory.model.session import Rows
 from factory.release import Manifest
 
 MAX_TOLD = 20

@@ -22,8 +22,9 @@ from factory.gateway.endpoints.service import EXTENSIONS, NAME, Service, own_ver
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.question import Answered, Question
-from factory.gateway.models.served_model import DATATYPE, Rows
+from factory.gateway.models.served_model import DATATYPE
 from factory.gateway.refusal import RequestRefused
+from factory.model.session import Rows
 
 log = logging.getLogger(__name__)
 
