@@ -19,11 +19,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from factory.errors import FetchError
 from factory.storage.atomic_files import sync_folder, temporary_name
+
+if TYPE_CHECKING:
+    from requests import Response
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 60.0
@@ -166,18 +169,6 @@ def _verified(archive: Archive, folder: Path) -> Path:
         ) from error
 
 
-class _Response(Protocol):
-    """What is used here of an answer of `requests`."""
-
-    url: str
-    is_redirect: bool
-    status_code: int
-    reason: str
-    headers: Mapping[str, str]
-
-    def iter_content(self, chunk_size: int) -> Iterator[bytes]: ...
-
-
 def _downloader(limit_bytes: int) -> Callable[[str, str, object], None]:
     """Return a downloader for pooch: it stops beyond the limit, and follows redirects as `require_web` says."""
 
@@ -197,7 +188,7 @@ def _downloader(limit_bytes: int) -> Callable[[str, str, object], None]:
     return download
 
 
-def _write(answer: _Response, place: Path, limit_bytes: int) -> None:
+def _write(answer: "Response", place: Path, limit_bytes: int) -> None:
     import requests
 
     with place.open("wb") as file:
@@ -220,7 +211,7 @@ def require_web(address: str, origin: str = "") -> None:
     raise FetchError(f"{address}: unknown url type: {urlsplit(address).scheme}; give one of {' and '.join(allowed)}")
 
 
-def _require_web_redirect(answer: _Response, **_: Any) -> None:
+def _require_web_redirect(answer: "Response", **_: Any) -> None:
     if answer.is_redirect:
         require_web(urljoin(answer.url, answer.headers["Location"]), answer.url)
 
