@@ -18,9 +18,9 @@ import pytest
 
 from factory.errors import FactoryError
 from factory.gateway.processes.all_workers import LOCK
-from factory.gateway.processes.messages import Membership, Orders
 from factory.gateway.processes.server import Server
 from factory.gateway.processes.supervisor import WORKER, Supervisor
+from factory.gateway.processes.worker_config import Membership, WorkerConfig
 from factory.gateway.settings import Settings
 from tests.gateway.builders import eventually, running
 from tests.gateway.several_workers import (
@@ -112,7 +112,7 @@ def has_open(process, name):
 def test_a_worker_that_can_tell_nobody_that_it_answers_ends(tmp_path):
     shop = released(tmp_path / "home")
     membership = Membership(number=1, workers=1, folder=tmp_path)
-    orders = Orders(
+    orders = WorkerConfig(
         models=shop.home / "models", public_key=shop.public, settings=Settings(port=0), membership=membership
     )
     words, pipe = [sys.executable, "-P", "-m", WORKER], subprocess.PIPE

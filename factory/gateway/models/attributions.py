@@ -7,9 +7,10 @@ changed.
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from factory.gateway.models.question import Beside
@@ -19,7 +20,15 @@ from factory.release import Manifest
 from factory.release.triton import MAX_BATCH
 
 MAX_REASONS = 10
-Reason = dict[str, str | float | None]
+
+
+class Reason(TypedDict):
+    """A feature that moved an answer."""
+
+    feature: str
+    value: Annotated[float | None, Meta(description="of a sequence, at its last step")]
+    typical: Annotated[float, Meta(description="the median of the training rows")]
+    moves: Annotated[float, Meta(description="the answer as it is, less the answer with the typical value")]
 
 
 class Reasons:

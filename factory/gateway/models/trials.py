@@ -13,8 +13,8 @@ from factory.errors import ModelRefused
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.question import Predictions
+from factory.gateway.models.running_trial import RunningTrial
 from factory.gateway.models.served_model import ServedModel
-from factory.gateway.models.trial_traffic import OnTrial
 from factory.release import Trial
 from factory.release.protocols import ServedReleases
 
@@ -49,7 +49,7 @@ class Trials:
 
     async def _changed(self, model: str, entry: Entry, mark: str | None) -> None:
         try:
-            found = await asyncio.to_thread(self._built, entry) if mark else None
+            built = await asyncio.to_thread(self._built, entry) if mark else None
         except ModelRefused as error:
             self._end(entry)
             self._refuse(model, str(error))
@@ -58,7 +58,7 @@ class Trials:
             return
         else:
             self.refused.pop(model, None)
-            self._begin(entry, *found) if found else self._end(entry)
+            self._begin(entry, *built) if built else self._end(entry)
         entry.trial_mark = mark
 
     def _built(self, entry: Entry) -> tuple[Trial, ServedModel] | None:
@@ -75,15 +75,15 @@ class Trials:
 
     def _begin(self, entry: Entry, trial: Trial, model: ServedModel) -> None:
         series = self._telemetry.of(model.manifest, trial.mode)
-        residents = self._predictions.residents
-        entry.begin_trial(OnTrial(trial, model, series, entry.batches, self._predictions), residents)
-        residents.used(model)
+        sessions = self._predictions.sessions
+        entry.begin_trial(RunningTrial(trial, model, series, entry.batches, self._predictions), sessions)
+        sessions.used(model)
         log.info("%s: version %d is a %s now", trial.model, trial.version, trial.mode)
 
     def _end(self, entry: Entry) -> None:
         if entry.trial:
             trial = entry.trial.trial
-            entry.end_trial(self._predictions.residents)
+            entry.end_trial(self._predictions.sessions)
             log.info("%s: version %d is a %s no longer", trial.model, trial.version, trial.mode)
 
     def _refuse(self, model: str, reason: str) -> None:

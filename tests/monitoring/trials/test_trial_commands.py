@@ -34,9 +34,8 @@ def ask(shop, times):
     with gateway(shop, records=shop.home / "predictions") as client:
         for _ in range(times):
             assert client.post(f"/v2/models/{MODEL}/infer", json=question([[1.0, 2.0, 3.0]])).status_code == 200
-        done = (
-            f'nv_inference_request_success{{model="{MODEL}",version="2",line="toy",site="UA",role="shadow"}} {times}\n'
-        )
+        shadow = f'{{line="toy",model="{MODEL}",role="shadow",site="UA",version="2"}}'
+        done = f"nv_inference_request_success{shadow} {times}.0\n"
         eventually(lambda: done in client.get("/metrics").text)
 
 
