@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import typer
-from factory.cli.main import app
 from typer.testing import CliRunner
 
+from factory.cli.app import app
 from factory.pipeline.rollout.sites import LinePlace
 from factory.storage.home import Home
 from factory.storage.lake_store import LakeStore

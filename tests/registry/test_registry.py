@@ -555,7 +555,7 @@ class RoundTrips:
 
 @pytest.fixture
 def round_trips(registry, monkeypatch):
-    registry.connection.experiment("brewing", None)  # known from the first site of a run on
+    registry.register(candidate("the-first"))  # from then on the line's experiment is known
     return RoundTrips(monkeypatch, registry.connection.runs._tracking_client.store, registry.connection.models.store)
 
 

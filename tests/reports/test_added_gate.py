@@ -4,6 +4,7 @@ from factory.evaluation.findings import asset_check, by_gate
 from factory.evaluation.gates import GATES
 from factory.model.check import Check
 from factory.reports.status import line_status
+from factory.storage.home import Home
 from factory.storage.journal import Journal
 from factory.storage.lake import Lake
 from tests.reports.builders import Page, facts
@@ -35,7 +36,7 @@ def test_a_gate_that_is_added_is_in_reasons_page_status_and_asset_checks(tmp_pat
     )
     (row,) = (
         row
-        for row in line_status(tmp_path, "presses")["north"]["verdict"]["checks"]
+        for row in line_status(Home.at(tmp_path), "presses")["north"]["verdict"]["checks"]
         if row["code"] == "rows_of_a_pilot"
     )
     assert (row["found"], row["limit"], row["kept"], row["reason"]) == (400, 10, False, SAYS)
