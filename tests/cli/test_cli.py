@@ -144,7 +144,8 @@ def test_status_needs_neither_the_orchestrator_nor_the_registry(home):
     heavy = "{'dagster', 'mlflow', 'torch', 'sklearn', 'great_expectations'}"
     code = (
         "import sys; from pathlib import Path; from factory.reports.status import status; "
-        f"status(Path({str(home)!r})); sys.exit(len({heavy} & set(sys.modules)))"
+        "from factory.storage.home import Home; "
+        f"status(Home.at(Path({str(home)!r}))); sys.exit(len({heavy} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
