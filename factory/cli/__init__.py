@@ -4,22 +4,42 @@ This module has the entry point and loads nothing: a signal must find somebody w
 """
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from factory.cli.early_signals import EarlySignals
 
 
 def main() -> None:
-    """Run the command line; a FactoryError is one line for the person, and exit code 2."""
-    from factory.cli.interrupts import StartUp
+    """Run the command line; a FactoryError is one line for the person, and exit code 2.
 
-    start = StartUp()
+    A command that SIGINT or SIGTERM interrupts ends with 128 and the signal's number, and with a word.
+    """
+    from factory.cli.early_signals import EarlySignals
+
+    early = EarlySignals()
     try:
-        from factory.cli.app import app
-        from factory.errors import FactoryError
-
-        try:
-            app()
-        except FactoryError as error:
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
-            raise SystemExit(2) from error
+        code = _exit_code(early)
+        early.end(code)
     except KeyboardInterrupt:
-        sys.stderr.write("stopped before anything was begun, or between two steps; nothing is half done\n")
-        raise SystemExit(128 + (start.number or 2)) from None
+        code = early.code
+        early.end(code)
+    sys.exit(code)
+
+
+def _exit_code(early: "EarlySignals") -> int:
+    from factory.cli.app import app
+    from factory.errors import FactoryError
+
+    early.begin()
+    try:
+        app()
+    except FactoryError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 2
+    except SystemExit as ended:
+        # Typer makes 130 of whatever raised KeyboardInterrupt, of SIGTERM too.
+        return early.code if early.received else int(ended.code or 0)
+    finally:
+        sys.stdout.flush()
+    return 0

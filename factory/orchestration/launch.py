@@ -32,7 +32,7 @@ from factory.orchestration.line_parts import LineParts, StageConfig, moment
 from factory.orchestration.origin import job_origins
 from factory.orchestration.resources import opened
 from factory.orchestration.sites import require_known_sites
-from factory.orchestration.stopping import LAUNCH, bury_dead_runs, living, record_canceled
+from factory.orchestration.stopping import LAUNCH, bury_dead_runs, living, record_canceled, undisturbed
 from factory.pipeline.events import (
     Event,
     LineOutcome,
@@ -184,7 +184,8 @@ class LineLauncher:
             yield
             self.interruptions.obey()
         except BaseException:
-            record_canceled(self.instance, run_id)
+            with undisturbed():
+                record_canceled(self.instance, run_id)
             raise
 
 

@@ -74,7 +74,7 @@ def line_run(parts: LineParts, context: Context, config: StageConfig) -> LineRun
         prediction_log=bound.prediction_log,
         scratch=bound.scratch,
         project=parts.project,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         until=moment(config.until, parts.line),
         redo_from=checked_stage(config.redo_from),
         say=context.log.info,

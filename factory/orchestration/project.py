@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -86,10 +87,8 @@ def _defined(file: Path) -> dg.Definitions:
 
 
 def _until_stopped(command: Sequence[str], folder: Path) -> int:
-    """Run a server in the foreground. Ctrl-C reaches it as well as us: we wait for it, for as long as its end takes."""
+    """Run a server in the foreground until its end; Ctrl-C reaches it as well as us, SIGTERM is handed on."""
     with subprocess.Popen(command, cwd=folder) as child:
-        while True:
-            try:
-                return child.wait()
-            except KeyboardInterrupt:
-                continue
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # not before, for a child inherits what is ignored
+        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        return child.wait()

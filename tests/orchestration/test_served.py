@@ -24,7 +24,7 @@ def take_in(toy, sites=SITES):
     run = run_assets(toy, f"{NAME}_operations_job", sites, assets=[SERVED])
     warned = [entry.user_message for entry in run.log if entry.level >= logging.WARNING]
     told = {one.partition: {name: value.value for name, value in one.metadata.items()} for one in run.made}
-    assert set(run.failures) == set(sites) - set(told)
+    assert set(run.failures) == set(sites) - set(told), run.failures
     return sorted(run.failures), told, warned
 
 

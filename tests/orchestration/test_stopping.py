@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from factory.cli.interrupts import Interrupts
@@ -113,6 +114,84 @@ def pressed(project, home, *, at, number=signal.SIGINT, again_after_s=None):
             process.send_signal(number)
         told += process.stdout.read()
         return process.wait(timeout=120), told
+
+
+class Spinners:
+    """Four processes that keep the machine busy."""
+
+    def __enter__(self):
+        self.busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+        return self
+
+    def __exit__(self, *_):
+        for process in self.busy:
+            process.kill()
+            process.wait()
+
+
+def hears(process):
+    """Whether a process has a handler for SIGTERM by now: Python has reached our entry point."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+    caught = next((line for line in status.splitlines() if line.startswith("SigCgt:")), "SigCgt: 0")
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def interrupted(project, home, after_s, number, *, at_entry):
+    """Start `factory run` and signal it so long after it exists, or reached our entry point: exit code and words."""
+    command = [Path(sys.executable).with_name("factory"), "run", NAME, "--home", str(home)]
+    wide = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=project, env=wide, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        while at_entry and process.poll() is None and not hears(process):
+            time.sleep(0.001)
+        time.sleep(after_s)
+        process.send_signal(number)
+        told = process.communicate(timeout=240)[0]
+    return process.returncode, told
+
+
+def require_on_record(home, context):
+    """Every run on record is over and is canceled or went through; there may be none."""
+    if (home / "dagster").exists():
+        assert statuses(home) <= {"SUCCESS", "CANCELED"}, context
+
+
+@pytest.mark.slow
+def test_a_signal_at_any_moment_from_the_entry_point_on_ends_with_its_code_and_a_word(project, tmp_path):
+    """On a busy machine; between two of them nothing is left behind that hinders the next run."""
+    home, chance = ToyFactory(tmp_path).home, np.random.default_rng()
+    moments = [0.0, 0.0, 0.0, *(chance.uniform(0, 1) for _ in range(5)), *(chance.uniform(1, 40) for _ in range(10))]
+    with Spinners():
+        for after_s in moments:
+            number = int(chance.choice([signal.SIGINT, signal.SIGTERM]))
+            code, told = interrupted(project, home, after_s, number, at_entry=True)
+            context = (after_s, number, code, told[-2000:])
+            require_on_record(home, context)
+            if code == 0:  # it was over by then
+                assert "Summary" in told or "Nothing changed" in told, context
+                continue
+            assert code == 128 + number, context
+            assert "nothing is half done" in told, context
+    assert ToyFactory(home).run() == 0
+
+
+@pytest.mark.slow
+def test_a_signal_as_soon_as_the_process_exists_leaves_nothing_half_made(project, tmp_path):
+    """Python itself may not be up yet, and then ends as any program does."""
+    home, chance = ToyFactory(tmp_path).home, np.random.default_rng()
+    with Spinners():
+        for after_s in [0.0, *(chance.uniform(0, 0.5) for _ in range(7))]:
+            number = int(chance.choice([signal.SIGINT, signal.SIGTERM]))
+            code, told = interrupted(project, home, after_s, number, at_entry=False)
+            context = (after_s, number, code, told[-2000:])
+            assert code in (-number, 128 + number), context
+            assert code < 0 or "nothing is half done" in told, context
+            require_on_record(home, context)
+    assert pressed(project, home, at="clean: ")[0] == 130  # and the next run begins
 
 
 @pytest.fixture

@@ -110,7 +110,20 @@ class ToyFactory:
         """Return the line's definitions bound to this home; `source` gives the source other arguments."""
         made = component()
         section = made.source if source is None else type(made.source)(use=made.source.use, arguments=source)
-        bound = {
+        file = LineFile(FILE)
+        places = {name: file.contract_place(name, table.contract) for name, table in made.tables.items()}
+        line = made.line(file)
+        swapped = {"gates": self.gates, "drift": self.drift, "recipe": self.recipe}
+        sections = {name: dataclasses.replace(getattr(line, name), **changed) for name, changed in swapped.items()}
+        line = dataclasses.replace(line, schedule=self.schedule, **sections)
+        return dg.Definitions.merge(
+            line_definitions(line, file, section, places),
+            dg.Definitions(resources=self.bound(), executor=dg.in_process_executor),
+        )
+
+    def bound(self) -> dict[str, Any]:
+        """Return the resources of this home, by name."""
+        return {
             "alerts": Alerts(),
             "calendar": Calendar(),
             "lake": LakeStore(url=str(self.home / "lake")),
@@ -123,16 +136,6 @@ class ToyFactory:
             "scratch": self.home / "work",
             **self.swapped,
         }
-        file = LineFile(FILE)
-        places = {name: file.contract_place(name, table.contract) for name, table in made.tables.items()}
-        line = made.line(file)
-        swapped = {"gates": self.gates, "drift": self.drift, "recipe": self.recipe}
-        sections = {name: dataclasses.replace(getattr(line, name), **changed) for name, changed in swapped.items()}
-        line = dataclasses.replace(line, schedule=self.schedule, **sections)
-        return dg.Definitions.merge(
-            line_definitions(line, file, section, places),
-            dg.Definitions(resources=bound, executor=dg.in_process_executor),
-        )
 
     def run(self, sites: Sequence[str] = (), until: str = "", redo_from: str = "", **source: Any) -> int:
         """Run the whole line and return its exit code."""

@@ -1,0 +1,91 @@
+"""Runs of assets as people start them in the orchestrator's UI: what was selected is materialized, or the run is red.
+
+The line's own job is tested in test_line_run; here the assets are the target, for one site and for several at once.
+"""
+
+import dagster as dg
+import pytest
+
+from factory.orchestration.instance import opened_instance
+from factory.pipeline.stages import RUNS, steps
+from tests.toy.asset_runs import SITES, run_assets
+from tests.toy.line import NAME, ToyFactory, toy_line
+
+ALL = "__ASSET_JOB"
+"""Dagster's job over every asset of the code location, which the UI's Materialize button uses."""
+MADE = {
+    kind.name: {name for step in steps(toy_line()) if step.run == kind.name for name in step.makes} for kind in RUNS
+}
+OF_SITES = {name for kind in RUNS if kind.of_sites for name in MADE[kind.name]}
+OF_THE_LINE = {name for kind in RUNS if not kind.of_sites for name in MADE[kind.name]}
+
+
+def materialized(toy, name):
+    """The sites for which the instance has an asset as materialized."""
+    key = dg.AssetKey([NAME, *name.split("/")])
+    with opened_instance(toy.home / "dagster") as instance:
+        return set(instance.get_materialized_partitions(key))
+
+
+@pytest.fixture(scope="module")
+def three_sites(tmp_path_factory):
+    """A home where all assets were materialized for all sites in a single run."""
+    toy = ToyFactory(tmp_path_factory.mktemp("three"))
+    return toy, run_assets(toy, ALL)
+
+
+def test_all_assets_for_three_sites_in_a_single_run_are_materialized_for_each_of_them(three_sites):
+    toy, run = three_sites
+    assert run.success, run.failures
+    assert set(run.partitions) == OF_SITES | OF_THE_LINE
+    for name, sites in run.partitions.items():
+        assert sorted(sites, key=str) == (list(SITES) if name in OF_SITES else [None]), name  # each once
+    for name in OF_SITES:
+        assert materialized(toy, name) == set(SITES), name
+
+
+def test_each_site_has_its_own_figures(three_sites):
+    _, run = three_sites
+    cleaned = [one for one in run.made if one.asset_key.path[-1] == "clean"]
+    rows = {one.partition: one.metadata["dagster/row_count"].value for one in cleaned}
+    assert rows == {"east": 30, "north": 420, "south": 360}
+
+
+def test_all_assets_for_one_site_are_materialized_for_it_and_for_no_other(tmp_path):
+    toy = ToyFactory(tmp_path)
+    run = run_assets(toy, ALL, ["north"])
+    assert run.success, run.failures
+    assert set(run.partitions) == OF_SITES | OF_THE_LINE
+    for name in OF_SITES:
+        assert materialized(toy, name) == {"north"}, name
+
+
+def test_where_a_site_fails_the_run_is_red_and_names_it_and_the_others_are_materialized(tmp_path):
+    toy = ToyFactory(tmp_path)
+    assert run_assets(toy, f"{NAME}_references_job", ()).success
+    run = run_assets(toy, f"{NAME}_data_job", source={"broken": ["south"]})
+    assert not run.success
+    assert set(run.failures) == {"south"}
+    assert "raw/parts: SourceError: site south: the line to the plant was cut" in run.failures["south"]
+    for name in MADE["data"]:
+        assert materialized(toy, name) == {"east", "north"}, name
+    again = run_assets(toy, f"{NAME}_data_job", ["south"])
+    assert again.success
+    assert materialized(toy, "features") == set(SITES)
+
+
+def test_where_all_sites_fail_nothing_is_materialized_and_the_run_is_red(tmp_path):
+    toy = ToyFactory(tmp_path)
+    run = run_assets(toy, f"{NAME}_data_job", source={"broken": list(SITES)})
+    assert not run.success
+    assert set(run.failures) == set(SITES)
+    assert run.made == []
+
+
+def test_what_was_not_selected_is_not_materialized(tmp_path):
+    toy = ToyFactory(tmp_path)
+    assert run_assets(toy, f"{NAME}_references_job", ()).success
+    run = run_assets(toy, f"{NAME}_data_job", assets=["raw/parts", "quarantine"])
+    assert run.success
+    assert set(run.partitions) == {"raw/parts", "quarantine"}
+    assert not toy.lake.has("features")

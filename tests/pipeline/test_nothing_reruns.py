@@ -1,0 +1,111 @@
+"""Invariant 12 with edits of real files: only what a change touches is done again, stage by stage.
+
+Each edit is made in a copy of a project that has run; what runs anew in a new process is all that may have changed.
+"""
+
+import pytest
+
+from tests.toy.edited import EditedProject
+
+DATA = {"clean", "quarantine"}
+FEATURES = {"features", "context"}
+MODELS = {"base_model", "site_model"}
+JUDGED = {"verdict", "release", "report"}
+OPERATIONS = {"predictions", "outcomes", "drift", "served", "served_outcomes"}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A project whose line has run."""
+    project = EditedProject.new(tmp_path_factory.mktemp("done"))
+    assert project.run()["failed"] == {}
+    return project
+
+
+def changed(done, tmp_path, *edits):
+    """What a run after some edits makes anew."""
+    project = done.copied(tmp_path)
+    for edit in edits:
+        project.edit(*edit)
+    outcome = project.run()
+    assert outcome["failed"] == {}
+    return set(outcome["changed"])
+
+
+WORDS = {
+    "nothing": [],
+    "a comment in the line's file": [("defs.yaml", "attributes:", "# somebody's note\nattributes:")],
+    "the layout of the line's file": [("defs.yaml", "min_rows: 20", "min_rows:    20")],
+    "a sentence about a feature": [("defs.yaml", "Press force in kN.", "How hard the press presses, in kN.")],
+    "a comment in the line's code": [("presses.py", "def repair_parts", "# for the join\ndef repair_parts")],
+    "a docstring of the features": [("features.py", "What is known when", "All that is known when")],
+    "a docstring of what they import": [("scales.py", "Return a force in kN.", "Return kN.")],
+    "a schedule": [("defs.yaml", "  value:", '  schedule: "0 4 * * 1"\n  value:')],
+    "costs": [("defs.yaml", "  value:", "  costs: {compute_hour_eur: 3}\n  value:")],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("edit", WORDS)
+def test_what_decides_nothing_does_nothing_again(done, tmp_path, edit):
+    assert changed(done, tmp_path, *WORDS[edit]) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "edit",
+    [
+        ("defs.yaml", "owner: plants@example.com", "owner: presses@example.com"),
+        ("defs.yaml", "purpose: Will this part be faulty?", "purpose: Which parts are faulty?"),
+    ],
+)
+def test_what_only_a_page_shows_makes_at_most_the_page_anew(done, tmp_path, edit):
+    assert changed(done, tmp_path, edit) <= {"report"}
+
+
+DECISIONS = {
+    "a gate's limit": (("defs.yaml", "min_rows: 20", "min_rows: 25"), {"verdict"}, JUDGED),
+    "approval by a person": (("defs.yaml", "min_rows: 20", "min_rows: 20\n    approval_required: true"), set(), JUDGED),
+    "what a decision is worth": (("defs.yaml", "missed_eur: -5", "missed_eur: -6"), {"verdict"}, JUDGED | OPERATIONS),
+    "an expectation that all rows keep": (
+        ("defs.yaml", "min_value: 0, max_value: 1000}}", "min_value: -1, max_value: 1000}}"),
+        DATA,
+        DATA | {"report"},
+    ),
+    "an expectation that some rows break": (
+        ("defs.yaml", "min_value: 0, max_value: 1000}}", "min_value: 0, max_value: 850}}"),
+        DATA | FEATURES | MODELS | {"verdict"},
+        DATA | FEATURES | MODELS | JUDGED | OPERATIONS,
+    ),
+    "a repair's arithmetic": (
+        (
+            "presses.py",
+            'day=pl.col("pressed_at").dt.date()',
+            'day=pl.col("pressed_at").dt.date(), heat_c=pl.col("heat_c") + 1',
+        ),
+        DATA | FEATURES | MODELS | {"verdict"},
+        DATA | FEATURES | MODELS | JUDGED | OPERATIONS,
+    ),
+    "the features' code": (
+        ("features.py", "force.cast(", "(force / 2).cast("),
+        FEATURES | MODELS | {"verdict"},
+        FEATURES | MODELS | JUDGED | OPERATIONS,
+    ),
+    "a module that the features import": (
+        ("scales.py", "KN = 1.0", "KN = 2.0"),
+        FEATURES | MODELS | {"verdict"},
+        FEATURES | MODELS | JUDGED | OPERATIONS,
+    ),
+    "the recipe": (("defs.yaml", "epochs: 12", "epochs: 11"), MODELS | {"verdict"}, MODELS | JUDGED),
+    "the split": (("defs.yaml", "holdout_days: 14", "holdout_days: 13"), MODELS | {"verdict"}, MODELS | JUDGED),
+}
+"""For each edit: what must be done again, and what may be."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", DECISIONS)
+def test_what_decides_something_does_that_and_what_comes_after_again_and_nothing_else(done, tmp_path, what):
+    edit, due, allowed = DECISIONS[what]
+    again = changed(done, tmp_path, edit)
+    assert due <= again
+    assert again <= allowed
