@@ -13,6 +13,7 @@ from factory.evaluation.judging import Exhibits, judged
 from factory.features.sampling import samples
 from factory.line.recipe import SequenceRecipe, TableRecipe
 from factory.line.split import EntitySplit
+from factory.model.session import Latencies
 from factory.names import LINE_SITE
 from factory.tasks import TASKS, Binary, Multiclass, Regression
 from factory.tasks.binary import BinaryValue
@@ -119,6 +120,7 @@ def test_from_rows_to_a_verdict(kind, recipe, tmp_path):
             contract_share=1.0,
             contract_failures=(),
         ),
+        Latencies(),
     )
     figures = verdict.figures
     assert figures["parity_error"] < 1e-5

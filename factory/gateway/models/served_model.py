@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import onnxruntime  # noqa: F401  a gateway loads it as it starts, and not with its first question
 
 from factory.errors import ModelRefused
 from factory.model.provider import ON_CPU
