@@ -1,9 +1,11 @@
 """A whole line through Dagster, on a toy with three plants: one large, one middling, one of 30 parts."""
 
 import json
+from dataclasses import asdict
 
 import polars as pl
 import pytest
+from deltalake import write_deltalake
 
 from factory.errors import ModelRefused
 from factory.monitoring.alerts import Alerts
@@ -73,6 +75,27 @@ def test_the_verdict_is_in_the_lake_with_every_figure(done):
     rows = done.lake.scan("verdict").collect()
     assert sorted(rows["site"]) == SITES
     assert {"average_precision", "baseline_average_precision", "value_eur"} <= set(json.loads(rows["figures"][0]))
+
+
+def test_the_verdicts_checks_are_the_same_in_lake_journal_status_and_release(done):
+    rows = {row["site"]: json.loads(row["checks"]) for row in done.lake.scan("verdict").collect().rows(named=True)}
+    kept = {site: entry.figures["verdict"]["checks"] for site, entry in done.journal.latest("verdict", SITES).items()}
+    assert rows == kept == {site: state["verdict"]["checks"] for site, state in done.status().items()}
+    served = [done.repository.current(model_name(NAME, site)) for site in SITES]
+    for manifest in filter(None, served):
+        assert [asdict(check) for check in manifest.verdict.checks] == rows[manifest.site]
+
+
+def test_a_lake_from_before_checks_were_kept_takes_new_verdicts_and_keeps_the_old_ones(tmp_path):
+    toy = ToyFactory(tmp_path)
+    assert toy.run(["north"], until="2024-02-20") == 0
+    before = toy.lake.scan("verdict").collect().drop("checks")
+    write_deltalake(toy.lake.uri("verdict"), before, mode="overwrite", schema_mode="overwrite", partition_by=["site"])
+    assert "checks" not in toy.lake.scan("verdict").collect_schema()
+    assert toy.run(["north"], until="2024-03-01") == 0
+    old, new = toy.lake.scan("verdict").sort("at").collect().rows(named=True)
+    assert old == {**before.row(0, named=True), "checks": None}
+    assert json.loads(new["checks"])
 
 
 def test_data_docs_show_each_plant(done):
