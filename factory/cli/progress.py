@@ -119,6 +119,7 @@ class Lines:
         step.todo = [_shown(site) for site in event.todo]
         step.left = list(step.todo)
         step.unchanged += event.unchanged
+        step.done += event.unchanged
         self.current = step
         self.begun(step)
 
@@ -186,7 +187,7 @@ class Bars(Lines):
 
     def begun(self, step: Step) -> None:
         """Draw the step's bar, or make it longer."""
-        total = step.over + len(step.left) + max(0, step.unchanged - step.done)
+        total = step.over + len(step.left)
         if step.name not in self.bars:
             self.bars[step.name] = self.progress.add_task(step.name, total=total, note="")
         self.progress.update(self.bars[step.name], total=total)

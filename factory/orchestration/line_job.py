@@ -114,10 +114,16 @@ class SoFar:
 
 
 class LineRunLog(RunLog):
-    """Logs each materialization as it is made: nothing in this job waits for an asset's result."""
+    """Logs each materialization as it is made: nothing in this job waits for an asset's result.
+
+    What a step leaves alone it has told as it began; an event for each such site and asset would cost more than the
+    step itself, and what is materialized stays so.
+    """
 
     def made(self, made: Made) -> None:
         """Log what was made."""
+        if made.is_left_alone:
+            return
         for event in self.materializations(made):
             self.context.log_event(event)
 

@@ -115,6 +115,7 @@ class LineOutcome:
                 self.sites = event.sites
             case StepBegun():
                 self._step, self._since, self._last = event.step, event.at, event.at
+                self.unchanged.update({event.step: event.unchanged} if event.unchanged else {})
             case SiteMade():
                 self._last = event.at
                 (self.changed if event.changed else self.unchanged)[event.asset] += 1

@@ -22,6 +22,8 @@ class Made:
     figures: Figures
     fingerprint: str | None
     changed: bool
+    is_left_alone: bool = False
+    """Whether the step had nothing to do for the site, and told so as it began."""
 
 
 class Listener(Protocol):
@@ -76,7 +78,16 @@ class Runner:
         self.listener.begun(step, todo, len(fresh))
         outcome = self._done(step, work.do, todo, prints) if todo else Isolated[Figures]()
         for site, entry in journal.latest(step.name, sorted(fresh)).items():
-            self._tell(step, site, entry.figures, entry.fingerprint, changed=False)
+            self.listener.made(
+                Made(
+                    step=step,
+                    site=site,
+                    figures=entry.figures,
+                    fingerprint=entry.fingerprint,
+                    changed=False,
+                    is_left_alone=True,
+                )
+            )
         self._drop(step, outcome.failed)
 
     def _fingerprints(self, step: Step, inputs: Mapping[str, str]) -> dict[str, str]:
@@ -103,11 +114,9 @@ class Runner:
         except LakeError as error:
             return Isolated(failed=dict.fromkeys(todo, error))
         for site, figures in outcome.done.items():
-            self._tell(step, site, figures, made_from.get(site), changed=site in changed)
+            mark = made_from.get(site)
+            self.listener.made(Made(step=step, site=site, figures=figures, fingerprint=mark, changed=site in changed))
         return outcome
-
-    def _tell(self, step: Step, site: str, figures: Figures, made_from: str | None, *, changed: bool) -> None:
-        self.listener.made(Made(step=step, site=site, figures=figures, fingerprint=made_from, changed=changed))
 
     def _require_same_day(self, step: Step) -> None:
         """Drop the sites whose site model was made as of another day: it may have learnt from what would judge it."""
