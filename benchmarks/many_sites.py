@@ -1,4 +1,4 @@
-"""What a site costs, by how many there are: whole lines of 25 to 400 made-up shops with 300 rows each, run as people do.
+"""What a site costs, by how many there are: whole lines of 25 to 400 made-up shops with 300 rows each.
 
     python benchmarks/many_sites.py [25 100 200 400]
 

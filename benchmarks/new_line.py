@@ -50,7 +50,7 @@ def typed(folder: Path, *words: str) -> tuple[float, subprocess.CompletedProcess
 
 def factory(*words: str) -> list[str]:
     """Return the command line of `factory`, of the project it is typed in."""
-    return [sys.executable, "-c", "from factory.cli.main import main; main()", *words]
+    return [sys.executable, "-c", "from factory.cli import main; main()", *words]
 
 
 def surroundings(folder: Path) -> dict[str, str]:

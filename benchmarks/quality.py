@@ -17,7 +17,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.the_line import departure_delay  # noqa: E402  found through the line above
 from factory.features.sampling import samples  # noqa: E402
 from factory.reports.status import line_status  # noqa: E402
-from factory.storage.lake import Lake  # noqa: E402
+from factory.storage.home import Home  # noqa: E402
+from factory.storage.lake_store import LakeStore  # noqa: E402
 from factory.tasks.binary.figures import average_precision, roc_auc  # noqa: E402
 
 FIGURES = (average_precision, roc_auc)
@@ -43,7 +44,13 @@ def boosted_on_everything(home: Path) -> list[str]:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     line, _ = departure_delay()
-    rows = Lake(home / "lake", line.name).scan("features").sort("site", "decided_at", *line.features.key).collect()
+    rows = (
+        LakeStore.at(Home.at(home))
+        .of(line.name)
+        .scan("features")
+        .sort("site", "decided_at", *line.features.key)
+        .collect()
+    )
     parts = line.parts(rows, line.default_until)
     train, validation, holdout = (
         samples(line, part, parts.rows) for part in (parts.train, parts.validation, parts.holdout)

@@ -27,6 +27,7 @@ from factory.release import ModelRepository  # noqa: E402
 from factory.release.history import Event  # noqa: E402  found through the line above
 from factory.release.rollback import roll_back  # noqa: E402
 from factory.release.signing import signing_key  # noqa: E402
+from factory.storage.home import Home  # noqa: E402
 
 WIDTH = 270
 SIGNATURE = Signature(
@@ -56,7 +57,7 @@ def model(seed: int) -> bytes:
 
 def prepared(home: Path, records: int) -> ModelRepository:
     """Return a repository with two releases of one site, and a long history."""
-    repository, key = ModelRepository(home / "models"), signing_key(home / "keys")
+    repository, key = ModelRepository.at(Home.at(home)), signing_key(Home.at(home).keys)
     for version in (1, 2):
         content = model(version)
         verdict = Verdict(line="toy", site="UA", digest=digest_of(content), passed=True, reasons=(), figures={})
@@ -82,7 +83,7 @@ def typed(home: Path, to: int) -> float:
     """Return how long the command takes, from typing to prompt."""
     words = ["rollback", "UA", "--to", str(to), "--by", "bench", "--reason", "to measure", "--home", str(home)]
     started = time.perf_counter()
-    command = [sys.executable, "-c", "from factory.cli.main import main; main()", *words]
+    command = [sys.executable, "-c", "from factory.cli import main; main()", *words]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return time.perf_counter() - started
 
@@ -90,7 +91,7 @@ def typed(home: Path, to: int) -> float:
 def within(repository: ModelRepository, home: Path, to: int) -> float:
     """Return how long the function takes in a process that is up."""
     started = time.perf_counter()
-    roll_back(repository, "toy.UA", to=to, by="bench", reason="to measure", key=signing_key(home / "keys"))
+    roll_back(repository, "toy.UA", to=to, by="bench", reason="to measure", key=signing_key(Home.at(home).keys))
     return time.perf_counter() - started
 
 

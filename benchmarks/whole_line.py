@@ -38,7 +38,7 @@ def main(rounds: int) -> None:
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            factory = [sys.executable, "definitions.py", "run", "departure_delay"]
+            factory = [str(Path(sys.executable).with_name("factory")), "run", "departure_delay"]
             os.environ["FACTORY_HOME"] = str(folder / "home")
             ours.append(run(factory, folder))
             again.append(run(factory, folder))

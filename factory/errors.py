@@ -3,6 +3,7 @@
 FactoryError
 ├── LineError                a line's definition is wrong
 │   └── UnsupportedExpectation
+├── EnvironmentRefused       a variable of the environment that is missing, or says what cannot be
 ├── NameRefused              a line or site name that could not be a folder, a partition and a model
 ├── SourceError              the source gave nothing usable; the lake is untouched
 │   ├── SchemaMismatch
@@ -12,6 +13,7 @@ FactoryError
 │   ├── SiteBusy             another run wrote the same site meanwhile
 │   └── RowsUnaccounted      raw != clean + quarantine + superseded
 ├── TrainingError            the data cannot train a model
+├── MeasuredOtherwise        figures that say nothing about the gates in question
 ├── ReleaseRefused           no passing verdict for exactly this digest, a rollback holds, or an approval is missing
 ├── RolloutRefused           a rollout that cannot begin or go on; nothing was released
 ├── HistoryError             a site's history could not be read or written
@@ -40,6 +42,10 @@ class LineError(FactoryError, ValueError):
 
 class UnsupportedExpectation(LineError):
     """The contract asks for an expectation type that the compiler does not know; lists those it does."""
+
+
+class EnvironmentRefused(FactoryError):
+    """A variable of the environment that is needed is not set, or says what cannot be; names it and what to set."""
 
 
 class NameRefused(FactoryError):
@@ -76,6 +82,10 @@ class RowsUnaccounted(LakeError):
 
 class TrainingError(FactoryError):
     """The data cannot train a model: too few rows, one class, no usable feature."""
+
+
+class MeasuredOtherwise(FactoryError):
+    """Figures were measured with another margin than is asked about, or not at all: they must be measured again."""
 
 
 class ContextRefused(FactoryError):

@@ -34,10 +34,10 @@ def bindings(root: Path, environment: Mapping[str, str]) -> dict[str, Any]:
             webhook=_secret(environment, "FACTORY_ALERT_WEBHOOK"), addresses=_secret(environment, "FACTORY_ALERT_URLS")
         ),
         "calendar": Calendar(),
-        "lake": LakeResource(url=home.lake, storage_options=dict(home.lake_options)),
+        "lake": LakeResource(url=home.lake, storage_options=_secret(environment, "FACTORY_LAKE_OPTIONS")),
         "compute": ComputeResource.model_validate({"engine": environment.get("FACTORY_ENGINE") or "auto"}),
         "registry": RegistryResource(
-            tracking_uri=environment.get("MLFLOW_TRACKING_URI") or home.tracking_uri,
+            tracking_uri=_secret(environment, "MLFLOW_TRACKING_URI") or home.tracking_uri,
             locks=str(home.locks),
             artifact_root=str(home.artifacts),  # a tracking server keeps its own
             history=str(home.history),

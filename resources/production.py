@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from factory.errors import EnvironmentRefused
 from resources import local
 
 REQUIRED = ("MLFLOW_TRACKING_URI", "FACTORY_LAKE", "FACTORY_HOME")
 
 
 def bindings(root: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return every resource by its name; raises ValueError where a variable that production needs is not set."""
+    """Return every resource by its name; raises EnvironmentRefused where a variable is missing."""
     if missing := [name for name in REQUIRED if not environment.get(name)]:
-        raise ValueError(f"production needs the variables {', '.join(missing)}: set them, or FACTORY_ENVIRONMENT=local")
+        raise EnvironmentRefused(
+            f"production needs the variables {', '.join(missing)}: set them, or FACTORY_ENVIRONMENT=local"
+        )
     return local.bindings(root, environment)

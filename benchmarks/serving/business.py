@@ -30,7 +30,8 @@ from benchmarks.serving.load import loaded
 from factory.features.online.builder import Builder
 from factory.features.online.serving import ServedContexts
 from factory.storage.columns import LOAD, ROW
-from factory.storage.lake import Lake
+from factory.storage.home import Home
+from factory.storage.lake_store import LakeStore
 
 CONCURRENCY = (1, 4)
 ROUNDS = 15
@@ -39,7 +40,7 @@ ROUNDS = 15
 def newest(home: Path, builder: Builder, site: str, count: int) -> list[dict[str, Any]]:
     """Return the newest raw rows of the site that the context answers, as a client writes them."""
     path = builder.context.row_path
-    raw = Lake(home / "lake", builder.context.line).scan(f"raw/{path.table}", [site])
+    raw = LakeStore.at(Home.at(home)).of(builder.context.line).scan(f"raw/{path.table}", [site])
     rows = raw.sort(LOAD, ROW).unique(path.key, keep="last", maintain_order=True).tail(2 * count).collect()
     written = rows.select(list(path.columns)).with_columns(cs.temporal().dt.to_string("iso:strict")).to_dicts()
     places = builder.build(site, written).places[-count:]
@@ -88,7 +89,8 @@ def main() -> None:
     given = parser.parse_args()
     assert shutil.which("wrk"), "wrk is not installed"
     sys.path.insert(0, str(ROOT))
-    builder = ServedContexts(given.home / "models", given.home / "keys" / "release.pub", ROOT).builder(given.line)
+    place = Home.at(given.home)
+    builder = ServedContexts(place.models, place.public_key, ROOT).builder(given.line)
     print(
         f"{'rows':>5} {'asked as':>9} {'conns':>5} {'req/s':>10} {'p50 ms':>9} {'p99 ms':>9} {'CPU ms/req':>11}  ratio"
     )
@@ -103,8 +105,10 @@ def served(home: Path, path: str) -> Iterator[Server]:
     """Yield a gateway over a copy of what the home serves: its own keys stay as they are."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        shutil.copytree(home / "models", copy / "models", symlinks=True)
-        shutil.copytree(home / "keys", copy / "keys", ignore=lambda _, names: set(names) - {"release.pub"})
+        there, here = Home.at(home), Home.at(copy)
+        shutil.copytree(there.models, here.models, symlinks=True)
+        here.keys.mkdir()
+        shutil.copy(there.public_key, here.public_key)
         yield replace(gateway(copy), path=path)
 
 

@@ -33,6 +33,7 @@ import onnx
 from benchmarks.serving.load import Figures, family, loaded, memory_mb, runs
 from benchmarks.serving.models import FEATURES, network, released
 from factory.gateway.access.key_file import add_key
+from factory.storage.home import Home
 
 CONCURRENCY, BATCHES = (1, 16, 64), (1, 32, 256)
 PORT = 8091
@@ -78,7 +79,7 @@ def servers(home: Path, model: Path, chosen: list[str], pythons: dict[str, str])
             words += ["--env-manager", "local", "--port", str(PORT)]
             yield Server(name=name, words=words, path="/invocations", headers=json_only, mlflow=True)
         elif name == "triton":
-            words = [python, str(SERVING / "triton" / "start.py"), str(home / "models"), f"--http-port={PORT}"]
+            words = [python, str(SERVING / "triton" / "start.py"), str(Home.at(home).models), f"--http-port={PORT}"]
             words += ["--http-address=127.0.0.1", "--allow-grpc=false", "--allow-metrics=false"]
             yield Server(name=name, words=words, headers=json_only)
         else:
@@ -88,7 +89,7 @@ def servers(home: Path, model: Path, chosen: list[str], pythons: dict[str, str])
 
 def gateway(home: Path, features: int = FEATURES, workers: int = 1) -> Server:
     """The gateway, and a key to all of its sites."""
-    secret = add_key(home / "keys" / "gateway.json", "benchmark")
+    secret = add_key(Home.at(home).api_keys, "benchmark")
     words = [str(Path(sys.executable).with_name("factory")), "serve", "--port", str(PORT), "--home", str(home)]
     words += ["--workers", str(workers)]
     headers = {"content-type": "application/json", "authorization": f"Bearer {secret}"}

@@ -12,6 +12,7 @@ from factory.model.signature import Signature
 from factory.model.verdict import Verdict, digest_of
 from factory.release import Guard, ModelRepository
 from factory.release.signing import signing_key
+from factory.storage.home import Home
 
 FEATURES, HIDDEN = 12, 64
 DEPARTURE_FEATURES = 44
@@ -64,7 +65,8 @@ def signature(features: int) -> Signature:
 
 def released(home: Path, content: bytes, *, sites: Sequence[str] = ("UA",), features: int = FEATURES) -> None:
     """Release the model as a line would, at each site the same file."""
-    repository, key, takes = ModelRepository(home / "models"), signing_key(home / "keys"), signature(features)
+    place = Home.at(home)
+    repository, key, takes = ModelRepository.at(place), signing_key(place.keys), signature(features)
     for site in sites:
         verdict = Verdict(line="toy", site=site, digest=digest_of(content), passed=True, reasons=(), figures={})
         repository.release(

@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _exit_code(early: "EarlySignals") -> int:
-    from factory.cli.main import app
+    from factory.cli.app import app
     from factory.errors import FactoryError
 
     early.begin()

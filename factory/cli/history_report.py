@@ -7,12 +7,12 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import ModelRefused
-from factory.release import ModelRepository
 from factory.release.history.head import Head
 from factory.release.history.verify import findings
+from factory.release.protocols import ReleaseRepository
 
 
-def told_of(repository: ModelRepository, model: str, key: Ed25519PublicKey) -> dict[str, Any]:
+def told_of(repository: ReleaseRepository, model: str, key: Ed25519PublicKey) -> dict[str, Any]:
     """Return `{"model", "records": […], "hold", "wait", "head", "findings": […]}`, records oldest first."""
     written = repository.site_history.read(model)
     permissions = repository.permissions(model, key)
@@ -26,7 +26,7 @@ def told_of(repository: ModelRepository, model: str, key: Ed25519PublicKey) -> d
 
 
 def verified(
-    repository: ModelRepository, models: Iterable[str], key: Ed25519PublicKey, kept: Mapping[str, tuple[int, str]]
+    repository: ReleaseRepository, models: Iterable[str], key: Ed25519PublicKey, kept: Mapping[str, tuple[int, str]]
 ) -> dict[str, Any]:
     """Return `{"sites": {model: {"head": {"count", "hash"}, "findings": […]}}}`; `kept` are heads from elsewhere."""
     everybody = sorted({*models, *kept})
@@ -34,7 +34,7 @@ def verified(
 
 
 def _verified(
-    repository: ModelRepository, model: str, key: Ed25519PublicKey, kept: tuple[int, str] | None
+    repository: ReleaseRepository, model: str, key: Ed25519PublicKey, kept: tuple[int, str] | None
 ) -> dict[str, Any]:
     written = repository.site_history.read(model)
     elsewhere = Head(model=model, count=kept[0], hash=kept[1]) if kept else None
@@ -46,7 +46,7 @@ def _verified(
     }
 
 
-def _releases(repository: ModelRepository, model: str) -> dict[int, str]:
+def _releases(repository: ReleaseRepository, model: str) -> dict[int, str]:
     """Return the releases that lie in the repository; one whose manifest cannot be read cannot be served either."""
     found = {}
     for sequence in repository.sequences(model):

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 from factory.cli.interrupts import Interrupts
 from factory.errors import FactoryError, LineError
-from factory.names import checked_name
 from factory.pipeline.events import Event, LineOutcome, LineRequest, Show, Stopped
-from factory.pipeline.stages import checked_stage
 from factory.storage.home import Home
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ def run_shown(home: Home, request: LineRequest, command: str) -> tuple[int, Line
     from factory.cli.progress import screen
     from factory.cli.screen import own_console
 
-    _require_names(request)
+    request.require_names()
     with Interrupts() as interrupts, own_console() as console, screen(console) as shown:
         try:
             with opened_lines(home, interrupts) as lines:
@@ -37,14 +35,6 @@ def run_shown(home: Home, request: LineRequest, command: str) -> tuple[int, Line
         except (Stopped, KeyboardInterrupt):
             shown.say(STOPPED.format(again=_again(command, request)), "yellow")
             return 128 + interrupts.signal(), None
-
-
-def _require_names(request: LineRequest) -> None:
-    """Raise FactoryError where a name cannot be right, before anything is made in a home."""
-    for stage in (request.redo_from, *request.stages):
-        checked_stage(stage)
-    for site in request.sites:
-        checked_name(site)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from factory.cli.site_commands import Releases
 
 if TYPE_CHECKING:
     from factory.monitoring.prediction_log.files import RecordedBatch
-    from factory.release import ModelRepository
+    from factory.release.protocols import ServedReleases
     from factory.storage.lake_store import LakeStore
 
 app = typer.Typer(no_args_is_help=True, help="What the gateway recorded, and the lake has taken in.")
@@ -42,9 +42,10 @@ def prune(
 ) -> None:
     """Remove segments whose every row is in the lake of its line; tell why the others of that age stay."""
     from factory.monitoring.prediction_log.pruning import judged
+    from factory.storage.lake_store import LakeStore
 
     releases = Releases(home=home_at(home))
-    lakes = releases.home.lake_store()
+    lakes = LakeStore.at(releases.home)
     before = time.time() - int(older_than[:-1]) * _SECONDS[older_than[-1]]
     sizes = []
     for one in judged(releases.home.prediction_log, before, lakes.of, trials_since(releases)):
@@ -67,7 +68,7 @@ def trials_since(releases: Releases) -> dict[str, float]:
     return {trial.model: datetime.fromisoformat(trial.since).timestamp() for trial in running if trial}
 
 
-def taken_in(lakes: "LakeStore", repository: "ModelRepository") -> "Callable[[str], RecordedBatch | None]":
+def taken_in(lakes: "LakeStore", repository: "ServedReleases") -> "Callable[[str], RecordedBatch | None]":
     """Return what finds a prediction in the lakes of the lines that the repository knows."""
 
     def find(prediction: str) -> "RecordedBatch | None":

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from factory.features.online.serving import ServedContexts
+from factory.gateway.http.asgi import AsgiApplication
+from factory.gateway.processes.application import application as gateway_application
 from factory.gateway.processes.server import serve as serve_gateway
 from factory.gateway.processes.worker import work
 from factory.gateway.settings import Settings
@@ -17,5 +19,10 @@ def serve(models: Path, public_key: Path, settings: Settings) -> None:
     serve_gateway(models, public_key, settings, ServedContexts(models, public_key, settings.project))
 
 
+def application(models: Path, public_key: Path, settings: Settings) -> AsgiApplication:
+    """Return the gateway for an ASGI server; see `factory.gateway.processes.application.application`."""
+    return gateway_application(models, public_key, settings, ServedContexts(models, public_key, settings.project))
+
+
 if __name__ == "__main__":
-    sys.exit(work(lambda orders: ServedContexts(orders.models, orders.public_key, orders.settings.project)))
+    sys.exit(work(lambda config: ServedContexts(config.models, config.public_key, config.settings.project)))

@@ -17,8 +17,7 @@ from factory.storage.home import Home
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-    from factory.release import ModelRepository
-    from factory.release.history import History
+    from factory.release.protocols import ReleaseRepository, SiteHistories
 
 
 VERIFY = "verify"
@@ -31,14 +30,14 @@ class Releases:
     home: Home
 
     @property
-    def repository(self) -> "ModelRepository":
+    def repository(self) -> "ReleaseRepository":
         """What the sites serve."""
         from factory.release import ModelRepository
 
-        return ModelRepository(self.home.models, self.home.history)
+        return ModelRepository.at(self.home)
 
     @property
-    def history(self) -> "History":
+    def history(self) -> "SiteHistories":
         """What was done at them."""
         return self.repository.site_history
 
@@ -123,11 +122,12 @@ def allow(site: str, by: By, reason: Reason, line: Line = "", home: HomeFolder =
 def approve(site: str, version: int, by: By, reason: Reason, line: Line = "", home: HomeFolder = None) -> None:
     """Consent to a candidate that passed its gates, where its line wants a person to."""
     from factory.release.approval import approve as put_on_record
+    from factory.storage.lake_store import LakeStore
 
     releases = Releases(home=home_at(home))
     model = chosen(site, line, releases.judged())
     of_line = model.partition(".")[0]
-    journal = releases.home.lake_store().journal(of_line)
+    journal = LakeStore.at(releases.home).journal(of_line)
     put_on_record(releases.history, journal, model, version, by=by, reason=reason, key=releases.key())
     typer.echo(f"{model} version {version} is approved. Release it with: factory run {of_line} --sites {site}")
 

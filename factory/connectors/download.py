@@ -3,14 +3,15 @@
 Goes in: what a source says of its files, each with the SHA-256 digest it must have. Comes out: those files in their
 folder. A file is written under a temporary name, verified, and only then renamed: it is there whole or not at all. A
 fetch that was cut off leaves nothing behind and starts anew.
+
+The archive comes through `pooch`: a temporary name, the digest, another try. What it leaves to its caller is here: how
+much is taken at most, which redirects are followed, and each file out of the zip against its own digest.
 """
 
 import gzip
 import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.request
+import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -18,15 +19,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
 
 from factory.errors import FetchError
 from factory.storage.atomic_files import sync_folder, temporary_name
 
+if TYPE_CHECKING:
+    from requests import Response
+
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 60.0
+RETRIES = 1
+"""So many more tries after a connection that failed, an answer 5xx or a digest that differs, a second later."""
 SECURE = "https://"
-_BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile, http.client.HTTPException, NotImplementedError)
+_LATER = (408, 429)
+_BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)
+"""How reading and writing fail; what `requests` raises is an OSError."""
 
 Report = Callable[[str], None]
 
@@ -129,49 +138,82 @@ def _digest(place: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class _WebOnly(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to the web alone, and from an encrypted address to no plain one."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        allowed = (SECURE,) if req.full_url.startswith(SECURE) else (SECURE, "http://")
-        if not newurl.lower().startswith(allowed):
-            raise FetchError(f"{req.full_url} redirects to {newurl}, which is refused: only {' and '.join(allowed)}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opened(address: str) -> Any:
-    """Open an address of the web; no other scheme has a handler here, so none is ever read."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.UnknownHandler(),
-        _WebOnly(),
-    ):
-        opener.add_handler(handler)
-    return opener.open(address, timeout=TIMEOUT_S)
-
-
 @contextmanager
 def _downloaded(published: Published, report: Report) -> Iterator[Path]:
-    """Give the verified archive for the block, under a temporary name that is gone afterwards."""
-    archive = published.archive
-    place = published.folder / temporary_name("archive.zip")
+    """Give the verified archive for the block, in a folder with a temporary name that is gone afterwards."""
+    archive, folder = published.archive, published.folder / temporary_name("archive")
     report(f"downloading {archive.address}")
     try:
-        with _opened(archive.address) as answer:
-            told = answer.headers.get("Content-Length")
-            written, digest = _copied(answer, place, archive.at_most_bytes)
-        if told is not None and written != int(told):
-            raise FetchError(f"{archive.address} ended after {written:,} of {int(told):,} bytes; fetch it again")
-        _require(digest, archive.digest, archive.address, published)
-        report(f"downloaded {written / 1e6:.1f} MB, as published")
+        place = _verified(archive, folder)
+        report(f"downloaded {place.stat().st_size / 1e6:.1f} MB, as published")
         yield place
     finally:
-        place.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _verified(archive: Archive, folder: Path) -> Path:
+    """Download an archive into a new folder; raises FetchError where its digest is another, OSError on the way."""
+    import pooch  # here: sources are imported with the lines, and seldom fetch
+
+    pooch.get_logger().setLevel("ERROR")  # what it does is reported by who calls this
+    registry, urls = {"archive.zip": f"sha256:{archive.digest}"}, {"archive.zip": archive.address}
+    archives = pooch.create(folder, base_url="", registry=registry, urls=urls, retry_if_failed=RETRIES)
+    try:
+        return Path(archives.fetch("archive.zip", downloader=_downloader(archive.at_most_bytes)))
+    except OSError:  # some errors of `requests` are ValueErrors too
+        raise
+    except ValueError as error:  # so pooch says that the digest differs
+        raise FetchError(
+            f"{archive.address} is not the {archive.digest} it was published as; nothing was kept; ask at "
+            f"{archive.page} whether it was published anew: {error}"
+        ) from error
+
+
+def _downloader(limit_bytes: int) -> Callable[[str, str, object], None]:
+    """Return a downloader for pooch: it stops beyond the limit, and follows redirects as `require_web` says."""
+
+    def download(address: str, place: str, _: object) -> None:
+        import requests
+
+        require_web(address)
+        asked = {"Accept-Encoding": "identity"}  # so that lengths are those of the file
+        with requests.get(
+            address, stream=True, timeout=TIMEOUT_S, headers=asked, hooks={"response": _require_web_redirect}
+        ) as answer:
+            if 400 <= answer.status_code < 500 and answer.status_code not in _LATER:  # another try would get the same
+                raise OSError(f"it answers {answer.status_code} {answer.reason}")
+            answer.raise_for_status()
+            _write(answer, Path(place), limit_bytes)
+
+    return download
+
+
+def _write(answer: "Response", place: Path, limit_bytes: int) -> None:
+    import requests
+
+    with place.open("wb") as file:
+        try:
+            for chunk in answer.iter_content(CHUNK_BYTES):
+                _require_size(file.tell() + len(chunk), limit_bytes, answer.url)
+                file.write(chunk)
+        except requests.exceptions.ChunkedEncodingError as error:
+            told = answer.headers.get("Content-Length", "unknown")
+            raise requests.ConnectionError(f"{answer.url} ended after {file.tell()} of {told} bytes") from error
+
+
+def require_web(address: str, origin: str = "") -> None:
+    """Raise FetchError unless an address is of the web; one that an encrypted address redirects to, encrypted too."""
+    allowed = (SECURE,) if origin.startswith(SECURE) else (SECURE, "http://")
+    if address.lower().startswith(allowed):
+        return
+    if origin:
+        raise FetchError(f"{origin} redirects to {address}, which is refused: only {' and '.join(allowed)}")
+    raise FetchError(f"{address}: unknown url type: {urlsplit(address).scheme}; give one of {' and '.join(allowed)}")
+
+
+def _require_web_redirect(answer: "Response", **_: Any) -> None:
+    if answer.is_redirect:
+        require_web(urljoin(answer.url, answer.headers["Location"]), answer.url)
 
 
 @contextmanager
@@ -205,7 +247,11 @@ def _unpack(packed: zipfile.ZipFile, name: str, digest: str, published: Publishe
     try:
         with packed.open(_member(packed, name)) as member:
             _, found = _copied(member, place, published.archive.at_most_bytes)
-        _require(found, digest, name, published)
+        if found != digest:
+            raise FetchError(
+                f"{name} has SHA-256 {found}, not the {digest} it was published with; nothing was kept; "
+                f"ask at {published.archive.page} whether it was published anew"
+            )
         place.replace(published.folder / name)
     finally:
         place.unlink(missing_ok=True)
@@ -217,8 +263,7 @@ def _copied(source: IO[bytes], place: Path, at_most: int) -> tuple[int, str]:
     with place.open("xb") as file:
         while chunk := source.read(CHUNK_BYTES):
             written += len(chunk)
-            if written > at_most:
-                raise FetchError(f"{place.name} is larger than {at_most:,} bytes, the limit; nothing was kept")
+            _require_size(written, at_most, place.name)
             digest.update(chunk)
             file.write(chunk)
         file.flush()
@@ -226,9 +271,6 @@ def _copied(source: IO[bytes], place: Path, at_most: int) -> tuple[int, str]:
     return written, digest.hexdigest()
 
 
-def _require(found: str, wanted: str, what: str, published: Published) -> None:
-    if found != wanted:
-        raise FetchError(
-            f"{what} has SHA-256 {found}, not the {wanted} it was published with; nothing was kept; "
-            f"ask at {published.archive.page} whether it was published anew"
-        )
+def _require_size(found_bytes: int, at_most: int, what: str) -> None:
+    if found_bytes > at_most:
+        raise FetchError(f"{what} is larger than {at_most:,} bytes, the limit; nothing was kept")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from factory.model.verdict import Figure
+from factory.model.check import Figure
 from factory.tasks.resampling import ROUNDS, SEED, Interval, bootstrap_sum, share_above
 from factory.tasks.scored import Scored
 from factory.tasks.task import Task, Value
@@ -22,6 +22,8 @@ Figures = Mapping[str, Figure]
 
 Of a model's figures the candidate's have the bare name, the others' the role before it: `baseline_rmse`.
 `probability_…` is the share of paired bootstrap resamples of the holdout. Values are above deciding without a model.
+Of all figures only `probability_better_than_…` depend on the gates, by the margin that is `margin_vs_…`, and all that
+compare with a model are None where the comparison with it is disabled.
 """
 
 
@@ -53,6 +55,8 @@ class Evidence:
     parity_error: float
     """Largest difference between the served file's and the trained network's answer to the same rows."""
     latency_ms: float
+    latency_provider: str
+    """What the latency was measured on, as ONNX Runtime names it."""
     size_mb: float
 
     def __post_init__(self) -> None:
@@ -131,8 +135,10 @@ def _comparisons(evidence: Evidence, baseline_margin: float | None, champion_mar
     baseline_change, baseline_share = _against(evidence, evidence.baseline, baseline_margin)
     champion_change, champion_share = _against(evidence, rival, champion_margin)
     return {
+        "margin_vs_baseline": baseline_margin,
         "change_vs_baseline": baseline_change,
         "probability_better_than_baseline": baseline_share,
+        "margin_vs_champion": champion_margin,
         "compared_with_champion": rival is not None,
         "change_vs_champion": champion_change,
         "probability_better_than_champion": champion_share,
@@ -188,6 +194,7 @@ def _running(evidence: Evidence) -> dict[str, Figure]:
         "contract_failures": "; ".join(evidence.contract_failures) or None,
         "parity_error": _known(evidence.parity_error),
         "latency_ms": _known(evidence.latency_ms),
+        "latency_provider": evidence.latency_provider,
         "size_mb": _known(evidence.size_mb),
     }
 

@@ -1,99 +1,116 @@
 """The gates a candidate must pass before a site may serve it; the answer is a verdict, never an action.
 
-A gate is a function that yields a sentence for each reason against the candidate. To add one, write it and put it
-into GATES; a limit of its own is a field of Gates. A limit to a figure needs no gate of its own: `at_least` and
-`at_most` take any figure of the line's task, and the line's own. What cannot be measured does not pass.
+A gate is a function that yields a check for each limit it asks for, kept or not. To add one, write it and put it into
+GATES; a limit of its own is a field of Gates. Reasons, report, status and asset checks are made from the checks, so
+nothing else has to know of it. A limit to a figure needs no gate of its own: `at_least` and `at_most` take any figure
+of the line's task, and the line's own. What cannot be measured does not pass.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 
+from factory.charts.numbers import figure as written
+from factory.errors import MeasuredOtherwise
 from factory.evaluation.evidence import Evidence, Figures, measured
-from factory.line.gates import Comparison, Gates, Mode
-from factory.model.verdict import Figure, Verdict
+from factory.line.gates import Comparison, Gates
+from factory.model.check import Check, Figure, Unit, readable
+from factory.model.verdict import Verdict
+from factory.tasks.task import Task
+
+Gate = Callable[[Figures, Gates], Iterator[Check]]
 
 
-def judge(evidence: Evidence, gates: Gates) -> Verdict:
-    """Return the verdict on the candidate's digest: every figure, and every reason against it, not only the first.
-
-    Poor evidence gives reasons and raises nothing: no rows, one class, answers that are not probabilities.
-    """
-    figures = measured(
-        evidence, baseline_margin=gates.against_baseline.margin, champion_margin=gates.against_champion.margin
-    )
-    reasons = (*_reasons(figures, gates, "enabled"), *evidence.task.objections(figures))
-    would_refuse = "; ".join(_reasons(figures, gates, "dry_run")) or None
-    return Verdict(
-        line=evidence.line,
-        site=evidence.site,
-        digest=evidence.digest,
-        passed=not reasons,
-        reasons=reasons,
-        figures={**figures, "would_refuse": would_refuse},
-    )
-
-
-def enough_rows(figures: Figures, gates: Gates) -> Iterator[str]:
+def enough_rows(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse on a holdout too small to say anything."""
-    if int(figures["rows"] or 0) < gates.min_rows:
-        yield f"scored on {figures['rows']} rows, needs {gates.min_rows}"
+    rows = figures["rows"] or 0
+    said = f"scored on {rows} rows, needs {gates.min_rows}"
+    yield Check.at_least(
+        "rows", rows, gates.min_rows, code="enough_rows", unit="count", title="rows judged", reason=said
+    )
 
 
-def contract_kept(figures: Figures, gates: Gates) -> Iterator[str]:
+def contract_kept(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a model of data that did not keep the contract."""
-    yield from _below("contract share", figures["contract_share"], gates.min_contract_share)
-    if figures["contract_failures"]:
-        yield f"contract broken by whole tables: {figures['contract_failures']}; needs none broken"
+    yield Check.at_least(
+        "contract_share",
+        figures["contract_share"],
+        gates.min_contract_share,
+        code="contract_kept",
+        unit="share",
+        title="share of rows that keep the contract",
+    )
+    broken = figures["contract_failures"]
+    yield Check.nothing(
+        "contract_failures",
+        broken,
+        code="contract_kept",
+        title="rules about whole tables broken",
+        reason=f"contract broken by whole tables: {broken}; needs none broken",
+    )
 
 
-def good_enough(figures: Figures, gates: Gates) -> Iterator[str]:
+def good_enough(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a figure beyond the line's absolute bar."""
     for name, limit in gates.at_least.items():
-        yield from _below(_readable(name), figures[name], limit)
+        found = figures.get(name)
+        yield Check.at_least(name, found, limit, code="good_enough", unit=_unit(name, found))
     for name, limit in gates.at_most.items():
-        yield from _above(_readable(name), figures[name], limit)
+        found = figures.get(name)
+        yield Check.at_most(name, found, limit, code="good_enough", unit=_unit(name, found))
 
 
-def better_than_baseline(figures: Figures, gates: Gates) -> Iterator[str]:
+def better_than_baseline(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a network not worth its cost: it must beat the plain model with the line's certainty."""
-    yield from _not_better("baseline", figures, gates.against_baseline)
+    yield from _better("baseline", figures, gates.against_baseline)
 
 
-def better_than_champion(figures: Figures, gates: Gates) -> Iterator[str]:
+def better_than_champion(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse what does not beat the site's champion with the line's certainty; nothing is compared with itself."""
     if figures["compared_with_champion"]:
-        yield from _not_better("champion", figures, gates.against_champion)
+        yield from _better("champion", figures, gates.against_champion)
 
 
-def earns_no_less_than_champion(figures: Figures, gates: Gates) -> Iterator[str]:
+def earns_no_less_than_champion(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a loss of money against the champion that chance does not explain.
 
     Rows of the holdout are resampled as for the headline figure, and each model decides by its own threshold.
     """
+    mode, limit = gates.against_champion.mode, gates.max_probability_of_loss
+    if mode == "disabled" or not figures["compared_with_champion"]:
+        return
     loss = _number(figures["probability_earns_less_than_champion"])
-    if loss is not None and loss > gates.max_probability_of_loss:
-        ours, theirs = (_number(figures[name]) or 0.0 for name in ("value_eur", "champion_value_eur"))
-        yield (
-            f"earns {ours:.2f} EUR, champion {theirs:.2f} EUR: "
-            f"less in {loss:.1%} of resamples, limit {gates.max_probability_of_loss:.1%}"
-        )
+    ours, theirs = (_number(figures[name]) or 0.0 for name in ("value_eur", "champion_value_eur"))
+    yield Check.at_most(
+        "probability_earns_less_than_champion",
+        loss,
+        limit,
+        code="earns_no_less_than_champion",
+        mode=mode,
+        unit="share",
+        title="chance of earning less than the champion",
+        reason=f"could not be compared with the champion in money, limit {limit:.1%} of resamples"
+        if loss is None
+        else f"earns {ours:.2f} EUR, champion {theirs:.2f} EUR: less in {loss:.1%} of resamples, limit {limit:.1%}",
+    )
 
 
-def served_as_trained(figures: Figures, gates: Gates) -> Iterator[str]:
+def served_as_trained(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a served file that answers otherwise than the trained network."""
-    yield from _above("parity error", figures["parity_error"], gates.max_parity_error)
+    what = "difference between served and trained answers"
+    found = figures["parity_error"]
+    yield Check.at_most("parity_error", found, gates.max_parity_error, code="served_as_trained", title=what)
 
 
-def quick_enough(figures: Figures, gates: Gates) -> Iterator[str]:
+def quick_enough(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a model that answers one row too late."""
-    yield from _above("latency in ms", figures["latency_ms"], gates.max_latency_ms)
+    what, found = "time for one answer, ms", figures["latency_ms"]
+    yield Check.at_most("latency_ms", found, gates.max_latency_ms, code="quick_enough", title=what)
 
 
-def small_enough(figures: Figures, gates: Gates) -> Iterator[str]:
+def small_enough(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a file too large where it is served."""
-    yield from _above("size in MB", figures["size_mb"], gates.max_size_mb)
+    what, found = "size of the file, MB", figures["size_mb"]
+    yield Check.at_most("size_mb", found, gates.max_size_mb, code="small_enough", title=what)
 
-
-Gate = Callable[[Figures, Gates], Iterator[str]]
 
 GATES: tuple[Gate, ...] = (
     enough_rows,
@@ -107,56 +124,79 @@ GATES: tuple[Gate, ...] = (
     small_enough,
 )
 
-COMPARISONS: Mapping[Gate, Callable[[Gates], Comparison]] = {
-    better_than_baseline: lambda gates: gates.against_baseline,
-    better_than_champion: lambda gates: gates.against_champion,
-    earns_no_less_than_champion: lambda gates: gates.against_champion,
-}
-"""The gates that obey a comparison's mode; all others are always enabled."""
+
+def judge(evidence: Evidence, gates: Gates, *, asked: Sequence[Gate] = GATES) -> Verdict:
+    """Return the verdict on the candidate's digest: every figure and check, and every reason, not only the first.
+
+    Poor evidence gives reasons and raises nothing: no rows, one class, answers that are not probabilities.
+    """
+    figures = measured(
+        evidence, baseline_margin=gates.against_baseline.margin, champion_margin=gates.against_champion.margin
+    )
+    return Verdict.of_checks(
+        _checks(figures, gates, evidence.task, asked),
+        figures,
+        line=evidence.line,
+        site=evidence.site,
+        digest=evidence.digest,
+    )
 
 
-def _reasons(figures: Figures, gates: Gates, mode: Mode) -> Iterator[str]:
-    """Yield what the gates in this mode have against the candidate."""
-    for gate in GATES:
-        if (COMPARISONS[gate](gates).mode if gate in COMPARISONS else "enabled") == mode:
-            yield from gate(figures, gates)
+def what_if(figures: Figures, gates: Gates, task: Task, *, asked: Sequence[Gate] = GATES) -> tuple[Check, ...]:
+    """Return what these gates say of figures already measured: `line.gates` with other limits, a verdict's figures.
+
+    Every limit may be another but a comparison's margin: by how much a model must be better is in
+    `probability_better_than_baseline` and `…_champion` themselves, and a comparison that was disabled has no figures.
+    Raises MeasuredOtherwise there.
+    """
+    for other, bar in (("baseline", gates.against_baseline), ("champion", gates.against_champion)):
+        _require_same_margin(figures, other, bar)
+    return _checks(figures, gates, task, asked)
 
 
-def _readable(name: str) -> str:
-    return f"{name.removesuffix('_eur').replace('_', ' ')} in EUR" if name.endswith("_eur") else name.replace("_", " ")
+def _checks(figures: Figures, gates: Gates, task: Task, asked: Sequence[Gate]) -> tuple[Check, ...]:
+    """Return every check of the gates, in their order, and then the task's own."""
+    return (*(check for gate in asked for check in gate(figures, gates)), *task.checks(figures))
+
+
+def _require_same_margin(figures: Figures, other: str, bar: Comparison) -> None:
+    measured_with = figures.get(f"margin_vs_{other}")
+    if bar.mode != "disabled" and measured_with != bar.min_absolute_change:
+        with_what = "no margin on record" if measured_with is None else f"the margin {measured_with:g}"
+        raise MeasuredOtherwise(
+            f"the comparison with the {other} was measured with {with_what}, and min_absolute_change "
+            f"{bar.min_absolute_change:g} is asked about: judge the candidate again, or keep the margin"
+        )
+
+
+def _better(other: str, figures: Figures, bar: Comparison) -> Iterator[Check]:
+    """Yield the check that the candidate is better than another model; none where that is not compared."""
+    if bar.mode == "disabled":
+        return
+    margin = f" by more than {written(bar.min_absolute_change)}" if bar.min_absolute_change else ""
+    share, change = (_number(figures[name]) for name in (f"probability_better_than_{other}", f"change_vs_{other}"))
+    yield Check.at_least(
+        f"probability_better_than_{other}",
+        None if change is None else share,
+        bar.min_probability,
+        code=f"better_than_{other}",
+        mode=bar.mode,
+        unit="share",
+        title=f"chance of being better than the {other}{margin}",
+        reason=f"could not be compared with the {other}, needs to be better with probability {bar.min_probability:.1%}"
+        if share is None or change is None
+        else (
+            f"better than the {other} by more than {bar.min_absolute_change:g} with probability {share:.1%}, "
+            f"needs {bar.min_probability:.1%}; {readable(str(figures['headline']))} changes by {change:+.4f}"
+        ),
+    )
+
+
+def _unit(name: str, found: Figure) -> Unit:
+    if name.endswith("_eur"):
+        return "eur"
+    return "count" if isinstance(found, int) else "number"
 
 
 def _number(figure: Figure) -> float | None:
     return float(figure) if isinstance(figure, int | float) else None
-
-
-def _below(what: str, figure: Figure, limit: float) -> Iterator[str]:
-    found = _number(figure)
-    if found is None:
-        yield f"{what} could not be measured, needs {limit:.4g}"
-    elif found < limit:
-        yield f"{what} is {_distinct(found, limit)}, needs {limit:.4g}"
-
-
-def _above(what: str, figure: Figure, limit: float) -> Iterator[str]:
-    found = _number(figure)
-    if found is None:
-        yield f"{what} could not be measured, limit {limit:.4g}"
-    elif found > limit:
-        yield f"{what} is {_distinct(found, limit)}, limit {limit:.4g}"
-
-
-def _distinct(found: float, limit: float) -> str:
-    """Return the value found in four digits, or in as many as tell it from the limit."""
-    return f"{found:.4g}" if f"{found:.4g}" != f"{limit:.4g}" else repr(found)
-
-
-def _not_better(other: str, figures: Figures, bar: Comparison) -> Iterator[str]:
-    share, change = (_number(figures[name]) for name in (f"probability_better_than_{other}", f"change_vs_{other}"))
-    if share is None or change is None:
-        yield f"could not be compared with the {other}, needs to be better with probability {bar.min_probability:.1%}"
-    elif share < bar.min_probability:
-        yield (
-            f"better than the {other} by more than {bar.min_absolute_change:g} with probability {share:.1%}, "
-            f"needs {bar.min_probability:.1%}; {_readable(str(figures['headline']))} changes by {change:+.4f}"
-        )

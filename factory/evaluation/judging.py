@@ -12,7 +12,7 @@ from factory.evaluation.evidence import Evidence
 from factory.evaluation.gates import judge
 from factory.features.samples import Samples
 from factory.line.line import Line
-from factory.model.session import latency_ms, onnx_answer
+from factory.model.session import Latencies, onnx_answer
 from factory.model.verdict import Verdict, digest_of
 from factory.tasks.scored import Scored
 from factory.training.onnx_export import parity_error
@@ -45,12 +45,12 @@ class Exhibits:
     contract_failures: tuple[str, ...]
 
 
-def judged(line: Line, site: str, exhibits: Exhibits) -> Verdict:
-    """Return the verdict on the candidate, bound to its digest."""
-    return judge(evidence(line, site, exhibits), line.gates)
+def judged(line: Line, site: str, exhibits: Exhibits, latencies: Latencies) -> Verdict:
+    """Return the verdict on the candidate, bound to its digest; one graph is timed once for all its sites."""
+    return judge(evidence(line, site, exhibits, latencies), line.gates)
 
 
-def evidence(line: Line, site: str, exhibits: Exhibits) -> Evidence:
+def evidence(line: Line, site: str, exhibits: Exhibits, latencies: Latencies) -> Evidence:
     """Return what the gates look at: every model scored on the holdout."""
     weights, rows = from_bytes(exhibits.safetensors), exhibits.holdout.features
     idle = line.task.without_model(exhibits.train, line.value)
@@ -74,7 +74,8 @@ def evidence(line: Line, site: str, exhibits: Exhibits) -> Evidence:
         training_rows=len(exhibits.train),
         fine_tuned=exhibits.fine_tuned,
         parity_error=parity_error(exhibits.candidate, weights, line.recipe, line.task, rows[:PARITY_ROWS]),
-        latency_ms=latency_ms(exhibits.candidate, line.signature),
+        latency_ms=latencies.of(exhibits.candidate, line.signature),
+        latency_provider=latencies.providers[0],
         size_mb=len(exhibits.candidate) / 1e6,
     )
 

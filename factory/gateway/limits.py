@@ -29,7 +29,7 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 
-DEFAULT_RESIDENTS = 256
+DEFAULT_MAX_AWAKE = 256
 """So many models are awake at most."""
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory.gateway.http.tls import Tls
-from factory.gateway.limits import DEFAULT_LIMITS, DEFAULT_RECORD_LIMITS, DEFAULT_RESIDENTS, Limits, RecordLimits
+from factory.gateway.limits import DEFAULT_LIMITS, DEFAULT_MAX_AWAKE, DEFAULT_RECORD_LIMITS, Limits, RecordLimits
 from factory.model.provider import Provider
 
 
@@ -25,7 +25,7 @@ class Settings:
     records: Path | None = None
     """The folder that predictions are recorded in; None to record none."""
     limits: Limits = DEFAULT_LIMITS
-    max_awake: int = DEFAULT_RESIDENTS
+    max_awake: int = DEFAULT_MAX_AWAKE
     """So many models at most are in memory whole; the others are woken, in milliseconds, when they are asked."""
     record_limits: RecordLimits = DEFAULT_RECORD_LIMITS
     cpu_hour_eur: float = 0.0

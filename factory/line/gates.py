@@ -1,6 +1,7 @@
 """The section `gates` of a line's file: what a candidate must reach before a site may serve it."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, get_args
 
@@ -25,6 +26,8 @@ class Comparison:
         """Raise ValueError on a mode that is none: what is misspelt must not let a candidate through."""
         if self.mode not in get_args(Mode):
             raise ValueError(f"mode {self.mode!r} is none of {', '.join(get_args(Mode))}")
+        for name in ("min_absolute_change", "min_probability"):
+            _require_finite(name, getattr(self, name))
 
     @property
     def margin(self) -> float | None:
@@ -61,11 +64,24 @@ class Gates:
     """The share of requests that a canary answers."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError on a share that is none."""
+        """Raise ValueError on a share that is none, and on a limit that is no number: nothing would exceed it."""
+        for name, limit in self._limits():
+            _require_finite(name, limit)
         if not 0.0 < self.canary_share <= 1.0:
             raise ValueError(f"canary_share {self.canary_share} is not above 0 and at most 1")
+
+    def _limits(self) -> Iterator[tuple[str, float]]:
+        names = ("min_contract_share", "max_probability_of_loss", "max_parity_error", "max_latency_ms", "max_size_mb")
+        yield from ((name, getattr(self, name)) for name in ("min_rows", *names))
+        yield from ((f"at_least: {name}", limit) for name, limit in self.at_least.items())
+        yield from ((f"at_most: {name}", limit) for name, limit in self.at_most.items())
 
     @property
     def approval_required(self) -> bool:
         """Whether a person must consent."""
         return self.approval == "required"
+
+
+def _require_finite(name: str, limit: float) -> None:
+    if not math.isfinite(limit):
+        raise ValueError(f"{name}: {limit} is no limit; say a finite number, a large one where anything may pass")

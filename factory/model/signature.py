@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+from factory.model.answers import AnswerKind, answer_kind
+
 INPUT = "features"
 """The name of every model's input tensor."""
 
@@ -13,7 +15,7 @@ class Signature:
     """One model's input, float32 `[batch, *input_shape]` with NaN where unknown, and output, `[batch, answers]`."""
 
     task: str
-    """What kind of answer it gives: `binary`, `multiclass` or `regression`."""
+    """What kind of answer it gives, by the word of a line's file; see `answer_kind`."""
     features: tuple[str, ...]
     """The input's columns, in order."""
     steps: int | None = None
@@ -29,6 +31,11 @@ class Signature:
             raise ValueError(f"{len(self.features)} features and {len(self.answers)} answers; a model has some of both")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"{self.steps} steps; a sequence has one or more")
+
+    @cached_property
+    def answer_kind(self) -> AnswerKind:
+        """How its answers are read. Raises ValueError on a task that this version does not know."""
+        return answer_kind(self.task)
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ from factory.line.line import Line
 from factory.names import model_name
 from factory.orchestration.specs import asset_key
 from factory.pipeline.ports import Alerts, ReleaseStore
-from factory.release import Manifest, ModelRepository
+from factory.release import Manifest
+from factory.release.protocols import ReleaseReader
 from factory.release.store import ModelStore
 
 
@@ -44,7 +45,7 @@ def refused_by_gateway(line: Line, sites: Sequence[str], store: ReleaseStore, al
     return refused
 
 
-def rightly_served(repository: ModelRepository, model: str, key: Ed25519PublicKey) -> Manifest:
+def rightly_served(repository: ReleaseReader, model: str, key: Ed25519PublicKey) -> Manifest:
     """Return what is served; raises ModelRefused where the gateway may not load it, or a rollback holds another file.
 
     The gateway has no history to look at, so a link switched by hand past a rollback is found here.

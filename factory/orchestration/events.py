@@ -5,12 +5,14 @@ Materializations are read as Dagster has them. Nothing is parsed out of text.
 
 import json
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
 from dagster._core.events import DagsterEventType, EngineEventData, RunFailureReason
+from dagster_shared.error import SerializableErrorInfo
 
 from factory.names import LINE_SITE
 from factory.pipeline.events import Became, Event, RunFailed, Said, SiteFailed, SiteMade, SitesChosen, StepBegun
@@ -21,15 +23,26 @@ _KINDS: dict[str, Callable[..., Event]] = {
     kind.__name__: kind
     for kind in (SitesChosen, StepBegun, SiteFailed)  # told by nothing of Dagster's own
 }
-PAGE = 500
+PAGE, STACK_FRAMES = 500, 6
 
 
-def report(instance: dg.DagsterInstance, run: dg.DagsterRun, event: Event, text: str, *, step_key: str) -> None:
-    """Write an event into the run's log, where the UI shows `text`."""
+def report(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    event: Event,
+    text: str,
+    *,
+    step_key: str,
+    error: BaseException | None = None,
+) -> None:
+    """Write an event into the run's log, where the UI shows `text`, and an error with where in the code it arose."""
     data = {"kind": type(event).__name__, **asdict(event)}
-    instance.report_engine_event(
-        text, run, EngineEventData(metadata={KEY: dg.MetadataValue.json(data)}), step_key=step_key
-    )
+    shown = None
+    if error is not None:
+        stack = traceback.format_exception(error, limit=-STACK_FRAMES)
+        shown = SerializableErrorInfo(message=str(error), stack=stack, cls_name=type(error).__name__)
+    about = EngineEventData(metadata={KEY: dg.MetadataValue.json(data)}, error=shown)
+    instance.report_engine_event(text, run, about, step_key=step_key)
 
 
 def written(instance: dg.DagsterInstance, run_id: str) -> Iterator[Event]:

@@ -43,7 +43,6 @@ from factory.pipeline.events import (
     Show,
     Stopped,
 )
-from factory.pipeline.stages import checked_stage
 
 POLL_S = 0.25
 
@@ -108,10 +107,7 @@ class LineLauncher:
     def _require(self, request: LineRequest) -> None:
         """Raise FactoryError where a request cannot be right, before anything is on record."""
         parts = self.parts(request.line)
-        for stage in (request.redo_from, *request.stages):
-            checked_stage(stage)
-        for site in request.sites:
-            checked_name(site)
+        request.require_names()
         if request.redo_from and not request.sites:
             require_known_sites(self.instance, request.line)
         lake = opened((self.definitions.resources or {})["lake"])

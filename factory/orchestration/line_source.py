@@ -1,7 +1,7 @@
 """A line's source as a resource, opened when its first row is asked for: loading definitions must not read data."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 
 from factory.connectors.download import Report, fetch
-from factory.connectors.source import Dated, Fetched, Inspected, Source
+from factory.connectors.source import Dated, Fetched, Inspected, Pooled, Source
 from factory.errors import LineError
 from factory.line.file import LineFile, SourceSection
 from factory.line.line import Line, Table
@@ -52,6 +52,16 @@ class LineSource:
     def read(self, table: Table, *, site: str | None, after: Any, until: datetime) -> Iterator[pl.DataFrame]:
         """Yield the source's batches."""
         return self._source.read(table, site=site, after=after, until=until)
+
+    def read_sites(
+        self, table: Table, *, after: Mapping[str, Any | None], until: datetime
+    ) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Yield batches of many sites: from one pass where the source can, else site after site."""
+        if isinstance(self._source, Pooled):
+            yield from self._source.read_sites(table, after=after, until=until)
+            return
+        for site, cursor in after.items():
+            yield from ((site, batch) for batch in self.read(table, site=site, after=cursor, until=until))
 
     def newest(self, table: Table, until: datetime) -> dict[str, Any] | None:
         """Return each site's largest cursor before `until`; None where the source cannot tell."""

@@ -4,7 +4,6 @@ Where every site went through, the op yields a result for each asset, so that wh
 failed, the others' materializations are logged and the op raises one Failure that names the failed ones and why.
 """
 
-import traceback
 from collections.abc import Iterator, Sequence
 from time import time
 
@@ -43,12 +42,12 @@ class RunLog:
     def failed(self, step: Step, site: str, error: Exception) -> None:
         """Log that a site failed, with where in the code."""
         event = SiteFailed(step=step.name, site=site, error=_words(error), at=time(), harmless=self.harmless)
-        self.report(event, f"{step.name} of {site} failed: {_words(error)}")
-        self.context.log.debug("".join(traceback.format_exception(error, limit=-6)))
+        self.report(event, f"{step.name} of {site} failed: {_words(error)}", error)
 
-    def report(self, event: StepBegun | SiteFailed, text: str) -> None:
+    def report(self, event: StepBegun | SiteFailed, text: str, error: Exception | None = None) -> None:
         """Write an event into the run's log."""
-        report(self.context.instance, self.context.run, event, text, step_key=self.context.op_def.name)
+        instance, run = self.context.instance, self.context.run
+        report(instance, run, event, text, step_key=self.context.op_def.name, error=error)
 
     def materializations(self, made: Made) -> Iterator[dg.AssetMaterialization]:
         """Yield what one site's step has made, an event an asset."""

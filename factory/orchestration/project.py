@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from factory.errors import LineError
+from factory.line.line import Line
 from factory.orchestration.line_mistakes import line_mistake
 from factory.orchestration.settings import prepare_orchestrator
 from factory.storage.home import Home
@@ -58,6 +59,16 @@ def load_definitions(root: Path) -> dg.Definitions:
         return _defined(root / f"{DEFINITIONS}.py")
     except Exception as error:  # whatever a line's file made the loader stumble over, a person gets one message
         raise line_mistake(error) from error
+
+
+def load_lines(root: Path | None = None) -> dict[str, Line]:
+    """Return a project's lines as their files say; raises LineError. `root` is the project around the working folder.
+
+    Source data is not read, and nothing is made on the disk.
+    """
+    from factory.orchestration.launch import line_parts
+
+    return {name: parts.line for name, parts in line_parts(load_definitions(root or project_root())).items()}
 
 
 def _defined(file: Path) -> dg.Definitions:

@@ -17,8 +17,10 @@ from factory.data.contract.data_docs import DataDocs
 from factory.line.line import Line
 from factory.monitoring.alerts import Alerts
 from factory.registry.registry import Registry
+from factory.release.history import History
 from factory.release.store import ModelStore
 from factory.reports.folder import Reports
+from factory.storage.home import storage_options
 from factory.storage.lake_store import LakeStore
 from factory.storage.locks import FileLocks
 
@@ -29,11 +31,11 @@ class LakeResource(ConfigurableResourceFactory[LakeStore]):
     """Delta tables under one URL; a local folder by default, any object store that delta-rs knows."""
 
     url: str = Field(description="folder or object-store URL under which each line has a folder of its own")
-    storage_options: dict[str, str] = Field(default_factory=dict, description="object-store options")
+    storage_options: str | None = Field(default=None, description="object-store options, as a JSON object; secrets")
 
     def create_resource(self, context: Context) -> LakeStore:  # noqa: ARG002  as Dagster asks
         """Return the lake."""
-        return LakeStore(url=self.url, storage_options=dict(self.storage_options))
+        return LakeStore(url=self.url, storage_options=storage_options(self.storage_options or ""))
 
 
 class ComputeResource(ConfigurableResourceFactory[Compute]):
@@ -49,7 +51,7 @@ class ComputeResource(ConfigurableResourceFactory[Compute]):
 class RegistryResource(ConfigurableResourceFactory[Registry]):
     """MLflow: every candidate, its verdict, and who was promoted by whom."""
 
-    tracking_uri: str = Field(description="MLflow's database or server, such as sqlite:////folder/mlflow.db")
+    tracking_uri: str = Field(description="MLflow's database or server; may hold a password")
     artifact_root: str = Field(description="folder or URL of the models' files; a tracking server has its own")
     locks: str = Field(description="folder on a local disk for lock files")
     history: str = Field(description="folder on a local disk of the sites' histories")
@@ -62,7 +64,7 @@ class RegistryResource(ConfigurableResourceFactory[Registry]):
             tracking_uri=self.tracking_uri,
             artifact_root=self.artifact_root,
             locks=FileLocks(Path(self.locks)),
-            history=Path(self.history),
+            history=History(Path(self.history)),
             key_folder=Path(self.key_folder),
             ui_url=self.ui_url,
         )
@@ -77,7 +79,7 @@ class ModelStoreResource(ConfigurableResourceFactory[ModelStore]):
 
     def create_resource(self, context: Context) -> ModelStore:  # noqa: ARG002
         """Return the store."""
-        history = Path(self.history) if self.history else None
+        history = History(Path(self.history)) if self.history else None
         return ModelStore(root=Path(self.root), key_folder=Path(self.key_folder), history=history)
 
 

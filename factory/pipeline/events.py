@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from factory.names import LINE_SITE
+from factory.names import LINE_SITE, checked_name
+from factory.pipeline.stages import checked_stage
 
 Became = Literal["released", "kept", "refused", "held_back"]
 """What became of a site's candidate."""
@@ -157,6 +158,14 @@ class LineRequest:
     """The stage to begin with though nothing changed; those before it are left alone."""
     stages: tuple[str, ...] = ()
     """The stages to do; all when empty."""
+
+    def require_names(self) -> None:
+        """Raise NameRefused or LineError on a name of a line, site or stage that can be none."""
+        checked_name(self.line, "line")
+        for site in self.sites:
+            checked_name(site)
+        for stage in (self.redo_from, *self.stages):
+            checked_stage(stage)
 
 
 class Stopped(Exception):  # noqa: N818  a run that somebody stopped has no error

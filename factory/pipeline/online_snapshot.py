@@ -42,7 +42,7 @@ class Publishing:
         self.run, self.line, self.lake = run, run.line, run.lake
         self.look_back = look_back
         self.key = run.store.key()
-        self.contexts = Contexts(run.store.repository().root)
+        self.contexts = Contexts(run.store.root)
 
     def publish(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Make the context anew if anything it comes from changed, and check every site that has features."""

@@ -14,7 +14,7 @@ from factory.compute.engine import Engine
 from factory.data.contract.result import ContractResult
 from factory.model.candidate import Candidate
 from factory.model.verdict import Verdict
-from factory.release import ModelRepository
+from factory.release.protocols import ReleaseRepository
 
 
 class Compute(Protocol):
@@ -82,7 +82,12 @@ class Registry(Protocol):
 class ReleaseStore(Protocol):
     """The releases that sites serve, and the key that signs them."""
 
-    def repository(self) -> ModelRepository:
+    @property
+    def root(self) -> Path:
+        """The folder beside whose releases the online snapshots lie."""
+        ...
+
+    def repository(self) -> ReleaseRepository:
         """Return the repository of releases."""
         ...
 

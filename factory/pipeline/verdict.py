@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from factory.compute.isolation import Isolated, one_by_one, together
 from factory.features.sampling import samples
 from factory.line.split import DECIDED_AT, LABEL, Parts
+from factory.model.provider import installed_providers
+from factory.model.session import Latencies
 from factory.model.verdict import Verdict
 from factory.names import LINE_SITE
 from factory.pipeline.base_model import BASELINE
@@ -42,6 +45,8 @@ class Judging:
         self.run = run
         self.line = run.line
         self._champion = functools.cache(self._looked_up)
+        # On what it will be served on: a GPU where frames and tensors have one.
+        self.latencies = Latencies(installed_providers("cuda" if run.compute.resolved == "gpu" else "cpu"))
 
     def inputs(self, sites: Sequence[str]) -> Mapping[str, str]:
         """Return what each verdict depends on: the candidate, its rivals, the rows, and what the contract found."""
@@ -69,7 +74,7 @@ class Judging:
     def _judge(self, site: str, parts: Parts) -> Verdict:
         from factory.evaluation.judging import judged
 
-        verdict = judged(self.line, site, self._exhibits(site, parts))
+        verdict = judged(self.line, site, self._exhibits(site, parts), self.latencies)
         self.run.registry.record_verdict(*self.run.registered("site_model", site), verdict)
         return verdict
 
@@ -111,7 +116,9 @@ class Judging:
             newest = lake.scan(VERDICT, list(verdicts)).sort("at").unique(SITE, keep="last").collect()
             rows = rows.join(newest, on=[SITE, "mark"], how="anti")
         if len(rows):
-            lake.append(VERDICT, rows, {site: seen[site] for site in rows[SITE]}, partitioned=False)
+            written = {site: seen[site] for site in rows[SITE]}
+            # Tables from before checks were kept lack their column.
+            lake.append(VERDICT, rows, written, widen=True, partitioned=False)
         candidates = self.run.journal.latest("site_model", list(verdicts))
         return {
             site: {
@@ -131,6 +138,7 @@ class Judging:
             "passed": verdict.passed,
             "reasons": json.dumps(verdict.reasons),
             "figures": json.dumps(dict(verdict.figures)),
+            "checks": json.dumps([asdict(check) for check in verdict.checks]),
             "at": at,
         }
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from factory.errors import ModelRefused, ReleaseRefused
 from factory.model.verdict import Verdict, digest_of, require_permission
-from factory.registry.record import MODEL_FILE, WEIGHTS_FILE, logged_text, stored_file
+from factory.registry.connection import Connection
+from factory.registry.record import MODEL_FILE, WEIGHTS_FILE
 from factory.release.history import Record
 
-MlflowClient = Any
 ModelVersion = Any
 
 
@@ -26,26 +26,26 @@ class Champion:
     verdict: Verdict
 
 
-def registered_file(client: MlflowClient, kept: ModelVersion, file: str = MODEL_FILE) -> bytes:
+def registered_file(mlflow: Connection, kept: ModelVersion, file: str = MODEL_FILE) -> bytes:
     """Return a file of the version as it is now. Raises ModelRefused if it is gone."""
     try:
-        return stored_file(client, f"{kept.source}/{file}")
+        return mlflow.file(f"{kept.source}/{file}")
     except OSError as error:
         raise ModelRefused(f"{kept.name} version {kept.version}: {file} cannot be read: {error}") from error
 
 
-def verified_file(client: MlflowClient, kept: ModelVersion) -> bytes:
+def verified_file(mlflow: Connection, kept: ModelVersion) -> bytes:
     """Return the version's ONNX file. Raises ModelRefused unless it is the one that was registered."""
-    return _verified(client, kept, MODEL_FILE, "digest")
+    return _verified(mlflow, kept, MODEL_FILE, "digest")
 
 
-def verified_weights(client: MlflowClient, kept: ModelVersion) -> bytes:
+def verified_weights(mlflow: Connection, kept: ModelVersion) -> bytes:
     """Return the version's safetensors file. Raises ModelRefused unless it is the one that was registered."""
-    return _verified(client, kept, WEIGHTS_FILE, "weights_digest")
+    return _verified(mlflow, kept, WEIGHTS_FILE, "weights_digest")
 
 
-def _verified(client: MlflowClient, kept: ModelVersion, file: str, tag: str) -> bytes:
-    content = registered_file(client, kept, file)
+def _verified(mlflow: Connection, kept: ModelVersion, file: str, tag: str) -> bytes:
+    content = registered_file(mlflow, kept, file)
     found, expected = digest_of(content), kept.tags.get(tag, "unknown")
     if found != expected:
         raise ModelRefused(
@@ -56,26 +56,26 @@ def _verified(client: MlflowClient, kept: ModelVersion, file: str, tag: str) -> 
 
 
 def write_promotion(
-    client: MlflowClient, kept: ModelVersion, verdict: Verdict | None, by: str, approval: Record | None = None
+    mlflow: Connection, kept: ModelVersion, verdict: Verdict | None, by: str, approval: Record | None = None
 ) -> None:
     """Keep who promoted the version, who approved it, when, and by which verdict; earlier promotions stay beside."""
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     file = f"promotions/{at.replace(':', '')}.json"
-    client.log_dict(kept.run_id, {"by": by, "at": at, "verdict": verdict and verdict.to_dict()}, file)
+    mlflow.put_run_json(kept.run_id, {"by": by, "at": at, "verdict": verdict and verdict.to_dict()}, file)
     approved = {"approved_by": approval.actor, "approved_at": approval.at} if approval else {}
     for tag, value in {**approved, "promoted_by": by, "promoted_at": at, "promotion": file}.items():
-        client.set_model_version_tag(kept.name, str(kept.version), tag, value)
+        mlflow.models.set_model_version_tag(kept.name, str(kept.version), tag, value)
 
 
-def checked_champion(client: MlflowClient, kept: ModelVersion) -> Champion:
+def checked_champion(mlflow: Connection, kept: ModelVersion) -> Champion:
     """Return the champion if its file is the registered one and its promotion permits exactly that file."""
-    who, onnx = f"{kept.name} version {kept.version}", verified_file(client, kept)
+    who, onnx = f"{kept.name} version {kept.version}", verified_file(mlflow, kept)
     digest = digest_of(onnx)
     if "promotion" not in kept.tags:
         raise ModelRefused(f"{who} is champion but was never promoted: the alias was moved by hand; promote it instead")
     line, site = kept.name.split(".", 1)
     try:
-        verdict = Verdict.from_dict(json.loads(logged_text(client, kept.run_id, kept.tags["promotion"]))["verdict"])
+        verdict = Verdict.from_dict(json.loads(mlflow.run_text(kept.run_id, kept.tags["promotion"]))["verdict"])
         require_permission(verdict, line=line, site=site, digest=digest)
     except (ReleaseRefused, KeyError, TypeError, ValueError, OSError) as error:
         raise ModelRefused(f"{who}: the promotion on record does not permit it: {error}") from error

@@ -9,7 +9,7 @@ import json
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,34 +20,35 @@ import numpy as np
 from factory.model.candidate import Candidate
 from factory.model.signature import INPUT, Signature
 from factory.model.verdict import Verdict
+from factory.registry.connection import Connection
 
 MODEL_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.safetensors"
 VERDICT_FILE = "verdict.json"
+_DIGEST_TAG = "verdict_digest"
 _MAX_REASONS = 4000
 """Characters of reasons in a tag: MLflow takes 5,000 on some databases; all of them are in the verdict's file."""
 
-MlflowClient = Any
 ModelVersion = Any
 
 
 @contextmanager
-def log_candidate(client: MlflowClient, experiment: str, candidate: Candidate) -> Iterator[str]:
+def log_candidate(mlflow: Connection, experiment: str, candidate: Candidate) -> Iterator[str]:
     """Open a run with the candidate's record and give its id; close it as failed if the block raises."""
     tags = {"line": candidate.line, "site": candidate.site, "digest": candidate.digest, **candidate.provenance}
-    run_id = client.create_run(experiment, run_name=candidate.name, tags=tags).info.run_id
+    run_id = mlflow.create_run(experiment, candidate.name, tags)
     status = "FAILED"
     try:
-        _log_params(client, run_id, {**candidate.params, "fine_tuned": candidate.fine_tuned, "why": candidate.why})
+        params = {**candidate.params, "fine_tuned": candidate.fine_tuned, "why": candidate.why}
         by_epoch = {name for epoch in candidate.epochs for name in epoch}
         kept = {name: value for name, value in candidate.metrics.items() if name in by_epoch}
-        _log_metrics(client, run_id, [{name: value for name, value in candidate.metrics.items() if name not in kept}])
+        others = {name: value for name, value in candidate.metrics.items() if name not in kept}
         # After the epochs comes what was kept, the best of them: a metric's last value is the one that lists show.
-        _log_metrics(client, run_id, [*candidate.epochs, kept])
+        _log(mlflow, run_id, [others], [*candidate.epochs, kept], params=params)
         yield run_id
         status = "FINISHED"
     finally:
-        client.set_terminated(run_id, status)
+        mlflow.runs.set_terminated(run_id, status)
 
 
 @contextmanager
@@ -76,45 +77,31 @@ def save_model_folder(candidate: Candidate, model_id: str) -> Iterator[Path]:
         yield folder
 
 
-def log_verdict(client: MlflowClient, kept: ModelVersion, verdict: Verdict) -> None:
+def log_verdict(mlflow: Connection, kept: ModelVersion, verdict: Verdict) -> None:
     """Write the verdict as metrics of the run, as tags, and whole as a file; the same one again is no change.
 
     The file comes last: where it is, the rest is, so that a death on the way is made good by doing it again.
     """
-    if _recorded(client, kept.run_id) == verdict.to_dict():
+    # Without its tag no verdict was written yet, and no file of one need be looked for.
+    if _DIGEST_TAG in kept.tags and _recorded(mlflow, kept.run_id) == verdict.to_dict():
         return
     figures = {figure: float(found) for figure, found in verdict.figures.items() if isinstance(found, int | float)}
-    _log_metrics(client, kept.run_id, [figures])
+    _log(mlflow, kept.run_id, [figures])
     reasons = "; ".join(verdict.reasons)
     shown = reasons if len(reasons) <= _MAX_REASONS else f"{reasons[:_MAX_REASONS]}… ({VERDICT_FILE} has all)"
-    tags = {"passed": str(verdict.passed).lower(), "verdict_digest": verdict.digest, "reasons": shown}
+    tags = {"passed": str(verdict.passed).lower(), "reasons": shown, _DIGEST_TAG: verdict.digest}
     for tag, value in tags.items():
-        client.set_model_version_tag(kept.name, str(kept.version), tag, value)
-    client.log_dict(kept.run_id, verdict.to_dict(), VERDICT_FILE)
+        if kept.tags.get(tag, "") != value:
+            mlflow.models.set_model_version_tag(kept.name, str(kept.version), tag, value)
+    mlflow.put_run_json(kept.run_id, verdict.to_dict(), VERDICT_FILE)
 
 
-def _recorded(client: MlflowClient, run_id: str) -> Any:
+def _recorded(mlflow: Connection, run_id: str) -> Any:
     """Return the verdict on record as `to_dict` wrote it, or None."""
     try:
-        return json.loads(logged_text(client, run_id, VERDICT_FILE))
+        return json.loads(mlflow.run_text(run_id, VERDICT_FILE))
     except (OSError, ValueError):
         return None
-
-
-def logged_text(client: MlflowClient, run_id: str, file: str) -> str:
-    """Return a text file that was logged with a run. Raises OSError if it cannot be read."""
-    return stored_file(client, f"{client.get_run(run_id).info.artifact_uri}/{file}").decode()
-
-
-def stored_file(client: MlflowClient, uri: str) -> bytes:
-    """Return a file from wherever MLflow keeps files. Raises OSError if it cannot be read."""
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return Path(download_artifacts(artifact_uri=uri, tracking_uri=client.tracking_uri)).read_bytes()
-    except MlflowException as error:
-        raise OSError(f"{uri}: {error.message}") from error
 
 
 @functools.cache
@@ -138,24 +125,18 @@ def _signature(signature: Signature) -> Any:
     )
 
 
-def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
-    from mlflow.entities import Param
-
-    entries = [Param(name, str(value)) for name, value in params.items()]
-    for start in range(0, len(entries), 100):  # MLflow's limit of one batch
-        client.log_batch(run_id, params=entries[start : start + 100])
-
-
-def _log_metrics(client: MlflowClient, run_id: str, steps: Any) -> None:
-    """Log one mapping of metrics for each step, from 0; what is not a number is left out."""
-    from mlflow.entities import Metric
+def _log(
+    mlflow: Connection, run_id: str, *series: Sequence[Mapping[str, float]], params: Mapping[str, Any] | None = None
+) -> None:
+    """Log params and each series of metrics, one mapping a step from 0; what is not a number is left out."""
+    from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
-    entries = [
+    metrics = [
         Metric(name, float(value), now, step)
-        for step, metrics in enumerate(steps)
-        for name, value in metrics.items()
+        for steps in series
+        for step, values in enumerate(steps)
+        for name, value in values.items()
         if np.isfinite(value)
     ]
-    for start in range(0, len(entries), 1000):  # MLflow's limit of one batch
-        client.log_batch(run_id, metrics=entries[start : start + 1000])
+    mlflow.runs.log_batch(run_id, metrics, [Param(name, str(value)) for name, value in (params or {}).items()])

@@ -7,14 +7,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from factory.errors import ReleaseRefused
 from factory.model.verdict import Verdict, require_permission
 from factory.names import line_and_site
-from factory.release.history import Event, History, Kind, Record, permissions_of, verdict_digest
+from factory.release.history import Event, Kind, Record, permissions_of, verdict_digest
+from factory.release.protocols import SiteHistories
 
 
 @dataclass(frozen=True, kw_only=True)
 class SiteRecord:
     """The histories of all sites, and the key that signs them."""
 
-    history: History
+    history: SiteHistories
     key: Ed25519PrivateKey
 
     def permission(

@@ -5,12 +5,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from factory.errors import ReleaseRefused
 from factory.model.verdict import Verdict
 from factory.names import line_and_site
-from factory.release.history import Event, History, Record, verdict_digest
+from factory.release.history import Event, Record, verdict_digest
+from factory.release.protocols import SiteHistories
 from factory.storage.journal import Journal
 
 
 def approve(
-    history: History, journal: Journal, model: str, version: int, *, by: str, reason: str, key: Ed25519PrivateKey
+    history: SiteHistories, journal: Journal, model: str, version: int, *, by: str, reason: str, key: Ed25519PrivateKey
 ) -> Record | None:
     """Put the approval of the site's newest candidate on record; None if it was approved just so before.
 

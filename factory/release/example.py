@@ -16,7 +16,7 @@ def example_request(manifest: Manifest) -> dict[str, object]:
 
 def write_example(home: Home, model: str) -> Path | None:
     """Write the home's example for a released model and return its place; None where nothing is released."""
-    manifest = ModelRepository(home.models).current(model)
+    manifest = ModelRepository.at(home).current(model)
     if manifest is None:
         return None
     place = home.example

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.errors import ModelRefused
+from factory.model.answers import Decision
+from factory.model.check import Check
 from factory.model.payoff import Stakes
 from factory.model.signature import Signature
 from factory.model.verdict import Verdict
@@ -18,7 +20,7 @@ from factory.names import model_name
 from factory.release.guard import Guard
 from factory.release.signing import Signed
 
-_LATER = frozenset({"stakes", "typical"})
+_LATER = frozenset({"stakes", "typical", "checks"})
 """What releases said only later. Left out where it says nothing, so that a release from before reads and is signed."""
 _NESTED = (("verdict", Verdict), ("model_signature", Signature), ("guard", Guard), ("stakes", Stakes))
 
@@ -63,6 +65,7 @@ class Manifest(Signed):
             raise ValueError(f"{len(self.example)} values of the example; its model takes {self._takes}")
         if unknown := sorted({*self.guard.ranges, *self.guard.typical} - set(self.features)):
             raise ValueError(f"guard of {unknown}, which are no features; there are {list(self.features)}")
+        self.model_signature.answer_kind  # noqa: B018  raises on a task whose decisions nobody here could take
         if not math.isfinite(self.threshold):
             raise ValueError(f"threshold {self.threshold} is not a finite number")
 
@@ -100,22 +103,16 @@ class Manifest(Signed):
             for name, nested in _NESTED:
                 if name not in _LATER or name in data:
                     _require_fields(data[name], nested, f"{what}: {name}")
+            for check in _listed(data["verdict"], "checks"):
+                _require_fields(check, Check, f"{what}: check")
             return msgspec.convert(data, cls)
         except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
             raise ModelRefused(f"{what} cannot be read: {error}; release the model again") from error
 
-    def decision(self, answer: npt.NDArray[np.float64]) -> bool | str | float | None:
-        """Return what the line does with one row's answer, `[answers]`, at the threshold that its money chose.
-
-        Binary: whether to act. Multiclass: the class, or None for a person to decide. Regression: the number to act on.
-        """
-        if self.model_signature.task == "regression":
-            return float(answer[0]) - self.threshold
-        best = int(answer.argmax())
-        is_decided = bool(answer[best] >= self.threshold)
-        if self.model_signature.task == "binary":
-            return is_decided
-        return self.model_signature.answers[best] if is_decided else None
+    def decision(self, answer: npt.NDArray[np.float64]) -> Decision:
+        """Return what the line does with one row's answer, `[answers]`, at the threshold that its money chose."""
+        signature = self.model_signature
+        return signature.answer_kind.decision(answer, self.threshold, signature.answers)
 
     @property
     def named(self) -> str:
@@ -126,6 +123,12 @@ class Manifest(Signed):
 def known(row: Sequence[float | None]) -> tuple[float | None, ...]:
     """Return the row with None for every value that JSON cannot say: NaN and the infinities."""
     return tuple(None if value is None or not math.isfinite(value) else float(value) for value in row)
+
+
+def _listed(data: Mapping[str, Any], name: str) -> list[Any]:
+    """Return the list that there may be; of another type it is refused with all other types."""
+    found = data.get(name)
+    return found if isinstance(found, list) else []
 
 
 def _require_fields(data: object, expected: type[Any], what: str) -> None:

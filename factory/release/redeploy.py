@@ -4,10 +4,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from factory.errors import ReleaseRefused
 from factory.names import line_and_site
-from factory.release import Draft, Manifest, ModelRepository
+from factory.release import Draft, Manifest
+from factory.release.protocols import ReleaseRepository
 
 
-def redeploy(repository: ModelRepository, model: str, digest: str, *, by: str, key: Ed25519PrivateKey) -> Manifest:
+def redeploy(repository: ReleaseRepository, model: str, digest: str, *, by: str, key: Ed25519PrivateKey) -> Manifest:
     """Release again what was released before with this digest, and return the new manifest.
 
     The site's history must permit it as any other release. Raises ReleaseRefused where no such release lies in the
@@ -24,5 +25,5 @@ def redeploy(repository: ModelRepository, model: str, digest: str, *, by: str, k
     return repository.serve(Draft.again(before.content, before.manifest), by=by, key=key)
 
 
-def _is(repository: ModelRepository, model: str, sequence: int, digest: str) -> bool:
+def _is(repository: ReleaseRepository, model: str, sequence: int, digest: str) -> bool:
     return repository.manifest(model, sequence).digest == digest

@@ -41,6 +41,15 @@ class Releases:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @property
+    def place(self) -> str:
+        """Where the releases are, for messages."""
+        return str(self.root)
+
+    def reachable(self) -> bool:
+        """Whether the folder is there; a disk that is away for a moment takes nothing out of service."""
+        return self.root.is_dir()
+
     def current(self, model: str) -> Manifest | None:
         """Return what the link points to, unchecked, or None; raises ModelRefused where it cannot be read."""
         marker = self.marker(model)

@@ -25,9 +25,12 @@ from factory.release.draft import Draft
 from factory.release.guard import Guard
 from factory.release.history import Event, History, Kind, Permissions, Record, permissions_of, verdict_digest
 from factory.release.manifest import Manifest
+from factory.release.protocols import SiteHistories
 from factory.release.releases import require_same_signature
 from factory.release.trial import Terms, Trial
 from factory.release.writer import ReleaseWriter
+from factory.storage.home import Home, history_beside
+from factory.storage.locks import Locks
 
 NO_GUARD = Guard()
 _TURNS: tuple[Kind, ...] = ("trial", "trial_end", "trial_promotion", "release", "rollback")
@@ -46,9 +49,15 @@ class Facts(TypedDict, total=False):
 class ModelRepository(ReleaseWriter):
     """Every site's releases under one folder, in the layout of a Triton model repository."""
 
-    def __init__(self, root: Path, history: Path | None = None) -> None:
-        super().__init__(root)
-        self.site_history = History(history or root.parent / "history")
+    def __init__(self, root: Path, history: SiteHistories | None = None, locks: Locks | None = None) -> None:
+        """Take the folder, the sites' histories, by default in a folder beside it, and the locks of its writers."""
+        super().__init__(root, locks)
+        self.site_history: SiteHistories = history or History(history_beside(root))
+
+    @classmethod
+    def at(cls, home: Home) -> "ModelRepository":
+        """Return the repository of a home."""
+        return cls(home.models, History(home.history))
 
     def release(  # noqa: PLR0913  what a manifest says, each by its name
         self,

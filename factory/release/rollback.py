@@ -7,12 +7,13 @@ next run of the line, whose release stage meets the hold.
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from factory.errors import ModelRefused, ReleaseRefused
-from factory.gateway.models.served_model import ServedModel
-from factory.release import Manifest, ModelRepository, Released
+from factory.model.session import OnnxSession
+from factory.release import Manifest, Released
+from factory.release.protocols import ReleaseRepository
 
 
 def roll_back(
-    repository: ModelRepository, model: str, *, to: int | None, by: str, reason: str, key: Ed25519PrivateKey
+    repository: ReleaseRepository, model: str, *, to: int | None, by: str, reason: str, key: Ed25519PrivateKey
 ) -> Manifest:
     """Make the release `to`, or the one before what is served, the site's again; return its manifest.
 
@@ -27,10 +28,15 @@ def roll_back(
 
 def try_out(released: Released) -> None:
     """Raise ModelRefused unless ONNX Runtime loads the release and it answers its own example."""
-    ServedModel(released, lambda: released).wake(released)
+    manifest = released.manifest
+    try:
+        session = OnnxSession(released.content).require(manifest.model_signature)
+        session.try_example(manifest.example, manifest.model_signature)
+    except ModelRefused as error:
+        raise ModelRefused(f"{manifest.model} version {manifest.version}: {error}") from error
 
 
-def _before(repository: ModelRepository, model: str) -> int:
+def _before(repository: ReleaseRepository, model: str) -> int:
     try:
         served = repository.current(model)
     except ModelRefused as error:
@@ -41,7 +47,7 @@ def _before(repository: ModelRepository, model: str) -> int:
     return served.previous
 
 
-def _known(repository: ModelRepository, model: str, sequence: int, key: Ed25519PublicKey) -> int:
+def _known(repository: ReleaseRepository, model: str, sequence: int, key: Ed25519PublicKey) -> int:
     if sequence not in repository.sequences(model):
         raise ReleaseRefused(f"{model} has no release {sequence}; there are {_all(repository, model)}")
     if sequence in repository.permissions(model, key).only_tried:
@@ -52,5 +58,5 @@ def _known(repository: ModelRepository, model: str, sequence: int, key: Ed25519P
     return sequence
 
 
-def _all(repository: ModelRepository, model: str) -> str:
+def _all(repository: ReleaseRepository, model: str) -> str:
     return ", ".join(map(str, repository.sequences(model))) or "none"

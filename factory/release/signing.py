@@ -24,8 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from factory.errors import ModelRefused, ReleaseRefused
-
-PRIVATE, PUBLIC = "release.key", "release.pub"
+from factory.storage.home import PUBLIC_KEY, RELEASE_KEY
 
 
 def signing_key(folder: Path) -> Ed25519PrivateKey:
@@ -34,11 +33,11 @@ def signing_key(folder: Path) -> Ed25519PrivateKey:
     The private half is readable by its owner alone. Raises ReleaseRefused when the file is not such a key.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / PRIVATE
+    path = folder / RELEASE_KEY
     if not path.exists():
         _create(path, Ed25519PrivateKey.generate())
     key = _loaded_private(path)
-    _write_public(folder / PUBLIC, key.public_key())
+    _write_public(folder / PUBLIC_KEY, key.public_key())
     return key
 
 

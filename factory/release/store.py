@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from factory.release.protocols import ReleaseRepository, SiteHistories
 from factory.release.repository import ModelRepository
 from factory.release.signing import signing_key
 
@@ -15,10 +16,10 @@ class ModelStore:
 
     root: Path
     key_folder: Path
-    history: Path | None = None
-    """The folder of the sites' histories; by default `history` beside `root`."""
+    history: SiteHistories | None = None
+    """The sites' histories; by default in a folder beside `root`."""
 
-    def repository(self) -> ModelRepository:
+    def repository(self) -> ReleaseRepository:
         """Return the repository."""
         return ModelRepository(self.root, self.history)
 

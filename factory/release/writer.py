@@ -1,9 +1,9 @@
 """The steps of a writer in the folder of releases: each whole or not at all; what is permitted is not asked here."""
 
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -14,18 +14,23 @@ from factory.release.manifest import Manifest
 from factory.release.releases import Releases
 from factory.release.trial import Trial
 from factory.storage.atomic_files import TEMPORARY, create_file, sync_folder, temporary_name
+from factory.storage.locks import FileLocks, Locks
 
 
 class ReleaseWriter(Releases):
     """What a writer sees of the folder, and does to it."""
+
+    def __init__(self, root: Path, locks: Locks | None = None) -> None:
+        """Take the folder, and the locks by which writers exclude one another; by default files in the folder."""
+        super().__init__(root)
+        self.locks = locks or FileLocks(root / RELEASES / ".locks")
 
     @contextmanager
     def only_writer(self, model: str) -> Iterator[None]:
         """Hold the model's lock, which ends with the process, and clear what a crashed writer left."""
         folder = self.root / RELEASES / model
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self.locks.hold(f"releases.{model}"):
             for leftover in folder.glob(f"{TEMPORARY}*"):
                 shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
             yield

@@ -48,6 +48,7 @@ class SiteFacts:
     site: str
     verdict: Verdict
     limits: Sequence[Limit]
+    """Empty of a verdict from before checks were kept."""
     serving: Serving | None
     held_back: str | None
     """What keeps a candidate that passed from being released."""

@@ -81,7 +81,7 @@ def site_facts(
         line=line,
         site=site,
         verdict=verdict,
-        limits=limits(verdict.figures, line.gates),
+        limits=limits(verdict.checks),
         serving=serving,
         held_back=held_back,
         rows={**_rows(cleaned, told.get("features", {})), **windows},

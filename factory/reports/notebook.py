@@ -17,8 +17,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from factory.errors import ModelRefused, TableMissing
+from factory.evaluation import findings
+from factory.evaluation.gates import what_if
+from factory.line.gates import Gates
+from factory.model.check import Check
 from factory.model.session import onnx_answer
 from factory.model.signature import Signature
+from factory.model.verdict import Verdict
 from factory.names import checked_name, model_name
 from factory.release import Manifest, ModelRepository, Released
 from factory.release.signing import public_key
@@ -26,6 +31,8 @@ from factory.reports.status import line_status, status
 from factory.storage.columns import SITE
 from factory.storage.home import Home
 from factory.storage.lake import Lake
+from factory.storage.lake_store import LakeStore
+from factory.tasks.task import Task
 
 
 def open_home(folder: str | Path | None = None, *, lake: str = "") -> "HomeView":
@@ -108,10 +115,28 @@ class LineView:
             return pl.DataFrame(schema={"site": pl.String()})
         figures = pl.DataFrame([_numbers(text) for text in rows["figures"]], infer_schema_length=None)
         reasons = rows["reasons"].str.json_decode(pl.List(pl.String()))
-        return pl.concat(
-            [rows.select(SITE, "passed", reasons, "digest", "as_of", "at"), figures.select(pl.exclude("passed"))],
-            how="horizontal",
-        )
+        judged = rows.select(SITE, "passed", reasons, "digest", "as_of", "at")
+        return judged.hstack(figures.select(pl.exclude(judged.columns)))
+
+    def checks(self, site: str) -> pl.DataFrame:
+        """Return the checks of a site's newest verdict, a row each: `code`, `figure`, `found`, `limit`, `kept`, `mode`.
+
+        Raises TableMissing where the site was not judged.
+        """
+        return _checks_frame(self._verdict(site).checks, site)
+
+    def what_if(self, site: str, gates: Gates, task: Task) -> pl.DataFrame:
+        """Return the checks that other gates make of the figures a site was judged by; nothing is judged again.
+
+        Raises MeasuredOtherwise where the gates ask for a figure with another margin than it was measured with.
+        """
+        return _checks_frame(what_if(self._verdict(site).figures, gates, task), site)
+
+    def _verdict(self, site: str) -> Verdict:
+        entries = LakeStore.at(self.home).journal(self.name).latest("verdict", [site])
+        if site not in entries:
+            raise TableMissing(f"line {self.name}, site {site}: nothing was judged; run the line first")
+        return Verdict.from_dict(entries[site].figures["verdict"])
 
     def history(self, site: str) -> pl.DataFrame:
         """Return what is on record of a site, oldest first: `at`, `kind`, `actor`, `reason`, `version`, `release`."""
@@ -128,11 +153,11 @@ class LineView:
 
     @property
     def _lake(self) -> Lake:
-        return self.home.lake_store().of(self.name)
+        return LakeStore.at(self.home).of(self.name)
 
     @property
     def _repository(self) -> ModelRepository:
-        return ModelRepository(self.home.models, self.home.history)
+        return ModelRepository.at(self.home)
 
 
 @dataclass(frozen=True)
@@ -191,6 +216,10 @@ def _status_row(site: str, state: Mapping[str, Any]) -> dict[str, Any]:
         "since": serving.get("since"),
         "held_back": state["held_back"],
     }
+
+
+def _checks_frame(checks: Sequence[Check], site: str) -> pl.DataFrame:
+    return pl.DataFrame(findings.rows(checks, site=site), infer_schema_length=None)
 
 
 def _numbers(figures: str) -> dict[str, float]:

@@ -7,14 +7,12 @@ from factory.charts.pictures import Picture
 from factory.reports import panels
 from factory.reports.facts import SiteFacts
 from factory.reports.folder import LINE_PAGE
+from factory.reports.limits import FOUND
 from factory.reports.rendering import page
 from factory.reports.sentences import of_site
 from factory.reports.slices import worst
 from factory.tasks.holdout import ROLES
-
-COUNTED = ("positives", "alarms", "rarest_class_rows", "decided")
-SHARES = ("accuracy", "coverage", "calibration_error")
-SMALLER_IS_BETTER = ("rmse", "mae", "log_loss", "calibration_error")
+from factory.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +121,14 @@ def _metric(facts: SiteFacts, name: str, roles: list[str]) -> Metric:
     best = _best(facts, name, list(keys.values()))
     cells = []
     for role, key in keys.items():
-        text = FORMS[form(name)](_number(facts.figures.get(key)))
+        text = FORMS[form(facts.line.task, name)](_number(facts.figures.get(key)))
         note = _interval_note(facts, name) if role == "candidate" else ""
         cells.append(Cell(text=text, figure=key if key in facts.figures else "", note=note, best=key == best))
     return Metric(name=f"{words(name)}{', EUR' if name.endswith('_eur') else ''}", cells=tuple(cells))
 
 
 def _interval_note(facts: SiteFacts, name: str) -> str:
-    between = _between(facts.figures.get(f"{name}_low"), facts.figures.get(f"{name}_high"), form(name))
+    between = _between(facts.figures.get(f"{name}_low"), facts.figures.get(f"{name}_high"), form(facts.line.task, name))
     return f"({between})" if between else ""
 
 
@@ -140,14 +138,14 @@ def _best(facts: SiteFacts, name: str, keys: list[str]) -> str:
     task = facts.line.task
     if len(set(known.values())) < 2 or name not in (*task.compared, "value_eur"):
         return ""
-    return (min if name in SMALLER_IS_BETTER else max)(known, key=lambda key: known[key])
+    return (min if name in task.smaller_is_better else max)(known, key=lambda key: known[key])
 
 
-def form(name: str) -> str:
-    """Return how a figure is written."""
-    if name in COUNTED or name == "value_eur":
+def form(task: Task, name: str) -> str:
+    """Return how a figure is written, as its task says what it counts."""
+    if name == "value_eur":
         return "whole"
-    return "percent" if name in SHARES else "figure"
+    return FOUND[task.units.get(name, "number")]
 
 
 def _number(found: object) -> float | None:

@@ -9,12 +9,16 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import HistoryError, ModelRefused
+from factory.evaluation.findings import rows
+from factory.model.verdict import Verdict
 from factory.names import LINE_SITE, model_name
 from factory.release import ModelRepository
 from factory.release.history import Permissions, Record
+from factory.release.protocols import ReleaseReader
 from factory.release.signing import public_key
 from factory.reports.folder import LineReports
 from factory.storage.home import Home
+from factory.storage.lake_store import LakeStore
 
 ROWS = ("raw", "clean", "quarantine", "superseded")
 
@@ -24,9 +28,9 @@ def status(home: Home) -> dict[str, Any]:
 
     A page is where the report lies, null where none was written yet.
     """
-    lines = home.lake_store().lines()
+    lines = LakeStore.at(home).lines()
     if lines is None:  # of what is in an object store, those are known that ever judged a candidate
-        lines = sorted({model.partition(".")[0] for model in _repository(home).site_history.models()})
+        lines = sorted({model.partition(".")[0] for model in ModelRepository.at(home).site_history.models()})
     return {"lines": {line: {"sites": line_status(home, line), "page": _page(home, line, LINE_SITE)} for line in lines}}
 
 
@@ -35,7 +39,7 @@ def line_status(home: Home, line: str) -> dict[str, Any]:
 
     `hold` is the rollback that holds the site, `held_back` why a candidate that passed is not released.
     """
-    journal, repository = home.lake_store().journal(line), _repository(home)
+    journal, repository = LakeStore.at(home).journal(line), ModelRepository.at(home)
     cleaned, verdicts = journal.latest("clean"), journal.latest("verdict")
     sites, key = sorted({*cleaned, *verdicts} - {LINE_SITE}), _key(home)
     return {
@@ -49,10 +53,6 @@ def line_status(home: Home, line: str) -> dict[str, Any]:
     }
 
 
-def _repository(home: Home) -> ModelRepository:
-    return ModelRepository(home.models, home.history)
-
-
 def _page(home: Home, line: str, site: str) -> str | None:
     place = LineReports(home.reports, line).place(site)
     return str(place) if place.is_file() else None
@@ -63,8 +63,14 @@ def _rows(figures: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _verdict(figures: Mapping[str, Any]) -> dict[str, Any]:
-    verdict = figures["verdict"]
-    return {name: verdict[name] for name in ("passed", "reasons", "figures", "digest")}
+    verdict = Verdict.from_dict(figures["verdict"])
+    return {
+        "passed": verdict.passed,
+        "reasons": list(verdict.reasons),
+        "checks": rows(verdict.checks),
+        "figures": dict(verdict.figures),
+        "digest": verdict.digest,
+    }
 
 
 def _key(home: Home) -> Ed25519PublicKey | None:
@@ -75,7 +81,7 @@ def _key(home: Home) -> Ed25519PublicKey | None:
 
 
 def _released(
-    repository: ModelRepository, model: str, key: Ed25519PublicKey | None, judged: Mapping[str, Any]
+    repository: ReleaseReader, model: str, key: Ed25519PublicKey | None, judged: Mapping[str, Any]
 ) -> dict[str, Any]:
     if key is None:
         return {"serving": None, "hold": None, "held_back": None}
@@ -108,7 +114,7 @@ def _held_back(permissions: Permissions, judged: Mapping[str, Any], served: str 
     return permissions.obstacle(digest, approval_required=wanted)
 
 
-def _serving(repository: ModelRepository, model: str, key: Ed25519PublicKey) -> dict[str, Any] | None:
+def _serving(repository: ReleaseReader, model: str, key: Ed25519PublicKey) -> dict[str, Any] | None:
     try:
         manifest = repository.load(model, key).manifest
     except (ModelRefused, OSError):

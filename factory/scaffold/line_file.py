@@ -2,14 +2,9 @@
 
 from typing import Any
 
-from factory.scaffold.plan import ONLY_SITE, ROW_NUMBER, Plan, gates_of, recipe_of, task_of, value_of
+from factory.scaffold.plan import ONLY_SITE, ROW_NUMBER, Plan, gates_of, recipe_of
 from factory.scaffold.texts import said, yaml_value
-
-_FIGURES = {
-    "binary": "average_precision, roc_auc, log_loss, calibration_error, positives, alarms, value_eur",
-    "multiclass": "log_loss, accuracy, macro_f1, calibration_error, value_eur",
-    "regression": "rmse, mae, coverage, interval_width, value_eur",
-}
+from factory.tasks import TASKS
 
 
 def line_file(plan: Plan) -> str:
@@ -42,18 +37,18 @@ def _head(plan: Plan) -> str:
 
 def _task(plan: Plan) -> str:
     task = plan.profile.task
-    lines = [f"  # {said(task.why, 200)}.", f"  task: {yaml_value(task_of(plan))}"]
+    lines = [f"  # {said(task.why, 200)}.", f"  task: {yaml_value(plan.start.section(plan.profile))}"]
     lines += ["", "  # What one decision is worth, in EUR. EXAMPLE FIGURES: put in your own.", "  value:"]
-    lines += [f"    {name}: {amount:g}  # {what}" for name, (amount, what) in value_of(plan).items()]
+    lines += [f"    {name}: {amount:g}  # {what}" for name, (amount, what) in plan.start.money.items()]
     return "\n".join(lines)
 
 
 def _gates(plan: Plan) -> str:
-    gates = gates_of(plan)
+    gates, figures = gates_of(plan), (*TASKS[plan.start.kind].gateable, "value_eur")
     lines = [
         "  # What a candidate must reach on the holdout before a site may serve it. The limits are what answering",
         "  # always alike would reach: raise them. Figures that can have one:",
-        f"  # {_FIGURES[plan.profile.task.kind]}.",
+        f"  # {', '.join(figures)}.",
         "  gates:",
         *(f"    {name}: {yaml_value(limit)}" for name, limit in gates.items()),
         "    against_baseline: {min_absolute_change: 0.0, min_probability: 0.1}  # refused if almost surely worse",

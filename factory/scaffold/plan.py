@@ -12,6 +12,7 @@ from factory.errors import SourceError
 from factory.scaffold.features import Feature, features_of
 from factory.scaffold.profiling.naming import RESERVED, identifier
 from factory.scaffold.profiling.profile import Profile
+from factory.scaffold.starting_points import STARTING_POINTS, StartingPoint
 
 ONLY_SITE = "all"
 ONLY_SITE_COLUMN = "only_site"
@@ -37,6 +38,11 @@ class Plan:
     """The line looks at the world before this day."""
     split: Mapping[str, Any]
     made: date
+
+    @property
+    def start(self) -> StartingPoint:
+        """What lines of its kind of task begin with."""
+        return STARTING_POINTS[self.profile.task.kind]
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -142,58 +148,16 @@ def _shares(profile: Profile) -> tuple[float, float]:
     return (SMALL_HOLDOUT_SHARE, SMALL_VALIDATION_SHARE) if small else (HOLDOUT_SHARE, VALIDATION_SHARE)
 
 
-def task_of(plan: Plan) -> dict[str, Any]:
-    """Return the line file's `task`."""
-    task = plan.profile.task
-    if task.kind == "multiclass":
-        return {"kind": "multiclass", "classes": list(task.classes)}
-    if task.kind == "regression":
-        counts = plan.profile.columns[plan.profile.target].counts
-        never_negative = {"minimum": 0} if counts.low >= 0 else {}
-        return {"kind": "regression", "coverage": 0.9, **never_negative}
-    return {"kind": "binary"}
-
-
-def value_of(plan: Plan) -> dict[str, tuple[float, str]]:
-    """Return the money of a decision, as examples: amount in EUR and what it stands for."""
-    kinds: dict[str, dict[str, tuple[float, str]]] = {
-        "binary": {
-            "caught_eur": (100, "a case foreseen: what is saved, less what acting costs"),
-            "missed_eur": (-50, "a case not foreseen: what it costs"),
-            "false_alarm_eur": (-20, "acted upon in vain"),
-        },
-        "multiclass": {
-            "right_eur": (10, "decided rightly, without a person"),
-            "wrong_eur": (-20, "decided wrongly; what is not sure enough goes to a person and is worth 0"),
-        },
-        "regression": {
-            "over_unit_eur": (-1, "for each unit the answer is too high"),
-            "under_unit_eur": (-1, "for each unit it is too low"),
-            "over_eur": (0, "once, for being too high at all"),
-        },
-    }
-    return kinds[plan.profile.task.kind]
-
-
 def gates_of(plan: Plan) -> dict[str, Any]:
     """Return limits that a model of these data should reach if it has learnt anything."""
     profile = plan.profile
-    target = profile.columns[profile.target].counts
-    known = target.rows - target.nulls
     sites = max(1, len(profile.labelled)) if profile.site else 1
-    held_out = _shares(profile)[0] * known / sites
-    gates: dict[str, Any] = {"min_rows": max(5, min(_MIN_ROWS, int(held_out * 0.5))), "min_contract_share": 0.95}
-    values = target.values or {}
-    if profile.task.kind == "binary":
-        share = values[profile.task.values[1]] / known
-        positives = max(1, min(10, int(share * held_out * 0.4)))
-        gates["at_least"] = {"average_precision": _rounded(share), "positives": positives}
-    elif profile.task.kind == "multiclass":
-        gates["at_least"] = {"accuracy": _rounded(max(values.values()) / known)}
-    else:
-        gates["at_most"] = {"rmse": _rounded(_spread(profile))}
-        gates["max_parity_error"] = max(1e-4, _rounded(_spread(profile) * 1e-3))
-    return gates
+    held_out = _shares(profile)[0] * profile.columns[profile.target].known / sites
+    return {
+        "min_rows": max(5, min(_MIN_ROWS, int(held_out * 0.5))),
+        "min_contract_share": 0.95,
+        **plan.start.first_limits(profile, held_out),
+    }
 
 
 def recipe_of(plan: Plan) -> dict[str, Any]:
@@ -206,17 +170,6 @@ def recipe_of(plan: Plan) -> dict[str, Any]:
         return {"kind": "table", "seed": 7}
     epochs = max(8, min(_MOST_EPOCHS, math.ceil(_STEPS * batch / rows)))
     return {"kind": "table", "seed": 7, "batch_rows": batch, "epochs": epochs, "patience": max(3, epochs // 6)}
-
-
-def _spread(profile: Profile) -> float:
-    """Return the standard deviation of the target: what always answering the mean would be wrong by."""
-    known = profile.sample[profile.target].drop_nulls()
-    return float(known.cast(float).std() or 0.0) or 1.0  # type: ignore[arg-type]  # a number's is one
-
-
-def _rounded(figure: float) -> float:
-    """Return three significant digits."""
-    return round(figure, 2 - math.floor(math.log10(abs(figure)))) if figure else 0.0
 
 
 def decided_at(plan: Plan) -> datetime:

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 
 from factory.scaffold.features import GROUPS, Feature
 from factory.scaffold.plan import Plan, decided_at
-from factory.scaffold.profiling.profile import Column
-from factory.scaffold.texts import python_text, python_value
+from factory.scaffold.texts import python_text
 
 _GROUP_DOCS = {
     "numbers": "Return the columns that are numbers already, as they are.",
@@ -129,33 +128,15 @@ _MOMENT = 'pl.Datetime("us", "UTC")'
 
 
 def _label(plan: Plan) -> str:
-    profile, task = plan.profile, plan.profile.task
+    profile = plan.profile
     target = profile.columns[profile.target]
     there = f"pl.col({python_text(target.name)})"
     if target.kind == "Float64":
         there += ".fill_nan(None)"
-    what, code = {
-        "binary": _binary_label,
-        "multiclass": _class_label,
-        "regression": lambda *_: ("the number to be estimated", f"{there}.cast(pl.Float32)"),
-    }[task.kind](plan, target, there)
+    what, code = plan.start.label(profile, there)
     return "\n".join(
         ["def label() -> pl.Expr:", f'    """Return {what}; null where it is not known yet."""', f"    return {code}"]
     )
-
-
-def _binary_label(plan: Plan, target: Column, there: str) -> tuple[str, str]:
-    if target.kind == "Boolean":
-        return "1 where the target is true, 0 where it is not", f"{there}.cast(pl.Float32)"
-    positive = python_value(plan.profile.task.values[1])
-    return "1 for the positive class, 0 for the other", f"({there} == {positive}).cast(pl.Float32)"
-
-
-def _class_label(plan: Plan, target: Column, there: str) -> tuple[str, str]:
-    del plan
-    if target.kind == "Float64":
-        there += ".cast(pl.Int64)"
-    return "the name of the class", there if target.kind == "String" else f"{there}.cast(pl.String)"
 
 
 def _group(group: str, features: list[Feature]) -> str:

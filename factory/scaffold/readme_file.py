@@ -60,11 +60,10 @@ def decisions(plan: Plan) -> Iterator[str]:
 def _about_target(plan: Plan) -> Iterator[str]:
     profile = plan.profile
     target = profile.columns[profile.target].counts
-    if profile.task.kind == "binary":
-        yield f"The positive class: {escaped(said(profile.task.why, 200))}. Exchange them in `features.py` if not."
+    yield from plan.start.to_decide(profile)
     if target.nulls:
         yield f"{target.nulls:,} rows have no target; they are taken for not known yet and teach nothing."
-    if target.values and profile.task.kind != "regression" and min(target.values.values()) < _FEW_ROWS:
+    if target.values and plan.start.has_classes and min(target.values.values()) < _FEW_ROWS:
         rare = min(target.values, key=lambda value: target.values[value] if target.values else 0)
         yield f"The class {code_span(rare)} has {target.values[rare]:,} rows, which is little to learn from."
 

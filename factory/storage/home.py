@@ -8,16 +8,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from factory.errors import EnvironmentRefused
 from factory.names import checked_name
 from factory.storage.project import found_root
 
-if TYPE_CHECKING:
-    from factory.storage.lake_store import LakeStore
-
 FOLDER = ".factory"
 """A home's folder in its project."""
+RELEASE_KEY, PUBLIC_KEY = "release.key", "release.pub"
+"""The files of the release key and of its public half, in the folder of keys."""
 HOME_VARIABLE = "FACTORY_HOME"
 LAKE_VARIABLES = ("FACTORY_LAKE", "FACTORY_LAKE_OPTIONS")
 
@@ -34,9 +33,13 @@ class Home:
 
     @classmethod
     def at(cls, root: Path, lake: str = "", lake_options: str = "") -> "Home":
-        """Return the home in a folder, with its lake in it unless another is named; options are a JSON object."""
+        """Return the home in a folder, with its lake in it unless another is named; options are a JSON object.
+
+        Folders are from the working folder. Raises EnvironmentRefused on options that are none.
+        """
         whole = root.resolve()
-        return cls(root=whole, lake=lake or str(whole / "lake"), lake_options=json.loads(lake_options or "{}"))
+        elsewhere = lake if "://" in lake or not lake else str(Path(lake).resolve())
+        return cls(root=whole, lake=elsewhere or str(whole / "lake"), lake_options=storage_options(lake_options))
 
     @classmethod
     def found(cls, environment: Mapping[str, str], root: Path | None = None) -> "Home":
@@ -48,12 +51,6 @@ class Home:
     def environment(self) -> dict[str, str]:
         """Return the variables by which a process that is started from here finds this home and its orchestrator."""
         return {HOME_VARIABLE: str(self.root), LAKE_VARIABLES[0]: self.lake, "DAGSTER_HOME": str(self.dagster)}
-
-    def lake_store(self) -> "LakeStore":
-        """Return the Delta tables of all lines."""
-        from factory.storage.lake_store import LakeStore
-
-        return LakeStore(url=self.lake, storage_options=self.lake_options)
 
     @property
     def dagster(self) -> Path:
@@ -78,7 +75,7 @@ class Home:
     @property
     def history(self) -> Path:
         """The sites' signed histories."""
-        return self.root / "history"
+        return history_beside(self.models)
 
     @property
     def keys(self) -> Path:
@@ -88,7 +85,7 @@ class Home:
     @property
     def public_key(self) -> Path:
         """The public half of the release key."""
-        return self.keys / "release.pub"
+        return self.keys / PUBLIC_KEY
 
     @property
     def api_keys(self) -> Path:
@@ -133,3 +130,25 @@ class Home:
     def backtest(self, line: str) -> Path:
         """Return the folder of a line's backtest, a home of its own."""
         return self.root / "replay" / checked_name(line, "line")
+
+
+def storage_options(text: str) -> dict[str, str]:
+    """Return an object store's options from a JSON object; raises EnvironmentRefused, which tells none of its values.
+
+    Some of them are secrets.
+    """
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise EnvironmentRefused(
+            f"{LAKE_VARIABLES[1]} is no JSON object of texts: write it as "
+            '{"aws_region": "eu-central-1"}, with the names that delta-rs has'
+        )
+    return found
+
+
+def history_beside(models: Path) -> Path:
+    """Return where the sites' histories are, for who knows the model repository alone, as a gateway does."""
+    return models.parent / "history"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from factory.storage.home import Home
 from factory.storage.journal import Journal
 from factory.storage.lake import Lake
 
@@ -14,6 +15,11 @@ class LakeStore:
 
     url: str
     storage_options: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, home: Home) -> "LakeStore":
+        """Return the lake of a home."""
+        return cls(url=home.lake, storage_options=home.lake_options)
 
     def lines(self) -> list[str] | None:
         """Return the lines that have tables, sorted; None where an object store would have to be searched."""

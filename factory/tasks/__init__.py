@@ -1,7 +1,9 @@
 """What kind of answer a line gives, a small closed set: binary, multiclass, regression with intervals.
 
 Labels, figures of merit, money, baseline, loss and calibration all come from the line's task, so nothing else in the
-factory asks which task it has. To add one: a package beside these that keeps `Task`, and a row in TASKS.
+factory asks which task it has. To add one: a package beside these that keeps `Task`, and a row in TASKS; a row in
+`factory.model.answers`, by which the gateway decides; and one in `factory.scaffold.starting_points`, by which new lines
+begin.
 
     task.py      what every task can be asked
     binary/      will it happen? one probability

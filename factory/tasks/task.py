@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from factory.model.check import Check, Figure, Unit
 from factory.model.payoff import Stakes
-from factory.model.verdict import Figure
 
 if TYPE_CHECKING:
     from factory.charts.pictures import Gallery
@@ -39,7 +39,10 @@ class Task(ABC):
 
     headline: ClassVar[str]
     """The figure by which models are compared."""
-    greater_is_better: ClassVar[bool]
+    smaller_is_better: ClassVar[frozenset[str]]
+    """Of the figures of merit those that are errors; of the others more is better."""
+    units: ClassVar[Mapping[str, Unit]]
+    """What a figure counts, where that is not just a number."""
     output: ClassVar[str]
     """The name of the served model's output."""
     value: ClassVar[type[Value]]
@@ -50,6 +53,11 @@ class Task(ABC):
 
     kind: str
     """The word a line's file uses."""
+
+    @property
+    def greater_is_better(self) -> bool:
+        """Whether the model with the greater headline is the better one."""
+        return self.headline not in self.smaller_is_better
 
     @property
     @abstractmethod
@@ -77,8 +85,8 @@ class Task(ABC):
         """Return the headline in `rounds` resamples of the rows; those of equal rows, rounds and seed are paired."""
 
     @abstractmethod
-    def objections(self, figures: Mapping[str, Figure]) -> Iterator[str]:
-        """Yield what speaks against any model with these figures, whatever the line's limits are."""
+    def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:
+        """Yield what is asked of any model of this task, whatever the line's limits are."""
 
     @abstractmethod
     def without_model(self, label: Floats, value: Value) -> float:

@@ -61,6 +61,20 @@ def test_this_machine_has_what_is_needed_and_nothing_is_left_in_home(tmp_path):
     assert not home.exists()
 
 
+def test_another_package_that_owns_the_import_name_is_a_lack(tmp_path):
+    """As `factory_boy` does: whatever is installed last has overwritten files of the other."""
+    site = tmp_path / "site"
+    other = site / "factory_boy-3.3.0.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: factory_boy\nVersion: 3.3.0\n")
+    (other / "top_level.txt").write_text("factory\n")
+    (other / "RECORD").write_text("factory/__init__.py,,\n")
+    path = f"{site}:{os.environ.get('PYTHONPATH', '')}"
+    code, found = doctor(tmp_path / "home", project(tmp_path / "p", presses()), PYTHONPATH=path)
+    assert code == 1
+    assert "`import factory` belongs to factory_boy too" in found["import name"]["found"]
+
+
 def test_the_shipped_lines_load_and_each_is_told_with_its_data(tmp_path):
     _, found = doctor(tmp_path, FACTORY_DATA=str(tmp_path / "no data here"))
     lines = sorted(place.parent.name for place in (ROOT / "lines").glob("*/defs.yaml"))

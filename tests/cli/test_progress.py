@@ -70,7 +70,7 @@ def test_a_log_has_a_line_for_what_each_stage_begins_and_ends_with():
 
 
 def test_a_terminal_has_a_bar_for_each_stage_with_the_sites_in_work_and_those_that_failed():
-    during = shown(Bars, RUN[:8], force_terminal=True)
+    during = shown(Bars, RUN[:7], force_terminal=True)
     assert "clean" in during
     assert "1/3" in during
     assert "east, 1 unchanged" in during

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import pytest
 
-from factory.connectors.download import Archive, Published, fetch, lacking, read_digests
+from factory.connectors.download import Archive, Published, fetch, lacking, read_digests, require_web
 from factory.errors import FetchError
 from tests.connectors.web import serving
 
@@ -117,6 +117,29 @@ def test_a_fetch_after_a_cut_connection_starts_anew_and_completes(web, tmp_path)
     assert left_in(tmp_path) == []
     web.cut.clear()
     assert fetch(wanted, print) == list(FILES)
+
+
+def test_a_server_that_fails_once_is_asked_again(web, tmp_path):
+    wanted = published(web, tmp_path, nested(FILES))
+    web.failing["/data.zip"] = 1
+    assert fetch(wanted, print) == list(FILES)
+    assert web.asked == ["/data.zip", "/data.zip"]
+
+
+def test_what_is_not_there_is_not_asked_for_again(web, tmp_path):
+    wanted = published(web, tmp_path, nested(FILES))
+    web.files.clear()
+    with pytest.raises(FetchError, match="404 Not Found") as refused:
+        fetch(wanted, print)
+    assert "https://example.com/data" in str(refused.value)
+    assert web.asked == ["/data.zip"]
+
+
+def test_an_encrypted_address_is_not_left_for_one_in_clear():
+    with pytest.raises(FetchError, match=r"redirects to http://b\.example/x, which is refused: only https://$"):
+        require_web("http://b.example/x", "https://a.example/x")
+    require_web("https://b.example/x", "https://a.example/x")
+    require_web("http://b.example/x", "http://a.example/x")
 
 
 def test_a_redirect_within_the_web_is_followed(web, tmp_path):

@@ -7,13 +7,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Web:
-    """What the server has: path → content; path → where it redirects to; paths whose answer is cut off half-way."""
+    """What the server has: path → content; path → where it redirects to; paths whose answer is cut off half-way.
+
+    `failing`: path → how many more times the server fails on it.
+    """
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.files: dict[str, bytes] = {}
         self.moved: dict[str, str] = {}
         self.cut: set[str] = set()
+        self.failing: dict[str, int] = {}
         self.asked: list[str] = []
 
 
@@ -24,7 +28,10 @@ def serving() -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             web.asked.append(self.path)
-            if self.path in web.moved:
+            if web.failing.get(self.path):
+                web.failing[self.path] -= 1
+                self.send_error(503)
+            elif self.path in web.moved:
                 self.send_response(302)
                 self.send_header("Location", web.moved[self.path])
                 self.send_header("Content-Length", "0")

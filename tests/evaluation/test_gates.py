@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from factory.errors import MeasuredOtherwise
 from factory.evaluation.evidence import Evidence
-from factory.evaluation.gates import GATES, judge
+from factory.evaluation.gates import GATES, judge, what_if
 from factory.line.gates import Comparison, Gates
+from factory.model.check import Check
+from factory.model.verdict import Verdict
 from factory.tasks import Binary
 from factory.tasks.binary import BinaryValue
 from factory.tasks.binary.figures import average_precision, roc_auc
@@ -60,6 +63,7 @@ def evidence(rows=1000, **changes):
         "fine_tuned": True,
         "parity_error": 1e-6,
         "latency_ms": 0.4,
+        "latency_provider": "CPUExecutionProvider",
         "size_mb": 1.5,
     }
     return Evidence(**{**facts, **changes})
@@ -393,4 +397,112 @@ def test_no_gate_is_left_out_of_the_tuple():
         and name.islower()
         and name[0] != "_"
     }
-    assert public - {"judge"} == {gate.__name__ for gate in GATES}
+    assert public - {"judge", "what_if"} == {gate.__name__ for gate in GATES}
+
+
+def test_a_gates_checks_bear_its_name():
+    champion = model(holdout(), 0.3, digest=OTHER)
+    figures = judge(evidence(champion=champion), BAR).figures
+    for gate in GATES:
+        assert {check.code for check in gate(figures, BAR)} == {gate.__name__}
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_evidence(), st.sampled_from(["disabled", "dry_run", "enabled"]))
+def test_a_verdict_says_what_its_checks_say_of_its_own_figures_and_stays_the_same_on_record(rows, mode):
+    bar = in_mode(mode, **BOTH)
+    verdict = judge(rows, bar)
+    assert verdict.passed == all(check.kept for check in verdict.checks if check.mode == "enabled")
+    assert all(check.found == verdict.figures[check.figure] for check in verdict.checks)
+    kept = Verdict.from_dict(json.loads(json.dumps(verdict.to_dict(), allow_nan=False)))
+    assert what_if(kept.figures, bar, rows.task) == kept.checks == verdict.checks
+
+
+def test_what_is_kept_is_a_check_too():
+    found = {(check.code, check.figure): check for check in judge(evidence(), BAR).checks}
+    assert all(check.kept for check in found.values())
+    assert found["enough_rows", "rows"].found == 1000
+    assert found["good_enough", "average_precision"].limit == 0.4
+    assert ("better_than_baseline", "probability_better_than_baseline") in found
+    assert not [code for code, _ in found if "champion" in code]  # there is none to compare with
+
+
+def test_what_is_disabled_is_no_check_and_a_dry_run_is_one_in_its_mode():
+    dry, off = (judge(poor(), in_mode(mode, **BOTH)).checks for mode in ("dry_run", "disabled"))
+    compared = {"better_than_baseline", "better_than_champion", "earns_no_less_than_champion"}
+    assert {check.code for check in dry if check.mode == "dry_run"} == compared
+    assert not compared & {check.code for check in off}
+
+
+def test_what_earns_less_cannot_hide_in_answers_that_cannot_be_weighed():
+    """What cannot be measured does not pass, here as elsewhere."""
+    figures = {**judge(poor(), BAR).figures, "probability_earns_less_than_champion": None}
+    (check,) = (one for one in what_if(figures, BAR, Binary()) if one.code == "earns_no_less_than_champion")
+    assert check.reason == "could not be compared with the champion in money, limit 95.0% of resamples"
+
+
+def test_other_limits_are_asked_of_the_figures_there_are_as_if_the_candidate_were_judged_anew():
+    shown = judge(evidence(), BAR)
+    stricter = dataclasses.replace(BAR, min_rows=5000, max_size_mb=1.0, at_most={"log_loss": 0.01})
+    stricter = dataclasses.replace(stricter, against_baseline=Comparison(mode="dry_run", min_probability=1.0))
+    assert what_if(shown.figures, stricter, Binary()) == judge(evidence(), stricter).checks
+
+
+def test_a_limit_to_a_figure_that_was_never_measured_is_not_kept():
+    bar = dataclasses.replace(BAR, at_least={"average_presicion": 0.1})
+    (broken,) = (check for check in what_if(judge(evidence(), BAR).figures, bar, Binary()) if not check.kept)
+    assert broken.reason == "average presicion could not be measured, needs 0.1"
+
+
+@pytest.mark.parametrize("other", ["baseline", "champion"])
+def test_another_margin_is_another_measurement_and_must_not_be_guessed(other):
+    wider = dataclasses.replace(BAR, **{f"against_{other}": Comparison(min_absolute_change=0.1)})
+    figures = judge(poor(), BAR).figures
+    with pytest.raises(MeasuredOtherwise, match=f"the comparison with the {other} was measured with the margin 0, "):
+        what_if(figures, wider, Binary())
+    with pytest.raises(MeasuredOtherwise, match="no margin on record"):
+        what_if(judge(poor(), in_mode("disabled", **BOTH)).figures, BAR, Binary())
+    before = {name: figure for name, figure in figures.items() if not name.startswith("margin_")}
+    with pytest.raises(MeasuredOtherwise, match="no margin on record"):
+        what_if(before, BAR, Binary())
+    assert what_if(before, in_mode("disabled", **BOTH), Binary())  # it asks for no comparison
+
+
+def test_only_the_comparisons_depend_on_the_gates_margins():
+    wide = {"min_absolute_change": 0.05}
+    one = judge(poor(), BAR).figures
+    other = judge(poor(), in_mode("enabled", against_baseline=wide, against_champion=wide)).figures
+    differ = {name for name in one if one[name] != other[name]}
+    names = ("baseline", "champion")
+    allowed = {f"{what}_{name}" for name in names for what in ("margin_vs", "probability_better_than")}
+    assert {f"margin_vs_{name}" for name in names} <= differ <= allowed
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("min_rows", lambda bad: {"min_rows": bad}),
+        ("max_size_mb", lambda bad: {"max_size_mb": bad}),
+        ("at_least: positives", lambda bad: {"at_least": {"positives": bad}}),
+        ("at_most: log_loss", lambda bad: {"at_most": {"log_loss": bad}}),
+    ],
+)
+def test_a_limit_that_is_no_number_lets_nothing_through_unseen(name, limit, bad):
+    with pytest.raises(ValueError, match=f"{name}: {bad} is no limit"):
+        dataclasses.replace(BAR, **limit(bad))
+    with pytest.raises(ValueError, match=f"min_probability: {bad} is no limit"):
+        Comparison(min_probability=bad)
+
+
+def rows_of_a_pilot(figures, gates):
+    """A gate that no other module knows of."""
+    yield Check.at_most(
+        "rows", figures["rows"], 2 * gates.min_rows - 1, code="rows_of_a_pilot", reason="more rows than a pilot has"
+    )
+
+
+def test_a_gate_of_ones_own_decides_with_the_others():
+    verdict = judge(evidence(), BAR, asked=(*GATES, rows_of_a_pilot))
+    assert verdict.reasons == ("more rows than a pilot has",)
+    assert judge(evidence(), BAR).passed

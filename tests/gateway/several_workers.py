@@ -15,7 +15,7 @@ from tests.gateway.builders import Shop, eventually, onnx_model, question
 ROOT = Path(__file__).resolve().parents[2]
 INFER = "/v2/models/toy.UA/infer"
 ONE_ROW = question([[1, 2, 3]])
-LABELS = 'model="toy.UA",version="3",line="toy",site="UA",role="champion"'
+LABELS = 'line="toy",model="toy.UA",role="champion",site="UA",version="3"'
 WORKERS = 2
 
 
@@ -83,7 +83,7 @@ def environment():
 
 
 def words(shop, *more):
-    command = "from factory.cli.main import main; main()"
+    command = "from factory.cli import main; main()"
     return [sys.executable, "-c", command, "serve", "--workers", str(WORKERS), "--home", str(shop.home), *more]
 
 

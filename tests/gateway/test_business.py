@@ -132,7 +132,7 @@ def test_a_path_a_method_a_site_or_a_key_that_is_not_there_is_a_problem_too(clie
 
 def test_a_body_that_cannot_be_read_counts_as_a_failure_of_its_site(client):
     def failures():
-        found = re.search(r'nv_inference_request_failure{model="toy.DL",.*} (\d+)', client.get("/metrics").text)
+        found = re.search(r'nv_inference_request_failure{.*model="toy.DL".*} (\d+)', client.get("/metrics").text)
         return int(found[1])
 
     before = failures()

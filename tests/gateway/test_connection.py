@@ -213,7 +213,7 @@ def test_who_has_no_key_cannot_have_a_long_body_read_and_unfinished_ones_are_bou
             found = everything(stranger)
         assert found.startswith(b"HTTP/1.1 401")
         assert b"content-type: application/problem+json" in found
-        for _ in range(3):  # a connection that ends gives its room back
+        for _ in range(3):  # a connection that ends gives its memory back
             with connected(server) as first, connected(server) as second:
                 for client in (first, second):
                     client.sendall(long % (b"X-Api-Key: %b\r\n" % secret) + b" " * 100_000)

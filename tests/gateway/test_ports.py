@@ -6,7 +6,7 @@ import pytest
 import tritonclient.grpc
 from typer.testing import CliRunner
 
-from factory.cli.main import app
+from factory.cli.app import app
 from factory.gateway.processes.ports import held_port, host_and_port
 from tests.gateway.builders import Shop, running
 from tests.gateway.several_workers import released, serving

@@ -57,7 +57,7 @@ def test_page_and_metadata_tell_what_models_run_on(shop):
 
 
 def test_a_gateway_that_cannot_have_a_gpu_says_so_and_ends(shop):
-    words = [sys.executable, "-c", "from factory.cli.main import main; main()", "serve", "--provider", "cuda"]
+    words = [sys.executable, "-c", "from factory.cli import main; main()", "serve", "--provider", "cuda"]
     ended = subprocess.run(
         [*words, "--port", "0", "--home", str(shop.home)], cwd=ROOT, capture_output=True, text=True, check=False
     )

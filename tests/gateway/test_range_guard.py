@@ -74,7 +74,7 @@ def test_every_step_of_a_sequence_is_looked_at(tmp_path):
 def test_what_was_outside_is_counted(client):
     def counted(name, site):
         lines = client.get("/metrics").text.splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith(name) and f'site="{site}"' in line)
+        return sum(float(line.split()[1]) for line in lines if line.startswith(name) and f'site="{site}"' in line)
 
     before = counted("factory_rows_outside_total", "UA"), counted("factory_rows_abstained_total", "DL")
     ask(client)

@@ -92,7 +92,7 @@ def test_a_line_whose_context_cannot_be_loaded_keeps_no_other_from_its_own(shop,
     with gateway(shop, contexts=Source(broken=fault, toy=Builder())) as client:
         assert ask(client, [{"x": 0.5}]).status_code == 200
         assert "its context was refused" in client.get("/").text
-        assert 'factory_context_refused_total{line="broken"} 1\n' in client.get("/metrics").text
+        assert 'factory_context_refused_total{line="broken"} 1.0\n' in client.get("/metrics").text
 
 
 def test_a_disk_that_is_away_for_a_moment_is_looked_at_again(shop):

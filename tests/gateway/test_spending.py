@@ -6,8 +6,7 @@ import pytest
 
 from factory.gateway.access.key_file import Key
 from factory.gateway.access.keys import BURST_S, Grant
-from factory.gateway.access.quota import shared_book
-from factory.gateway.processes.messages import Membership
+from factory.gateway.access.quota import shared_spending
 from factory.gateway.refusal import RequestRefused
 
 RATE = 1000.0
@@ -21,7 +20,7 @@ def grants(tmp_path):
 
 
 def worker(number, folder):
-    return Grant(KEY, shared_book(Membership(number=number, workers=WORKERS, folder=folder)))
+    return Grant(KEY, shared_spending(folder, number, WORKERS))
 
 
 def spent(grant, rows):

@@ -18,9 +18,9 @@ import pytest
 
 from factory.errors import FactoryError
 from factory.gateway.processes.all_workers import LOCK
-from factory.gateway.processes.messages import Membership, Orders
 from factory.gateway.processes.server import Server
 from factory.gateway.processes.supervisor import WORKER, Supervisor
+from factory.gateway.processes.worker_config import Membership, WorkerConfig
 from factory.gateway.settings import Settings
 from tests.gateway.builders import eventually, running
 from tests.gateway.several_workers import (
@@ -112,7 +112,7 @@ def has_open(process, name):
 def test_a_worker_that_can_tell_nobody_that_it_answers_ends(tmp_path):
     shop = released(tmp_path / "home")
     membership = Membership(number=1, workers=1, folder=tmp_path)
-    orders = Orders(
+    orders = WorkerConfig(
         models=shop.home / "models", public_key=shop.public, settings=Settings(port=0), membership=membership
     )
     words, pipe = [sys.executable, "-P", "-m", WORKER], subprocess.PIPE
@@ -189,7 +189,7 @@ def test_what_keeps_the_workers_from_beginning_is_told_once(tmp_path):
 
 
 def test_the_supervisor_loads_nothing_that_answers():
-    code = "import sys, factory.cli.main, factory.gateway.processes.supervisor; print(*sys.modules)"
+    code = "import sys, factory.cli.app, factory.gateway.processes.supervisor; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     assert not HEAVY & set(told.stdout.split())
 

@@ -20,8 +20,8 @@ from factory.gateway.metrics.telemetry import Series, Telemetry
 from factory.gateway.models.batching import OF_SHADOWS, Batches
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.question import Predictions, Question
+from factory.gateway.models.running_trial import RunningTrial, Share
 from factory.gateway.models.served_model import ServedModel
-from factory.gateway.models.trial_traffic import OnTrial, Share
 from factory.gateway.models.trials import Trials
 from factory.model.verdict import Verdict
 from factory.monitoring.prediction_log.files import recorded, segments
@@ -277,7 +277,7 @@ def test_a_busy_shadow_keeps_nobody_waiting_and_what_it_has_no_room_for_is_dropp
         shadow = awake(shop.repository.tried(trial, shop.key.public_key()))
         series = Series(shadow.manifest, "shadow")
         batches = Batches(champion, Series(champion.manifest), predictions)
-        both = OnTrial(trial, shadow, series, batches, predictions)
+        both = RunningTrial(trial, shadow, series, batches, predictions)
         for _ in range(5):
             told = asyncio.get_running_loop().create_future()
             both.ask(Question(rows, half, told.set_result))
@@ -285,7 +285,7 @@ def test_a_busy_shadow_keeps_nobody_waiting_and_what_it_has_no_room_for_is_dropp
             await asyncio.sleep(0)
         waited = dict(series.counts)
         free.set()
-        both.retire(predictions.residents)
+        both.retire(predictions.sessions)
         await predictions.end()
         await asyncio.sleep(0.05)  # its last copy is counted on the loop
         return waited, series.counts

@@ -15,6 +15,7 @@ from factory.monitoring.prediction_log.files import recorded, segments
 from factory.monitoring.prediction_log.rows import SERVED, served_rows
 from factory.release import Guard
 from factory.storage.lake import Lake
+from factory.storage.lake_store import LakeStore
 from tests.gateway.builders import (
     Shop,
     eventually,
@@ -63,7 +64,7 @@ def test_it_is_told_what_was_asked_what_was_answered_and_that_it_can_be_rebuilt(
 
 def test_a_prediction_that_nobody_made_is_unknown(asked):
     shop, _ = asked
-    lake = taken_in(str(shop.home / "no lake"), shop.repository)
+    lake = taken_in(LakeStore(url=str(shop.home / "no lake")), shop.repository)
     with pytest.raises(PredictionUnknown, match=r"in no record under .*, and in the lake of no line"):
         why(shop.home / "predictions", shop.repository, shop.key.public_key(), "nobody-1", lake)
 
@@ -73,7 +74,7 @@ def in_lake(shop, root):
     lake = Lake(root, "toy")
     batches = [batch for segment in segments(shop.home / "predictions") for batch, _ in recorded(segment)]
     lake.append(SERVED, served_rows(batches, [], {}), {"UA": 0})
-    return taken_in(str(root), shop.repository)
+    return taken_in(LakeStore(url=str(root)), shop.repository)
 
 
 def test_a_prediction_whose_record_is_gone_is_told_the_same_from_the_lake(asked, tmp_path):
@@ -103,7 +104,13 @@ def test_a_trial_that_failed_gave_no_answer_that_could_be_rebuilt(asked, tmp_pat
     failed = batch("f-1", role="canary", copies=["c"], error="it broke")
     lake.append(SERVED, served_rows([failed], [], {}), {"UA": 0})
     with pytest.raises(PredictionUnknown):
-        why(tmp_path, shop.repository, shop.key.public_key(), "f-1", taken_in(str(tmp_path), shop.repository))
+        why(
+            tmp_path,
+            shop.repository,
+            shop.key.public_key(),
+            "f-1",
+            taken_in(LakeStore(url=str(tmp_path)), shop.repository),
+        )
 
 
 def test_the_command_shows_it(asked):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.errors import ReleaseRefused
+from factory.model.check import Check
 from factory.model.verdict import Verdict, digest_of, require_permission
 
 FILE = b"a model"
@@ -77,6 +78,52 @@ FIGURES = st.dictionaries(
 def test_a_verdict_survives_json(reasons, figures):
     shown = verdict(passed=not reasons, reasons=tuple(reasons), figures=figures)
     assert Verdict.from_dict(json.loads(json.dumps(shown.to_dict()))) == shown
+
+
+KEPT = Check.at_least("rows", 9, 5, code="enough_rows")
+BROKEN = Check.at_least("rows", 3, 5, code="enough_rows", reason="too few")
+DRY = Check.at_most("size_mb", 9.5, 5.0, code="small_enough", mode="dry_run", reason="too large")
+
+
+def judged(*checks, **figures):
+    return Verdict.of_checks(checks, figures, line="brewing", site="north", digest=digest_of(FILE))
+
+
+@given(st.lists(st.sampled_from([KEPT, BROKEN, DRY]), min_size=1))
+def test_whether_it_passed_why_not_and_what_a_dry_run_would_say_follow_from_the_checks(checks):
+    shown = judged(*checks, rows=3)
+    assert shown.checks == tuple(checks)
+    assert shown.reasons == ("too few",) * checks.count(BROKEN)
+    assert shown.passed is (BROKEN not in checks)
+    assert shown.figures == {"rows": 3, "would_refuse": "; ".join(["too large"] * checks.count(DRY)) or None}
+    assert Verdict.from_dict(json.loads(json.dumps(shown.to_dict()))) == shown
+
+
+def test_where_nothing_was_asked_nothing_can_have_passed():
+    with pytest.raises(ValueError, match="no gate was asked"):
+        judged()
+
+
+@pytest.mark.parametrize("checks", [(BROKEN,), (KEPT, BROKEN)])
+def test_a_verdict_cannot_say_other_than_its_checks(checks):
+    with pytest.raises(ValueError, match=r"brewing\.north: its reasons are \(\), those of its checks \('too few',\)"):
+        verdict(checks=checks)
+    with pytest.raises(ValueError, match="those of its checks"):
+        verdict(passed=False, reasons=("another",), checks=checks)
+
+
+def test_a_verdict_on_record_whose_check_was_turned_round_is_none():
+    written = judged(BROKEN).to_dict()
+    written["checks"][0] |= {"kept": True, "reason": ""}
+    with pytest.raises(ValueError, match="kept=True, but 3 was found, at_least 5"):
+        Verdict.from_dict({**written, "passed": True, "reasons": []})
+
+
+def test_a_verdict_from_before_checks_were_kept_is_read_and_written_as_it_was():
+    before = {**verdict(figures={"rows": 9}).to_dict()}
+    assert list(before) == ["line", "site", "digest", "passed", "reasons", "figures"]
+    assert Verdict.from_dict(before).checks == ()
+    assert Verdict.from_dict(before).to_dict() == before
 
 
 @pytest.mark.parametrize("lost", ["line", "site", "digest", "passed", "reasons", "figures"])

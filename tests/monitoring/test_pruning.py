@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from factory.cli.main import app
+from factory.cli.app import app
 from factory.monitoring.prediction_log.files import recorded, segments
 from factory.monitoring.prediction_log.rows import SERVED, served_rows
 from factory.release import Draft, Terms
@@ -37,9 +37,9 @@ def take_in(home, *batches, line="toy"):
     lake.append(SERVED, rows, lake.site_versions(SERVED, rows["site"].unique().to_list()))
 
 
-def prune(home, *words):
+def prune(home, *words, **environment):
     """Exit code and output of the command."""
-    told = CliRunner().invoke(app, ["records", "prune", "--home", str(home), *words])
+    told = CliRunner().invoke(app, ["records", "prune", "--home", str(home), *words], env=environment)
     return told.exit_code, told.output
 
 
@@ -130,10 +130,10 @@ def test_what_a_trial_that_runs_is_judged_by_stays_until_it_is_over(tmp_path):
     assert left(home) == []
 
 
-def test_a_lake_elsewhere_is_named(tmp_path):
+def test_a_lake_elsewhere_is_named(tmp_path, monkeypatch):
     home = home_with(tmp_path, ("1.log", batch("a")))
     take_in(tmp_path / "far", batch("a"))
     prune(home)
     assert left(home) == ["1.log"]
-    prune(home, "--lake", str(tmp_path / "far" / "lake"))
+    prune(home, FACTORY_LAKE=str(tmp_path / "far" / "lake"))
     assert left(home) == []

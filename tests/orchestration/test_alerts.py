@@ -3,11 +3,8 @@
 import base64
 import logging
 
-import dagster as dg
 import pytest
-from dagster._serdes import serialize_value
 
-import definitions
 from factory.monitoring.alerts import Alerts
 from tests.orchestration.mail import mail_server
 from tests.orchestration.webhook import webhook
@@ -78,7 +75,7 @@ def test_an_address_that_fails_is_told_of_by_its_number_and_never_itself(caplog)
     """Also with every logger of the process at its most talkative."""
     caplog.set_level(logging.DEBUG)
     assert not Alerts(addresses=" ".join(SECRETS[1:]), timeout_s=5).tell("drift", "it fell")
-    told = [record.getMessage() for record in caplog.records if record.name == "factory.orchestration.resources.alerts"]
+    told = [record.getMessage() for record in caplog.records if record.name == "factory.monitoring.alerts"]
     assert told == [
         "drift: it fell",
         "the alert 'drift' could not be delivered to address 1 (mailto): it did not take the alert",
@@ -94,33 +91,3 @@ def test_what_takes_an_alert_is_not_logged_either(caplog):
         assert Alerts(addresses=address.replace("http://", "json://")).tell("drift", "it fell")
     assert came
     assert "secret-path" not in caplog.text
-
-
-def test_the_orchestrator_stores_the_variables_names_and_not_the_addresses(monkeypatch):
-    bound = {"FACTORY_ALERT_WEBHOOK": "http://127.0.0.1:1/secret-path", "FACTORY_ALERT_URLS": " ".join(SECRETS)}
-    for name, value in bound.items():
-        monkeypatch.setenv(name, value)
-    seen = []
-
-    @dg.op
-    def telling(alerts: Alerts) -> None:
-        seen.extend([alerts.webhook, alerts.addresses])
-
-    @dg.job
-    def told() -> None:
-        telling()
-
-    job = dg.Definitions(jobs=[told], resources=definitions.resources()).resolve_job_def("told")
-    with dg.DagsterInstance.ephemeral() as instance:
-        assert job.execute_in_process(instance=instance).success
-    assert seen == list(bound.values())
-    kept = serialize_value(job.get_job_snapshot())
-    assert all(name in kept for name in bound)
-    assert "secret" not in kept
-
-
-def test_a_webhook_in_the_environment_that_is_none_is_refused_on_loading_without_telling_it(monkeypatch):
-    monkeypatch.setenv("FACTORY_ALERT_WEBHOOK", "ftp://secret.example.com")
-    with pytest.raises(ValueError, match="is no http or https address") as refused:
-        definitions.resources()
-    assert "secret" not in str(refused.value)

@@ -62,8 +62,8 @@ def test_a_business_row_is_answered_as_its_features_are_and_the_record_says_what
         "refused": "breaks the contract: force_kn: values to be between (force_kn is -1.0)",
     }
     assert told["known_until"].startswith(KNOWN_UNTIL)
-    assert re.search(r"factory_business_rows_built_total{.*} 3\n", metrics)
-    assert re.search(r"factory_business_rows_refused_total{.*} 1\n", metrics)
+    assert re.search(r"factory_business_rows_built_total{.*} 3.0\n", metrics)
+    assert re.search(r"factory_business_rows_refused_total{.*} 1.0\n", metrics)
     assert f'factory_context_known_until_seconds{{line="{NAME}"}}' in metrics
     assert f"{NAME}, {KNOWN_UNTIL}" in page
     (batch, _), *_ = recorded(segments(tmp_path)[0])

@@ -10,6 +10,7 @@ import pytest
 from factory.names import LINE_SITE
 from factory.orchestration.instance import opened_instance
 from factory.reports.status import status
+from factory.storage.home import Home
 from tests.toy.line import NAME, ToyFactory
 
 SITES = ["east", "north", "south"]
@@ -49,7 +50,7 @@ def test_the_orchestrator_and_the_status_say_where_the_page_is(done):
         records = instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=["north"]), limit=1)
     told = records.records[0].asset_materialization.metadata["page"]
     assert told == dg.MetadataValue.path(str(page(done, "north")))
-    found = json.loads(json.dumps(status(done.home)))["lines"][NAME]
+    found = json.loads(json.dumps(status(Home.at(done.home))))["lines"][NAME]
     assert found["page"] == str(page(done, LINE_SITE))
     assert found["sites"]["north"]["page"] == str(page(done, "north"))
 

@@ -22,7 +22,7 @@ SITES = ["east", "north", "south"]
 def take_in(toy, sites=SITES):
     """Make the asset `served` of the sites; return the sites that failed, each other one's metadata, and warnings."""
     run = run_assets(toy, f"{NAME}_operations_job", sites, assets=[SERVED])
-    warned = [entry.user_message for entry in run.log if entry.level >= logging.WARNING]
+    warned = [entry.message for entry in run.log if entry.level >= logging.WARNING]
     told = {one.partition: {name: value.value for name, value in one.metadata.items()} for one in run.made}
     assert set(run.failures) == set(sites) - set(told), run.failures
     return sorted(run.failures), told, warned

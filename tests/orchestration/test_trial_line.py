@@ -21,7 +21,7 @@ def running(toy):
 
 
 def aliases(toy):
-    found = toy.registry._client().search_registered_models(f"name='{MODEL}'")[0].aliases
+    found = toy.registry.connection.runs.search_registered_models(f"name='{MODEL}'")[0].aliases
     return {name: int(version) for name, version in found.items()}
 
 

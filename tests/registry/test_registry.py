@@ -40,7 +40,7 @@ def registry(home):
 
 @pytest.fixture(scope="session")
 def client(registry):
-    return registry._client()
+    return registry.connection.runs
 
 
 @pytest.fixture
@@ -489,7 +489,7 @@ def test_where_an_approval_is_wanted_no_file_is_promoted_without_its_own(registr
     history(home).append(kept.model, Event(kind="approval", actor="lena", reason="ok", digest=made.digest), key)
     registry.promote(kept.model, kept.version, verdict(made), by="line", approval_required=True)
     assert registry.champion(kept.model).digest == made.digest
-    tags = registry._client().get_model_version(kept.model, str(kept.version)).tags
+    tags = registry.connection.runs.get_model_version(kept.model, str(kept.version)).tags
     assert tags["approved_by"] == "lena"
 
 
@@ -526,3 +526,64 @@ def test_before_its_turn_in_a_rollout_a_site_promotes_nothing_but_what_it_served
     kept.append(first.model, Event(kind="turn", actor="lena", reason="wider"), key)
     registry.promote(second.model, second.version, verdict(new), by="line")
     assert registry.champion(first.model).digest == new.digest
+
+
+# --- what it costs
+
+
+class RoundTrips:
+    """Counts the calls that reach MLflow's stores: each is a transaction of a database or a request to a server."""
+
+    def __init__(self, monkeypatch, *stores):
+        self.names, self._depth = [], 0
+        for store in stores:
+            for name in dir(type(store)):
+                if not name.startswith("_") and name != "shut_down_async_logging" and callable(getattr(store, name)):
+                    monkeypatch.setattr(store, name, self._counted(name, getattr(store, name)))
+
+    def _counted(self, name, call):
+        def counted(*args, **how):
+            self.names += [] if self._depth else [name]  # what a store asks of itself is part of one call
+            self._depth += 1
+            try:
+                return call(*args, **how)
+            finally:
+                self._depth -= 1
+
+        return counted
+
+
+@pytest.fixture
+def round_trips(registry, monkeypatch):
+    registry.register(candidate("the-first"))  # from then on the line's experiment is known
+    return RoundTrips(monkeypatch, registry.connection.runs._tracking_client.store, registry.connection.models.store)
+
+
+def trained(registry, made):
+    kept = registry.register(made)
+    registry.record_verdict(kept.model, kept.version, verdict(made))
+    registry.promote(kept.model, kept.version, verdict(made), by="line")
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.0], ids=["first", "later"])
+def test_a_site_that_is_trained_judged_and_promoted_makes_19_round_trips(registry, round_trips, site, weight):
+    if weight > 1:
+        trained(registry, candidate(site))
+        round_trips.names.clear()
+    trained(registry, candidate(site, weight))
+    assert len(round_trips.names) <= 19, round_trips.names
+
+
+def test_a_site_where_nothing_changed_makes_four_round_trips(registry, round_trips, site):
+    trained(registry, candidate(site))
+    round_trips.names.clear()
+    trained(registry, candidate(site))
+    assert len(round_trips.names) <= 4, round_trips.names
+
+
+def test_a_champion_is_read_in_two_round_trips_by_who_never_saw_its_run(registry, home, site, monkeypatch):
+    kept, other = promoted(registry, candidate(site)), registry_at(home)
+    connection = other.connection
+    found = RoundTrips(monkeypatch, connection.runs._tracking_client.store, connection.models.store)
+    assert other.champion(kept.model).digest == candidate(site).digest
+    assert len(found.names) == 2, found.names

@@ -125,8 +125,8 @@ def test_releasing_again_what_is_served_changes_nothing(shop):
 def test_another_signature_guard_or_money_is_another_release(shop):
     shop.release(A)
     assert shop.release(A, guard=Guard(ranges={"f0": (0.0, 1.0)})).sequence == 2
-    assert shop.release(A, signature=replace(binary(), task="other")).sequence == 3
-    assert load(shop).manifest.model_signature.task == "other"
+    assert shop.release(A, signature=replace(binary(), task="regression")).sequence == 3
+    assert load(shop).manifest.model_signature.task == "regression"
     assert shop.release(A, stakes=MONEY).sequence == 4
     assert shop.release(A, stakes=replace(MONEY, right_eur=6.0)).sequence == 5
     assert shop.release(A, stakes=replace(MONEY, right_eur=6.0)).sequence == 5
@@ -422,7 +422,7 @@ def test_a_crash_before_the_switch_leaves_the_old_release_and_the_next_one_goes_
     assert load(shop).content == A
     assert shop.release(B, version=2).sequence == 3
     assert load(shop).content == B
-    assert sorted(p.name for p in releases.iterdir()) == [".lock", "1", "2", "3"]
+    assert sorted(p.name for p in releases.iterdir()) == ["1", "2", "3"]
 
 
 KILLED_AT_EACH_CALL = """
@@ -523,7 +523,7 @@ def test_a_manifest_comes_back_from_json_as_it_was_with_a_signature_that_holds(
     tmp_path_factory, features, steps, figures, threshold, value, stakes, typical
 ):
     key = signing_key(tmp_path_factory.getbasetemp() / "one-key")
-    signature = Signature(task="t", features=tuple(features), steps=steps, output="o", answers=("a", "b"))
+    signature = Signature(task="multiclass", features=tuple(features), steps=steps, output="o", answers=("a", "b"))
     manifest = Manifest(
         line="toy",
         site="UA",

@@ -118,10 +118,14 @@ def test_a_newer_trial_replaces_the_one_before(shop):
     ids=["refused", "another file's", "another site's", "other features"],
 )
 def test_what_may_not_be_released_is_not_tried_and_nothing_is_written(shop, change, why):
-    before = sorted(str(place) for place in shop.home.rglob("*") if place.name != ".lock")
+    before = files(shop)
     with pytest.raises(ReleaseRefused, match=why):
         try_out(shop, **change)
-    assert sorted(str(place) for place in shop.home.rglob("*") if place.name != ".lock") == before
+    assert files(shop) == before
+
+
+def files(shop):
+    return sorted(str(place) for place in shop.home.rglob("*") if place.suffix != ".lock")
 
 
 def test_what_is_served_is_no_trial_and_without_a_champion_there_is_none(shop, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from factory.evaluation.evidence import Evidence
-from factory.evaluation.gates import judge
+from factory.evaluation.gates import GATES, judge
 from factory.features.samples import Samples
 from factory.line.gates import Comparison, Gates
 from factory.reports.facts import Serving
@@ -94,7 +94,7 @@ def facts(kind="binary", rows=400, **what):
     label = what.get("label", labels(task, seen))
     blurs = {"candidate": 0.0, "base": 0.5, "baseline": 1.0, **({"champion": 0.7} if what.get("champion") else {})}
     roles = {role: answer(task, seen, blur) for role, blur in blurs.items()}
-    verdict = judge(_evidence(line, label, roles, what), line.gates)
+    verdict = judge(_evidence(line, label, roles, what), line.gates, asked=what.get("asked", GATES))
     site = what.get("site", "north")
     samples = Samples(features=seen, label=label, site=np.array([site] * rows, np.str_), columns=columns)
     judged = holdout(line, samples, label, roles, verdict.figures)
@@ -105,7 +105,7 @@ def facts(kind="binary", rows=400, **what):
         "features": {"row_count": 1230, "labelled": 1200},
         "base_model": {"why": "base model of 3 sites", "epochs": epochs},
         "site_model": {**model, "epochs": epochs, **what.get("model", {})},
-        "verdict": {"verdict": verdict.to_dict()},
+        "verdict": {"verdict": verdict.to_dict() | what.get("verdict", {})},
     }
     return site_facts(
         line,
@@ -134,6 +134,7 @@ def _evidence(line, label, roles, what):
         fine_tuned=what.get("fine_tuned", True),
         parity_error=1e-7,
         latency_ms=0.3,
+        latency_provider="CPUExecutionProvider",
         size_mb=0.1,
         **{"champion": None, **scored},
     )

@@ -1,5 +1,6 @@
 """What a notebook asks: the toy line's home as frames, and its models as the gateway has them."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 import factory
 from factory.errors import ModelRefused, TableMissing
-from tests.toy.line import NAME, ToyFactory
+from tests.toy.line import NAME, ToyFactory, toy_line
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,6 +57,25 @@ def test_verdicts_have_every_number_that_was_judged_by(home, toy):
     figures = toy.journal.latest("verdict")["north"].figures["verdict"]["figures"]
     assert north["average_precision"] == figures["average_precision"]
     assert north["reasons"] == []
+
+
+def test_the_checks_of_a_verdict_and_what_other_limits_would_say(home):
+    line, now = home.line(NAME), toy_line()
+    checks = line.checks("east")
+    assert not checks.filter(code="enough_rows")["kept"].any()
+    assert line.checks("north")["kept"].all()
+    stricter = dataclasses.replace(now.gates, min_rows=10_000)
+    asked = line.what_if("north", stricter, now.task)
+    assert asked.filter(~pl.col("kept"))["code"].to_list() == ["enough_rows"]
+    assert asked.filter(code="enough_rows")["limit"].to_list() == [10_000]
+    with pytest.raises(TableMissing, match="nothing was judged"):
+        line.checks("nowhere")
+
+
+def test_the_lines_of_a_project_are_what_their_files_say():
+    lines = factory.load_lines(ROOT)
+    assert set(lines) == {"departure_delay", "turbofan_rul"}
+    assert lines["departure_delay"].gates.min_rows == 50
 
 
 def test_a_site_s_history_is_what_is_on_record(home):

@@ -26,7 +26,7 @@ def test_every_figure_on_the_page_is_the_verdicts(kind):
     for name, text in page.figures.items():
         value = found.verdict.figures[name]
         bare = re.sub("^(base|baseline|champion)_", "", name)
-        assert text == FORMS[form(bare)](value if value is None else float(value)), name
+        assert text == FORMS[form(found.line.task, bare)](value if value is None else float(value)), name
 
 
 @pytest.mark.parametrize("kind", TASKS)
@@ -90,6 +90,22 @@ def test_limits_side_by_side_agree_with_the_verdict():
     for asked in (gates(), gates(min_rows=5000), gates(at_most={"log_loss": 0.0001}), gates(max_latency_ms=0.1)):
         found = facts(gates=asked)
         assert all(limit.kept for limit in found.limits) == found.verdict.passed
+
+
+def test_the_table_has_the_verdicts_own_checks_and_compares_nothing_anew():
+    found = facts(gates=gates(min_rows=5000))
+    assert [(limit.kept, limit.enforced) for limit in found.limits] == [
+        (check.kept, check.mode == "enabled") for check in found.verdict.checks
+    ]
+    (rows,) = (limit for limit in found.limits if limit.what == "rows judged")
+    assert (rows.found, rows.asked, rows.kept) == ("400", "at least 5k", False)
+
+
+def test_a_verdict_from_before_checks_were_kept_has_a_page_without_the_table():
+    found = facts(verdict={"checks": []})
+    assert found.verdict.checks == ()
+    assert "What the line asks of it" not in Page.of(found).text
+    assert "What the line asks of it" in Page.of(facts()).text
 
 
 def test_a_dry_run_is_told_apart_from_what_refuses_and_what_is_disabled_is_not_asked():

@@ -12,7 +12,7 @@ import pytest
 from tests.scaffold.others import affairs, iris, riots
 
 ROOT = Path(__file__).resolve().parents[2]
-FACTORY = [sys.executable, "-c", "from factory.cli.main import main; main()"]
+FACTORY = [sys.executable, "-c", "from factory.cli import main; main()"]
 
 
 def typed(folder, *words, command=FACTORY):

@@ -13,6 +13,7 @@ from factory.evaluation.judging import Exhibits, judged
 from factory.features.sampling import samples
 from factory.line.recipe import SequenceRecipe, TableRecipe
 from factory.line.split import EntitySplit
+from factory.model.session import Latencies
 from factory.names import LINE_SITE
 from factory.tasks import TASKS, Binary, Multiclass, Regression
 from factory.tasks.binary import BinaryValue
@@ -119,6 +120,7 @@ def test_from_rows_to_a_verdict(kind, recipe, tmp_path):
             contract_share=1.0,
             contract_failures=(),
         ),
+        Latencies(),
     )
     figures = verdict.figures
     assert figures["parity_error"] < 1e-5
@@ -160,8 +162,23 @@ def test_poor_evidence_gives_reasons_and_raises_nothing(kind, rows, bad):
             fine_tuned=False,
             parity_error=0.0,
             latency_ms=0.0,
+            latency_provider="CPUExecutionProvider",
             size_mb=0.0,
         ),
         dataclasses.replace(line.gates, min_rows=500),
     )
     assert f"scored on {rows} rows, needs 500" in found.reasons
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_what_a_task_says_of_its_figures_is_about_figures_it_has(kind):
+    task = CASES[kind][0]
+    assert task.headline in task.compared
+    assert set(task.compared) | task.smaller_is_better | set(task.units) <= set(task.gateable)
+    assert task.greater_is_better == (task.headline not in task.smaller_is_better)
+    answer = np.full((4, len(task.answers)), 0.25, np.float32)
+    measured = {**task.figures(np.ones(4), answer), **task.counts(np.ones(4), answer, 0.5)}
+    assert set(task.gateable) <= set(measured)
+    assert {name for name, unit in task.units.items() if unit == "count"} == {
+        name for name in task.gateable if isinstance(measured[name], int)
+    }

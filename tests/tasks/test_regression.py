@@ -45,7 +45,9 @@ def test_an_answer_that_is_no_number_makes_figures_nan_and_is_counted(bad):
     label, answer = np.zeros(3, np.float32), np.array([[1.0, 0, 2], [bad, 0, 2], [1.0, 0, 2]], np.float32)
     assert math.isnan(TASK.figures(label, answer)["rmse"])
     counts = {"rows": 3, **TASK.counts(label, answer, 0.0)}
-    assert list(TASK.objections(counts)) == ["1 of 3 answers are no finite low ≤ estimate ≤ high, needs 0 such"]
+    assert [check.reason for check in TASK.checks(counts)] == [
+        "1 of 3 answers are no finite low ≤ estimate ≤ high, needs 0 such"
+    ]
 
 
 def test_an_interval_that_does_not_hold_its_own_estimate_is_objected_to():

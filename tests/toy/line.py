@@ -26,6 +26,7 @@ from factory.pipeline.events import Event, LineOutcome, LineRequest, Show
 from factory.pipeline.stages import OPERATING
 from factory.registry.registry import Registry
 from factory.release import ModelRepository
+from factory.release.history import History
 from factory.release.store import ModelStore
 from factory.reports.folder import Reports
 from factory.reports.status import line_status
@@ -56,7 +57,7 @@ def registry_arguments(home: Path) -> dict[str, Any]:
         "tracking_uri": f"sqlite:///{home / 'mlflow.db'}",
         "locks": FileLocks(home / "locks"),
         "artifact_root": str(home / "artifacts"),
-        "history": home / "history",
+        "history": History(home / "history"),
         "key_folder": home / "keys",
     }
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from factory.errors import ModelRefused
-from factory.model.session import latency_ms, onnx_answer
+from factory.model.session import OnnxSession, onnx_answer
 from factory.model.signature import Signature
 from factory.training.onnx_export import export_onnx, parity_error
 from factory.training.weights import from_bytes, to_bytes
@@ -78,11 +78,11 @@ def test_the_bytes_name_no_file_of_the_machine(exported):
 
 
 def test_a_busy_machine_does_not_make_a_model_slow(exported):
-    quiet = latency_ms(exported["A"], SIGNATURE)
+    quiet = OnnxSession(exported["A"]).latency_ms(SIGNATURE)
     spin = [sys.executable, "-c", "while True: pass"]
     others = [subprocess.Popen(spin) for _ in range(2 * (os.cpu_count() or 1))]
     try:
-        assert latency_ms(exported["A"], SIGNATURE) < 5 * quiet + 1
+        assert OnnxSession(exported["A"]).latency_ms(SIGNATURE) < 5 * quiet + 1
     finally:
         for other in others:
             other.kill()
@@ -90,7 +90,7 @@ def test_a_busy_machine_does_not_make_a_model_slow(exported):
 
 
 def test_one_row_takes_less_than_a_few_milliseconds(exported):
-    assert 0 < latency_ms(exported["A"], SIGNATURE) < 50
+    assert 0 < OnnxSession(exported["A"]).latency_ms(SIGNATURE) < 50
 
 
 def test_weights_of_another_shape_are_refused(models):

@@ -4,11 +4,9 @@
 <root>/.contexts/<line>/<SHA-256>.parquet  its tables, and those of the context before it; never changed
 """
 
-import fcntl
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +17,7 @@ from factory.features.online.manifest import Context
 from factory.names import checked_name
 from factory.release.layout import CONTEXTS, context_file
 from factory.storage.atomic_files import TEMPORARY, read_file, replace_file, sync_folder
+from factory.storage.locks import FileLocks, Locks
 
 MAX_CONTEXT_BYTES = 4 * 1024**2
 MAX_TABLE_BYTES = 512 * 1024**2
@@ -28,8 +27,10 @@ SUFFIX = ".parquet"
 class Contexts:
     """The contexts of all lines in one model repository."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, locks: Locks | None = None) -> None:
+        """Take the folder, and the locks by which writers exclude one another; by default files in the folder."""
         self.root = root
+        self.locks = locks or FileLocks(root / CONTEXTS / ".locks")
 
     def current(self, line: str) -> Context | None:
         """Return the line's context, its signature unchecked; None without one. Raises ContextRefused."""
@@ -68,7 +69,7 @@ class Contexts:
         """
         folder = self.root / CONTEXTS / context.line
         folder.mkdir(parents=True, exist_ok=True)
-        with _only_writer(folder):
+        with self.locks.hold(f"contexts.{context.line}"):
             before = self._named(context.line)
             for digest, content in files.items():
                 if not (folder / f"{digest}{SUFFIX}").exists():
@@ -89,13 +90,6 @@ class Contexts:
             unnamed = place.suffix == SUFFIX and place.stem not in named
             if unnamed or place.name.startswith(TEMPORARY):
                 place.unlink(missing_ok=True)
-
-
-@contextmanager
-def _only_writer(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def parquet(rows: pl.DataFrame) -> tuple[str, bytes]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from factory.errors import KeyRefused
 from factory.gateway.access.key_file import Key, read_keys
-from factory.gateway.access.quota import Book, OwnSpending
+from factory.gateway.access.quota import OwnSpending, SpendingOf
 from factory.gateway.refusal import RequestRefused, come_again
 
 log = logging.getLogger(__name__)
@@ -26,12 +26,12 @@ BURST_S = 2.0
 class Grant:
     """What one key allows, and how much of its rate is left."""
 
-    def __init__(self, key: Key, book: Book = OwnSpending) -> None:
+    def __init__(self, key: Key, spending_of: SpendingOf = OwnSpending) -> None:
         self.key = key
         self.name = key.name
         self._left = self._most = max(1.0, key.rows_per_s * BURST_S) if key.rows_per_s else math.inf
         self._at = time.monotonic()
-        self._spending = book(key.sha256) if key.rows_per_s else OwnSpending()
+        self._spending = spending_of(key.sha256) if key.rows_per_s else OwnSpending()
         self._seen = self._spending.rows
 
     def opens(self, model: str) -> bool:
@@ -80,16 +80,16 @@ class Grant:
     def _require(self, rows: int) -> None:
         if self._most == math.inf or rows <= 0:
             return
-        self.settle()
+        self.refill()
         if rows > self._left:
             wait = math.ceil((min(rows, self._most) - self._left) / self.key.rows_per_s)
             limit = f"{self.key.rows_per_s:g} rows a second, at most {self._most:g} at once"
             raise come_again(429, f"key {self.name!r} may ask {limit}; wait", max(1, wait))
 
-    def settle(self) -> None:
+    def refill(self) -> None:
         """Add what came in since the last time, and take away what was spent, at whichever worker.
 
-        Who settles seldom gives more than the rate: what others spent is then met by what came in before they did.
+        A worker that refills seldom gives more than the rate: what came in before others spent makes up for it.
         """
         now, spent = time.monotonic(), self._spending.rows
         came_in = (now - self._at) * self.key.rows_per_s
@@ -105,10 +105,10 @@ EVERYBODY = Grant(Key(name="", sha256="", manage=True))
 class Access:
     """The grants of the key file, by the hash of their key."""
 
-    def __init__(self, place: Path | None, book: Book = OwnSpending) -> None:
+    def __init__(self, place: Path | None, spending_of: SpendingOf = OwnSpending) -> None:
         """Raises KeyRefused where there is a file that is none, or that may not be read."""
         self._place = place
-        self._book = book
+        self._spending_of = spending_of
         self._grants: Mapping[str, Grant] | None = None
         self._seen: tuple[int, int] | None = None
         self._failed = ""
@@ -132,10 +132,10 @@ class Access:
         secret = headers.get(b"x-api-key") or _bearer(headers.get(b"authorization", b""))
         if not secret:
             raise RequestRefused(401, "no key; send `Authorization: Bearer <key>` or `X-Api-Key: <key>`", _BEARER)
-        found = self._grants.get(hashlib.sha256(secret).hexdigest())
-        if found is None:
+        grant = self._grants.get(hashlib.sha256(secret).hexdigest())
+        if grant is None:
             raise RequestRefused(401, "that key counts no longer, or never did; ask for a new one", _BEARER)
-        return found
+        return grant
 
     async def watch(self, every_s: float) -> None:
         """Follow the key file until cancelled."""
@@ -144,7 +144,7 @@ class Access:
             try:
                 self.refresh()
                 for grant in (self._grants or {}).values():
-                    grant.settle()
+                    grant.refill()
             except Exception:  # the task must outlive whatever it meets: a key that was removed must cease to count
                 log.exception("the key file could not be followed; it is tried again")
 
@@ -170,11 +170,8 @@ class Access:
 
     def _read(self, place: Path) -> None:
         keys = read_keys(place)
-        old = self._grants or {}
-        self._grants = {
-            key.sha256: old[key.sha256] if key.sha256 in old and old[key.sha256].key == key else Grant(key, self._book)
-            for key in keys
-        }
+        unchanged = {grant.key: grant for grant in (self._grants or {}).values()}
+        self._grants = {key.sha256: unchanged.get(key) or Grant(key, self._spending_of) for key in keys}
         log.info("%d keys count", len(keys))
 
 

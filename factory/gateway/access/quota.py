@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from factory.gateway.processes.messages import Membership
-
 _NUMBER_BYTES = 8
 
 
@@ -26,14 +24,14 @@ class Spending(Protocol):
         """All that were spent."""
 
 
-Book = Callable[[str], Spending]
-"""Gives the spending of a key, by the key's hash."""
+SpendingOf = Callable[[str], Spending]
+"""Gives a key's spending, by the key's hash."""
 
 
 class OwnSpending:
     """What is spent where there is one process."""
 
-    def __init__(self, key: str = "") -> None:  # noqa: ARG002  a Book's signature
+    def __init__(self, key: str = "") -> None:  # noqa: ARG002  the signature of SpendingOf
         self.rows = 0
 
     def add(self, rows: int) -> None:
@@ -44,9 +42,9 @@ class OwnSpending:
 class SharedSpending:
     """What is spent at all workers: a file of one number for each, which each of them has in its memory."""
 
-    def __init__(self, place: Path, membership: Membership) -> None:
-        self._own = membership.number - 1
-        size = _NUMBER_BYTES * membership.workers
+    def __init__(self, place: Path, own: int, workers: int) -> None:
+        self._own = own
+        size = _NUMBER_BYTES * workers
         with place.open("ab") as file:
             file.truncate(size)  # of that size already, it stays as it is
         with place.open("r+b") as file:
@@ -62,11 +60,11 @@ class SharedSpending:
         return sum(self._numbers)
 
 
-def shared_book(membership: Membership) -> Book:
-    """Return the book that all workers keep together."""
+def shared_spending(folder: Path, number: int, workers: int) -> SpendingOf:
+    """Return what gives a key's spending at all workers, which meet in the folder; this one has the number, from 1."""
 
     def spending(key: str) -> Spending:
         name = hashlib.sha256(key.encode()).hexdigest()  # whatever the key file says, a plain name
-        return SharedSpending(membership.folder / f"{name}.spent", membership)
+        return SharedSpending(folder / f"{name}.spent", number - 1, workers)
 
     return spending

@@ -9,45 +9,37 @@ import logging
 from collections.abc import Callable, Sequence
 from heapq import nsmallest
 from time import perf_counter
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from factory.gateway.access.keys import Grant
-from factory.gateway.endpoints.bodies import require_few_values
+from factory.gateway.endpoints.bodies import (
+    PredictedRow,
+    PredictResponse,
+    PredictRows,
+    PredictSequences,
+    Record,
+    require_few_values,
+)
 from factory.gateway.http.messages import Answer, Request, as_json
-from factory.gateway.models.attributions import MAX_REASONS, Reasons
+from factory.gateway.models.attributions import Reasons
 from factory.gateway.models.entry import Entry
-from factory.gateway.models.feature_builders import BuiltRows, Field, RowBuilder, RowBuilders
+from factory.gateway.models.feature_builders import BuiltRows, RowBuilder, RowBuilders
 from factory.gateway.models.question import Answered, Question
-from factory.gateway.models.served_model import Rows
 from factory.gateway.refusal import RequestRefused, shown
+from factory.model.session import Rows
 from factory.release import Manifest
 from factory.release.triton import MAX_BATCH
 
 log = logging.getLogger(__name__)
 
-Record = dict[str, float | bool | None]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
-HowMany = Annotated[int, msgspec.Meta(ge=0, le=MAX_REASONS)]
 _WIDEST_ROW = 128
 """So many fields of each row are read, and more where the model has more features."""
-NO_ANSWER = {"answer": None, "decision": None, "expected_value_eur": None}
-
-
-class _Single(msgspec.Struct):
-    rows: list[Record] | None = None
-    records: list[dict[str, Field]] | None = None
-    id: str | None = None
-    reasons: HowMany = 0
-
-
-class _Sequences(msgspec.Struct):
-    rows: list[list[Record]] | None = None
-    records: list[dict[str, Field]] | None = None
-    id: str | None = None
-    reasons: HowMany = 0
+_Asked = PredictRows | PredictSequences
 
 
 class _Features(NamedTuple):
@@ -69,7 +61,7 @@ class _Built(NamedTuple):
     known_until: str | None
 
 
-_single, _sequences = msgspec.json.Decoder(_Single), msgspec.json.Decoder(_Sequences)
+_of_rows, _of_sequences = msgspec.json.Decoder(PredictRows), msgspec.json.Decoder(PredictSequences)
 
 
 def predict(
@@ -129,7 +121,7 @@ class _Exchange:
             if isinstance(result, RequestRefused):
                 self._fail(result)
             else:
-                self._request.reply(as_json(_told(result, reasons, built)))
+                self._request.reply(as_json(_response(result, reasons, built)))
 
         question = Question(features.values, features.rows, done, self._grant.name, self._body.id or "")
         question.subjects, question.places = features.subjects, features.places
@@ -150,12 +142,12 @@ class _Exchange:
         self._request.reply(self._refused(refused))
 
 
-def _decoded(body: bytes, manifest: Manifest) -> _Single | _Sequences:
+def _decoded(body: bytes, manifest: Manifest) -> _Asked:
     """Return what is asked; raises RequestRefused unless it has rows of one kind."""
     signature = manifest.model_signature
     require_few_values(body, MAX_BATCH * max(_WIDEST_ROW, 2 * signature.input_size))
     try:
-        asked = _single.decode(body) if signature.steps is None else _sequences.decode(body)
+        asked = _of_rows.decode(body) if signature.steps is None else _of_sequences.decode(body)
     except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         raise RequestRefused(400, f"the body is no question: {error}; write null for an unknown value") from error
     if (asked.rows is None) == (asked.records is None):
@@ -175,7 +167,7 @@ def _require_any(built: BuiltRows) -> None:
         raise RequestRefused(422, f"no row can be answered: {'; '.join(reasons)}")
 
 
-def _fitting(asked: _Single | _Sequences, manifest: Manifest) -> _Features:
+def _fitting(asked: _Asked, manifest: Manifest) -> _Features:
     """Return the asked features; raises RequestRefused unless they fit the model."""
     steps, values = manifest.model_signature.steps, list[float | None]()
     rows: Sequence[Any] = asked.rows or ()
@@ -198,51 +190,51 @@ def _require_names(record: Record, features: tuple[str, ...], row: int) -> None:
         raise RequestRefused(400, f"row {row} lacks {', '.join(missing[:10])}; write null for an unknown value")
 
 
-def _told(answered: Answered, reasons: Reasons | None, built: _Built | None) -> dict[str, Any]:
+def _response(answered: Answered, reasons: Reasons | None, built: _Built | None) -> PredictResponse:
     manifest, numbers = answered.model.manifest, answered.numbers.astype(np.float64)
     outside = set(answered.outside.rows) if answered.outside else set()
     rows = [_row(manifest, row, number in outside) for number, row in enumerate(numbers)]
     if reasons:
-        rows = [{**row, "reasons": why} for row, why in zip(rows, reasons.of(numbers), strict=True)]
-    told: dict[str, Any] = {
-        "line": manifest.line,
-        "site": manifest.site,
-        "model_version": manifest.version,
-        "prediction_id": answered.prediction,
-        "rows": _in_place(rows, built) if built else rows,
-    }
-    if built:
-        told["known_until"] = built.known_until
-    return {**told, "outside": answered.outside.reasons} if answered.outside else told
+        for row, why in zip(rows, reasons.of(numbers), strict=True):
+            row.reasons = why
+    return PredictResponse(
+        line=manifest.line,
+        site=manifest.site,
+        model_version=manifest.version,
+        prediction_id=answered.prediction,
+        rows=_in_place(rows, built) if built else rows,
+        known_until=built.known_until if built else UNSET,
+        outside=answered.outside.reasons if answered.outside else UNSET,
+    )
 
 
-def _in_place(rows: list[dict[str, Any]], built: _Built) -> list[dict[str, Any]]:
+def _in_place(rows: list[PredictedRow], built: _Built) -> list[PredictedRow]:
     """Return the answers where the request has their rows, and beside them why the others have none."""
     placed = dict(zip(built.built.places, rows, strict=True))
     refused = built.built.refused
     return [
-        placed[place] if place in placed else {**NO_ANSWER, "outside": False, "refused": refused[place]}
+        placed[place] if place in placed else PredictedRow(outside=False, refused=refused[place])
         for place in range(len(placed) + len(refused))
     ]
 
 
-def _row(manifest: Manifest, numbers: Numbers, outside: bool) -> dict[str, Any]:
+def _row(manifest: Manifest, numbers: Numbers, outside: bool) -> PredictedRow:
     """Return one row's numbers by name, what to do and what that is worth; none of it where there is no answer."""
     if np.isnan(numbers).any():
-        return {**NO_ANSWER, "outside": outside}
-    told = numbers.tolist()
-    return {
-        "answer": dict(zip(manifest.model_signature.answers, told, strict=True)),
-        "decision": manifest.decision(numbers),
-        "expected_value_eur": expected_value_eur(manifest, max(told)),
-        "outside": outside,
-    }
+        return PredictedRow(outside=outside)
+    answer = dict(zip(manifest.model_signature.answers, numbers.tolist(), strict=True))
+    return PredictedRow(
+        answer=answer,
+        decision=manifest.decision(numbers),
+        expected_value_eur=expected_value_eur(manifest, max(answer.values())),
+        outside=outside,
+    )
 
 
 def expected_value_eur(manifest: Manifest, chance: float) -> float | None:
     """Return what a decision is worth on average that is right with this chance: an answer's largest number.
 
-    None where the release has no stakes: for an estimate, and in a release from before they were told.
+    None where the release has no stakes: for an estimate, and in a release from before it carried them.
     """
     if manifest.stakes is None:
         return None

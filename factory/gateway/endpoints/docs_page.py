@@ -5,7 +5,7 @@ from functools import cache
 from html import escape
 from typing import Any
 
-from factory.gateway.endpoints.openapi import openapi
+from factory.gateway.endpoints.openapi import inlined, openapi
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -58,5 +58,5 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
 
 
 def _schema(holder: dict[str, Any]) -> str:
-    schema = holder["content"]["application/json"]["schema"]
+    schema = inlined(holder["content"]["application/json"]["schema"])
     return f"<pre>{escape(json.dumps(schema, indent=1, ensure_ascii=False))}</pre>"

@@ -16,6 +16,7 @@ import numpy as np
 from factory.gateway.endpoints.bodies import (
     AnswerParameters,
     Flat,
+    FlatInferRequest,
     IndexRequest,
     InferRequest,
     InferResponse,
@@ -24,8 +25,9 @@ from factory.gateway.endpoints.bodies import (
 )
 from factory.gateway.http.messages import BINARY, Answer, encoded
 from factory.gateway.models.question import Answered
-from factory.gateway.models.served_model import DATATYPE, Rows
+from factory.gateway.models.served_model import DATATYPE
 from factory.gateway.refusal import RequestRefused, shown
+from factory.model.session import Rows
 from factory.model.signature import INPUT, Signature
 from factory.release.triton import MAX_BATCH
 
@@ -35,7 +37,7 @@ HEADER_LENGTH = b"inference-header-content-length"
 _VALUE_BYTES = 4
 
 _requests: "dict[int, msgspec.json.Decoder[Any]]" = {
-    1: msgspec.json.Decoder(InferRequest[Flat]),
+    1: msgspec.json.Decoder(FlatInferRequest),
     2: msgspec.json.Decoder(InferRequest[list[Flat]]),
     3: msgspec.json.Decoder(InferRequest[list[list[Flat]]]),
 }
@@ -81,7 +83,7 @@ def answer(asked: Asked, answered: Answered) -> Answer:
     parameters = AnswerParameters(answered.prediction)
     if answered.outside:
         parameters.outside = answered.outside.reasons
-        parameters.abstained = told_rows(answered)
+        parameters.abstained = unanswered_rows(answered)
     output = OutputTensor(model.signature.output, DATATYPE, list(numbers.shape))
     response = InferResponse(model.manifest.model, str(model.manifest.version), [output], parameters, asked.id)
     if not asked.binary:
@@ -93,7 +95,7 @@ def answer(asked: Asked, answered: Answered) -> Answer:
     return Answer(body=head + tensor, kind=BINARY, headers=((HEADER_LENGTH, b"%d" % len(head)),))
 
 
-def told_rows(answered: Answered) -> str | None:
+def unanswered_rows(answered: Answered) -> str | None:
     """Return the numbers of the rows without an answer, or None if there are none."""
     unknown = np.flatnonzero(np.isnan(answered.numbers).any(axis=1))
     return ",".join(map(str, unknown)) or None
@@ -114,24 +116,24 @@ class Tensor(Protocol):
 def require_input(inputs: Sequence[Tensor]) -> None:
     """Raise RequestRefused (400) unless there is exactly the one input, of the right type."""
     if len(inputs) != 1 or inputs[0].name != INPUT:
-        found = ", ".join(shown(tensor.name) for tensor in inputs[:5]) or "none"
-        raise RequestRefused(400, f"{len(inputs)} inputs ({found}); expected exactly one, {INPUT!r}")
+        names = ", ".join(shown(tensor.name) for tensor in inputs[:5]) or "none"
+        raise RequestRefused(400, f"{len(inputs)} inputs ({names}); expected exactly one, {INPUT!r}")
     if inputs[0].datatype != DATATYPE:
         raise RequestRefused(400, f"input {INPUT!r} has datatype {shown(inputs[0].datatype)}; expected {DATATYPE!r}")
 
 
 def require_shape(shape: Sequence[int], signature: Signature) -> tuple[int, ...]:
     """Return the tensor's shape; raises RequestRefused (400) unless it is some rows of what the model takes."""
-    found, takes = tuple(shape), signature.input_shape
-    if found[1:] != takes or found[0] < 1:
-        said = f"{len(found)} dimensions" if len(found) > 8 else shown(str(list(found)))
+    asked, takes = tuple(shape), signature.input_shape
+    if asked[1:] != takes or asked[0] < 1:
+        said = f"{len(asked)} dimensions" if len(asked) > 8 else shown(str(list(asked)))
         expected = ", ".join(map(str, takes))
         raise RequestRefused(400, f"input {INPUT!r} has shape {said}; expected [rows, {expected}] with one row or more")
-    if found[0] > MAX_BATCH:
+    if asked[0] > MAX_BATCH:
         raise RequestRefused(
-            400, f"{shown(str(found[0]))} rows in one request; the limit is {MAX_BATCH}: send several requests"
+            400, f"{shown(str(asked[0]))} rows in one request; the limit is {MAX_BATCH}: send several requests"
         )
-    return found
+    return asked
 
 
 def require_outputs(names: Sequence[str], signature: Signature) -> None:
@@ -160,7 +162,7 @@ def _split(body: bytes, header_length: bytes) -> tuple[bytes, bytes]:
 def _binary_values(tensors: bytes, size: int | None, shape: tuple[int, ...]) -> Rows:
     if size != len(tensors):
         raise RequestRefused(
-            400, f"binary_data_size is {size or 'not told'}; after the JSON there are {len(tensors)} bytes"
+            400, f"binary_data_size is {size or 'not given'}; after the JSON there are {len(tensors)} bytes"
         )
     return binary_values(tensors, shape)
 

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from factory.gateway.access.keys import Access, Grant
+from factory.gateway.endpoints.bodies import Live, ModelReady, Ready, ServerMetadata
 from factory.gateway.endpoints.business import predict
 from factory.gateway.endpoints.docs_page import docs_page
 from factory.gateway.endpoints.infer import infer
@@ -23,8 +24,7 @@ from factory.gateway.endpoints.open_inference import index_request
 from factory.gateway.endpoints.openapi import openapi
 from factory.gateway.endpoints.service import EXTENSIONS, NAME, Service, own_version
 from factory.gateway.endpoints.status_page import Refused, status_page
-from factory.gateway.http.messages import HTML, TEXT, Answer, Request, as_error, as_json, as_problem
-from factory.gateway.metrics.counts import Counted
+from factory.gateway.http.messages import HTML, Answer, Request, as_error, as_json, as_problem
 from factory.gateway.metrics.exposition import metrics_text
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.feature_builders import RowBuilders
@@ -32,7 +32,7 @@ from factory.gateway.refusal import RequestRefused, shown
 
 log = logging.getLogger(__name__)
 
-Told = TypeVar("Told")
+Value = TypeVar("Value")
 
 _LINES = "/v1/lines/"
 _MODELS, _REPOSITORY = "/v2/models/", "/v2/repository/models/"
@@ -64,14 +64,14 @@ class Gateway:
         self._public: dict[str, Callable[[Request], Answer]] = {
             "/docs": self._docs,
             "/openapi.json": lambda _: as_json(openapi()),
-            "/v2/health/live": lambda _: as_json({"live": True}),
+            "/v2/health/live": lambda _: as_json(Live()),
             "/v2/health/ready": self._ready,
         }
         self._fixed: dict[str, tuple[str, Callable[[Request, Grant], Answer]]] = {
             "/v2": ("GET", self._server),
             "/v2/repository/index": ("POST", self._index),
         }
-        self._of_all: dict[str, Callable[[Counted, Request, Grant], Answer]] = {
+        self._of_all: dict[str, Callable[[Request, Grant], Coroutine[Any, Any, Answer]]] = {
             "/": self._page,
             "/metrics": self._metrics,
         }
@@ -87,7 +87,7 @@ class Gateway:
             request.reply(self.refusal(_failed(), request.path))
 
     def refusal(self, refused: RequestRefused, path: str = "") -> Answer:
-        """Return what is told to who was refused, in the form of the door that was asked, and count it."""
+        """Return the answer to who was refused, in the form of the path that was asked, and count it."""
         self._telemetry.errors[refused.status] += 1
         form = as_problem if path.startswith(_LINES) else as_error
         return form(refused.status, str(refused), refused.headers)
@@ -114,13 +114,13 @@ class Gateway:
 
     def _of_server(self, request: Request, grant: Grant) -> None:
         path = request.path.rstrip("/") or "/"
-        if (told := self._of_all.get(path)) is not None:
+        if (counted := self._of_all.get(path)) is not None:
             _require_method(request, "GET")
-            self._later(self._told(told, request, grant), request)
+            self._later(counted(request, grant), request)
             return
-        if (found := self._fixed.get(path)) is None:
+        if (fixed := self._fixed.get(path)) is None:
             raise RequestRefused(404, f"no such path: {shown(request.path)}; /docs lists those there are")
-        allowed, answer = found
+        allowed, answer = fixed
         _require_method(request, allowed)
         request.reply(answer(request, grant))
 
@@ -132,19 +132,19 @@ class Gateway:
         if verb not in ("", "ready", "infer"):
             raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /ready and /infer")
         _require_method(request, "POST" if verb == "infer" else "GET")
-        entry = self._service.found(name, wanted)
+        entry = self._service.entry(name, wanted)
         grant.require(name)
         if verb == "infer":
             infer(entry, request, grant, self.refusal, version=wanted)
         else:
-            request.reply(as_json({"name": name, "ready": True} if verb else entry.model.metadata()))
+            request.reply(as_json(ModelReady(name) if verb else entry.model.metadata()))
 
     def _of_line(self, parts: list[str], request: Request, grant: Grant) -> None:
         if len(parts) != 4 or (parts[1], parts[3]) != ("sites", "predict"):
             raise RequestRefused(404, f"no such path: {shown(request.path)}; ask {_LINES}<line>/sites/<site>/predict")
         _require_method(request, "POST")
         model = f"{parts[0]}.{parts[2]}"
-        entry = self._service.found(model)
+        entry = self._service.entry(model)
         grant.require(model)
         predict(entry, request, grant, lambda refused: self.refusal(refused, request.path), self._builders)
 
@@ -159,9 +159,6 @@ class Gateway:
     async def _managed(self, work: Callable[[str], Awaitable[None]], name: str) -> Answer:
         await work(name)
         return as_json({})
-
-    async def _told(self, told: Callable[[Counted, Request, Grant], Answer], request: Request, grant: Grant) -> Answer:
-        return told(await self._service.counted(), request, grant)
 
     def _later(self, work: Coroutine[Any, Any, Answer], request: Request) -> None:
         """Do what takes a while, and answer the request then."""
@@ -180,7 +177,8 @@ class Gateway:
         else:
             request.reply(answer)
 
-    def _page(self, counted: Counted, request: Request, grant: Grant) -> Answer:
+    async def _page(self, request: Request, grant: Grant) -> Answer:
+        counted = await self._service.counted()
         host = request.headers.get(b"host", b"").decode("latin-1")
         address = f"http://{host if _ADDRESS.fullmatch(host) else '127.0.0.1:8080'}"
         service = self._service
@@ -197,25 +195,29 @@ class Gateway:
     def _docs(self, _: Request) -> Answer:
         return Answer(body=docs_page().encode(), kind=HTML, headers=_PAGE_HEADERS)
 
-    def _metrics(self, counted: Counted, _: Request, grant: Grant) -> Answer:
+    async def _metrics(self, request: Request, grant: Grant) -> Answer:
         grant.require_all()
-        return Answer(body=metrics_text(counted, self._cpu_hour_eur).encode(), kind=TEXT)
+        counted = await self._service.counted()
+        accept = request.headers.get(b"accept", b"").decode("latin-1")
+        # In a thread: the text of a thousand models takes a second, and would hold up every question.
+        text, content_type = await asyncio.to_thread(metrics_text, counted, self._cpu_hour_eur, accept)
+        return Answer(body=text, kind=content_type.encode())
 
     def _server(self, _: Request, __: Grant) -> Answer:
-        return as_json({"name": NAME, "version": own_version(), "extensions": EXTENSIONS})
+        return as_json(ServerMetadata(NAME, own_version(), EXTENSIONS))
 
     def _ready(self, _: Request) -> Answer:
         if not self._service.ready:
             raise RequestRefused(503, "no model is served: nothing has been released, or all of it was refused")
-        return as_json({"ready": True})
+        return as_json(Ready())
 
     def _index(self, request: Request, grant: Grant) -> Answer:
         return as_json(self._service.index(grant.opens, only_ready=index_request(request.body).ready))
 
 
-def _open(opens: Callable[[str], bool], told: Mapping[str, Told]) -> dict[str, Told]:
-    """Return what is told under names that are open to who asks."""
-    return {name: what for name, what in told.items() if opens(name)}
+def _open(opens: Callable[[str], bool], every: Mapping[str, Value]) -> dict[str, Value]:
+    """Return what has a name that is open to who asks."""
+    return {name: one for name, one in every.items() if opens(name)}
 
 
 def _failed() -> RequestRefused:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import TypedDict
+from typing import Literal, Protocol, TypedDict
 
 from factory.gateway.metrics.counts import Counted
 from factory.gateway.models.catalogue import Catalogue
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.served_model import ServedModel
-from factory.gateway.processes.all_workers import Crew
 from factory.gateway.refusal import RequestRefused, shown
 
 NAME = "ai-factory"
@@ -16,29 +15,42 @@ EXTENSIONS = ("binary_tensor_data", "model_repository", "parameters")
 
 
 class Indexed(TypedDict):
-    """One line of the repository's index."""
+    """One model in the repository's index."""
 
     name: str
     version: str
-    state: str
+    state: Literal["READY", "UNAVAILABLE"]
     reason: str
+
+
+class AllProcesses(Protocol):
+    """All processes of the gateway, of which this is one."""
+
+    async def counted(self) -> Counted:
+        """Return what all of them have counted."""
+
+    async def load(self, model: str) -> str | None:
+        """Have all of them serve the model's newest release, and return why not if it was refused."""
+
+    async def unload(self, model: str) -> None:
+        """Have none of them serve the model until it is loaded by hand."""
 
 
 class Service:
     """The gateway, asked in the words of the protocol; what cannot be done raises RequestRefused.
 
-    Questions are for the catalogue of this process; what is counted, loaded and unloaded is so for the whole crew.
+    Questions are for the catalogue of this process; what is counted, loaded and unloaded is so for all processes.
     """
 
-    def __init__(self, catalogue: Catalogue, crew: Crew) -> None:
+    def __init__(self, catalogue: Catalogue, processes: AllProcesses) -> None:
         self._catalogue = catalogue
-        self._crew = crew
+        self._processes = processes
 
     async def counted(self) -> Counted:
         """Return what the gateway has counted."""
-        return await self._crew.counted()
+        return await self._processes.counted()
 
-    def found(self, name: str, wanted: str | None = None) -> Entry:
+    def entry(self, name: str, wanted: str | None = None) -> Entry:
         """Return the model; raises RequestRefused with 404 if there is none such, 503 if there should be."""
         entry = self._catalogue.served.get(name)
         if entry is None:
@@ -102,14 +114,14 @@ class Service:
     async def load(self, name: str) -> None:
         """Serve the model's newest release, also after `unload`."""
         self._require_known(name)
-        reason = await self._crew.load(name)
+        reason = await self._processes.load(name)
         if reason is not None:
             raise RequestRefused(400, f"model {shown(name)} cannot be loaded, the log says why: run its line again")
 
     async def unload(self, name: str) -> None:
         """Serve the model no longer, until `load` or a restart; requests under way are answered."""
         self._require_known(name)
-        await self._crew.unload(name)
+        await self._processes.unload(name)
 
     def _require_known(self, name: str) -> None:
         if not self._catalogue.knows(name):

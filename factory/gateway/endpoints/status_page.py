@@ -76,8 +76,8 @@ def _contexts(known_until: Mapping[str, float]) -> str:
     """Say for which lines business rows are answered, and how much is known of what was before them."""
     if not known_until:
         return "<p>Business rows: no line has a context here, so features are asked about, by name.</p>"
-    told = (f"{escape(line)}, {_moment(at)}" for line, at in sorted(known_until.items()))
-    return f"<p>Business rows are answered, on what was known until: {'; '.join(told)}.</p>"
+    moments = (f"{escape(line)}, {_moment(at)}" for line, at in sorted(known_until.items()))
+    return f"<p>Business rows are answered, on what was known until: {'; '.join(moments)}.</p>"
 
 
 def _moment(at: float) -> str:
@@ -99,8 +99,8 @@ def _rows(entry: Entry, counted: Counted, address: str) -> Iterator[str]:
     yield _row(entry.model, _numbers(entry.series, counted), tried)
     if entry.trial:
         trial = entry.trial.trial
-        told = f"{trial.mode} of {trial.share:.4g} of requests, by {trial.by}: {trial.reason}"
-        yield _row(entry.trial.model, _numbers(entry.trial.series, counted), escape(told), kind="trial")
+        why = f"{trial.mode} of {trial.share:.4g} of requests, by {trial.by}: {trial.reason}"
+        yield _row(entry.trial.model, _numbers(entry.trial.series, counted), escape(why), kind="trial")
 
 
 def _numbers(series: Series, counted: Counted) -> Numbers:

@@ -1,7 +1,8 @@
-"""HTTP as the gateway's doors see it: a request that is whole, and the answer that goes back on its connection."""
+"""HTTP as the endpoints see it: a request that is whole, and the answer that goes back on its connection."""
 
 from collections.abc import Callable
 from http import HTTPStatus
+from urllib.parse import unquote
 
 import msgspec
 
@@ -9,7 +10,7 @@ from factory.gateway.refusal import Headers
 
 JSON, BINARY = b"application/json", b"application/octet-stream"
 PROBLEM = b"application/problem+json"
-TEXT, HTML = b"text/plain; version=0.0.4; charset=utf-8", b"text/html; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
 
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _encoder = msgspec.json.Encoder()
@@ -47,13 +48,34 @@ class Request(msgspec.Struct, kw_only=True):
     body: bytes
     keep_alive: bool
     send: Callable[[], None]
-    """Told that the answer is there."""
+    """Called once the answer is there."""
     answer: Answer | None = None
 
     def reply(self, answer: Answer) -> None:
         """Answer; it is sent as soon as the connection's earlier requests are answered."""
         self.answer = answer
         self.send()
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An error as problem details, RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """An error in the form of the Open Inference Protocol."""
+
+    error: str
+
+
+def decoded_path(target: bytes) -> str:
+    """Return the path of a request's target, decoded but for `/`: no part of a path becomes two."""
+    path = target.partition(b"?")[0].decode("utf-8", "replace")
+    return unquote(path.replace("%2F", "%252F").replace("%2f", "%252f")) if "%" in path else path
 
 
 def encoded(content: object) -> bytes:
@@ -68,10 +90,10 @@ def as_json(content: object, status: int = 200, headers: Headers = ()) -> Answer
 
 def as_problem(status: int, message: str, headers: Headers = ()) -> Answer:
     """Return an error as problem details, RFC 9457."""
-    content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": message}
-    return Answer(body=encoded(content), status=status, kind=PROBLEM, headers=headers)
+    problem = Problem(type="about:blank", title=HTTPStatus(status).phrase, status=status, detail=message)
+    return Answer(body=encoded(problem), status=status, kind=PROBLEM, headers=headers)
 
 
 def as_error(status: int, message: str, headers: Headers = ()) -> Answer:
     """Return an error in the protocol's form."""
-    return as_json({"error": message}, status, headers)
+    return as_json(ErrorBody(message), status, headers)

@@ -6,31 +6,13 @@ parser keeps of a line or of a chunk's end that has not ended yet.
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from urllib.parse import unquote
 
 import httptools
 
-from factory.gateway.http.messages import Request
+from factory.gateway.http.long_bodies import BodyMemory, LongBody, too_late, too_long
+from factory.gateway.http.messages import Request, decoded_path
 from factory.gateway.limits import Limits
-from factory.gateway.refusal import RequestRefused, come_again
-
-
-class Room:
-    """Memory that the unfinished bodies of all connections share."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
-        self._taken = 0
-
-    def take(self, count: int) -> None:
-        """Take so many bytes; raises RequestRefused (503) where there are not so many left."""
-        if self._taken + count > self._limit:
-            raise come_again(503, f"bodies of {self._taken} bytes are under way, the limit is {self._limit}", 1)
-        self._taken += count
-
-    def give_back(self, count: int) -> None:
-        """Give back what was taken."""
-        self._taken -= count
+from factory.gateway.refusal import RequestRefused
 
 
 class Incoming:
@@ -41,18 +23,20 @@ class Incoming:
     """
 
     def __init__(
-        self, limits: Limits, room: Room, admit: Callable[[Mapping[bytes, bytes]], None], send: Callable[[], None]
+        self,
+        limits: Limits,
+        body_memory: BodyMemory,
+        admit: Callable[[Mapping[bytes, bytes]], None],
+        send: Callable[[], None],
     ) -> None:
         """`admit` raises RequestRefused where the headers give no right to a long body; `send` is the requests' own."""
         self.whole: deque[Request] = deque()
         self.refused: RequestRefused | None = None
         self.in_request = self.began = False
         self._limits = limits
-        self._room = room
-        self._admit = admit
+        self._long_body = LongBody(body_memory, admit)
         self._send = send
         self._parser = httptools.HttpRequestParser(self)
-        self._held_bytes = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -89,12 +73,12 @@ class Incoming:
 
     def refuse_late(self) -> None:
         """Refuse the request that has begun, for it takes too long."""
-        self._refuse(408, f"the request was not whole after {self._limits.request_s:g} s")
+        self.refused = self.refused or too_late(self._limits)
 
     def close(self) -> None:
         """Forget what is not whole."""
         self.whole.clear()
-        self._give_back()
+        self._long_body.give_back()
 
     # What the parser says
 
@@ -130,7 +114,7 @@ class Incoming:
         length = headers.get(b"content-length", b"0")
         self.body_left = int(length) if length.isdigit() else 0
         if self.body_left > self._limits.max_body_bytes:
-            self._refuse_body(f"{self.body_left} bytes")
+            self.refused = self.refused or too_long(f"{self.body_left} bytes", self._limits)
         self.wants_to_go_on = headers.get(b"expect", b"").lower() == b"100-continue"
 
     def on_body(self, part: bytes) -> None:
@@ -141,9 +125,9 @@ class Incoming:
             return
         self._body_bytes += len(part)
         if self._body_bytes > self._limits.max_body_bytes:
-            self._refuse_body("more")
+            self.refused = too_long("more", self._limits)
         elif self._body_bytes > self._limits.known_body_bytes:
-            self._hold()
+            self._take_memory()
         if not self._body:
             self._body = part
         elif isinstance(self._body, bytearray):
@@ -156,7 +140,7 @@ class Incoming:
         self.in_request = False
         if self.refused:
             return
-        self._give_back()
+        self._long_body.give_back()
         parser = self._parser
         self.whole.append(
             Request(
@@ -170,29 +154,16 @@ class Incoming:
         )
         self._body = b""
 
-    def _hold(self) -> None:
-        """Take room for a long body, which is not for everybody."""
+    def _take_memory(self) -> None:
+        """Take memory for a long body, which is not for everybody."""
         try:
-            if not self._held_bytes:
-                self._admit(self._headers)
-            self._room.take(self._body_bytes - self._held_bytes)
+            self._long_body.grow(self._body_bytes, self._headers)
         except RequestRefused as refused:
             self.refused = refused
-        else:
-            self._held_bytes = self._body_bytes
-
-    def _give_back(self) -> None:
-        if self._held_bytes:
-            self._room.give_back(self._held_bytes)
-            self._held_bytes = 0
 
     def _check_head(self, found: int) -> None:
         if found > self._limits.max_head_bytes:
             self._refuse(431, f"the request's head has more than {self._limits.max_head_bytes} bytes, the limit")
-
-    def _refuse_body(self, found: str) -> None:
-        limit = self._limits.max_body_bytes
-        self._refuse(413, f"the body has {found}; the limit is {limit} bytes: send fewer rows at once")
 
     def _refuse(self, status: int, message: str) -> None:
         if not self.refused:
@@ -200,8 +171,5 @@ class Incoming:
 
 
 def _path(url: bytes) -> str:
-    """Return the target's path, in origin or absolute form, decoded but for `/`: no part of a path becomes two."""
-    if not url.startswith(b"/"):
-        url = httptools.parse_url(url).path or b"/"
-    path = url.partition(b"?")[0].decode("utf-8", "replace")
-    return unquote(path.replace("%2F", "%252F").replace("%2f", "%252f")) if "%" in path else path
+    """Return the path of the target, in origin or absolute form."""
+    return decoded_path(url if url.startswith(b"/") else httptools.parse_url(url).path or b"/")

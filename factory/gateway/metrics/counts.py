@@ -6,7 +6,7 @@ largest counts.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,16 @@ COUNTERS = {
     "factory_reason_rows_total": "Rows that a model was asked only to name the reasons of its answers",
 }
 """By name, what is counted of every series."""
+
+
+class Labels(NamedTuple):
+    """Whose numbers they are: one version of one model, in one role."""
+
+    model: str
+    version: str
+    line: str
+    site: str
+    role: str
 
 
 class Sizes(msgspec.Struct, frozen=True):
@@ -87,11 +97,11 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a gateway counted since it started, and how it stands now. The series are by their labels."""
+    """All that a gateway counted since it started, and how it stands now."""
 
     workers: int
     """Processes that told this; 0 of those that are no more."""
-    series: Mapping[str, Numbers] = {}
+    series: Mapping[Labels, Numbers] = {}
     errors: Mapping[int, int] = {}
     """By HTTP status."""
     records: Recorded | None = None
@@ -99,10 +109,10 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     awake: int = 0
     refused_releases: Mapping[str, int] = {}
     refused_trials: Mapping[str, int] = {}
-    released: Mapping[str, float] = {}
-    """By the labels of what is served, since when, Unix time."""
-    shares: Mapping[str, float] = {}
-    """By the labels of what is on trial."""
+    released: Mapping[Labels, float] = {}
+    """Of what is served, since when, Unix time."""
+    shares: Mapping[Labels, float] = {}
+    """Of each trial that runs, its share of the requests."""
     contexts: Mapping[str, float] = {}
     """By line, the newest row that its features know of, Unix time; 0 where its tables tell no time."""
     refused_contexts: Mapping[str, int] = {}

@@ -1,12 +1,12 @@
-"""What the gateway counts while it answers; as data it is told as `Counted`."""
+"""What the gateway counts while it answers; `counted` gives it as data."""
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
-from factory.gateway.metrics.counts import BATCH_ROWS, BUCKETS_S, COUNTERS, Counted, Numbers, Recorded, Sizes
-from factory.gateway.models.served_model import ServedModel
+from factory.gateway.metrics.counts import BATCH_ROWS, BUCKETS_S, COUNTERS, Counted, Labels, Numbers, Recorded, Sizes
 from factory.monitoring.prediction_log.files import Role
 from factory.release import Manifest
 
@@ -44,8 +44,9 @@ class Series:
     """The numbers of one version of one model in one role; they outlive it, as counters should."""
 
     def __init__(self, manifest: Manifest, role: Role = "champion") -> None:
-        whose = f'model="{manifest.model}",version="{manifest.version}",line="{manifest.line}",site="{manifest.site}"'
-        self.labels = f'{whose},role="{role}"'
+        self.labels = Labels(
+            model=manifest.model, version=str(manifest.version), line=manifest.line, site=manifest.site, role=role
+        )
         self.counts = dict.fromkeys(COUNTERS, 0)
         self.cpu_s = 0.0
         """Processor time that the calls of the model took."""
@@ -119,8 +120,8 @@ class Telemetry:
             self._series[place] = Series(manifest, role)
         return self._series[place]
 
-    def counted(self, served: Iterable[ServedModel], shares: Mapping[str, float]) -> Counted:
-        """Return all of it as it is now; `shares` are those of trials that run, by labels."""
+    def counted(self, served: Iterable[Manifest], shares: Mapping[Labels, float]) -> Counted:
+        """Return all of it as it is now; `shares` are those of trials that run."""
         return Counted(
             workers=1,
             series={series.labels: series.numbers for series in self._series.values()},
@@ -129,7 +130,7 @@ class Telemetry:
             awake=self.awake(),
             refused_releases=dict(self.refused_releases),
             refused_trials=dict(self.refused_trials),
-            released={self.of(model.manifest).labels: model.since.timestamp() for model in served},
+            released={self.of(one).labels: datetime.fromisoformat(one.released_at).timestamp() for one in served},
             shares=dict(shares),
             contexts=self.contexts(),
             refused_contexts=dict(self.refused_contexts),

@@ -7,19 +7,28 @@ changed.
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from factory.gateway.models.question import Beside
-from factory.gateway.models.served_model import Rows
 from factory.gateway.refusal import RequestRefused
+from factory.model.session import Rows
 from factory.release import Manifest
 from factory.release.triton import MAX_BATCH
 
 MAX_REASONS = 10
-Reason = dict[str, str | float | None]
+
+
+class Reason(TypedDict):
+    """A feature that moved an answer."""
+
+    feature: str
+    value: Annotated[float | None, Meta(description="of a sequence, at its last step")]
+    typical: Annotated[float, Meta(description="the median of the training rows")]
+    moves: Annotated[float, Meta(description="the answer as it is, less the answer with the typical value")]
 
 
 class Reasons:
@@ -33,7 +42,7 @@ class Reasons:
         self._most = most
         self._names = [manifest.features[place] for place in places]
         self._typical = [typical[name] for name in self._names]
-        self._estimates = manifest.model_signature.task == "regression"
+        self._leading = manifest.model_signature.answer_kind.leading
         size = manifest.model_signature.input_size
         columns = [size - len(manifest.features) + place for place in places]
         self._values = [[values[row * size + column] for column in columns] for row in range(rows)]
@@ -54,7 +63,7 @@ class Reasons:
         What is moved is the estimate, the probability, or that of the class which the row most likely is of.
         """
         rows = np.arange(len(numbers))
-        column = np.zeros(len(numbers), np.intp) if self._estimates else numbers.argmax(axis=1)
+        column = self._leading(numbers)
         typical = self.beside.numbers.astype(np.float64).reshape(len(numbers), len(self._names), -1)
         moves = numbers[rows, column][:, None] - typical[rows, :, column]
         return [None if np.isnan(numbers[row]).any() else self._row(row, moves[row]) for row in range(len(numbers))]

@@ -20,8 +20,9 @@ from factory.errors import ModelRefused
 from factory.gateway.metrics.telemetry import Series
 from factory.gateway.models.question import Answered, Call, Predictions, Question
 from factory.gateway.models.range_guard import Outside, RangeGuard
-from factory.gateway.models.served_model import Rows, ServedModel
+from factory.gateway.models.served_model import ServedModel
 from factory.gateway.refusal import RequestRefused, come_again
+from factory.model.session import Rows
 from factory.monitoring.prediction_log.files import Role
 from factory.release.triton import MAX_BATCH
 
@@ -113,17 +114,17 @@ class Batches:
             loop = asyncio.get_running_loop()
             loop.run_in_executor(self._workers, self._woken).add_done_callback(self._go_on_awake)
             return
-        self._predictions.residents.used(self._model)
+        self._predictions.sessions.used(self._model)
         self._began = perf_counter()
         batch, size = self._taken()
         call = self._model.call()
         if size * self._model.row_s <= self._pace.inline_s:
             with self._ended(batch):
-                self._told(batch, self._answered(call, batch))
+                self._answer(batch, self._answered(call, batch))
         else:
             loop = asyncio.get_running_loop()
             answers = loop.run_in_executor(self._workers, self._answered, call, batch)
-            answers.add_done_callback(lambda done: self._told_later(batch, done))
+            answers.add_done_callback(lambda done: self._answer_later(batch, done))
 
     def _answered(self, call: Callable[[Rows], Rows], batch: list[Question]) -> "_Asked":
         """Ask the model, in one call, the batch's rows and those beside them, which get their numbers here."""
@@ -146,7 +147,7 @@ class Batches:
         except Exception:  # the boundary of a batch
             log.exception("%s failed on %d questions", self._model.manifest.model, len(batch))
             for question in batch:
-                _tell(question, _failed())
+                _reply(question, _failed())
         finally:
             self._go_on()
 
@@ -165,12 +166,12 @@ class Batches:
         log.error("%s cannot be woken: %s", self._model.manifest.model, reason)
         refused = come_again(503, "the model cannot be loaded now; the gateway's log says why", 1)
         for question in self._taken()[0]:
-            _tell(question, refused)
+            _reply(question, refused)
         self._go_on()
 
-    def _told_later(self, batch: list[Question], asked: "asyncio.Future[_Asked]") -> None:
+    def _answer_later(self, batch: list[Question], asked: "asyncio.Future[_Asked]") -> None:
         with self._ended(batch):
-            self._told(batch, asked.result())
+            self._answer(batch, asked.result())
 
     def _go_on(self) -> None:
         if not self._waiting:
@@ -190,25 +191,25 @@ class Batches:
         self._waiting_rows -= rows
         return batch, rows
 
-    def _told(self, batch: list[Question], asked: "_Asked") -> None:
+    def _answer(self, batch: list[Question], asked: "_Asked") -> None:
         rows, numbers, ids = asked.rows, asked.numbers, self._predictions.names(len(batch))
         self._series.ran(asked.size, asked.size - len(rows), asked.cpu_s)
         if (beyond := self._guard.beyond(rows)) is None and np.isfinite(numbers).all():
             self._predictions.keep(Call(self._model, self._role, batch, ids, rows, numbers))
-            self._tell_all(batch, ids, numbers)
+            self._answer_all(batch, ids, numbers)
         else:
-            self._tell_apart(batch, ids, rows, numbers, beyond)
+            self._answer_each(batch, ids, rows, numbers, beyond)
 
-    def _tell_all(self, batch: list[Question], ids: list[str], numbers: Rows) -> None:
+    def _answer_all(self, batch: list[Question], ids: list[str], numbers: Rows) -> None:
         """Answer questions of which there is nothing to say but the numbers."""
         start, now = 0, perf_counter()
         self._series.answered(len(numbers), *(now - question.asked for question in batch))
         for question, name in zip(batch, ids, strict=True):
             end = start + question.rows
-            _tell(question, Answered(self._model, numbers[start:end], name, None))
+            _reply(question, Answered(self._model, numbers[start:end], name, None))
             start = end
 
-    def _tell_apart(
+    def _answer_each(
         self, batch: list[Question], ids: list[str], rows: Rows, numbers: Rows, beyond: "np.ndarray | None"
     ) -> None:
         """Answer questions one by one, for some of their rows are outside or have no number."""
@@ -220,11 +221,11 @@ class Batches:
             try:
                 answered = self._judged(question, rows[part], numbers[part], name, outside)
             except RequestRefused as refused:
-                _tell(question, refused)
+                _reply(question, refused)
                 continue
             self._predictions.keep(Call(self._model, self._role, [question], [name], rows[part], answered.numbers))
             self._series.answered(question.rows, now - question.asked)
-            _tell(question, answered)
+            _reply(question, answered)
 
     def _judged(self, question: Question, rows: Rows, numbers: Rows, name: str, outside: Outside | None) -> Answered:
         """Return the answer; raises RequestRefused (400) for an infinite input or a number that the model lacks."""
@@ -246,7 +247,7 @@ class Batches:
         return Answered(self._model, numbers, name, outside)
 
 
-def _tell(question: Question, result: Answered | RequestRefused) -> None:
+def _reply(question: Question, result: Answered | RequestRefused) -> None:
     """Give a question its answer; who cannot hear it keeps no other question from hearing its own."""
     try:
         question.done(result)

@@ -8,13 +8,14 @@ from functools import partial
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import ModelRefused
+from factory.gateway.metrics.counts import Labels
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.question import Predictions
 from factory.gateway.models.served_model import ServedModel
 from factory.gateway.models.trials import Trials
 from factory.gateway.refusal import come_again
-from factory.release import ModelRepository
+from factory.release.protocols import ServedReleases
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Catalogue:
     """
 
     def __init__(
-        self, repository: ModelRepository, key: Ed25519PublicKey, telemetry: Telemetry, predictions: Predictions
+        self, repository: ServedReleases, key: Ed25519PublicKey, telemetry: Telemetry, predictions: Predictions
     ) -> None:
         self.served: dict[str, Entry] = {}
         self.refused: dict[str, str] = {}
@@ -66,7 +67,7 @@ class Catalogue:
                 await self._load(model, marker)
 
     @property
-    def shares(self) -> dict[str, float]:
+    def shares(self) -> dict[Labels, float]:
         """The share of each trial that runs, by the labels of its numbers."""
         trials = [entry.trial for entry in self.served.values() if entry.trial]
         return {one.series.labels: one.trial.share for one in trials}
@@ -82,7 +83,7 @@ class Catalogue:
         """
         async with self._one_at_a_time:
             if (markers := await asyncio.to_thread(self._markers)) is None:
-                raise come_again(503, f"{self._repository.root} is away; what is served stays", 1)
+                raise come_again(503, f"{self._repository.place} is away; what is served stays", 1)
             self._seen.pop(model, None)
             await self._follow(markers, self.unloaded - {model})
             self.unloaded.discard(model)  # not before: until it is served, who asks is told to come again
@@ -101,14 +102,14 @@ class Catalogue:
     def end_trials(self) -> None:
         """Let the served models have all questions, for the process is about to end."""
         for entry in self.served.values():
-            entry.end_trial(self._predictions.residents)
+            entry.end_trial(self._predictions.sessions)
 
     def _markers(self) -> Mapping[str, str] | None:
         """Return each released model's marker; None where the whole folder is away: that retires no model."""
-        if not self._repository.root.is_dir():
+        if not self._repository.reachable():
             return None
-        found = {model: self._repository.marker(model) for model in self._repository.models()}
-        return {model: marker for model, marker in found.items() if marker is not None}
+        markers = {model: self._repository.marker(model) for model in self._repository.models()}
+        return {model: marker for model, marker in markers.items() if marker is not None}
 
     async def _load(self, model: str, marker: str) -> None:
         try:
@@ -122,7 +123,7 @@ class Catalogue:
         else:
             self._forget(model)
             if served.awake:
-                self._predictions.residents.used(served)
+                self._predictions.sessions.used(served)
             self.served[model] = Entry(served, self._telemetry.of(served.manifest), self._predictions)
             self.refused.pop(model, None)
             self._seen[model] = served.marker
@@ -133,7 +134,7 @@ class Catalogue:
         released = self._repository.load(model, self._key)
         again = partial(self._repository.released, model, released.manifest.sequence, self._key)
         served = ServedModel(released, again, self._predictions.providers)
-        if not self._predictions.residents.full:
+        if not self._predictions.sessions.full:
             served.wake(released)
         return served
 
@@ -154,4 +155,4 @@ class Catalogue:
 
     def _forget(self, model: str) -> None:
         if model in self.served:
-            self.served[model].retire(self._predictions.residents)
+            self.served[model].retire(self._predictions.sessions)

@@ -12,17 +12,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import PredictionUnknown
 from factory.gateway.models.range_guard import RangeGuard
-from factory.gateway.models.served_model import Rows, ServedModel
+from factory.gateway.models.served_model import ServedModel
+from factory.model.session import Rows
 from factory.monitoring.prediction_log.files import RecordedBatch, recorded, segments
 from factory.names import model_name
-from factory.release import Manifest, ModelRepository
+from factory.release import Manifest
+from factory.release.protocols import ReleaseReader
 
 TOLERANCE = 1e-5
 """The rows that a row is computed with may change the last digits of single precision, and no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class RecordedPrediction:
     """One prediction as it was recorded."""
 
     batch: RecordedBatch
@@ -37,7 +39,7 @@ Elsewhere = Callable[[str], RecordedBatch | None]
 """Finds a prediction where records were taken to, alone in its batch; None where it is not there."""
 
 
-def found(folder: Path, prediction: str, elsewhere: Elsewhere) -> Found:
+def recorded_prediction(folder: Path, prediction: str, elsewhere: Elsewhere) -> RecordedPrediction:
     """Return a prediction from the records, newest segment first, or from elsewhere; raises PredictionUnknown."""
     for segment in reversed(segments(folder)):
         for batch, _ in recorded(segment):
@@ -51,7 +53,7 @@ def found(folder: Path, prediction: str, elsewhere: Elsewhere) -> Found:
 
 def why(
     folder: Path,
-    repository: ModelRepository,
+    repository: ReleaseReader,
     key: Ed25519PublicKey,
     prediction: str,
     elsewhere: Elsewhere = lambda _: None,
@@ -61,7 +63,7 @@ def why(
     Raises PredictionUnknown if it is nowhere, or if the release that gave it is no longer in the repository, and
     ModelRefused where that may not be loaded.
     """
-    one = found(folder, prediction, elsewhere)
+    one = recorded_prediction(folder, prediction, elsewhere)
     model = model_name(one.batch.line, one.batch.site)
     released = repository.found(model, one.batch.digest, key)
     if released is None:
@@ -88,11 +90,11 @@ def why(
     }
 
 
-def _part(batch: RecordedBatch, place: int) -> Found:
+def _part(batch: RecordedBatch, place: int) -> RecordedPrediction:
     start = sum(batch.rows[:place])
     rows = slice(start, start + batch.rows[place])
     subjects = batch.subjects or [""] * sum(batch.rows)
-    return Found(
+    return RecordedPrediction(
         batch=batch,
         key=batch.keys[place],
         inputs=batch.inputs()[rows],
@@ -104,8 +106,8 @@ def _part(batch: RecordedBatch, place: int) -> Found:
 def _outside(manifest: Manifest, rows: Rows) -> str | None:
     guard = RangeGuard(manifest)
     beyond = guard.beyond(rows)
-    told = None if beyond is None else guard.outside(rows, beyond)
-    return told.reasons if told else None
+    outside = None if beyond is None else guard.outside(rows, beyond)
+    return outside.reasons if outside else None
 
 
 def _row(manifest: Manifest, subject: str, inputs: Rows, answers: Rows, again: Rows) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from factory.errors import ContextRefused, RecordRefused
 from factory.gateway.metrics.telemetry import Telemetry
-from factory.gateway.models.served_model import Rows
 from factory.gateway.refusal import RequestRefused, come_again
+from factory.model.session import Rows
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ class BuiltRows(Protocol):
     def refused(self) -> Mapping[int, str]: ...  # noqa: D102
 
 
-Told = Callable[[BuiltRows | BaseException], None]
-"""Is told what was built of a request's rows, or what went wrong."""
+OnBuilt = Callable[[BuiltRows | BaseException], None]
+"""Is given what was built of a request's rows, or what went wrong."""
 
 
 class RowBuilder(Protocol):
@@ -166,7 +166,7 @@ class RowBuilders:
             return come_again(503, "the contexts are being loaded, which takes a second", 1)
         return RequestRefused(409, f"line {line} has no context, so its features are not built here; send `rows`")
 
-    def build(self, builder: RowBuilder, site: str, records: Sequence[Fields], done: Told) -> None:
+    def build(self, builder: RowBuilder, site: str, records: Sequence[Fields], done: OnBuilt) -> None:
         """Build a request's rows in a thread, and tell on the event loop; raises RequestRefused (503) when full."""
         rows = len(records)
         if self._waiting >= MAX_WAITING or self._waiting_rows + rows > MAX_WAITING_ROWS:
@@ -176,10 +176,10 @@ class RowBuilders:
         self._waiting_rows += rows
         loop = asyncio.get_running_loop()
         loop.run_in_executor(self._workers, _built, builder, site, records).add_done_callback(
-            lambda built: self._told(done, rows, built)
+            lambda built: self._done(done, rows, built)
         )
 
-    def _told(self, done: Told, rows: int, built: "asyncio.Future[BuiltRows | BaseException]") -> None:
+    def _done(self, done: OnBuilt, rows: int, built: "asyncio.Future[BuiltRows | BaseException]") -> None:
         self._waiting -= 1
         self._waiting_rows -= rows
         if not built.cancelled():  # at the end, when nobody waits any more

@@ -10,10 +10,11 @@ from typing import Protocol
 import msgspec
 
 from factory.gateway.models.range_guard import Outside
-from factory.gateway.models.residency import Residents
-from factory.gateway.models.served_model import Rows, ServedModel
+from factory.gateway.models.served_model import ServedModel
+from factory.gateway.models.session_cache import SessionCache
 from factory.gateway.refusal import RequestRefused
 from factory.model.provider import ON_CPU
+from factory.model.session import Rows
 from factory.monitoring.prediction_log.files import Role
 
 
@@ -97,13 +98,13 @@ class Predictions:
         self,
         workers: ThreadPoolExecutor,
         records: Records | None = None,
-        residents: Residents | None = None,
+        sessions: SessionCache | None = None,
         providers: Sequence[str] = ON_CPU,
     ) -> None:
         self.workers = workers
         self.providers = providers
         self.shadows = ThreadPoolExecutor(1, thread_name_prefix="shadow")
-        self.residents = residents or Residents()
+        self.sessions = sessions or SessionCache()
         self.records = records
         self._start = secrets.token_hex(6)
         self._counter = itertools.count(1)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.gateway.models.served_model import Rows
+from factory.model.session import Rows
 from factory.release import Manifest
 
-MAX_TOLD = 20
+MAX_REPORTED = 20
 """So many values outside are told of for one request; more would make a long answer, not a better one."""
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -21,7 +21,7 @@ class Outside:
 
     rows: tuple[int, ...]
     reasons: str
-    """For people, row by row, at most MAX_TOLD of them."""
+    """For people, row by row, at most MAX_REPORTED of them."""
 
 
 class RangeGuard:
@@ -46,7 +46,7 @@ class RangeGuard:
         places = np.argwhere(beyond)
         if not len(places):
             return None
-        reasons = "; ".join(self._reason(rows, place, named) for place in places[:MAX_TOLD])
+        reasons = "; ".join(self._reason(rows, place, named) for place in places[:MAX_REPORTED])
         return Outside(rows=tuple(sorted({int(place[0]) for place in places})), reasons=reasons)
 
     def _reason(self, rows: Rows, place: NDArray[np.intp], named: Callable[[int], int]) -> str:

@@ -13,9 +13,10 @@ from factory.errors import ModelRefused
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.question import Predictions
+from factory.gateway.models.running_trial import RunningTrial
 from factory.gateway.models.served_model import ServedModel
-from factory.gateway.models.trial_traffic import OnTrial
-from factory.release import Releases, Trial
+from factory.release import Trial
+from factory.release.protocols import ServedReleases
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class Trials:
     """What is on trial beside the models in service; a trial that is refused is looked at again when it changes."""
 
     def __init__(
-        self, repository: Releases, key: Ed25519PublicKey, telemetry: Telemetry, predictions: Predictions
+        self, repository: ServedReleases, key: Ed25519PublicKey, telemetry: Telemetry, predictions: Predictions
     ) -> None:
         self.refused: dict[str, str] = {}
         self._repository = repository
@@ -44,11 +45,11 @@ class Trials:
                 await self._changed(model, entry, marks.get(model))
 
     def _marks(self) -> Mapping[str, str] | None:
-        return self._repository.trial_marks() if self._repository.root.is_dir() else None
+        return self._repository.trial_marks() if self._repository.reachable() else None
 
     async def _changed(self, model: str, entry: Entry, mark: str | None) -> None:
         try:
-            found = await asyncio.to_thread(self._built, entry) if mark else None
+            built = await asyncio.to_thread(self._built, entry) if mark else None
         except ModelRefused as error:
             self._end(entry)
             self._refuse(model, str(error))
@@ -57,7 +58,7 @@ class Trials:
             return
         else:
             self.refused.pop(model, None)
-            self._begin(entry, *found) if found else self._end(entry)
+            self._begin(entry, *built) if built else self._end(entry)
         entry.trial_mark = mark
 
     def _built(self, entry: Entry) -> tuple[Trial, ServedModel] | None:
@@ -74,15 +75,15 @@ class Trials:
 
     def _begin(self, entry: Entry, trial: Trial, model: ServedModel) -> None:
         series = self._telemetry.of(model.manifest, trial.mode)
-        residents = self._predictions.residents
-        entry.begin_trial(OnTrial(trial, model, series, entry.batches, self._predictions), residents)
-        residents.used(model)
+        sessions = self._predictions.sessions
+        entry.begin_trial(RunningTrial(trial, model, series, entry.batches, self._predictions), sessions)
+        sessions.used(model)
         log.info("%s: version %d is a %s now", trial.model, trial.version, trial.mode)
 
     def _end(self, entry: Entry) -> None:
         if entry.trial:
             trial = entry.trial.trial
-            entry.end_trial(self._predictions.residents)
+            entry.end_trial(self._predictions.sessions)
             log.info("%s: version %d is a %s no longer", trial.model, trial.version, trial.mode)
 
     def _refuse(self, model: str, reason: str) -> None:

@@ -12,15 +12,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import reduce
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from factory.gateway.metrics.counts import Counted
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.catalogue import Catalogue
-from factory.gateway.processes.messages import Membership
-from factory.gateway.processes.peers import Ask, Done, Siblings
+from factory.gateway.processes.peers import Ask, Done, Peers
+from factory.gateway.processes.worker_config import Membership
 from factory.gateway.refusal import come_again
 
 log = logging.getLogger(__name__)
@@ -31,20 +30,7 @@ COUNTS, UNLOADED, LOCK = "counts", "unloaded", "lock"
 NONE = Counted(workers=0)
 
 
-class Crew(Protocol):
-    """All processes of the gateway."""
-
-    async def counted(self) -> Counted:
-        """Return what all of them have counted."""
-
-    async def load(self, model: str) -> str | None:
-        """Have all of them serve the model's newest release, and return why not if it was refused."""
-
-    async def unload(self, model: str) -> None:
-        """Have none of them serve the model until it is loaded by hand."""
-
-
-class Alone:
+class SingleProcess:
     """A gateway of one process."""
 
     def __init__(self, catalogue: Catalogue, telemetry: Telemetry) -> None:
@@ -57,7 +43,7 @@ class Alone:
 
     def count(self) -> Counted:
         """Return what this process has counted."""
-        served = (entry.model for entry in self.catalogue.served.values())
+        served = (entry.model.manifest for entry in self.catalogue.served.values())
         return self._telemetry.counted(served, self.catalogue.shares)
 
     async def load(self, model: str) -> str | None:
@@ -74,34 +60,34 @@ class Alone:
         yield
 
 
-class Together:
+class PeerProcess:
     """One worker, and through it all of them."""
 
-    def __init__(self, own: Alone, membership: Membership) -> None:
+    def __init__(self, own: SingleProcess, membership: Membership) -> None:
         self._own = own
         self._membership = membership
-        self._siblings = Siblings(membership)
+        self._peers = Peers(membership)
         self._before = NONE
         self._one_at_a_time = asyncio.Lock()
 
     @asynccontextmanager
     async def joined(self) -> AsyncIterator[None]:
-        """Take over what a worker in this place left and what is unloaded, and answer the siblings during the body."""
+        """Take over what a worker in this place left and what is unloaded, and answer the peers during the body."""
         self._before = self._left_by(self._membership.number)
         async with AsyncExitStack() as until_end:
             async with self._managing():
                 self._own.catalogue.unloaded |= self._unloaded()
-                await until_end.enter_async_context(self._siblings.answered(self._met))
+                await until_end.enter_async_context(self._peers.answered(self._respond))
             yield
             self._count()  # nothing is lost of who ends in peace
 
     async def counted(self) -> Counted:
         """Return what all workers have counted; of those that are silent or gone, what they last told."""
         own = self._count()
-        answers = await self._siblings.ask(Ask("count"), Counted, COUNT_WITHIN_S)
+        answers = await self._peers.ask(Ask("count"), Counted, COUNT_WITHIN_S)
         if answers.silent:
             log.warning("workers %s did not tell their counts; what they told last is taken", answers.silent)
-        every = [answers.told.get(number) or self._left_by(number) for number in self._membership.siblings]
+        every = [answers.answered.get(number) or self._left_by(number) for number in self._membership.peers]
         return reduce(Counted.plus, every, own)
 
     async def load(self, model: str) -> str | None:
@@ -113,20 +99,20 @@ class Together:
         await self._by_all(Ask("unload", model))
 
     async def _by_all(self, ask: Ask) -> str | None:
-        """Do it here and at all siblings, one such thing at a time; those that start later find it in a file."""
+        """Do it here and at all peers, one such thing at a time; those that start later find it in a file."""
         async with self._managing():
             self._note(ask)
-            asking = asyncio.ensure_future(self._siblings.ask(ask, Done, LOAD_WITHIN_S))
+            asking = asyncio.ensure_future(self._peers.ask(ask, Done, LOAD_WITHIN_S))
             try:
                 own = await self._done(ask)
             finally:  # the lock is held until all have answered, also where this one fails
                 answers = await asking
         if answers.silent:
             raise come_again(503, f"workers {answers.silent} have not said that they did it; try again", 1)
-        return next((done.refused for done in (own, *answers.told.values()) if done.refused is not None), None)
+        return next((done.refused for done in (own, *answers.answered.values()) if done.refused is not None), None)
 
-    async def _met(self, ask: Ask) -> Counted | Done:
-        """Answer a sibling."""
+    async def _respond(self, ask: Ask) -> Counted | Done:
+        """Answer a peer."""
         return self._count() if ask.what == "count" else await self._done(ask)
 
     async def _done(self, ask: Ask) -> Done:

@@ -12,13 +12,13 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from factory.gateway.processes.messages import Membership
+from factory.gateway.processes.worker_config import Membership
 
 log = logging.getLogger(__name__)
 
 SOCKET = "sock"
 GONE = (FileNotFoundError, ConnectionError)
-"""How a question ends at a sibling that is no more: there is no socket, nobody listens at it, or the connection breaks.
+"""How a question ends at a peer that is no more: there is no socket, nobody listens at it, or the connection breaks.
 
 A worker that lives reads a question to its end before it closes the connection, so only one that dies breaks it.
 """
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """What a worker wants of its siblings."""
+    """What a worker wants of its peers."""
 
     what: Literal["count", "load", "unload"]
     model: str = ""
@@ -40,14 +40,14 @@ class Done(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Answers(Generic[T]):
-    """What the siblings answered, by their numbers. Who is in neither is gone: no process is there any more."""
+    """What the peers answered, by their numbers. Who is in neither is gone: no process is there any more."""
 
-    told: dict[int, T]
+    answered: dict[int, T]
     silent: list[int]
     """Who is there and did not answer: not in time, or not what was asked."""
 
 
-class Siblings:
+class Peers:
     """The other workers; used on one event loop."""
 
     def __init__(self, membership: Membership) -> None:
@@ -55,9 +55,9 @@ class Siblings:
 
     @asynccontextmanager
     async def answered(self, answer: Callable[[Ask], Awaitable[Any]]) -> AsyncIterator[None]:
-        """Answer the siblings' questions during the body, each on its own."""
+        """Answer the peers' questions during the body, each on its own."""
 
-        async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 ask = msgspec.msgpack.decode(await reader.read(), type=Ask)
                 writer.write(msgspec.msgpack.encode(await answer(ask)))
@@ -65,30 +65,30 @@ class Siblings:
             except ConnectionError:  # who asked is gone
                 pass
             except Exception:  # the boundary of a question
-                log.exception("a sibling's question was not answered")
+                log.exception("a peer's question was not answered")
             finally:
                 writer.close()
 
-        server = await asyncio.start_unix_server(met, self._membership.file(SOCKET))
+        server = await asyncio.start_unix_server(respond, self._membership.file(SOCKET))
         try:
             yield
         finally:
             server.close()
 
     async def ask(self, ask: Ask, kind: type[T], within_s: float) -> Answers[T]:
-        """Ask all siblings at once; who is silent meets the question later all the same, if it still lives."""
-        numbers = self._membership.siblings
-        found = await asyncio.gather(*(self._asked(number, ask, kind, within_s) for number in numbers))
-        by_number = dict(zip(numbers, found, strict=True))
+        """Ask all peers at once; who is silent meets the question later all the same, if it still lives."""
+        numbers = self._membership.peers
+        answers = await asyncio.gather(*(self._asked(number, ask, kind, within_s) for number in numbers))
+        by_number = dict(zip(numbers, answers, strict=True))
         return Answers(
-            told={number: one for number, one in by_number.items() if not isinstance(one, Exception)},
+            answered={number: one for number, one in by_number.items() if not isinstance(one, Exception)},
             silent=[
                 number for number, one in by_number.items() if isinstance(one, Exception) and not isinstance(one, GONE)
             ],
         )
 
     async def _asked(self, number: int, ask: Ask, kind: type[T], within_s: float) -> T | Exception:
-        """Return a sibling's answer, or why there is none: one of `GONE`, or anything else where it is silent."""
+        """Return a peer's answer, or why there is none: one of `GONE`, or anything else where it is silent."""
         try:
             async with asyncio.timeout(within_s):
                 content = await self._exchanged(number, msgspec.msgpack.encode(ask))

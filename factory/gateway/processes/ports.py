@@ -37,8 +37,8 @@ def cannot_listen(host: str, port: int, error: OSError) -> CannotListen:
 
 def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
     """Return every address that the name stands for, each once, as a server that listens there would."""
-    found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+    infos = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in infos))
 
 
 def _free(family: socket.AddressFamily, address: str, port: int) -> int:

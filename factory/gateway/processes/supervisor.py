@@ -1,6 +1,6 @@
 """Keeps several processes of one gateway: starts them on one port, starts anew what dies, and ends them all together.
 
-It holds no model and answers nobody. A worker has its orders from standard input, tells on standard output that it
+It holds no model and answers nobody. A worker reads its config from standard input, says on standard output that it
 answers or why it cannot, and ends when the supervisor is gone, however that went.
 """
 
@@ -22,8 +22,8 @@ from typing import NamedTuple
 import msgspec
 
 from factory.errors import FactoryError
-from factory.gateway.processes.messages import Membership, Orders, Started
 from factory.gateway.processes.ports import held_port, host_and_port
+from factory.gateway.processes.worker_config import Membership, Started, WorkerConfig
 from factory.gateway.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Supervisor:
             if grpc_port is not None:
                 grpc_port = held.enter_context(held_port(host, grpc_port))
             self._settings = replace(self._settings, port=port, grpc_port=grpc_port)
-            asyncio.run(self._live(held.enter_context(_meeting_place())))
+            asyncio.run(self._live(held.enter_context(_private_folder())))
         if self._refused:
             raise self._refused
         return 0 if self._ended_well else 1
@@ -100,8 +100,8 @@ class Supervisor:
                 self._stopping.set()
                 return
             pause_s = FIRST_PAUSE_S if ended.answered_s > SOUND_S else pause_s
-            told = "worker %d ended, it answered for %.1f s; the next one starts in %g s: %s"
-            log.error(told, membership.number, ended.answered_s, pause_s, ended.error)
+            message = "worker %d ended, it answered for %.1f s; the next one starts in %g s: %s"
+            log.error(message, membership.number, ended.answered_s, pause_s, ended.error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -117,8 +117,8 @@ class Supervisor:
         if self._stopping.is_set():
             _end(process)
         assert process.stdout  # noqa: S101  for the type checker: it is a pipe
-        told = await process.stdout.readline()
-        started = msgspec.json.decode(told, type=Started) if told else None
+        line = await process.stdout.readline()
+        started = msgspec.json.decode(line, type=Started) if line else None
         if started and not started.error:
             self._answers(number)
         code = await process.wait()
@@ -129,15 +129,15 @@ class Supervisor:
         return _Ended(_reason(number, code, started), answered_s)
 
     async def _started(self, membership: Membership) -> Process:
-        """Return a new process, which has its orders."""
+        """Return a new process, which was sent its config."""
         words = [sys.executable, "-P", "-m", WORKER]
         # A group of its own, so that Ctrl-C reaches the supervisor alone, which passes it on once.
         process = await asyncio.create_subprocess_exec(*words, stdin=PIPE, stdout=PIPE, process_group=0)
-        orders = Orders(
+        config = WorkerConfig(
             models=self._models, public_key=self._public_key, settings=self._settings, membership=membership
         )
         assert process.stdin  # noqa: S101  for the type checker: it is a pipe
-        process.stdin.write(orders.to_json() + b"\n")
+        process.stdin.write(config.to_json() + b"\n")
         with suppress(ConnectionError):  # it died already; its end is met where ends are met
             await process.stdin.drain()
         return process
@@ -173,7 +173,7 @@ def _end(process: Process) -> None:
 
 
 @contextmanager
-def _meeting_place() -> Iterator[Path]:
+def _private_folder() -> Iterator[Path]:
     """Yield a new folder for its owner alone; raises FactoryError where a socket's path would be too long."""
     with tempfile.TemporaryDirectory(prefix="gateway-") as name:
         if len(name) > LONGEST_FOLDER:

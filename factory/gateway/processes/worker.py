@@ -1,6 +1,6 @@
-"""One of several processes of a gateway, from its orders to its end.
+"""One of several processes of a gateway, from its config to its end.
 
-In: its orders, as one line of JSON on standard input, which then stays open for as long as the supervisor lives. Out:
+In: its config, as one line of JSON on standard input, which then stays open for as long as the supervisor lives. Out:
 one line of JSON on standard output, once it answers or if it cannot; its log is standard error.
 """
 
@@ -14,27 +14,27 @@ import msgspec
 
 from factory.errors import FactoryError
 from factory.gateway.models.feature_builders import ContextSource
-from factory.gateway.processes.messages import Orders, Started
 from factory.gateway.processes.server import Server, run_frozen
+from factory.gateway.processes.worker_config import Started, WorkerConfig
 
 
-def work(contexts: Callable[[Orders], ContextSource]) -> int:
+def work(contexts: Callable[[WorkerConfig], ContextSource]) -> int:
     """Serve until told to end, or until there is no supervisor any more; return the exit code.
 
     `contexts` gives what features of business rows are built on.
     """
     supervisor = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no message to the supervisor
-    orders = Orders.from_json(sys.stdin.buffer.readline())
-    number = orders.membership.number
+    config = WorkerConfig.from_json(sys.stdin.buffer.readline())
+    number = config.membership.number
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s worker {number}, %(name)s: %(message)s")
     try:
-        server = Server(orders.models, orders.public_key, orders.settings, contexts(orders), orders.membership)
-        for heed in (_end_with_supervisor, _tell_of_start):
-            threading.Thread(target=heed, args=(server, supervisor), daemon=True).start()
+        server = Server(config.models, config.public_key, config.settings, contexts(config), config.membership)
+        for watch in (_end_with_supervisor, _report_start):
+            threading.Thread(target=watch, args=(server, supervisor), daemon=True).start()
         run_frozen(server)
     except FactoryError as error:
-        _tell(supervisor, Started(error=type(error).__name__, message=str(error)))
+        _report(supervisor, Started(error=type(error).__name__, message=str(error)))
         return 2
     return 0
 
@@ -48,14 +48,14 @@ def _end_with_supervisor(server: Server, _: int) -> None:
         server.stop()
 
 
-def _tell_of_start(server: Server, supervisor: int) -> None:
+def _report_start(server: Server, supervisor: int) -> None:
     """Tell that the server answers, and stop it where nobody is there to be told."""
     server.started.wait()
-    if not _tell(supervisor, Started()):
+    if not _report(supervisor, Started()):
         server.stop()
 
 
-def _tell(supervisor: int, started: Started) -> bool:
+def _report(supervisor: int, started: Started) -> bool:
     """Return whether the supervisor is still there to be told."""
     try:
         os.write(supervisor, msgspec.json.encode(started) + b"\n")

@@ -73,12 +73,14 @@ def discovered(shifts: Sequence[Shift], max_false: float) -> list[Shift]:
     """Return the shifts that are more than noise, of which at most the given share is expected to be false.
 
     Benjamini and Hochberg (JRSS B 57, 1995), over everything that was looked at in a window, all sites together; it
-    holds for features that depend positively on each other (Benjamini and Yekutieli, 2001).
+    holds for features that depend positively on each other (Benjamini and Yekutieli, 2001). The likeliest come first. A
+    shift whose p-value is not a number is no discovery, and counts as one that was looked at.
     """
-    ordered = sorted(shifts, key=lambda shift: shift.p_value)
-    allowed = max_false * (np.arange(len(ordered)) + 1) / max(1, len(ordered))
-    passing = [number for number, shift in enumerate(ordered) if shift.p_value <= allowed[number]]
-    return ordered[: passing[-1] + 1] if passing else []
+    from scipy.stats import false_discovery_control  # here: sensors load this module with the lines, and judge nothing
+
+    adjusted = false_discovery_control(np.nan_to_num([shift.p_value for shift in shifts], nan=1.0))
+    passing = [shift for shift, rate in zip(shifts, adjusted, strict=True) if rate <= max_false]
+    return sorted(passing, key=lambda shift: shift.p_value)
 
 
 def watched(

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from factory.errors import ReleaseRefused
 from factory.monitoring.trials.figures import Figures, figures
 from factory.monitoring.trials.gathering import gathered, recorded_since
-from factory.release import Manifest, ModelRepository, Terms, Trial
+from factory.release import Manifest, Terms, Trial
+from factory.release.protocols import ReleaseRepository
 from factory.release.rollback import try_out
 
 MIN_REQUESTS = 100
@@ -36,7 +37,7 @@ class Shown:
         return {"trial": told, "figures": asdict(self.figures), "objections": list(self.objections)}
 
 
-def shown(repository: ModelRepository, model: str, records: Path, key: Ed25519PublicKey) -> Shown | None:
+def shown(repository: ReleaseRepository, model: str, records: Path, key: Ed25519PublicKey) -> Shown | None:
     """Return the trial that runs at a model with its figures, by the gateway's records in a folder; None without one.
 
     Raises ModelRefused where it may not be loaded.
@@ -61,7 +62,7 @@ def objections(found: Figures) -> list[str]:
     return reasons
 
 
-def begin(repository: ModelRepository, model: str, sequence: int, terms: Terms, *, key: Ed25519PrivateKey) -> Trial:
+def begin(repository: ReleaseRepository, model: str, sequence: int, terms: Terms, *, key: Ed25519PrivateKey) -> Trial:
     """Put a release that lies in the repository on trial, once it was loaded and answered its example.
 
     Raises ReleaseRefused where there is no such release or it is not permitted, and ModelRefused where it may not be
@@ -75,7 +76,7 @@ def begin(repository: ModelRepository, model: str, sequence: int, terms: Terms, 
 
 
 def promote(
-    repository: ModelRepository, on: Shown, *, by: str, reason: str, key: Ed25519PrivateKey, anyway: bool = False
+    repository: ReleaseRepository, on: Shown, *, by: str, reason: str, key: Ed25519PrivateKey, anyway: bool = False
 ) -> Manifest:
     """Make what is on trial what the site serves, once it was loaded and answered its example; return its manifest.
 

@@ -105,7 +105,7 @@ def _answered(numbers: Numbers) -> NDArray[np.bool_]:
 
 def _decisions(manifest: Manifest, numbers: Numbers) -> list[str]:
     """Return each row's decision; none where it is a number, of which nearly each is another."""
-    if manifest.model_signature.task == "regression":
+    if not manifest.model_signature.answer_kind.decides_among_few:
         return []
     return [str(manifest.decision(row)) for row in numbers.astype(np.float64)]
 

@@ -16,9 +16,11 @@ from factory.pipeline.rollout.judging import Outcome
 from factory.pipeline.rollout.plan import Standpoint
 from factory.release import Manifest, ModelRepository
 from factory.release.history import Event, Permissions
+from factory.release.protocols import ReleaseRepository
 from factory.release.signing import signing_key
 from factory.storage.home import Home
 from factory.storage.journal import Entry, Journal
+from factory.storage.lake_store import LakeStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class LinePlace:
 
     line: str
     journal: Journal
-    repository: ModelRepository
+    repository: ReleaseRepository
     key: Ed25519PrivateKey
 
     @classmethod
@@ -35,8 +37,8 @@ class LinePlace:
         """Return the line's place at a home; the release key is made on first use."""
         return cls(
             line=line,
-            journal=home.lake_store().journal(line),
-            repository=ModelRepository(home.models, home.history),
+            journal=LakeStore.at(home).journal(line),
+            repository=ModelRepository.at(home),
             key=signing_key(home.keys),
         )
 

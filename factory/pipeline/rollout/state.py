@@ -18,7 +18,7 @@ from factory.names import checked_name
 from factory.pipeline.rollout.judging import Limits, Outcome, Reason
 from factory.pipeline.rollout.plan import DEFAULT_SIZES
 from factory.storage.atomic_files import replace_file
-from factory.storage.locks import FileLocks
+from factory.storage.locks import FileLocks, Locks
 
 Step = Literal["to come", "judged", "released", "through", "halting", "halted"]
 
@@ -104,8 +104,10 @@ class Rollout:
 class RolloutStore:
     """The rollouts of a home, the newest of each line."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, locks: Locks | None = None) -> None:
+        """Take the folder, and the locks by which drivers exclude one another; by default files in the folder."""
         self.root = root
+        self.locks = locks or FileLocks(root)
 
     def read(self, line: str) -> Rollout | None:
         """Return the line's newest rollout, or None. Raises RolloutRefused where the file is none."""
@@ -129,7 +131,7 @@ class RolloutStore:
     @contextmanager
     def alone(self, line: str) -> Iterator[None]:
         """Hold the line's rollout for the block. Raises RolloutRefused if another process does."""
-        with FileLocks(self.root).hold_if_free(checked_name(line, "line")) as free:
+        with self.locks.hold_if_free(f"rollout.{checked_name(line, 'line')}") as free:
             if not free:
                 raise RolloutRefused(
                     f"line {line}: another process drives its rollout just now; "

@@ -60,7 +60,8 @@ class History:
         """
         place = self._place(model, ".jsonl")
         try:
-            with self.locks.hold(model):
+            self.root.mkdir(parents=True, exist_ok=True)
+            with self.locks.hold(f"history.{model}"):
                 lines = self._mended(place)
                 if once and _newest(lines, among or (event.kind,)) == event:
                     return None

@@ -10,7 +10,7 @@ import polars as pl
 
 from factory.compute.engine import Engine
 from factory.errors import TrainingError
-from factory.model.verdict import Figure
+from factory.model.check import Check, Figure, Unit
 from factory.tasks.binary import figures as of
 from factory.tasks.binary.value import BinaryValue, best_threshold, row_values_eur
 from factory.tasks.plain import fit_classifier
@@ -28,7 +28,8 @@ class Binary(Task):
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     headline: ClassVar[str] = "average_precision"
-    greater_is_better: ClassVar[bool] = True
+    smaller_is_better: ClassVar[frozenset[str]] = frozenset({"log_loss", "calibration_error"})
+    units: ClassVar[Mapping[str, Unit]] = {"calibration_error": "share", "positives": "count", "alarms": "count"}
     output: ClassVar[str] = "probability"
     value: ClassVar[type[Value]] = BinaryValue
     compared: ClassVar[tuple[str, ...]] = ("average_precision", "roc_auc")
@@ -80,13 +81,22 @@ class Binary(Task):
         """Return the average precision in each resample."""
         return of.bootstrap_average_precision(label, answer[:, 0], rounds=rounds, seed=seed)
 
-    def objections(self, figures: Mapping[str, Figure]) -> Iterator[str]:
-        """Object to a holdout of one class, which has nothing to rank, and to answers that are no probabilities."""
+    def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:
+        """Ask for rows of both classes, or there is nothing to rank, and for answers that are probabilities."""
         rows, positives, wrong = (int(figures[name] or 0) for name in ("rows", "positives", "not_probabilities"))
-        if rows and positives in (0, rows):
-            yield f"holdout has one class only, {positives} positives in {rows} rows, needs both"
-        if wrong:
-            yield f"{wrong} of {rows} answers are not between 0 and 1, needs 0 such"
+        if rows:
+            alike = f"holdout has one class only, {positives} positives in {rows} rows, needs both"
+            yield Check.at_least("positives", positives, 1, code="both_classes", unit="count", reason=alike)
+            yield Check.at_most("positives", positives, rows - 1, code="both_classes", unit="count", reason=alike)
+        yield Check.at_most(
+            "not_probabilities",
+            wrong,
+            0,
+            code="probabilities",
+            unit="count",
+            title="answers that are no probability",
+            reason=f"{wrong} of {rows} answers are not between 0 and 1, needs 0 such",
+        )
 
     def without_model(self, label: Floats, value: Value) -> float:  # noqa: ARG002  no alarm, whatever the past was
         """Return 0: without a model there is no alarm."""

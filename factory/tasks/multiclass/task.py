@@ -10,7 +10,7 @@ import polars as pl
 
 from factory.compute.engine import Engine
 from factory.errors import LineError, TrainingError
-from factory.model.verdict import Figure
+from factory.model.check import Check, Figure, Unit
 from factory.tasks.multiclass import figures as of
 from factory.tasks.multiclass.value import MulticlassValue, best_threshold, row_values_eur
 from factory.tasks.plain import fit_classifier
@@ -28,7 +28,13 @@ class Multiclass(Task):
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     headline: ClassVar[str] = "log_loss"
-    greater_is_better: ClassVar[bool] = False
+    smaller_is_better: ClassVar[frozenset[str]] = frozenset({"log_loss", "calibration_error"})
+    units: ClassVar[Mapping[str, Unit]] = {
+        "accuracy": "share",
+        "calibration_error": "share",
+        "rarest_class_rows": "count",
+        "decided": "count",
+    }
     output: ClassVar[str] = "probability"
     value: ClassVar[type[Value]] = MulticlassValue
     compared: ClassVar[tuple[str, ...]] = ("log_loss", "accuracy")
@@ -90,10 +96,18 @@ class Multiclass(Task):
         """Return the log loss in each resample."""
         return of.bootstrap_log_loss(label, answer, rounds=rounds, seed=seed)
 
-    def objections(self, figures: Mapping[str, Figure]) -> Iterator[str]:
-        """Object to answers that are no probabilities."""
-        if wrong := int(figures["not_probabilities"] or 0):
-            yield f"{wrong} of {figures['rows']} answers are not probabilities with sum 1, needs 0 such"
+    def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:
+        """Ask for answers that are probabilities."""
+        wrong = int(figures["not_probabilities"] or 0)
+        yield Check.at_most(
+            "not_probabilities",
+            wrong,
+            0,
+            code="probabilities",
+            unit="count",
+            title="answers that are no probabilities",
+            reason=f"{wrong} of {figures['rows']} answers are not probabilities with sum 1, needs 0 such",
+        )
 
     def without_model(self, label: Floats, value: Value) -> float:  # noqa: ARG002  whatever the past was
         """Return 0: without a model every row goes to a person."""

@@ -11,7 +11,7 @@ import polars as pl
 
 from factory.compute.engine import Engine
 from factory.errors import LineError, TrainingError
-from factory.model.verdict import Figure
+from factory.model.check import Check, Figure, Unit
 from factory.tasks.plain import fit_regressor
 from factory.tasks.regression import figures as of
 from factory.tasks.regression.value import RegressionValue, best_constant, best_margin, cost_eur
@@ -32,7 +32,8 @@ class Regression(Task):
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     headline: ClassVar[str] = "rmse"
-    greater_is_better: ClassVar[bool] = False
+    smaller_is_better: ClassVar[frozenset[str]] = frozenset({"rmse", "mae", "interval_width"})
+    units: ClassVar[Mapping[str, Unit]] = {"coverage": "share"}
     output: ClassVar[str] = "estimate"
     value: ClassVar[type[Value]] = RegressionValue
     compared: ClassVar[tuple[str, ...]] = ("rmse", "mae")
@@ -92,10 +93,18 @@ class Regression(Task):
         """Return the root mean squared error in each resample."""
         return of.bootstrap_rmse(label, answer, rounds=rounds, seed=seed)
 
-    def objections(self, figures: Mapping[str, Figure]) -> Iterator[str]:
-        """Object to answers that are no interval around an estimate."""
-        if wrong := int(figures["not_intervals"] or 0):
-            yield f"{wrong} of {figures['rows']} answers are no finite low ≤ estimate ≤ high, needs 0 such"
+    def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:
+        """Ask for answers that are an interval around an estimate."""
+        wrong = int(figures["not_intervals"] or 0)
+        yield Check.at_most(
+            "not_intervals",
+            wrong,
+            0,
+            code="intervals",
+            unit="count",
+            title="answers that are no interval around an estimate",
+            reason=f"{wrong} of {figures['rows']} answers are no finite low ≤ estimate ≤ high, needs 0 such",
+        )
 
     def without_model(self, label: Floats, value: Value) -> float:
         """Return the one number that, acted on every time, would have cost least."""

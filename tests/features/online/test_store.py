@@ -8,9 +8,11 @@ import pytest
 from factory.errors import ContextRefused
 from factory.features.online.manifest import Context
 from factory.features.online.serving import ServedContexts
+from factory.features.online.store import Contexts
 from factory.release.signing import signing_key
 from tests.features.online import pressing
 from tests.features.online.pressing import published
+from tests.storage.shared_locks import SharedLocks
 
 
 def table_file(home, name="parts"):
@@ -80,3 +82,10 @@ def test_what_a_killed_writer_left_is_cleared(tmp_path):
     contexts.put(new.context.signed(signing_key(tmp_path / "keys")), new.files)
     assert not left.exists()
     assert pl.read_parquet(place).height
+
+
+def test_writers_of_a_line_exclude_one_another_by_the_locks_they_are_given(tmp_path):
+    new, locks = pressing.made_context(), SharedLocks()
+    Contexts(tmp_path, locks).put(new.context.signed(signing_key(tmp_path / "keys")), new.files)
+    assert locks.names == ["contexts.press_faults"]
+    assert not list(tmp_path.rglob("*.lock"))

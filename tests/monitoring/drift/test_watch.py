@@ -1,13 +1,13 @@
 """An alert is rare, comes once, says what moved and what is at stake, and keeps quiet after a retraining."""
 
 from datetime import timedelta
+from fractions import Fraction
 from xml.etree import ElementTree
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import false_discovery_control
 
 from factory.line.drift import Limits
 from factory.monitoring.drift.alerts import SiteState, Stake, discovered, watched
@@ -124,14 +124,27 @@ def test_the_picture_is_an_svg_whatever_a_feature_is_called():
     assert "<a&b>" in "".join(drawn.itertext())
 
 
+def by_definition(p_values, share):
+    """Which are discoveries, in exact numbers: with k the largest for which the kth smallest is at most k/m · share."""
+    ordered = sorted(range(len(p_values)), key=p_values.__getitem__)
+    passing = [k for k, n in enumerate(ordered, 1) if p_values[n] * len(p_values) <= k * share]
+    return set(ordered[: max(passing, default=0)])
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.001, 0.5))
 def test_discoveries_are_those_of_benjamini_and_hochberg(p_values, share):
     found = discovered([moved(feature=str(n), p_value=p) for n, p in enumerate(p_values)], share)
-    adjusted = false_discovery_control(p_values) if p_values else []
-    sure = {n for n, q in enumerate(adjusted) if q <= share * (1 - 1e-9)}
-    maybe = {n for n, q in enumerate(adjusted) if q <= share * (1 + 1e-9)}
+    exact = [Fraction(p) for p in p_values]
+    sure = by_definition(exact, Fraction(share) * (1 - Fraction(1, 10**9)))
+    maybe = by_definition(exact, Fraction(share) * (1 + Fraction(1, 10**9)))
     assert sure <= {int(shift.feature) for shift in found} <= maybe
+    assert [shift.p_value for shift in found] == sorted(shift.p_value for shift in found)
+
+
+def test_a_p_value_that_is_no_number_is_no_discovery_and_hides_none():
+    nowhere = moved(feature="still", p_value=float("nan"))
+    assert [shift.feature for shift in discovered([nowhere, moved(), nowhere], 0.05)] == ["force"]
 
 
 def test_one_moved_feature_in_a_thousand_quiet_ones_is_found_and_the_quiet_ones_are_not():

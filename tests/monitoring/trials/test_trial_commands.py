@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from factory.cli.main import app
+from factory.cli.app import app
 from factory.errors import FactoryError
 from factory.monitoring.trials.decisions import MIN_REQUESTS
 from factory.release import Draft, Terms
@@ -34,14 +34,13 @@ def ask(shop, times):
     with gateway(shop, records=shop.home / "predictions") as client:
         for _ in range(times):
             assert client.post(f"/v2/models/{MODEL}/infer", json=question([[1.0, 2.0, 3.0]])).status_code == 200
-        done = (
-            f'nv_inference_request_success{{model="{MODEL}",version="2",line="toy",site="UA",role="shadow"}} {times}\n'
-        )
+        shadow = f'{{line="toy",model="{MODEL}",role="shadow",site="UA",version="2"}}'
+        done = f"nv_inference_request_success{shadow} {times}.0\n"
         eventually(lambda: done in client.get("/metrics").text)
 
 
 def typed(shop, *words):
-    """Exit code, output, errors, as `factory.cli.main.main` makes them of a FactoryError."""
+    """Exit code, output, errors, as `factory.cli.main` makes them of a FactoryError."""
     told = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, [*words, "--home", str(shop.home)])
     if isinstance(told.exception, FactoryError):
         return 2, told.stdout, f"{type(told.exception).__name__}: {told.exception}"

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from factory.errors import CannotListen
 from factory.gateway.access.keys import EVERYBODY, Access, Grant
 from factory.gateway.endpoints.grpc.messages import CLASSES, SERVICE
 from factory.gateway.endpoints.open_inference import (
@@ -16,14 +18,15 @@ from factory.gateway.endpoints.open_inference import (
     require_input,
     require_outputs,
     require_shape,
-    told_rows,
+    unanswered_rows,
 )
 from factory.gateway.endpoints.service import EXTENSIONS, NAME, Service, own_version
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.question import Answered, Question
-from factory.gateway.models.served_model import DATATYPE, Rows
+from factory.gateway.models.served_model import DATATYPE
 from factory.gateway.refusal import RequestRefused
+from factory.model.session import Rows
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +98,7 @@ class GrpcDoor:
 
     async def _model_ready(self, message: Any, grant: Grant) -> dict[str, Any]:
         try:
-            self._found(message.name, message.version, grant)
+            self._entry(message.name, message.version, grant)
         except RequestRefused as refused:
             if refused.status not in (404, 503):
                 raise
@@ -103,7 +106,7 @@ class GrpcDoor:
         return {"ready": True}
 
     async def _metadata(self, message: Any, grant: Grant) -> dict[str, Any]:
-        metadata = self._found(message.name, message.version, grant).model.metadata()
+        metadata = self._entry(message.name, message.version, grant).model.metadata()
         return {name: metadata[name] for name in ("name", "versions", "platform", "inputs", "outputs")}
 
     async def _index(self, message: Any, grant: Grant) -> dict[str, Any]:
@@ -120,7 +123,7 @@ class GrpcDoor:
         return {}
 
     async def _infer(self, message: Any, grant: Grant) -> dict[str, Any]:
-        entry = self._found(message.model_name, message.model_version, grant)
+        entry = self._entry(message.model_name, message.model_version, grant)
         try:
             grant.require_left()
             values, rows = _asked(message, entry)
@@ -131,10 +134,10 @@ class GrpcDoor:
             entry.series.failed()
             grant.charge(error)
             raise
-        return _told(message.id, answered)
+        return _response(message.id, answered)
 
-    def _found(self, name: str, version: str, grant: Grant) -> Entry:
-        entry = self._service.found(name, version or None)
+    def _entry(self, name: str, version: str, grant: Grant) -> Entry:
+        entry = self._service.entry(name, version or None)
         grant.require(name)
         return entry
 
@@ -172,12 +175,12 @@ async def _answered(ask: Callable[[Question], None], question: Question) -> Answ
     return result
 
 
-def _told(given_id: str, answered: Answered) -> dict[str, Any]:
+def _response(given_id: str, answered: Answered) -> dict[str, Any]:
     manifest, numbers = answered.model.manifest, answered.numbers
     said = {"prediction_id": answered.prediction}
     if answered.outside:
         said["outside"] = answered.outside.reasons
-        if abstained := told_rows(answered):
+        if abstained := unanswered_rows(answered):
             said["abstained"] = abstained
     output = {"name": manifest.model_signature.output, "datatype": DATATYPE, "shape": numbers.shape}
     return {
@@ -196,3 +199,30 @@ def _headers(context: grpc.aio.ServicerContext) -> dict[bytes, bytes]:
         key.encode(): value if isinstance(value, bytes) else value.encode()
         for key, value in context.invocation_metadata() or ()
     }
+
+
+@asynccontextmanager
+async def listening(
+    door: GrpcDoor, address: str, tls: tuple[bytes, bytes] | None, *, max_bytes: int, drain_s: float, shared: bool
+) -> AsyncIterator[int]:
+    """Listen on an address while the body runs, and yield the port; calls under way are answered before it ends.
+
+    `address` is `host:port`, an IPv6 host in brackets; `tls` is the private key and the certificate; `shared` lets
+    other workers listen there too. Raises CannotListen where the port is taken.
+    """
+    options = [("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", int(shared))]
+    server = grpc.aio.server(options=options)
+    server.add_generic_rpc_handlers((door.handler(),))
+    try:
+        port = (
+            server.add_secure_port(address, grpc.ssl_server_credentials([tls]))
+            if tls
+            else server.add_insecure_port(address)
+        )
+    except RuntimeError as error:
+        raise CannotListen(f"gRPC cannot listen on {address}: {error}; choose another --grpc-port") from error
+    await server.start()
+    try:
+        yield int(port)
+    finally:
+        await server.stop(drain_s)

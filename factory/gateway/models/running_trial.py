@@ -17,8 +17,8 @@ import numpy as np
 from factory.gateway.metrics.telemetry import Series
 from factory.gateway.models.batching import Batches
 from factory.gateway.models.question import Answered, Beside, Call, Predictions, Question
-from factory.gateway.models.residency import Residents
 from factory.gateway.models.served_model import ServedModel
+from factory.gateway.models.session_cache import SessionCache
 from factory.gateway.refusal import RequestRefused
 from factory.release import Trial
 
@@ -40,7 +40,7 @@ class Share:
         return int.from_bytes(blake2b(name, digest_size=8, key=self._salt).digest(), "big") < self._below
 
 
-class OnTrial:
+class RunningTrial:
     """A model on trial beside a champion; used on one event loop."""
 
     def __init__(
@@ -64,11 +64,11 @@ class OnTrial:
         else:
             self._ask_shadow(question)
 
-    def retire(self, residents: Residents) -> None:
+    def retire(self, sessions: SessionCache) -> None:
         """Go out of service: questions of clients that are under way are answered, copies that wait are forgotten."""
         if self.trial.mode == "shadow":
             self._batches.drop_waiting()
-        residents.forget(self.model)
+        sessions.forget(self.model)
         self.series.waiting_rows = int
 
     def _has(self, question: Question) -> bool:

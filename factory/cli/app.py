@@ -94,7 +94,7 @@ def demo(
     code = _run(line, home)
     if code == 0:
         place = home_at(home)
-        served = ModelRepository(place.models).models()
+        served = ModelRepository.at(place).models()
         wanted = model_name(line, site) if site else next((name for name in served if name.startswith(f"{line}.")), "")
         show_next_steps(place, wanted if wanted and write_example(place, wanted) else None)
     raise typer.Exit(code)
@@ -195,10 +195,11 @@ def why(prediction: str, home: HomeFolder = None) -> None:
     from factory.gateway.models.explanation import why as answer
     from factory.release import ModelRepository
     from factory.release.signing import public_key
+    from factory.storage.lake_store import LakeStore
 
     place = home_at(home)
-    key, repository = public_key(place.public_key), ModelRepository(place.models)
-    taken = taken_in(place.lake_store(), repository)
+    key, repository = public_key(place.public_key), ModelRepository.at(place)
+    taken = taken_in(LakeStore.at(place), repository)
     told = answer(place.prediction_log, repository, key, prediction, taken)
     typer.echo(json.dumps(told, indent=2))
     raise typer.Exit(0 if told["rebuilt"] else 1)

@@ -1,4 +1,4 @@
-"""What a worker hears of its siblings: an answer, silence from one that is there, or nothing from one that is gone."""
+"""What a worker hears of its peers: an answer, silence from one that is there, or nothing from one that is gone."""
 
 import asyncio
 import socket
@@ -9,9 +9,9 @@ import pytest
 import uvloop
 
 from factory.gateway.metrics.counts import Counted
-from factory.gateway.processes.all_workers import Together
-from factory.gateway.processes.messages import Membership
-from factory.gateway.processes.peers import SOCKET, Ask, Done, Siblings
+from factory.gateway.processes.all_workers import PeerProcess
+from factory.gateway.processes.peers import SOCKET, Ask, Done, Peers
+from factory.gateway.processes.worker_config import Membership
 from factory.gateway.refusal import RequestRefused
 
 LOAD = Ask("load", "toy.UA")
@@ -29,12 +29,12 @@ def worker(folder, number):
 
 def asked(folder, within_s=5.0):
     """What the first worker hears when it asks."""
-    return Siblings(worker(folder, 1)).ask(LOAD, Done, within_s)
+    return Peers(worker(folder, 1)).ask(LOAD, Done, within_s)
 
 
 async def asked_while(folder, answer, within_s=5.0):
     """What the first worker hears while the second one answers so."""
-    async with Siblings(worker(folder, 2)).answered(answer):
+    async with Peers(worker(folder, 2)).answered(answer):
         return await asked(folder, within_s)
 
 
@@ -56,23 +56,23 @@ async def of_another_kind(_):
 
 def test_a_sibling_that_answers_is_heard(tmp_path):
     answers = run(asked_while(tmp_path, done))
-    assert (answers.told, answers.silent) == ({2: Done()}, [])
+    assert (answers.answered, answers.silent) == ({2: Done()}, [])
 
 
 @pytest.mark.parametrize("answer", [raising, of_another_kind])
 def test_a_sibling_that_fails_to_answer_is_silent_and_not_gone(tmp_path, answer):
     answers = run(asked_while(tmp_path, answer))
-    assert (answers.told, answers.silent) == ({}, [2])
+    assert (answers.answered, answers.silent) == ({}, [2])
 
 
 def test_a_sibling_that_does_not_answer_in_time_is_silent(tmp_path):
     answers = run(asked_while(tmp_path, in_no_hurry, within_s=0.1))
-    assert (answers.told, answers.silent) == ({}, [2])
+    assert (answers.answered, answers.silent) == ({}, [2])
 
 
 def test_where_there_is_no_socket_the_sibling_is_gone(tmp_path):
     answers = run(asked(tmp_path))
-    assert (answers.told, answers.silent) == ({}, [])
+    assert (answers.answered, answers.silent) == ({}, [])
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def left_socket(folder):
 def test_where_nobody_listens_any_more_the_sibling_is_gone(tmp_path):
     with left_socket(tmp_path):
         answers = run(asked(tmp_path))
-    assert (answers.told, answers.silent) == ({}, [])
+    assert (answers.answered, answers.silent) == ({}, [])
 
 
 def test_a_sibling_that_is_there_and_takes_no_more_questions_is_silent(tmp_path):
@@ -94,7 +94,7 @@ def test_a_sibling_that_is_there_and_takes_no_more_questions_is_silent(tmp_path)
         busy.listen(0)
         waiting.connect(busy.getsockname())
         answers = run(asked(tmp_path))
-    assert (answers.told, answers.silent) == ({}, [2])
+    assert (answers.answered, answers.silent) == ({}, [2])
 
 
 def test_a_sibling_that_dies_with_the_question_unread_is_gone(tmp_path):
@@ -107,7 +107,7 @@ def test_a_sibling_that_dies_with_the_question_unread_is_gone(tmp_path):
     with left_socket(tmp_path) as dying:
         dying.listen()
         answers = run(asked_of_one_that_dies(dying))
-    assert (answers.told, answers.silent) == ({}, [])
+    assert (answers.answered, answers.silent) == ({}, [])
 
 
 class Own:
@@ -127,10 +127,10 @@ class Own:
 
 async def beside(folder, answer, ask):
     """What the first worker answers while the second one, which had counted before, answers it so."""
-    async with Together(Own(), worker(folder, 2)).joined():
+    async with PeerProcess(Own(), worker(folder, 2)).joined():
         pass
-    first = Together(Own(), worker(folder, 1))
-    async with first.joined(), Siblings(worker(folder, 2)).answered(answer):
+    first = PeerProcess(Own(), worker(folder, 1))
+    async with first.joined(), Peers(worker(folder, 2)).answered(answer):
         return await ask(first)
 
 
@@ -146,5 +146,5 @@ def test_what_one_worker_failed_to_do_is_not_told_as_done(tmp_path, what):
 
 
 def test_of_a_worker_that_fails_to_tell_its_counts_those_count_that_it_told_last(tmp_path, caplog):
-    assert run(beside(tmp_path, raising, Together.counted)) == Counted(workers=1, errors={500: 2})
+    assert run(beside(tmp_path, raising, PeerProcess.counted)) == Counted(workers=1, errors={500: 2})
     assert "workers [2] did not tell their counts" in caplog.text

@@ -3,14 +3,14 @@
 from collections import OrderedDict
 from weakref import WeakSet
 
-from factory.gateway.limits import DEFAULT_RESIDENTS
+from factory.gateway.limits import DEFAULT_MAX_AWAKE
 from factory.gateway.models.served_model import ServedModel
 
 
-class Residents:
+class SessionCache:
     """The models that are awake, the one asked longest ago first; used on one event loop."""
 
-    def __init__(self, at_most: int = DEFAULT_RESIDENTS) -> None:
+    def __init__(self, at_most: int = DEFAULT_MAX_AWAKE) -> None:
         self._at_most = at_most
         self._retired: WeakSet[ServedModel] = WeakSet()
         self._awake: OrderedDict[ServedModel, None] = OrderedDict()

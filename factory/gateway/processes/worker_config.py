@@ -19,17 +19,17 @@ class Membership:
     folder: Path
 
     @property
-    def siblings(self) -> list[int]:
+    def peers(self) -> list[int]:
         """The numbers of the others."""
         return [number for number in range(1, self.workers + 1) if number != self.number]
 
     def file(self, kind: str, number: int | None = None) -> Path:
-        """Return this worker's file of a kind, or a sibling's."""
+        """Return this worker's file of a kind, or a peer's."""
         return self.folder / f"{self.number if number is None else number}.{kind}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Orders:
+class WorkerConfig:
     """What a supervisor tells a worker: what to serve, how, and as which of how many."""
 
     models: Path
@@ -42,7 +42,7 @@ class Orders:
         return msgspec.json.encode(self, enc_hook=str)
 
     @classmethod
-    def from_json(cls, line: bytes) -> "Orders":
+    def from_json(cls, line: bytes) -> "WorkerConfig":
         """Return what `to_json` made a line of."""
         return msgspec.json.decode(line, type=cls, dec_hook=_path)
 

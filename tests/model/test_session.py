@@ -1,0 +1,93 @@
+"""The one way to run a model's file: what it refuses, and that everybody is answered alike."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import factory.model.session as session_module
+from factory.errors import ModelRefused
+from factory.model.session import Latencies, OnnxSession, graph_digest, onnx_answer
+from factory.model.signature import INPUT, Signature
+from tests.gateway.builders import onnx_model
+
+ROOT = Path(__file__).resolve().parents[2]
+SIGNATURE = Signature(task="binary", features=("a", "b", "c"), output="probability", answers=("probability",))
+
+
+def test_nobody_else_in_the_library_opens_a_session():
+    opening = [
+        path.relative_to(ROOT)
+        for path in (ROOT / "factory").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "InferenceSession"
+    ]
+    assert opening == [Path("factory/model/session.py")]
+
+
+def test_rows_are_answered_alike_one_by_one_in_parts_and_in_one_call():
+    content, rows = onnx_model(), np.random.default_rng(0).normal(size=(700, 3)).astype(np.float32)
+    session = OnnxSession(content).require(SIGNATURE)
+    whole = session.call()(rows)
+    assert np.array_equal(onnx_answer(content, rows), whole)
+    assert np.allclose(np.concatenate([session.call()(row[None]) for row in rows[:20]]), whole[:20], atol=1e-6)
+    assert len(session.answer(rows[:0])) == 0
+
+
+def test_what_is_no_model_or_another_than_is_said_is_refused():
+    with pytest.raises(ModelRefused, match="cannot run it"):
+        OnnxSession(b"no model")
+    other = Signature(task="binary", features=("a", "b"), output="probability", answers=("probability",))
+    with pytest.raises(ModelRefused, match=r"expected 'features' of floats, \[any, 2\]"):
+        OnnxSession(onnx_model()).require(other)
+    with pytest.raises(ModelRefused, match=r"whose libraries or device are missing|cannot run it"):
+        OnnxSession(onnx_model(), ("CUDAExecutionProvider", "CPUExecutionProvider"))
+
+
+def test_weights_outside_the_file_are_never_read(tmp_path, monkeypatch):
+    """A graph may name a file for its weights; bytes have no folder, and whatever lies in this one is left alone."""
+    model = onnx.load_model_from_string(onnx_model())
+    (weights, *_) = model.graph.initializer
+    (tmp_path / "weights.bin").write_bytes(b"\0" * 4096)
+    weights.ClearField("raw_data")
+    weights.ClearField("float_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", str(tmp_path / "weights.bin")), ("offset", "0"), ("length", "4096")):
+        entry = weights.external_data.add()
+        entry.key, entry.value = key, value
+    monkeypatch.chdir(tmp_path)
+    for name in (str(tmp_path / "weights.bin"), "weights.bin"):
+        weights.external_data[0].value = name
+        with pytest.raises(ModelRefused, match="cannot run it"):
+            OnnxSession(model.SerializeToString()).require(SIGNATURE).try_example((1.0, 2.0, 3.0), SIGNATURE)
+
+
+def test_an_example_that_is_answered_with_no_number_is_refused():
+    session = OnnxSession(onnx_model(bias=float("nan")))
+    with pytest.raises(ModelRefused, match="its own example gives"):
+        session.try_example((1.0, 2.0, 3.0), SIGNATURE)
+
+
+def test_one_graph_is_timed_once_whatever_its_weights_and_another_one_anew(monkeypatch):
+    timed = []
+    measure = OnnxSession.latency_ms
+    monkeypatch.setattr(
+        session_module.OnnxSession, "latency_ms", lambda self, signature: timed.append(1) or measure(self, signature)
+    )
+    latencies = Latencies()
+    found = {latencies.of(onnx_model(bias=float(site)), SIGNATURE) for site in range(16)}
+    assert len(found) == len(timed) == 1
+    model = onnx.load_model_from_string(onnx_model())
+    model.graph.node.append(onnx.helper.make_node("Identity", [INPUT], ["unused"]))
+    latencies.of(model.SerializeToString(), SIGNATURE)
+    assert len(timed) == 2
+
+
+def test_a_graph_s_digest_knows_shapes_and_nodes_and_no_weight():
+    assert graph_digest(onnx_model(bias=1.0)) == graph_digest(onnx_model(bias=2.0))
+    model = onnx.load_model_from_string(onnx_model())
+    (weights, *_) = model.graph.initializer
+    weights.dims[0] += 1
+    assert graph_digest(model.SerializeToString()) != graph_digest(onnx_model())
