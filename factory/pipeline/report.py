@@ -69,7 +69,12 @@ class Reporting:
         }
         serving = self._serving(site)
         served = serving and [serving.version, serving.digest, serving.since]
-        return fingerprint(made, served, self._held_back(site), self.looks)
+        return fingerprint(made, served, self._held_back(site), self.looks, self._words)
+
+    @property
+    def _words(self) -> list[object]:
+        """What the pages show of the line's file that decides nothing."""
+        return [self.line.purpose, dict(self.line.features.columns)]
 
     def _entries(self, site: str) -> dict[str, Entry]:
         """Return what each stage last did for the site, and the base model's entry."""
@@ -162,7 +167,7 @@ class Reporting:
         lines = [self._site_line(site, told.get(site, {})) for site in sites]
         base = self._entry("base_model", LINE_SITE)
         facts = line_facts(self.line, lines, base)
-        mark = fingerprint([[str(line) for line in lines], base.fingerprint, self.looks])
+        mark = fingerprint([[str(line) for line in lines], base.fingerprint, self.looks, self._words, self.line.owner])
         place = self.pages.place(LINE_SITE)
         changed = self.again or self.pages.mark(LINE_SITE) != mark
         return {"page": self.pages.put(LINE_SITE, line_page(facts, mark)) if changed else place}
