@@ -52,7 +52,8 @@ class Judging:
         """Return what each verdict depends on: the candidate, its rivals, the rows, and what the contract found."""
         journal, base = self.run.journal, self.run.entry("base_model", LINE_SITE)
         models, rows, cleaned = (journal.latest(stage, sites) for stage in ("site_model", "features", "clean"))
-        shared = [base.fingerprint, self.line.split.mark(self.run.until)]  # with the base model its baseline was made
+        # The base model's fingerprint stands for its baseline, too.
+        shared = [base.fingerprint, self.line.split.fingerprint(self.run.until)]
         return {
             site: fingerprint(
                 shared,

@@ -30,7 +30,8 @@ def made(line: Line, look_back: LookBack, clean: Mapping[str, pl.LazyFrame], mad
         clean = {**clean, line.decision_table: clean[line.decision_table].head(0)}
     newest = _newest(line, clean)
     kept = {
-        name: look_back.kept(name, rows, line.tables[name].cursor, newest).collect() for name, rows in clean.items()
+        name: look_back.rows_needed(name, rows, line.tables[name].cursor, newest).collect()
+        for name, rows in clean.items()
     }
     _require_keys(line, kept[line.decision_table])
     files = {name: parquet(rows) for name, rows in kept.items()}
