@@ -7,7 +7,7 @@ import polars as pl
 
 from factory.compute.isolation import Isolated, together
 from factory.errors import TrainingError
-from factory.features.sampling import samples
+from factory.features.samples import samples
 from factory.line.split import DECIDED_AT, Parts
 from factory.model.candidate import Candidate
 from factory.pipeline.line_run import LineRun

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from factory.compute.isolation import Isolated, one_by_one, together
-from factory.features.sampling import samples
+from factory.features.samples import samples
 from factory.line.split import DECIDED_AT, LABEL, Parts
 from factory.model.provider import installed_providers
 from factory.model.session import Latencies

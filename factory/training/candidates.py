@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.features.samples import Samples
-from factory.features.sampling import samples
+from factory.features.samples import Samples, samples
 from factory.line.line import Line
 from factory.line.split import Parts
 from factory.model.candidate import Candidate

@@ -10,7 +10,7 @@ import pytest
 from factory.evaluation.evidence import Evidence
 from factory.evaluation.gates import judge
 from factory.evaluation.judging import Exhibits, judged
-from factory.features.sampling import samples
+from factory.features.samples import samples
 from factory.line.recipe import SequenceRecipe, TableRecipe
 from factory.line.split import EntitySplit
 from factory.names import LINE_SITE

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import polars as pl
 
-from factory.features.sampling import samples
+from factory.features.samples import samples
 from factory.line.line import Line
 from factory.line.split import LABEL, PLACE, Parts, decided
 from factory.model.session import onnx_answer
