@@ -20,7 +20,7 @@ from factory.tasks import Binary
 from factory.tasks.binary import BinaryValue
 from factory.tasks.binary.figures import average_precision, roc_auc
 from factory.tasks.binary.value import value_eur
-from factory.tasks.scored import Scored
+from factory.tasks.holdout import Scored
 
 MONEY = BinaryValue(caught_eur=-40.0, missed_eur=-200.0, false_alarm_eur=-30.0)
 BAR = Gates(
