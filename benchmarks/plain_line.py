@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.the_line import departure_delay  # noqa: E402  found through the line above
 from factory.connectors.source import Source  # noqa: E402
-from factory.features.sampling import samples  # noqa: E402
+from factory.features.samples import samples  # noqa: E402
 from factory.line.line import Line  # noqa: E402
 from factory.model.session import onnx_answer  # noqa: E402
 from factory.tasks.binary.figures import average_precision  # noqa: E402

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.the_line import departure_delay  # noqa: E402  found through the line above
-from factory.features.sampling import samples  # noqa: E402
+from factory.features.samples import samples  # noqa: E402
 from factory.reports.status import line_status  # noqa: E402
 from factory.storage.home import Home  # noqa: E402
 from factory.storage.lake_store import LakeStore  # noqa: E402

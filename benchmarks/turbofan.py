@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.the_line import shipped  # noqa: E402  found through the line above
 from factory.connectors.source import Source  # noqa: E402
-from factory.features.sampling import samples  # noqa: E402
+from factory.features.samples import samples  # noqa: E402
 from factory.line.line import Line  # noqa: E402
 from factory.line.split import Parts  # noqa: E402
 from factory.training.baseline import fit_baseline  # noqa: E402

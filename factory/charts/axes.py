@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from factory.charts import svg
 from factory.charts.numbers import FORMS
-from factory.charts.pictures import Floats, Mark, Plane, Series
+from factory.charts.pictures import Floats, Plane, ReferenceLine, Series
 
 WIDTH, HEIGHT = 360.0, 236.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 22.0, 38.0
@@ -23,8 +23,8 @@ def draw_plane(picture: Plane) -> Markup:
     if picture.diagonal:
         low, high = max(across.low, up.low), min(across.high, up.high)
         parts.append(svg.line(across(low), up(low), across(high), up(high), "faint"))
-    parts += [_mark(picture, mark, across, up) for mark in picture.marks]
-    for series in sorted(picture.series, key=lambda one: one.accent):
+    parts += [_reference(picture, line, across, up) for line in picture.references]
+    for series in sorted(picture.series, key=lambda series: series.accent):
         parts += _series(picture, series, across, up)
     parts += _names(picture, across, up)
     return svg.picture(WIDTH, HEIGHT, f"{picture.title}. {picture.says}", *parts)
@@ -33,8 +33,8 @@ def draw_plane(picture: Plane) -> Markup:
 def _scales(picture: Plane) -> tuple[svg.Scale, svg.Scale]:
     xs = [float(x) for series in picture.series for x in series.x]
     ys = [float(y) for series in picture.series for part in (series.y, series.low, series.high) for y in _listed(part)]
-    x_low, x_high = picture.x_range or svg.spread([*xs, *_marked(picture, "x")], 0.03)
-    y_low, y_high = picture.y_range or svg.spread([*ys, *_marked(picture, "y")])
+    x_low, x_high = picture.x_range or svg.spread([*xs, *_reference_values(picture, "x")], 0.03)
+    y_low, y_high = picture.y_range or svg.spread([*ys, *_reference_values(picture, "y")])
     return (
         svg.Scale(low=x_low, high=x_high, start=LEFT, end=WIDTH - RIGHT),
         svg.Scale(low=y_low, high=y_high, start=HEIGHT - BOTTOM, end=TOP),
@@ -45,8 +45,8 @@ def _listed(values: Floats | None) -> list[float]:
     return [] if values is None else [float(value) for value in values]
 
 
-def _marked(picture: Plane, axis: str) -> list[float]:
-    return [mark.at for mark in picture.marks if mark.axis == axis]
+def _reference_values(picture: Plane, axis: str) -> list[float]:
+    return [line.at for line in picture.references if line.axis == axis]
 
 
 def _axes(picture: Plane, across: svg.Scale, up: svg.Scale) -> list[Markup]:
@@ -86,17 +86,17 @@ def _free_level(picture: Plane, at: float, up: svg.Scale) -> float:
     return low if sum(height < (low + high) / 2 for height in heights) * 2 >= len(heights) else high
 
 
-def _mark(picture: Plane, mark: Mark, across: svg.Scale, up: svg.Scale) -> Markup:
-    if mark.axis == "y":
-        height = up(mark.at)
+def _reference(picture: Plane, reference: ReferenceLine, across: svg.Scale, up: svg.Scale) -> Markup:
+    if reference.axis == "y":
+        height = up(reference.at)
         rule = svg.line(LEFT, height, WIDTH - RIGHT, height, "mark")
         left = _free_at_left(picture, across, up, height)
         place, anchor = (LEFT + 4, "start") if left else (WIDTH - RIGHT, "end")
-        return Markup().join([rule, svg.text(place, height - 5, mark.text, "note", anchor)])
-    place = across(mark.at)
-    right = place < WIDTH - RIGHT - len(mark.text) * LETTER
-    level = _free_level(picture, mark.at, up)
-    label = svg.text(place + (5 if right else -5), level, mark.text, "note", "start" if right else "end")
+        return Markup().join([rule, svg.text(place, height - 5, reference.text, "note", anchor)])
+    place = across(reference.at)
+    right = place < WIDTH - RIGHT - len(reference.text) * LETTER
+    level = _free_level(picture, reference.at, up)
+    label = svg.text(place + (5 if right else -5), level, reference.text, "note", "start" if right else "end")
     return Markup().join([svg.line(place, TOP, place, HEIGHT - BOTTOM, "mark"), label])
 
 

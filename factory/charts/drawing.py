@@ -1,6 +1,6 @@
 """Pictures as inline SVG: colours are the page's own (CSS classes), so they follow it into the dark.
 
-Planes are drawn by planes.py, what stands in rows here.
+axes.py draws planes; this module draws rows and matrices.
 """
 
 from collections.abc import Sequence
@@ -44,29 +44,29 @@ def _(picture: Dots) -> Markup:
     if picture.reference:
         place = across(picture.reference.at)
         parts.append(svg.line(place, top, place, height - 20, "mark"))
-        parts.append(svg.text(place, 11, picture.reference.text, "note", _held(place, picture.reference.text)))
+        parts.append(svg.text(place, 11, picture.reference.text, "note", _anchor(place, picture.reference.text)))
     for place, row in enumerate(picture.rows):
         parts += _dotted(row, top + LINE * (place + 0.5), across, names, form(row.value))
     return svg.picture(WIDTH, height, f"{picture.title}. {picture.says}", *parts)
 
 
-def _held(place: float, words: str) -> str:
+def _anchor(place: float, words: str) -> str:
     """Return how to anchor words at a place so that they stay within the picture."""
     half = len(words) * LETTER / 2
     return "start" if place < half else "end" if place > WIDTH - half else "middle"
 
 
-def _dotted(row: Row, y: float, across: svg.Scale, names: float, told: str) -> list[Markup]:
+def _dotted(row: Row, y: float, across: svg.Scale, names: float, value: str) -> list[Markup]:
     tone = "accent" if row.accent else "plain"
-    told_of = svg.tag("title", row.hint or row.name)
-    name = svg.tag("text", told_of, _cut(row.name, names), x=names, y=y + 4, class_=f"row {tone}", text_anchor="end")
+    hint = svg.tag("title", row.hint or row.name)
+    name = svg.tag("text", hint, _cut(row.name, names), x=names, y=y + 4, class_=f"row {tone}", text_anchor="end")
     parts = [name]
-    parts.append(svg.text(WIDTH, y + 4, row.note or told, f"value {tone}", "end"))
+    parts.append(svg.text(WIDTH, y + 4, row.note or value, f"value {tone}", "end"))
     if row.low is not None and row.high is not None and known(row.low) and known(row.high):
         parts.append(svg.line(across(row.low), y, across(row.high), y, f"whisker {tone}"))
     if row.value is not None and known(row.value):
         parts.append(
-            svg.titled("circle", f"{row.name}: {told}", cx=across(row.value), cy=y, r=4.2, class_=f"dot {tone}")
+            svg.titled("circle", f"{row.name}: {value}", cx=across(row.value), cy=y, r=4.2, class_=f"dot {tone}")
         )
     return parts
 
@@ -94,15 +94,15 @@ def _(picture: Bars) -> Markup:
     return svg.picture(WIDTH, max(1, len(picture.rows)) * (LINE + 14), f"{picture.title}. {picture.says}", *parts)
 
 
-def _bar(row: Row, y: float, across: svg.Scale, told: str) -> list[Markup]:
+def _bar(row: Row, y: float, across: svg.Scale, label: str) -> list[Markup]:
     tone = "accent" if row.accent else "plain"
     value = row.value if row.value is not None and known(row.value) else 0.0
     start, end = sorted((across(0.0), across(value)))
-    hint = f"{row.name}: {told}"
+    hint = f"{row.name}: {label}"
     return [
         svg.text(0, y + 13, _cut(row.name, WIDTH - 4), f"row {tone}"),
         svg.titled("rect", hint, x=start, y=y + 18, width=max(1.5, end - start), height=11, rx=2, class_=f"bar {tone}"),
-        svg.text(end + 6, y + 28, told, f"value {tone}"),
+        svg.text(end + 6, y + 28, label, f"value {tone}"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Pictures as data: what is to be seen, with a title and a sentence that says what to see in it. Drawn by charts.py."""
+"""Pictures as data: the values, a title, and a sentence on what they show. drawing.py draws them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mark:
-    """One value of an axis worth a line across the plane, and what to write beside it."""
+class ReferenceLine:
+    """A line across the plane at one value of an axis, and what to write beside it."""
 
     at: float
     text: str
@@ -43,7 +43,7 @@ class Plane:
     x_label: str
     y_label: str
     series: Sequence[Series]
-    marks: Sequence[Mark] = ()
+    references: Sequence[ReferenceLine] = ()
     diagonal: bool = False
     """Whether to draw where both axes are equal."""
     x_form: Form = "brief"
@@ -63,7 +63,7 @@ class Row:
     note: str = ""
     accent: bool = False
     hint: str = ""
-    """What the name stands for, told when pointed at."""
+    """What the name stands for, shown when pointed at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class Dots:
     says: str
     rows: Sequence[Row]
     form: Form = "figure"
-    reference: Mark | None = None
+    reference: ReferenceLine | None = None
     """A value to compare all with."""
 
 

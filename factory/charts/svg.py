@@ -46,7 +46,7 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
 
 
 def titled(shape: str, hint: str, **attributes: Place | str | None) -> Markup:
-    """Return a shape that tells its numbers when pointed at."""
+    """Return a shape that shows a hint when pointed at."""
     return tag(shape, tag("title", hint), **attributes)
 
 
@@ -86,9 +86,9 @@ def round_step(size: float) -> float:
 
 def spread(values: list[float | None], margin: float = 0.06) -> tuple[float, float]:
     """Return the range of the known values with a margin; (0, 1) where none is known."""
-    there = [float(value) for value in values if value is not None and known(value)]
-    if not there:
+    numbers = [float(value) for value in values if value is not None and known(value)]
+    if not numbers:
         return 0.0, 1.0
-    low, high = min(there), max(there)
+    low, high = min(numbers), max(numbers)
     room = (high - low) * margin or abs(high) * 0.1 or 1.0
     return low - room, high + room

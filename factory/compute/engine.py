@@ -10,7 +10,7 @@ import polars as pl
 
 Engine = Literal["cpu", "gpu"]
 DRIVER = Path("/dev/nvidiactl")
-"""There where a driver is loaded, also in a container that was given a device; on Windows' Linux it is not."""
+"""Exists where a driver is loaded, also in a container that was given a device; not on Linux under Windows."""
 CUDA_DRIVER_TOO_OLD = 35
 
 
@@ -30,7 +30,7 @@ def probed_engine() -> Engine:
 
 @functools.cache
 def gpu_fault() -> str:
-    """Return what keeps this machine from the engine `gpu`, in a clause for a person; empty if nothing does.
+    """Return why this machine cannot use the engine `gpu`, in a clause for a person; empty if it can.
 
     Importing RAPIDS succeeds without a driver, so the device itself is asked.
     """
@@ -56,7 +56,7 @@ def _dotted(version: int) -> str:
 
 
 class FrameEngine:
-    """Collects plans on one engine. On `gpu` a plan that cannot run there fails instead of falling back unseen."""
+    """Collects plans on one engine. A plan that the GPU cannot run fails; it never falls back to the CPU silently."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -70,7 +70,7 @@ class FrameEngine:
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """One switch for the engine of frames and the device of tensors; the code that uses it never knows which it is."""
+    """One switch for the engine of frames and the device of tensors; the code that uses it does not depend on it."""
 
     engine: Literal["auto", "cpu", "gpu"] = "auto"
     """`auto` probes the device once."""
@@ -90,5 +90,5 @@ class Compute:
         return scan if self.resolved == "cpu" else scan.collect(engine="streaming").lazy()
 
     def collect(self, plan: pl.LazyFrame) -> pl.DataFrame:
-        """Run a lazy plan once. On `gpu`, fail rather than fall back to the CPU unseen."""
+        """Run a lazy plan once. On `gpu`, fail rather than fall back to the CPU silently."""
         return FrameEngine(self.resolved).collect(plan)

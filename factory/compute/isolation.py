@@ -1,7 +1,7 @@
 """One site's failure is one site's failure.
 
-Work over many sites is done together, because that is many times faster; when it fails together it is done again
-site by site, so that only the sites at fault fail.
+Work over many sites is done together, because that is many times faster. When that fails, it is done again site by
+site, so that only the sites at fault fail.
 """
 
 import logging
@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 log = logging.getLogger(__name__)
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Isolated(Generic[Found]):
-    """What came out for each site that went through, and what stopped each one that did not."""
+class Isolated(Generic[Result]):
+    """The result of each site that succeeded, and the error of each one that failed."""
 
-    done: Mapping[str, Found] = field(default_factory=dict)
+    done: Mapping[str, Result] = field(default_factory=dict)
     failed: Mapping[str, Exception] = field(default_factory=dict)
 
 
-def together(sites: Sequence[str], work: Callable[[Sequence[str]], Mapping[str, Found]]) -> Isolated[Found]:
+def together(sites: Sequence[str], work: Callable[[Sequence[str]], Mapping[str, Result]]) -> Isolated[Result]:
     """Do the work for all sites at once, or, if that fails, for each alone. The work writes all or nothing."""
     if not sites:
         return Isolated()
@@ -34,9 +34,9 @@ def together(sites: Sequence[str], work: Callable[[Sequence[str]], Mapping[str, 
     return one_by_one(sites, lambda site: work([site])[site])
 
 
-def one_by_one(sites: Sequence[str], work: Callable[[str], Found]) -> Isolated[Found]:
+def one_by_one(sites: Sequence[str], work: Callable[[str], Result]) -> Isolated[Result]:
     """Do the work for each site alone."""
-    done: dict[str, Found] = {}
+    done: dict[str, Result] = {}
     failed: dict[str, Exception] = {}
     for site in sites:
         try:

@@ -1,1 +1,1 @@
-"""Where raw rows come from: what a source must be able to say and give, and the sources that are shipped."""
+"""Where raw rows come from: the protocols of a source, and the sources that are shipped."""

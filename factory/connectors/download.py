@@ -1,11 +1,11 @@
-"""Files of a source that lie at a public address: what is missing of them, and how they are had.
+"""Files of a source that lie at a public address: which are missing, and how to download them.
 
-Goes in: what a source says of its files, each with the SHA-256 digest it must have. Comes out: those files in their
-folder. A file is written under a temporary name, verified, and only then renamed: it is there whole or not at all. A
-fetch that was cut off leaves nothing behind and starts anew.
+In: a source's list of files, each with the SHA-256 digest it must have. Out: those files in their folder. A file is
+written under a temporary name, verified, and only then renamed: it is complete or absent. An interrupted download
+leaves nothing behind and starts from the beginning.
 
-The archive comes through `pooch`: a temporary name, the digest, another try. What it leaves to its caller is here: how
-much is taken at most, which redirects are followed, and each file out of the zip against its own digest.
+`pooch` downloads the archive: temporary name, digest, another try. This module adds what `pooch` leaves to its caller:
+a limit of size, which redirects are followed, and the check of each file in the zip against its own digest.
 """
 
 import gzip
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 60.0
 RETRIES = 1
-"""So many more tries after a connection that failed, an answer 5xx or a digest that differs, a second later."""
+"""More tries, a second later, after a failed connection, an answer 5xx or a different digest."""
 SECURE = "https://"
 _LATER = (408, 429)
 _BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)
-"""How reading and writing fail; what `requests` raises is an OSError."""
+"""The errors of reading and writing; those of `requests` are OSErrors."""
 
 Report = Callable[[str], None]
 
@@ -52,7 +52,7 @@ class Archive:
     within: str = ""
     """The name of the zip inside the zip that holds the files, if they are not in the outer one."""
     at_most_bytes: int
-    """More than this is refused: of the zip, and of any file in it."""
+    """The limit of size of the zip, and of any file in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +84,15 @@ def unpacked(place: Path) -> BufferedIOBase:
 
 def lacking(published: Published) -> list[str]:
     """Return a sentence on every file that is missing, cannot be read, or has another content than was published."""
-    found = ((name, _fault(published.folder, name, digest)) for name, digest in published.files.items())
-    return [f"{published.folder / name} {fault}" for name, fault in found if fault]
+    faults = ((name, _fault(published.folder, name, digest)) for name, digest in published.files.items())
+    return [f"{published.folder / name} {fault}" for name, fault in faults if fault]
 
 
 def fetch(published: Published, report: Report) -> list[str]:
     """Bring every lacking file from its archive into its folder and return the names of those brought.
 
-    What is there with the right digest stays; a file with another content is replaced. Raises FetchError, which says
-    what a person can do by hand; no file is then half there.
+    A file with the right digest stays; one with another content is replaced. Raises FetchError, which says what a
+    person can do by hand; no file is incomplete then.
     """
     folder, files = published.folder, published.files
     wanted = {name: digest for name, digest in files.items() if _fault(folder, name, digest)}
@@ -111,7 +111,7 @@ def fetch(published: Published, report: Report) -> list[str]:
 
 
 def by_hand(published: Published) -> str:
-    """Return what a person does where there is no network: which files, from which page, into which folder."""
+    """Return instructions for a machine without a network: which files, from which page, into which folder."""
     archive = published.archive
     inner = f"the {archive.within} inside it" if archive.within else "it"
     digests = "".join(f"\n  {digest}  {name}" for name, digest in published.files.items())
@@ -127,10 +127,10 @@ def _fault(folder: Path, name: str, digest: str) -> str:
     if place is None:
         return "is missing"
     try:
-        found = _digest(place)
+        actual = _digest(place)
     except _BROKEN as error:
         return f"cannot be read: {error}"
-    return "" if found == digest else f"has SHA-256 {found[:12]}…, not the published {digest[:12]}…"
+    return "" if actual == digest else f"has SHA-256 {actual[:12]}…, not the published {digest[:12]}…"
 
 
 def _digest(place: Path) -> str:
@@ -152,10 +152,10 @@ def _downloaded(published: Published, report: Report) -> Iterator[Path]:
 
 
 def _verified(archive: Archive, folder: Path) -> Path:
-    """Download an archive into a new folder; raises FetchError where its digest is another, OSError on the way."""
-    import pooch  # here: sources are imported with the lines, and seldom fetch
+    """Download an archive into a new folder; raises FetchError where its digest differs, OSError on a failure."""
+    import pooch  # imported here: every line imports its source, and few download
 
-    pooch.get_logger().setLevel("ERROR")  # what it does is reported by who calls this
+    pooch.get_logger().setLevel("ERROR")  # the caller reports progress
     registry, urls = {"archive.zip": f"sha256:{archive.digest}"}, {"archive.zip": archive.address}
     archives = pooch.create(folder, base_url="", registry=registry, urls=urls, retry_if_failed=RETRIES)
     try:
@@ -176,11 +176,13 @@ def _downloader(limit_bytes: int) -> Callable[[str, str, object], None]:
         import requests
 
         require_web(address)
-        asked = {"Accept-Encoding": "identity"}  # so that lengths are those of the file
+        headers = {"Accept-Encoding": "identity"}  # so that lengths are those of the file
         with requests.get(
-            address, stream=True, timeout=TIMEOUT_S, headers=asked, hooks={"response": _require_web_redirect}
+            address, stream=True, timeout=TIMEOUT_S, headers=headers, hooks={"response": _require_web_redirect}
         ) as answer:
-            if 400 <= answer.status_code < 500 and answer.status_code not in _LATER:  # another try would get the same
+            if (
+                400 <= answer.status_code < 500 and answer.status_code not in _LATER
+            ):  # another try would get the same answer
                 raise OSError(f"it answers {answer.status_code} {answer.reason}")
             answer.raise_for_status()
             _write(answer, Path(place), limit_bytes)
@@ -197,12 +199,12 @@ def _write(answer: "Response", place: Path, limit_bytes: int) -> None:
                 _require_size(file.tell() + len(chunk), limit_bytes, answer.url)
                 file.write(chunk)
         except requests.exceptions.ChunkedEncodingError as error:
-            told = answer.headers.get("Content-Length", "unknown")
-            raise requests.ConnectionError(f"{answer.url} ended after {file.tell()} of {told} bytes") from error
+            announced = answer.headers.get("Content-Length", "unknown")
+            raise requests.ConnectionError(f"{answer.url} ended after {file.tell()} of {announced} bytes") from error
 
 
 def require_web(address: str, origin: str = "") -> None:
-    """Raise FetchError unless an address is of the web; one that an encrypted address redirects to, encrypted too."""
+    """Raise FetchError unless an address is a web address; after a redirect, an encrypted one if the origin was."""
     allowed = (SECURE,) if origin.startswith(SECURE) else (SECURE, "http://")
     if address.lower().startswith(allowed):
         return
@@ -235,21 +237,21 @@ def _holding(archive: Path, published: Published) -> Iterator[zipfile.ZipFile]:
 
 
 def _member(packed: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    """Return the one member of that file name, in whatever folder of the zip: its path is never used for writing."""
-    found = [info for info in packed.infolist() if not info.is_dir() and info.filename.split("/")[-1] == name]
-    if len(found) != 1:
-        raise FetchError(f"the archive has {len(found)} files named {name} and should have one; see its page")
-    return found[0]
+    """Return the one member of that file name, in any folder of the zip; its path is never used for writing."""
+    members = [info for info in packed.infolist() if not info.is_dir() and info.filename.split("/")[-1] == name]
+    if len(members) != 1:
+        raise FetchError(f"the archive has {len(members)} files named {name} and should have one; see its page")
+    return members[0]
 
 
 def _unpack(packed: zipfile.ZipFile, name: str, digest: str, published: Published) -> None:
     place = published.folder / temporary_name(name)
     try:
         with packed.open(_member(packed, name)) as member:
-            _, found = _copied(member, place, published.archive.at_most_bytes)
-        if found != digest:
+            actual = _copied(member, place, published.archive.at_most_bytes)
+        if actual != digest:
             raise FetchError(
-                f"{name} has SHA-256 {found}, not the {digest} it was published with; nothing was kept; "
+                f"{name} has SHA-256 {actual}, not the {digest} it was published with; nothing was kept; "
                 f"ask at {published.archive.page} whether it was published anew"
             )
         place.replace(published.folder / name)
@@ -257,8 +259,8 @@ def _unpack(packed: zipfile.ZipFile, name: str, digest: str, published: Publishe
         place.unlink(missing_ok=True)
 
 
-def _copied(source: IO[bytes], place: Path, at_most: int) -> tuple[int, str]:
-    """Write a stream to a new file on the disk, and return how many bytes it had and their SHA-256."""
+def _copied(source: IO[bytes], place: Path, at_most: int) -> str:
+    """Write a stream to a new file on the disk, and return its SHA-256."""
     digest, written = hashlib.sha256(), 0
     with place.open("xb") as file:
         while chunk := source.read(CHUNK_BYTES):
@@ -268,9 +270,9 @@ def _copied(source: IO[bytes], place: Path, at_most: int) -> tuple[int, str]:
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
-    return written, digest.hexdigest()
+    return digest.hexdigest()
 
 
-def _require_size(found_bytes: int, at_most: int, what: str) -> None:
-    if found_bytes > at_most:
+def _require_size(size_bytes: int, at_most: int, what: str) -> None:
+    if size_bytes > at_most:
         raise FetchError(f"{what} is larger than {at_most:,} bytes, the limit; nothing was kept")

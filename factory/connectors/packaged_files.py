@@ -1,7 +1,7 @@
 """A source: CSV files, plain, `.gz` or `.zip`, shipped inside an installed Python package and replayed to a moment.
 
-Goes in: the package's name and a file for each table. The package is located, never imported: importing one that
-ships data often loads all of it. Comes out: rows in the declared columns and types, with missing values as nulls.
+In: the package's name and a file for each table. The package is located, never imported: importing one that ships data
+often loads all of it. Out: rows in the declared columns and types, with missing values as nulls.
 """
 
 import gzip
@@ -67,8 +67,8 @@ class PackagedFiles:
         site = pl.col(table.site_column or "").cast(pl.String).alias("_site")
         rows = self._known(table, None, until).filter(site.is_in(list(after)))
         for (name,), part in rows.group_by(site, maintain_order=True):
-            found = _since(part, table, after[str(name)])
-            yield from ((str(name), batch) for batch in found.iter_slices(BATCH_ROWS) if len(batch))
+            new_rows = _since(part, table, after[str(name)])
+            yield from ((str(name), batch) for batch in new_rows.iter_slices(BATCH_ROWS) if len(batch))
 
     def _known(self, table: Table, after: Any | None, until: datetime) -> pl.DataFrame:
         rows = self._rows(table)
@@ -77,12 +77,12 @@ class PackagedFiles:
         return _since(rows, table, after)
 
     def _rows(self, table: Table) -> pl.DataFrame:
-        """Return all rows of a table, parsed by the first who asks."""
+        """Return all rows of a table, parsed by the first call."""
         with self._parsing:
-            wanted = (table.name, tuple(table.columns.items()))
-            if wanted not in self._parsed:
-                self._parsed[wanted] = self._parse(table)
-            return self._parsed[wanted]
+            declaration = (table.name, tuple(table.columns.items()))
+            if declaration not in self._parsed:
+                self._parsed[declaration] = self._parse(table)
+            return self._parsed[declaration]
 
     def _parse(self, table: Table) -> pl.DataFrame:
         path = self._path(table)
@@ -119,12 +119,12 @@ class PackagedFiles:
                 f"its data is in the Python package {self.package!r}, which is not installed; "
                 f"run `pip install {self.package}`"
             )
-        there = (folder / self.files[table]).is_file()
-        return "" if there else f"package {self.package!r} has no file {self.files[table]}"
+        exists = (folder / self.files[table]).is_file()
+        return "" if exists else f"package {self.package!r} has no file {self.files[table]}"
 
 
 def _since(rows: pl.DataFrame, table: Table, after: Any | None) -> pl.DataFrame:
-    """Return the rows from a cursor on; all where there is none."""
+    """Return the rows from a cursor on; all rows where there is no cursor."""
     if not table.cursor or after is None:
         return rows
     bound = _in_utc(after) if isinstance(after, datetime) else after
@@ -132,14 +132,14 @@ def _since(rows: pl.DataFrame, table: Table, after: Any | None) -> pl.DataFrame:
 
 
 def _cursor(rows: pl.DataFrame, table: Table) -> pl.Expr:
-    """Return the cursor's values, moments as UTC without saying so."""
+    """Return the cursor's values, moments as naive UTC."""
     cursor = pl.col(table.cursor)
     is_moment = isinstance(rows.schema[table.cursor], pl.Datetime)
     return cursor.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if is_moment else cursor
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """Return a moment as UTC without saying so, for comparing."""
+    """Return a moment as naive UTC, for comparing."""
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
@@ -156,9 +156,9 @@ def _content(path: Path) -> bytes:
         return packed.read(names[0])
 
 
-def _require_columns(found: Sequence[str], table: Table, path: Path) -> None:
-    unknown = [name for name in found if name not in table.columns]
-    lacking = [name for name in table.columns if name not in found]
+def _require_columns(columns: Sequence[str], table: Table, path: Path) -> None:
+    unknown = [name for name in columns if name not in table.columns]
+    lacking = [name for name in table.columns if name not in columns]
     wrong = [f"unknown column {name!r}" for name in unknown] + [f"column {name!r} is missing" for name in lacking]
     if wrong:
         raise SchemaMismatch(

@@ -1,6 +1,6 @@
-"""Where raw rows come from: what any source must be able to say and to give.
+"""Where raw rows come from: the protocols that sources implement.
 
-Goes in: a table's declaration and an as-of moment. Comes out: the sites it has rows for, and those rows in batches.
+In: a table's declaration and an as-of moment. Out: the sites it has rows for, and those rows in batches.
 
 A source whose constructor takes `data_folder` is given the folder that data lies in, as a `Path`: the line's setting
 `source.data_folder`, or the environment's. A source may also keep `Inspected` and `Fetched`.
@@ -22,7 +22,7 @@ class Source(Protocol):
     def sites(self, table: Table, until: datetime) -> list[str]:
         """Return the sorted sites that have rows with a cursor before `until`, by the names the source uses.
 
-        A table without `site_column` has none. Whether a name is fit for use is for the caller to judge.
+        A table without `site_column` has none. The caller checks whether a name may be a site.
         """
         ...
 
@@ -38,9 +38,9 @@ class Source(Protocol):
 def newest_of(rows: pl.DataFrame, table: Table) -> dict[str, Any]:
     """Return each site's largest cursor among rows, or how many it has where the table has no cursor."""
     site = pl.col(table.site_column or "").cast(pl.String)
-    told = pl.col(table.cursor).max() if table.cursor else pl.len()
-    found = rows.filter(site.is_not_null()).group_by(site.alias("site")).agg(told.alias("newest")).sort("site")
-    return dict(found.select("site", "newest").iter_rows())
+    newest = pl.col(table.cursor).max() if table.cursor else pl.len()
+    by_site = rows.filter(site.is_not_null()).group_by(site.alias("site")).agg(newest.alias("newest")).sort("site")
+    return dict(by_site.select("site", "newest").iter_rows())
 
 
 @runtime_checkable
@@ -56,19 +56,19 @@ class Pooled(Protocol):
 
 @runtime_checkable
 class Dated(Protocol):
-    """A source that can tell, much cheaper than by reading, whether a site has new rows."""
+    """A source that knows, at much less cost than by reading, whether a site has new rows."""
 
     def newest(self, table: Table, until: datetime) -> dict[str, Any]:
         """Return each site's largest cursor before `until`, or its number of rows where the table has no cursor.
 
-        It looks at the source as it is now, whatever was known before.
+        It looks at the source as it is now and answers from no cache.
         """
         ...
 
 
 @runtime_checkable
 class Inspected(Protocol):
-    """A source that can tell, before a run, whether it has what it reads."""
+    """A source that can check, before a run, whether it has what it reads."""
 
     def lacking(self) -> list[str]:
         """Return a sentence on each thing that is missing and how to get it; an empty list if all is there."""
@@ -77,7 +77,7 @@ class Inspected(Protocol):
 
 @runtime_checkable
 class Fetched(Protocol):
-    """A source whose files can be had from a public address, with `factory fetch LINE`."""
+    """A source whose files `factory fetch LINE` can download from a public address."""
 
     def published(self) -> Published:
         """Return the files, their digests, the folder they belong in and the archive that holds them."""

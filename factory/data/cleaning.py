@@ -1,8 +1,8 @@
 """Raw rows in; clean, quarantined and superseded rows out, so that every raw row is accounted for exactly once.
 
-Judging is one lazy plan over all sites at once: the newest version of each key is found by a narrow group_by, the
-contract adds its mask, and nothing wide is sorted. Its table is then split: broken rows leave unchanged with the names
-of the rules they broke, the rest goes through the line's own `repair`.
+One lazy plan judges the rows of all sites: a narrow group_by finds the newest version of each key, the contract adds
+its mask, and nothing wide is sorted. The judged table is then split: broken rows go to the quarantine unchanged, with
+the names of the rules they broke; the others go through the line's own `repair`.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _ROWS_PER_LOAD = 1 << 40
 
 @dataclass(frozen=True, kw_only=True)
 class RowCounts:
-    """Where one site's raw rows went; raw = clean + quarantine + superseded."""
+    """What became of one site's raw rows; raw = clean + quarantine + superseded."""
 
     raw: int
     clean: int
@@ -34,13 +34,13 @@ class RowCounts:
 
     @property
     def unaccounted(self) -> int:
-        """Raw rows that came out nowhere; negative when more came out than went in."""
+        """Raw rows that are in no output; negative when there are more outputs than raw rows."""
         return self.raw - self.clean - self.quarantine - self.superseded
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaned:
-    """What cleaning made of one table: `accepted` and `quarantine` as the lake keeps them, and the account per site."""
+    """One table after cleaning: `accepted` and `quarantine` as the lake keeps them, and the row counts of each site."""
 
     accepted: pl.DataFrame
     """Repaired columns and `site`."""
@@ -51,10 +51,10 @@ class Cleaned:
 
 
 def clean(raw: pl.LazyFrame, table: Table, contract: Contract, collector: Collector) -> Cleaned:
-    """Judge the newest version of each row of each site, quarantine what is broken, repair the rest.
+    """Judge the newest version of each row of each site, quarantine the broken ones, repair the others.
 
     `raw` has the table's columns, `site`, `_load` and `_row`. Raises SchemaMismatch when its columns are not those of
-    the contract, and RowsUnaccounted when rows got lost or multiplied, as in a repair that drops some.
+    the contract, and RowsUnaccounted when rows are lost or multiplied, as by a repair that drops some.
     """
     judged = collector.collect(judging_plan(raw, table, contract))
     newest = judged.lazy().filter(NEWEST).drop(NEWEST)
@@ -73,11 +73,11 @@ def clean(raw: pl.LazyFrame, table: Table, contract: Contract, collector: Collec
 
 def judging_plan(raw: pl.LazyFrame, table: Table, contract: Contract) -> pl.LazyFrame:
     """Return the plan that adds to each raw row whether it is the newest of its key, and the contract's mask."""
-    return contract.mark(_mark_newest(raw, table.key), among=pl.col(NEWEST))
+    return contract.mark(_flag_newest(raw, table.key), among=pl.col(NEWEST))
 
 
-def _mark_newest(raw: pl.LazyFrame, key: tuple[str, ...]) -> pl.LazyFrame:
-    """Mark the last row, by load and then place in it, of each key of each site; a key with a null is nobody's."""
+def _flag_newest(raw: pl.LazyFrame, key: tuple[str, ...]) -> pl.LazyFrame:
+    """Flag the last row, by load and then row number, of each key of each site; a key with a null matches no other."""
     by = list(dict.fromkeys((SITE, *key)))
     order = pl.col(LOAD) * _ROWS_PER_LOAD + pl.col(ROW)
     repeated = (
@@ -87,8 +87,8 @@ def _mark_newest(raw: pl.LazyFrame, key: tuple[str, ...]) -> pl.LazyFrame:
         .filter(pl.col(NEWEST) > 1)
         .drop(NEWEST)
     )
-    marked = raw.join(repeated, on=by, how="left", maintain_order="left")
-    return marked.with_columns((pl.col(_LAST).is_null() | (order == pl.col(_LAST))).alias(NEWEST)).drop(_LAST)
+    flagged = raw.join(repeated, on=by, how="left", maintain_order="left")
+    return flagged.with_columns((pl.col(_LAST).is_null() | (order == pl.col(_LAST))).alias(NEWEST)).drop(_LAST)
 
 
 def _rows(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -98,17 +98,16 @@ def _rows(frame: pl.LazyFrame) -> pl.LazyFrame:
 def _counts(
     raw: pl.DataFrame, judged: pl.DataFrame, accepted: pl.DataFrame, broken: pl.DataFrame
 ) -> dict[str, RowCounts]:
-    """Count each way out on its own, so that the account can be wrong when a row is."""
-    superseded = judged.lazy().filter(~pl.col(NEWEST))
-    ways = {
+    """Count each output on its own, so that a lost or doubled row shows in the sum."""
+    outputs = {
         "clean": _by_site(accepted.lazy()),
         "quarantine": _by_site(broken.lazy()),
-        "superseded": _by_site(superseded),
+        "superseded": _by_site(judged.lazy().filter(~pl.col(NEWEST))),
     }
-    sites = sorted({*raw[SITE], *(site for way in ways.values() for site in way)})
-    arrived = dict(raw.iter_rows())
+    sites = sorted({*raw[SITE], *(site for output in outputs.values() for site in output)})
+    raw_rows = dict(raw.iter_rows())
     return {
-        site: RowCounts(raw=arrived.get(site, 0), **{way: rows.get(site, 0) for way, rows in ways.items()})
+        site: RowCounts(raw=raw_rows.get(site, 0), **{name: rows.get(site, 0) for name, rows in outputs.items()})
         for site in sites
     }
 

@@ -1,7 +1,7 @@
-"""What rows say, as one short digest a site: whoever made them anew can tell whether anything is different.
+"""The content of rows as one short digest a site: a stage that ran again can tell whether its result is different.
 
-The order of the rows does not count, how often each one comes does, and so do names and types of columns. Digests are
-the same in every process of one Polars version; another version makes everything after it anew, once.
+The digest depends on the rows, how often each one comes, and the names and types of the columns; not on the order of
+the rows. It is the same in every process of one Polars version; after a change of version everything runs again, once.
 """
 
 from collections.abc import Sequence
@@ -26,5 +26,5 @@ def content_digests(rows: pl.DataFrame, sites: Sequence[str]) -> dict[str, str]:
         # Halves of 32 bits, whose sums over four billion rows fit into 64.
         hashed = hashed.with_columns((hashes // _HALF).alias(f"high{seed}"), (hashes % _HALF).alias(f"low{seed}"))
         sums += [pl.col(f"high{seed}").sum(), pl.col(f"low{seed}").sum()]
-    found = {row[0]: row[1:] for row in hashed.group_by(SITE).agg(pl.len(), *sums).iter_rows()}
-    return {site: fingerprint(schema, found.get(site, (0,))) for site in sites}
+    sums_by_site = {row[0]: row[1:] for row in hashed.group_by(SITE).agg(pl.len(), *sums).iter_rows()}
+    return {site: fingerprint(schema, sums_by_site.get(site, (0,))) for site in sites}

@@ -1,9 +1,9 @@
 """Ingestion: source rows in, the lake's raw table out, exactly as they came and each once.
 
-Loading goes on from the largest cursor value the lake has for a site. Rows of that very value are read again, and
-those the lake already has are left out by content, so that a run repeated adds nothing and a row corrected at the
-source comes in as a new version of its key. All batches of a site are read before its first row is written. A source
-that can is read once for all sites; where that fails, each site is read alone, so that only those at fault fail.
+Loading continues from the largest cursor value the lake has for a site. Rows with exactly that value are read again,
+and those the lake already has are left out by content: a repeated run adds nothing, and a row corrected at the source
+comes in as a new version of its key. All batches of a site are read before its first row is written. A source that is
+`Pooled` is read once for all sites; where that fails, each site is read alone, so that only those at fault fail.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,24 +45,26 @@ def ingest(
 ) -> Isolated[Ingested]:
     """Bring the sites' new rows before `until` into `raw/<table>` in one commit.
 
-    `from_start` reads each source from its first row rather than from the cursor, for rows that came behind it.
+    `from_start` reads each source from its first row rather than from the cursor, for rows that arrived late.
 
-    A site whose source fails is left as it was. Shared tables have the one site LINE_SITE. Raises nothing for a site's
-    fault: it is in the answer.
+    A site whose source fails is left as it was. Shared tables have the one site LINE_SITE. A site's error is in the
+    result; it is not raised.
     """
     name = f"raw/{table.name}"
     known = _known(lake, table, name, sites)
     if from_start:
-        known = {site: replace(one, cursor=None) for site, one in known.items()}
+        known = {site: replace(state, cursor=None) for site, state in known.items()}
     read = _read(source, table, known, until)
-    new = together(list(read.done), lambda some: _new_rows(lake, table, name, {s: read.done[s] for s in some}, known))
+    new = together(
+        list(read.done), lambda group: _new_rows(lake, table, name, {site: read.done[site] for site in group}, known)
+    )
 
-    def write(some: Sequence[str]) -> Mapping[str, Ingested]:
-        touched = {site: known[site].version for site in some if len(new.done[site])}
-        if touched:
-            lake.append(name, pl.concat([new.done[site] for site in touched]), touched)
+    def write(group: Sequence[str]) -> Mapping[str, Ingested]:
+        versions = {site: known[site].version for site in group if len(new.done[site])}
+        if versions:
+            lake.append(name, pl.concat([new.done[site] for site in versions]), versions)
         return {
-            site: Ingested(rows=known[site].rows + len(new.done[site]), new_rows=len(new.done[site])) for site in some
+            site: Ingested(rows=known[site].rows + len(new.done[site]), new_rows=len(new.done[site])) for site in group
         }
 
     written = together(list(new.done), write)
@@ -75,14 +77,14 @@ def _read(source: Source, table: Table, known: Mapping[str, _Known], until: date
     if not isinstance(source, Pooled) or sites == [LINE_SITE]:
         return one_by_one(sites, lambda site: _read_site(source, table, site, known[site], until))
 
-    def in_one_pass(some: Sequence[str]) -> Mapping[str, pl.DataFrame]:
-        for site in some:
+    def in_one_pass(group: Sequence[str]) -> Mapping[str, pl.DataFrame]:
+        for site in group:
             checked_name(site)
-        batches: dict[str, list[pl.DataFrame]] = {site: [] for site in some}
-        after = {site: known[site].cursor for site in some}
+        batches: dict[str, list[pl.DataFrame]] = {site: [] for site in group}
+        after = {site: known[site].cursor for site in group}
         for site, batch in source.read_sites(table, after=after, until=until):
             batches[site].append(_declared(batch, table, site))
-        return {site: _whole(batches[site], table, site, known[site], until) for site in some}
+        return {site: _whole(batches[site], table, site, known[site], until) for site in group}
 
     return together(sites, in_one_pass)
 
@@ -107,29 +109,29 @@ def _whole(batches: Sequence[pl.DataFrame], table: Table, site: str, known: _Kno
 
 def _known(lake: Lake, table: Table, name: str, sites: Sequence[str]) -> dict[str, _Known]:
     versions = lake.site_versions(name, sites)
-    found: dict[str, _Known] = {}
+    states: dict[str, _Known] = {}
     if lake.has(name):
         cursor = pl.col(table.cursor).max() if table.cursor else pl.lit(None)
         per_site = lake.scan(name, sites).group_by(SITE).agg(cursor=cursor, load=pl.col(LOAD).max(), rows=pl.len())
         for row in per_site.collect().iter_rows(named=True):
             site = row.pop(SITE)
-            found[site] = _Known(version=versions[site], **row)
-    return {site: found.get(site, _Known(version=versions[site])) for site in sites}
+            states[site] = _Known(version=versions[site], **row)
+    return {site: states.get(site, _Known(version=versions[site])) for site in sites}
 
 
 def _new_rows(
     lake: Lake, table: Table, name: str, read: Mapping[str, pl.DataFrame], known: Mapping[str, _Known]
 ) -> Mapping[str, pl.DataFrame]:
-    """Return the sites' rows that the lake does not have, with the columns that tell loads apart."""
-    some = {site: rows for site, rows in read.items() if len(rows)}
-    if not some:
+    """Return the sites' rows that the lake does not have, with the columns that number loads and rows."""
+    delivered = {site: rows for site, rows in read.items() if len(rows)}
+    if not delivered:
         return {site: pl.DataFrame() for site in read}
-    rows = pl.concat([rows.with_columns(pl.lit(site).alias(SITE)) for site, rows in some.items()])
-    before = {site: known[site] for site in some if known[site].rows}
+    rows = pl.concat([rows.with_columns(pl.lit(site).alias(SITE)) for site, rows in delivered.items()])
+    before = {site: known[site] for site in delivered if known[site].rows}
     if before:
         rows = _unknown(rows, _old_rows(lake, table, name, before), table)
     loads = pl.DataFrame(
-        {SITE: list(some), LOAD: [known[site].load + 1 for site in some]}, {SITE: pl.String, LOAD: pl.Int64}
+        {SITE: list(delivered), LOAD: [known[site].load + 1 for site in delivered]}, {SITE: pl.String, LOAD: pl.Int64}
     )
     numbered = rows.join(loads, on=SITE, maintain_order="left").with_columns(
         pl.int_range(pl.len(), dtype=pl.Int64).over(SITE).alias(ROW)
@@ -141,7 +143,7 @@ def _new_rows(
 def _old_rows(lake: Lake, table: Table, name: str, known: Mapping[str, _Known]) -> pl.DataFrame:
     """Return the rows of some sites that the lake has from each one's cursor on, in the order they came."""
     old = lake.scan(name, list(known))
-    cursors = {site: _just_before(one.cursor) for site, one in known.items() if one.cursor is not None}
+    cursors = {site: _just_before(state.cursor) for site, state in known.items() if state.cursor is not None}
     if table.cursor and len(cursors) == len(known):
         old = old.filter(pl.col(table.cursor) >= min(cursors.values()))
         bounds = pl.LazyFrame({SITE: list(cursors), "_from": list(cursors.values())})
@@ -150,9 +152,9 @@ def _old_rows(lake: Lake, table: Table, name: str, known: Mapping[str, _Known]) 
 
 
 def _unknown(rows: pl.DataFrame, old: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """Return the rows the lake does not have, and those that went back to what they had been before a correction.
+    """Return the rows the lake does not have, and those whose correction was taken back.
 
-    Such a row is in the lake, but is no longer the newest of its key there.
+    A row whose correction was taken back is in the lake, but is not the newest of its key there.
     """
     whole = list(dict.fromkeys([SITE, *table.columns]))
     key, place = list(dict.fromkeys([SITE, *table.key])), "_place"
@@ -165,7 +167,7 @@ def _unknown(rows: pl.DataFrame, old: pl.DataFrame, table: Table) -> pl.DataFram
 
 
 def _just_before(cursor: Any) -> Any:
-    """Return a little less than a moment.
+    """Return a millisecond before a moment.
 
     The lake's file statistics are cut to milliseconds: a file whose greatest moment lies between two of them would be
     skipped as too old.

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.model.check import Figure
+from factory.tasks.holdout import Scored
 from factory.tasks.resampling import ROUNDS, SEED, Interval, bootstrap_sum, share_above
-from factory.tasks.scored import Scored
 from factory.tasks.task import Task, Value
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -14,7 +14,7 @@ from factory.features.samples import Samples
 from factory.line.line import Line
 from factory.model.session import Latencies, onnx_answer
 from factory.model.verdict import Verdict, digest_of
-from factory.tasks.scored import Scored
+from factory.tasks.holdout import Scored
 from factory.training.onnx_export import parity_error
 from factory.training.weights import from_bytes
 

@@ -1,9 +1,9 @@
 """Point-in-time answers: what was known strictly before a moment, as part of one lazy plan.
 
 Events (`by` columns, `AT`, values) and queries (`QUERY`, `by` columns, `AT`) come in; one row a query goes out. Both
-are put on one time line, sorted, and read off by running sums: no join by range and no as-of join, so that the same
-plan runs on the CPU and on the GPU engine. At equal moments a query stands before the events: it never sees them.
-Totals tell moments apart to the second: an event in the second of the query counts as not yet known.
+are put on one time line, sorted, and answered by running sums: there is no range join and no as-of join, so that the
+same plan runs on the CPU and on the GPU engine. At equal moments a query comes before the events and never sees them.
+Totals have a resolution of one second: an event in the same second as the query counts as not yet known.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ AT = "at"
 """The column with the moment of an event, or the moment a query asks about; microseconds, UTC."""
 
 ASKED = "asked"
-"""Where a table of decisions has this column, features are wanted of the rows where it is true; the others are there to
-look back on. A gateway that builds the features of one row asks so; in training all rows are asked."""
+"""Where a table of decisions has this column, features are built for the rows where it is true; the others are only
+looked back on. A gateway builds the features of a few rows so; in training the column is absent."""
 
 _GROUP = "_group"
 _POINT = "_point"
 _EVENT = "_event"
 _PLACE = "_place"
-_SEEN_AT = "_seen_at"
+_EVENT_AT = "_event_at"
 _MOMENT = pl.Datetime("us", "UTC")
 
 
@@ -38,7 +38,7 @@ class Total:
 
 
 def asked(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the rows that features are wanted of: all, unless `ASKED` says which."""
+    """Return the rows to build features for: all, unless the column `ASKED` says which."""
     return rows.filter(ASKED) if ASKED in rows.collect_schema() else rows
 
 
@@ -52,8 +52,8 @@ def totals_before(
     lengths = list(dict.fromkeys(total.length for total in totals.values() if total.length is not None))
     columns = list(dict.fromkeys(total.of for total in totals.values()))
     levels = {total.of for total in totals.values() if total.length is None}  # a difference needs no sum by group
-    asked, seen = _in_groups(queries.select(*by, AT, QUERY), events.select(*by, AT, *columns), by)
-    line = _time_line(asked, seen, columns, lengths).with_columns(
+    grouped_queries, grouped_events = _in_groups(queries.select(*by, AT, QUERY), events.select(*by, AT, *columns), by)
+    line = _time_line(grouped_queries, grouped_events, columns, lengths).with_columns(
         pl.col(name).cum_sum().over(_GROUP) if name in levels else pl.col(name).cum_sum() for name in columns
     )
     answers = []
@@ -72,55 +72,57 @@ def last_before(
 
     The whole row of that event counts: a value that is null there stays null. Of events at one moment any may be taken.
     """
-    asked, seen = _in_groups(queries.select(*by, AT, QUERY), events.select(*by, AT, *values), by)
-    seen = seen.unique([_GROUP, AT], keep="any").with_columns(pl.col(AT).alias(_SEEN_AT))
+    grouped_queries, grouped_events = _in_groups(queries.select(*by, AT, QUERY), events.select(*by, AT, *values), by)
+    distinct = grouped_events.unique([_GROUP, AT], keep="any").with_columns(pl.col(AT).alias(_EVENT_AT))
     line = pl.concat(
         [
-            asked.select(_GROUP, AT, QUERY, pl.lit(None, dtype=_MOMENT).alias(_SEEN_AT), _mark(0, _EVENT)),
-            seen.select(_GROUP, AT, pl.lit(None, dtype=pl.UInt32).alias(QUERY), _SEEN_AT, _mark(1, _EVENT)),
+            grouped_queries.select(_GROUP, AT, QUERY, pl.lit(None, dtype=_MOMENT).alias(_EVENT_AT), _int8(0, _EVENT)),
+            distinct.select(_GROUP, AT, pl.lit(None, dtype=pl.UInt32).alias(QUERY), _EVENT_AT, _int8(1, _EVENT)),
         ]
     )
-    found = (
+    last_events = (
         line.sort(_GROUP, AT, _EVENT)
-        .with_columns(pl.col(_SEEN_AT).forward_fill().over(_GROUP))
+        .with_columns(pl.col(_EVENT_AT).forward_fill().over(_GROUP))
         .filter(pl.col(_EVENT) == 0)
-        .join(seen.drop(AT), on=[_GROUP, _SEEN_AT], how="left")
+        .join(distinct.drop(AT), on=[_GROUP, _EVENT_AT], how="left")
     )
-    fresh = pl.col(_SEEN_AT) >= pl.col(AT) - pl.lit(within)
-    return found.select(QUERY, *(pl.when(fresh).then(pl.col(name)).alias(name) for name in values))
+    fresh = pl.col(_EVENT_AT) >= pl.col(AT) - pl.lit(within)
+    return last_events.select(QUERY, *(pl.when(fresh).then(pl.col(name)).alias(name) for name in values))
 
 
 def _in_groups(queries: pl.LazyFrame, events: pl.LazyFrame, by: Sequence[str]) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    """Return both with one number in the place of their `by` columns; sorting by it is three times as fast as by text.
+    """Return both with one number instead of their `by` columns; sorting by it is three times as fast as by text.
 
     Rows without a moment, or with a null among their `by` columns, are left out: they belong to no group.
     """
-    groups = queries.select(by).unique().sort(by).with_row_index(_GROUP)  # sorted: twice computed, twice the same
-    asked, seen = (
+    groups = (
+        queries.select(by).unique().sort(by).with_row_index(_GROUP)
+    )  # sorted, so that computing it twice gives the same
+    grouped_queries, grouped_events = (
         rows.filter(pl.col(AT).is_not_null()).join(groups, on=list(by), how="inner").drop(by)
         for rows in (queries.with_columns(pl.col(QUERY).cast(pl.UInt32)), events)
     )
-    return asked, seen
+    return grouped_queries, grouped_events
 
 
 def _time_line(
     queries: pl.LazyFrame, events: pl.LazyFrame, columns: Sequence[str], lengths: Sequence[timedelta]
 ) -> pl.LazyFrame:
     """Return in order the events, and each query at its moment (point 0) and at the start of each window (1, …)."""
-    telling = events.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in columns))
-    seen = telling.select(
+    with_values = events.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in columns))
+    event_points = with_values.select(
         _GROUP,
         _place(pl.col(AT), 1),
         pl.lit(None, dtype=pl.UInt32).alias(QUERY),
-        _mark(-1, _POINT),
+        _int8(-1, _POINT),
         *(pl.col(name).cast(pl.Float64).fill_null(0.0) for name in columns),
     )
-    nothing = [pl.lit(0.0).alias(name) for name in columns]
-    points = [
-        queries.select(_GROUP, _place(pl.col(AT) - pl.lit(back), 0), QUERY, _mark(point, _POINT), *nothing)
+    zeros = [pl.lit(0.0).alias(name) for name in columns]
+    query_points = [
+        queries.select(_GROUP, _place(pl.col(AT) - pl.lit(back), 0), QUERY, _int8(point, _POINT), *zeros)
         for point, back in enumerate([timedelta(0), *lengths])
     ]
-    return pl.concat([seen, *points]).sort(_PLACE)
+    return pl.concat([event_points, *query_points]).sort(_PLACE)
 
 
 def _place(moment: pl.Expr, event: int) -> pl.Expr:
@@ -132,7 +134,7 @@ def _place(moment: pl.Expr, event: int) -> pl.Expr:
     return (pl.col(_GROUP).cast(pl.Int64) * (1 << 34) + second * 2 + event).alias(_PLACE)
 
 
-def _mark(value: int, name: str) -> pl.Expr:
+def _int8(value: int, name: str) -> pl.Expr:
     return pl.lit(value, dtype=pl.Int8).alias(name)
 
 

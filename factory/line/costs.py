@@ -14,10 +14,10 @@ class Costs:
     compute_hour_eur: float = 0.0
     """An hour of the machine that trains and judges."""
     site_model_eur: float = 0.0
-    """What people do for each site model that was made anew: look at its figures, see it into service."""
+    """The work of people on each new site model: looking at its figures, putting it into service."""
 
     def __post_init__(self) -> None:
-        """Raise LineError on a cost below nothing."""
+        """Raise LineError on a negative cost."""
         if self.compute_hour_eur < 0 or self.site_model_eur < 0:
             raise LineError(
                 f"costs: compute_hour_eur {self.compute_hour_eur:g} and site_model_eur {self.site_model_eur:g} must be "
@@ -25,5 +25,5 @@ class Costs:
             )
 
     def retraining_eur(self, seconds: float, site_models: int) -> float:
-        """Return what a retraining cost that took so many seconds and made so many site models."""
+        """Return the cost of a retraining, from its seconds and the number of site models it made."""
         return seconds / 3600 * self.compute_hour_eur + site_models * self.site_model_eur

@@ -1,4 +1,4 @@
-"""What a line may say about drift: the section `drift` of its file."""
+"""When a line reports drift: the section `drift` of its file."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -10,11 +10,11 @@ Mode = Literal["disabled", "dry_run", "enabled"]
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How far is far, and how often is often; the section `drift` of a line's file.
+    """How large an effect must be, and how often it must be seen, to be reported as drift.
 
-    Of the features that are said to have moved in a window at most the share `max_false_discoveries` is expected to be
-    noise, and so of the sites that are said to earn less. The effects: PSI above noise, change of the share of nulls,
-    and share of a decision's value that is lost.
+    Of the features reported as moved in a window, at most the share `max_false_discoveries` is expected to be noise;
+    the same holds for the sites reported as earning less. The effects are the PSI above noise, the change of the share
+    of nulls, and the share of a decision's value that is lost.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
@@ -25,12 +25,12 @@ class Limits:
     min_value_loss: float = 0.2
     min_rows: int = 20
     windows_of: tuple[int, int] = (2, 3)
-    """k of n: a feature must have moved in so many of the last so many windows."""
+    """k of n: a feature is reported when it moved in k of the last n windows."""
     quiet_days: float = 7.0
-    """How long after a retraining or an alert nothing is said of a site."""
+    """Days after a retraining or an alert during which a site is not reported."""
 
     def __post_init__(self) -> None:
-        """Raise LineError on limits that would never speak, or always."""
+        """Raise LineError on limits that would always report drift, or never."""
         k, n = self.windows_of
         if not 1 <= k <= n:
             raise LineError(f"drift: windows_of [{k}, {n}] must be k of n windows, 1 <= k <= n")

@@ -15,7 +15,7 @@ from factory.errors import LineError
 from factory.line.expectation import Expectation
 from factory.line.line import Table
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times as fast, where it was built
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # where the C loader was built, it is ten times as fast
 TODAY = "today"
 _SUITE = TypeAdapter(list[Expectation])
 _GX_ADDS = {"id", "rendered_content", "severity", "description", "notes"}
@@ -59,7 +59,7 @@ class FeaturesSection:
 
 
 class LineFile:
-    """One `lines/<line>/defs.yaml`: knows where in the file each thing stands."""
+    """One `lines/<line>/defs.yaml`: knows on which line of it each setting is."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -75,13 +75,13 @@ class LineFile:
         return self.path.resolve().parents[2]
 
     def place(self, *keys: str | int) -> str:
-        """Return `<file>:<line number>` of a thing under `attributes`, or of the nearest thing above it."""
+        """Return `<file>:<line number>` of a setting under `attributes`, or of the nearest one above it."""
         written, node = None, self._tree
         for key in ("attributes", *keys):
-            found = _child(node, key)
-            if found is None:
+            child = _child(node, key)
+            if child is None:
                 break
-            written, node = found
+            written, node = child
         return f"{self.path}:{written.start_mark.line + 1}" if written is not None else str(self.path)
 
     @cached_property
@@ -122,8 +122,12 @@ class LineFile:
         if not isinstance(section, str):
             return section
         try:
-            suite = yaml.load(self.suite(section).read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506  a safe one
-            return tuple(_SUITE.validate_python([_own(entry) for entry in suite["expectations"]]))
+            suite = yaml.load(self.suite(section).read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506  a safe loader
+            entries = [
+                {name: value for name, value in entry.items() if name not in _GX_ADDS}
+                for entry in suite["expectations"]
+            ]
+            return tuple(_SUITE.validate_python(entries))
         except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
             raise LineError(
                 f"{self.place('tables', table, 'contract')}: the suite {section!r} cannot be read: {error}; it must be "
@@ -131,7 +135,7 @@ class LineFile:
             ) from error
 
     def contract_place(self, table: str, section: tuple[Expectation, ...] | str) -> str:
-        """Return where a table's expectations stand, for whoever finds one of them wrong."""
+        """Return where a table's expectations are written, for errors about one of them."""
         if isinstance(section, str):
             return str(self.suite(section))
         return self.place("tables", table, "contract")
@@ -166,16 +170,12 @@ class LineFile:
 
     def sources(self) -> Sequence[Path]:
         """Return every file that decides what the line makes: all YAML, JSON and Python in its folder."""
-        found = (place for pattern in ("*.py", "*.yaml", "*.json") for place in self.path.parent.rglob(pattern))
-        return sorted(found)
-
-
-def _own(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if name not in _GX_ADDS}
+        files = (file for pattern in ("*.py", "*.yaml", "*.json") for file in self.path.parent.rglob(pattern))
+        return sorted(files)
 
 
 def _child(node: Any, key: str | int) -> tuple[Any, Any] | None:
-    """Return where the file writes a key or an item, and what it holds; None if it has none such."""
+    """Return where the file writes a key or an item, and what it holds; None if it is not there."""
     if isinstance(node, yaml.MappingNode):
         return next(((name, value) for name, value in node.value if name.value == key), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):

@@ -18,14 +18,14 @@ class Comparison:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     mode: Mode = "enabled"
-    """Whether what falls short is refused, only told of in the figure `would_refuse`, or not compared at all."""
+    """Whether a shortfall refuses, only shows in the figure `would_refuse`, or nothing is compared at all."""
     min_absolute_change: float = 0.0
     min_probability: float = 0.5
 
     def __post_init__(self) -> None:
-        """Raise ValueError on a mode that is none: what is misspelt must not let a candidate through."""
+        """Raise ValueError on an unknown mode: a misspelling must not let a candidate through."""
         if self.mode not in get_args(Mode):
-            raise ValueError(f"mode {self.mode!r} is none of {', '.join(get_args(Mode))}")
+            raise ValueError(f"mode {self.mode!r} is not one of {', '.join(get_args(Mode))}")
         for name in ("min_absolute_change", "min_probability"):
             _require_finite(name, getattr(self, name))
 
@@ -49,22 +49,22 @@ class Gates:
     against_baseline: Comparison
     against_champion: Comparison
     max_probability_of_loss: float = 0.95
-    """Refused when the champion earns more in a larger share of resamples than this: beyond noise, not merely today.
+    """The candidate is refused when the champion earns more than it in a larger share of resamples than this.
 
-    Obeys the mode of `against_champion`.
+    The mode of `against_champion` applies here, too.
     """
     max_parity_error: float = 1e-4
     max_latency_ms: float = 5.0
     max_size_mb: float = 20.0
     approval: Literal["none", "required"] = "none"
-    """Whether a person must consent to what passed before it is promoted: `factory approve SITE VERSION`."""
+    """Whether a person must approve a candidate that passed before its promotion: `factory approve SITE VERSION`."""
     promotion: Literal["direct", "shadow", "canary"] = "direct"
-    """Whether what passed replaces the champion, or is on trial beside it first until `factory trial promote SITE`."""
+    """A candidate that passed replaces the champion, or is on trial beside it until `factory trial promote SITE`."""
     canary_share: float = 0.1
     """The share of requests that a canary answers."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError on a share that is none, and on a limit that is no number: nothing would exceed it."""
+        """Raise ValueError on a share outside (0, 1], and on a limit that is not finite: no figure would exceed it."""
         for name, limit in self._limits():
             _require_finite(name, limit)
         if not 0.0 < self.canary_share <= 1.0:
@@ -78,10 +78,10 @@ class Gates:
 
     @property
     def approval_required(self) -> bool:
-        """Whether a person must consent."""
+        """Whether a person must approve a candidate before its promotion."""
         return self.approval == "required"
 
 
 def _require_finite(name: str, limit: float) -> None:
     if not math.isfinite(limit):
-        raise ValueError(f"{name}: {limit} is no limit; say a finite number, a large one where anything may pass")
+        raise ValueError(f"{name}: {limit} is not a finite number; for no limit, write a large number")

@@ -45,7 +45,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """What the network sees: the function that builds it, and each column with a sentence on what it holds."""
+    """What the network sees: the function that builds it, and each column with a sentence about its content."""
 
     build: BuildFeatures
     columns: Mapping[str, str]
@@ -71,7 +71,7 @@ class Line:
     drift: Limits
     value: Value
     figures: Mapping[str, Figure]
-    """The line's own figures of merit, told beside the task's."""
+    """The line's own figures of merit, reported beside the task's."""
     schedule: str
     """When the whole line runs by itself: five fields of cron, in UTC; empty: never."""
     costs: Costs
@@ -92,13 +92,13 @@ class Line:
             raise LineError(f"recipe: condition column {missing[0]!r} is not among the features' columns")
         if self.context and (wrong := sorted(set(self.context.last_of) - set(self.tables))):
             raise LineError(f"context: last_of names {wrong[0]!r}; the tables are {', '.join(self.tables)}")
-        known = {*self.task.gateable, *self.figures, "value_eur"}
-        if unknown := sorted({*self.gates.at_least, *self.gates.at_most} - known):
-            raise LineError(f"gates: there is no figure {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        figures = {*self.task.gateable, *self.figures, "value_eur"}
+        if unknown := sorted({*self.gates.at_least, *self.gates.at_most} - figures):
+            raise LineError(f"gates: there is no figure {unknown[0]!r}; there are {', '.join(sorted(figures))}")
 
     @property
     def default_until(self) -> datetime:
-        """The as-of moment of a run that is given none."""
+        """The as-of moment of a run that does not name one."""
         return self.as_of or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 
     @property

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import polars as pl
 
 RECENT = timedelta(days=2)
-"""Decisions so much older than the newest row are answered still; the context goes so much further back."""
+"""How much older than the newest row a decision may be and still be answered; the context covers it, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LookBack:
-    """What is kept of each clean table: its newest days by its cursor, and single older rows.
+    """What a context keeps of each clean table: its newest days by its cursor, and single older rows.
 
-    A table whose cursor is no moment is kept whole.
+    A table whose cursor is not a time is kept whole.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -24,12 +24,12 @@ class LookBack:
     last_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Table → columns: of each of their values the newest row is kept, however old."""
     row_alone: bool = False
-    """Features of a decision come from its own row and the tables all sites share: no other decision is kept."""
+    """Whether features come only from the decision's own row and shared tables, so that no other decision is kept."""
     stale_after_hours: float | None = None
-    """Decisions so long after the newest row are not answered; None: they are, and told how old the context is."""
+    """How long after the newest row decisions are answered; None: always, and the answer says how old the rows are."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError on lengths that are none."""
+        """Raise ValueError on a length that is not positive, and on settings that contradict each other."""
         if self.days < 0:
             raise ValueError(f"days {self.days} must be 0 or more")
         if self.stale_after_hours is not None and self.stale_after_hours <= 0:
@@ -37,7 +37,7 @@ class LookBack:
         if self.row_alone and (self.days or self.last_of or self.stale_after_hours):
             raise ValueError("row_alone keeps no earlier rows: leave days, last_of and stale_after_hours out")
 
-    def kept(self, table: str, rows: pl.LazyFrame, cursor: str, newest: datetime | None) -> pl.LazyFrame:
+    def rows_needed(self, table: str, rows: pl.LazyFrame, cursor: str, newest: datetime | None) -> pl.LazyFrame:
         """Return the rows of a clean table that features of recent decisions can depend on.
 
         `newest` has a zone; a cursor without one is in UTC.
@@ -49,8 +49,7 @@ class LookBack:
         by = self.last_of.get(table)
         if not by:
             return rows.filter(recent)
-        named = ~recent & pl.all_horizontal(pl.col(name).is_not_null() for name in by)
-        older = rows.filter(named)
+        older = rows.filter(~recent & pl.all_horizontal(pl.col(name).is_not_null() for name in by))
         last = older.filter(pl.col(cursor) == pl.col(cursor).max().over(by))
         return pl.concat([last, rows.filter(recent)])
 

@@ -43,7 +43,7 @@ class Recipe:
     """Share of the base model's validation loss that fine-tuning must take away, or the site keeps the base model."""
 
     calibration_prior_rows: int = 5000
-    """Rows that the pooled calibration counts for when a site's own is fitted."""
+    """How many rows the pooled calibration weighs as when a site's own is fitted."""
 
     baseline_iterations: int = 100
 
@@ -74,13 +74,13 @@ class SequenceRecipe(Recipe):
 
     kind: Literal["sequence"] = "sequence"
     window: int = 60
-    """Moments a decision looks back on, its own among them; those before the entity began are unknown."""
+    """Moments a decision looks back on, including its own; those before the entity began are unknown."""
     condition_columns: tuple[str, ...] = ()
     """The settings a machine runs at: what is ordinary is learnt for each operating condition found in them."""
     max_conditions: int = 8
 
     patch: int = 5
-    """Neighbouring moments that enter the network as one step: noise averages out, and the rest costs a fifth."""
+    """Neighbouring moments that enter the network as one step: noise averages out, and what follows costs a fifth."""
     channels: int = 48
     blocks: int = 3
     """Residual blocks; their convolutions look 2, 4, 8, … steps back."""

@@ -1,4 +1,4 @@
-"""Sections of a line's file that come in several kinds: each is read as the kind that its keys say it is.
+"""Sections of a line's file that come in several kinds: the keys of a section decide which kind it is read as.
 
 Without that, a mistake in one kind would be reported as a mistake in all of them.
 """
@@ -16,38 +16,38 @@ from factory.line.split import EntitySplit, TimeSplit
 from factory.tasks import TASKS
 
 
-def one_of(kinds: Iterable[type], said: Callable[[Any], str]) -> Any:
-    """Return the type of a section that is one of the kinds: the one whose name `said` gives of what is written."""
-    return Annotated[reduce(or_, (Annotated[kind, Tag(kind.__name__)] for kind in kinds)), Discriminator(said)]
+def tagged_union(kinds: Iterable[type], kind_name: Callable[[Any], str]) -> Any:
+    """Return the union of the kinds as a type for pydantic; `kind_name` gives the name of a section's kind."""
+    return Annotated[reduce(or_, (Annotated[kind, Tag(kind.__name__)] for kind in kinds)), Discriminator(kind_name)]
 
 
 def by_kind(kinds: Iterable[Any]) -> Callable[[Any], str]:
-    """Return a function that reads a section's `kind`, the first of the kinds where it says none."""
+    """Return a function that reads a section's `kind`; a section without one is of the first kind."""
     names = {kind.kind: kind.__name__ for kind in kinds}
 
-    def said(section: Any) -> str:
+    def kind_name(section: Any) -> str:
         kind = section.get("kind", next(iter(names))) if isinstance(section, dict) else section.kind
         return str(names.get(kind, kind))
 
-    return said
+    return kind_name
 
 
 def by_keys(kinds: Iterable[Any]) -> Callable[[Any], str]:
-    """Return a function that gives the kind which has most of the section's keys, the first of several."""
+    """Return a function that gives the kind which knows most of the section's keys, of equal ones the first."""
     names: dict[str, set[str]] = {kind.__name__: {field.name for field in fields(kind)} for kind in kinds}
 
-    def said(section: Any) -> str:
+    def kind_name(section: Any) -> str:
         if not isinstance(section, dict):
             return str(type(section).__name__)
         return max(names, key=lambda name: len(names[name] & set(section)))
 
-    return said
+    return kind_name
 
 
 _TASKS, _RECIPES, _SPLITS = tuple(TASKS.values()), (TableRecipe, SequenceRecipe), (TimeSplit, EntitySplit)
 _VALUES = tuple(task.value for task in _TASKS)
 
-TaskSection = one_of(_TASKS, by_kind(_TASKS))
-RecipeSection = one_of(_RECIPES, by_kind(_RECIPES))
-SplitSection = one_of(_SPLITS, by_keys(_SPLITS))
-ValueSection = one_of(_VALUES, by_keys(_VALUES))
+TaskSection = tagged_union(_TASKS, by_kind(_TASKS))
+RecipeSection = tagged_union(_RECIPES, by_kind(_RECIPES))
+SplitSection = tagged_union(_SPLITS, by_keys(_SPLITS))
+ValueSection = tagged_union(_VALUES, by_keys(_VALUES))

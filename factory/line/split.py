@@ -1,7 +1,8 @@
 """Feature rows in, training, validation and holdout out; only rows whose outcome is known.
 
-`TimeSplit` divides by the moment of decision: what is judged lies after what is learnt from. `EntitySplit` divides by
-the thing a row is about, for things that live and die, and for tables that tell no time: no thing is on both sides.
+`TimeSplit` divides by the moment of decision: a model is judged on rows later than those it learnt from. `EntitySplit`
+divides by the thing a row is about, such as an engine with its life; no thing is on both sides. It suits tables without
+times, too.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ PLACE = "_place"
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Rows with a known outcome, divided; and all rows, for what came before a decision is known at it."""
+    """Rows with a known outcome, divided; and all rows, since a decision looks back on rows of any part."""
 
     train: pl.DataFrame
     validation: pl.DataFrame
@@ -32,12 +33,12 @@ class Parts:
 
     def of(self, site: str) -> "Parts":
         """Return one site's rows."""
-        mine = pl.col(SITE) == site
+        of_site = pl.col(SITE) == site
         return Parts(
-            train=self.train.filter(mine),
-            validation=self.validation.filter(mine),
-            holdout=self.holdout.filter(mine),
-            rows=self.rows.filter(mine),
+            train=self.train.filter(of_site),
+            validation=self.validation.filter(of_site),
+            holdout=self.holdout.filter(of_site),
+            rows=self.rows.filter(of_site),
         )
 
 
@@ -53,8 +54,8 @@ class Split(Protocol):
         """Divide the rows; `entity` are the columns that, within a site, say what a row is about."""
         ...
 
-    def mark(self, until: datetime) -> str:
-        """Return what the division depends on beside the rows, for the journal."""
+    def fingerprint(self, until: datetime) -> str:
+        """Return what, beside the rows, decides the division; the journal compares it between runs."""
         ...
 
 
@@ -104,16 +105,16 @@ class TimeSplit:
         )
         return Parts(train=train, validation=validation, holdout=holdout, rows=placed)
 
-    def mark(self, until: datetime) -> str:
+    def fingerprint(self, until: datetime) -> str:
         """Return the windows."""
         return str(self.before(until))
 
 
 @dataclass(frozen=True, kw_only=True)
 class EntitySplit:
-    """How things are divided: by a hash of their names, or with a holdout that the features themselves mark.
+    """How things are divided: by a hash of their names, or by a column of the features that says what is held out.
 
-    A thing stays on its side when others come and go, and on every machine.
+    A thing stays on its side whatever other things there are, and on every machine.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
@@ -124,10 +125,10 @@ class EntitySplit:
     holdout: str | None = None
     """A Boolean column of the features: true where a row belongs to the holdout."""
     last_only: bool = False
-    """Whether of each thing held out only the last row is judged, as in published tests of remaining life."""
+    """Whether only the last row of each thing held out is judged, as in published tests of remaining life."""
 
     def __post_init__(self) -> None:
-        """Raise LineError where the holdout is not said in exactly one way, or a share leaves nothing."""
+        """Raise LineError unless the holdout is given in exactly one way and each share leaves rows on both sides."""
         if (self.holdout is None) == (self.holdout_share is None):
             raise LineError("split: say either `holdout_share` or the column `holdout`, one of the two")
         for name in ("validation_share", "holdout_share"):
@@ -142,7 +143,7 @@ class EntitySplit:
         placed = rows.with_row_index(PLACE)
         chance = _chances(placed, [SITE, *entity])
         held = pl.col(self.holdout) if self.holdout else chance >= 1 - (self.holdout_share or 0)
-        # Among those not held out the chance is spread anew over 0 to 1: the shares do not depend on each other.
+        # The chance of rows not held out is scaled to 0 to 1 again: the two shares do not depend on each other.
         left = chance if self.holdout else chance / (1 - (self.holdout_share or 0))
         known = placed.with_columns(_held=held, _validates=left >= 1 - self.validation_share).filter(
             pl.col(LABEL).is_not_null()
@@ -150,23 +151,23 @@ class EntitySplit:
         holdout = known.filter("_held")
         if self.last_only:
             holdout = holdout.sort(PLACE).unique([SITE, *entity], keep="last", maintain_order=True)
-        ours = known.filter(~pl.col("_held"))
+        learnt_from = known.filter(~pl.col("_held"))
         return Parts(
-            train=ours.filter(~pl.col("_validates")).drop("_held", "_validates"),
-            validation=ours.filter("_validates").drop("_held", "_validates"),
+            train=learnt_from.filter(~pl.col("_validates")).drop("_held", "_validates"),
+            validation=learnt_from.filter("_validates").drop("_held", "_validates"),
             holdout=holdout.drop("_held", "_validates"),
             rows=placed,
         )
 
-    def mark(self, until: datetime) -> str:  # noqa: ARG002  things do not change sides as time passes
+    def fingerprint(self, until: datetime) -> str:  # noqa: ARG002  time changes no thing's side
         """Return the shares."""
         return str(self)
 
 
 def _chances(rows: pl.DataFrame, entity: Sequence[str]) -> pl.Series:
-    """Return for each row a number in [0, 1) that its thing's name alone decides."""
+    """Return for each row a number in [0, 1) that depends on the name of its thing alone."""
     names = rows.select(pl.concat_str([pl.col(name).cast(pl.String).fill_null("") for name in entity], separator="|"))
-    name = names.to_series().alias("name")
-    distinct = name.unique()
-    drawn = [int.from_bytes(hashlib.blake2b(one.encode(), digest_size=7).digest(), "big") / 2**56 for one in distinct]
-    return name.replace_strict(distinct, pl.Series(drawn, dtype=pl.Float64), return_dtype=pl.Float64)
+    thing = names.to_series().alias("name")
+    distinct = thing.unique()
+    drawn = [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big") / 2**56 for name in distinct]
+    return thing.replace_strict(distinct, pl.Series(drawn, dtype=pl.Float64), return_dtype=pl.Float64)

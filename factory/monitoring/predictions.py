@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from factory.features.sampling import samples
+from factory.features.samples import samples
 from factory.line.line import Line
 from factory.line.split import DECIDED_AT
 from factory.model.session import onnx_answer
@@ -46,7 +46,7 @@ def key_columns(line: Line) -> list[str]:
 def predicted(line: Line, rows: pl.DataFrame, history: pl.DataFrame, decider: Decider) -> pl.DataFrame:
     """Return a prediction for each row: its key, `predicted_<answer>` as Float32, and the threshold.
 
-    `rows` are some of `history`, which has a sequence's earlier moments; both as in `features.sampling`.
+    `rows` are some of `history`, which has a sequence's earlier moments; both as in `features.samples`.
     """
     answers = (
         onnx_answer(decider.content, samples(line, rows, history).features)

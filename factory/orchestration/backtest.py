@@ -20,7 +20,7 @@ from factory.economics.backtest.moments import moments
 from factory.economics.backtest.tally import Period, Retraining, Step, report
 from factory.economics.backtest.worth import Model, Worth, as_judged
 from factory.errors import LineError, ModelRefused
-from factory.features.sampling import in_order
+from factory.features.samples import in_order
 from factory.line.split import PLACE
 from factory.names import LINE_SITE, model_name
 from factory.orchestration.launch import LineLauncher

@@ -7,14 +7,14 @@ import polars as pl
 
 from factory.compute.isolation import Isolated, together
 from factory.errors import TrainingError
-from factory.features.sampling import samples
+from factory.features.samples import samples
 from factory.line.split import DECIDED_AT, Parts
 from factory.model.candidate import Candidate
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CONTENT, Figures, Work
 from factory.storage.journal import fingerprint
 from factory.storage.lake import SITE
-from factory.training.epoch import Epoch
+from factory.training.checkpoint import Epoch
 
 BASELINE = "baseline"
 
@@ -24,7 +24,7 @@ def base_model(run: LineRun) -> Work:
 
     def inputs(sites: Sequence[str]) -> Mapping[str, str]:
         contents = {site: entry.content for site, entry in run.journal.latest("features").items()}
-        made_from = fingerprint(contents, run.line.split.mark(run.until))
+        made_from = fingerprint(contents, run.line.split.fingerprint(run.until))
         return dict.fromkeys(sites, made_from)
 
     def do(sites: Sequence[str]) -> Mapping[str, Figures]:

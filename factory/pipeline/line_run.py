@@ -12,7 +12,7 @@ import polars as pl
 from factory.connectors.source import Source
 from factory.data.contract.contract import Contract
 from factory.errors import TableMissing
-from factory.features.sampling import in_order
+from factory.features.samples import in_order
 from factory.line.line import Line
 from factory.line.split import Parts
 from factory.model.provenance import provenance

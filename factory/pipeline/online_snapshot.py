@@ -12,7 +12,7 @@ import polars as pl
 
 from factory.compute.isolation import Isolated, one_by_one
 from factory.errors import ContextRefused
-from factory.features.online.assembly import Made, made
+from factory.features.online.assembly import AssembledContext, assembled
 from factory.features.online.builder import Builder
 from factory.features.online.manifest import Context
 from factory.features.online.proof import checked
@@ -49,7 +49,7 @@ class Publishing:
         made_from, current = self._made_from(), self._current()
         if current is not None and current.made_from == made_from and set(sites) <= set(current.sites):
             return Isolated(done={site: _figures(current, changed=False) for site in sites})
-        new = made(self.line, self.look_back, self._clean(), made_from)
+        new = assembled(self.line, self.look_back, self._clean(), made_from)
         found = self._checked(new, sorted({*sites, *self._known_sites()}))
         context = replace(new.context, sites=tuple(found.done))
         self.contexts.put(context.signed(self.key), new.files)
@@ -84,7 +84,7 @@ class Publishing:
         found: list[Any] = self.lake.scan("features").select(pl.col(SITE).unique()).collect()[SITE].to_list()
         return found
 
-    def _checked(self, new: Made, sites: Sequence[str]) -> Isolated[int]:
+    def _checked(self, new: AssembledContext, sites: Sequence[str]) -> Isolated[int]:
         builder = Builder(replace(new.context, sites=tuple(sites)), new.tables)
         raw, features = self.lake.scan(f"raw/{self.line.decision_table}"), self.lake.scan("features")
         return one_by_one(sites, lambda site: checked(builder, site, raw, features))

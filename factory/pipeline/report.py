@@ -125,7 +125,7 @@ class Reporting:
 
     def _shown(self, site: str, parts: Parts) -> "Shown":
         """Return what the judged rows show, every model answering them again."""
-        from factory.features.sampling import samples
+        from factory.features.samples import samples
         from factory.model.session import onnx_answer
         from factory.reports.gathering import holdout, shown
 

@@ -76,13 +76,12 @@ class Stage:
     """Whether a line has it."""
 
 
-_TRAINING = ("training", "tasks", "features/sampling.py", "features/samples.py", "line/split.py", "line/recipe.py")
+_TRAINING = ("training", "tasks", "features/samples.py", "line/split.py", "line/recipe.py")
 _JUDGING = (
     "evaluation",
     "model/session.py",
     "model/payoff.py",
     "tasks",
-    "features/sampling.py",
     "features/samples.py",
     "line/split.py",
     "line/gates.py",

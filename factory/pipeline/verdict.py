@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from factory.compute.isolation import Isolated, one_by_one, together
-from factory.features.sampling import samples
+from factory.features.samples import samples
 from factory.line.split import DECIDED_AT, LABEL, Parts
 from factory.model.provider import installed_providers
 from factory.model.session import Latencies
@@ -52,7 +52,8 @@ class Judging:
         """Return what each verdict depends on: the candidate, its rivals, the rows, and what the contract found."""
         journal, base = self.run.journal, self.run.entry("base_model", LINE_SITE)
         models, rows, cleaned = (journal.latest(stage, sites) for stage in ("site_model", "features", "clean"))
-        shared = [base.fingerprint, self.line.split.mark(self.run.until)]  # with the base model its baseline was made
+        # The base model's fingerprint stands for its baseline, too.
+        shared = [base.fingerprint, self.line.split.fingerprint(self.run.until)]
         return {
             site: fingerprint(
                 shared,

@@ -16,8 +16,7 @@ from factory.reports.importance import Rows, importances
 from factory.reports.limits import limits
 from factory.reports.slices import slices
 from factory.storage.journal import Entry
-from factory.tasks.holdout import Holdout
-from factory.tasks.scored import Scored
+from factory.tasks.holdout import Holdout, Scored
 from factory.tasks.task import Floats
 
 SLICED = 3

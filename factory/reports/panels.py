@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from factory.charts.numbers import figure, percent, signed, whole, words
-from factory.charts.pictures import Bars, Dots, Mark, Picture, Plane, Row, Series
+from factory.charts.pictures import Bars, Dots, Picture, Plane, ReferenceLine, Row, Series
 from factory.reports.facts import Epochs, SiteFacts
 from factory.reports.importance import CLOSELY
 from factory.reports.slices import Slice, worst
@@ -49,14 +49,14 @@ def training(title: str, epochs: Epochs, why: str) -> Plane | None:
         Series(name=name, x=number, y=loss, style="both", accent=name == "validation") for name, loss in losses.items()
     ]
     best = losses["validation"]
-    marks = [Mark(at=float(np.nanargmin(best)) + 1, text="best")] if np.isfinite(best).any() else []
+    references = [ReferenceLine(at=float(np.nanargmin(best)) + 1, text="best")] if np.isfinite(best).any() else []
     return Plane(
         title=title,
         says=sentence(why),
         x_label="epoch",
         y_label="mean loss",
         series=series,
-        marks=marks,
+        references=references,
         x_form="whole",
     )
 
@@ -152,7 +152,11 @@ def importance(facts: SiteFacts) -> Dots | None:
         f"{found[0].column} matters most{_as_described(described.get(found[0].column, ''))}."
     )
     return Dots(
-        title="What does it look at?", says=says, rows=rows, form="signed", reference=Mark(at=0.0, text="no matter")
+        title="What does it look at?",
+        says=says,
+        rows=rows,
+        form="signed",
+        reference=ReferenceLine(at=0.0, text="no matter"),
     )
 
 
@@ -183,7 +187,7 @@ def _slices(task: Task, column: str, parts: Sequence[Slice], overall: float | No
         )
         for one in parts
     ]
-    reference = Mark(at=overall, text="all rows") if overall is not None else None
+    reference = ReferenceLine(at=overall, text="all rows") if overall is not None else None
     return Dots(title=f"By {column}", says=worst(task, parts, overall), rows=rows, reference=reference)
 
 

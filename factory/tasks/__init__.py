@@ -5,7 +5,7 @@ factory asks which task it has. To add one: a package beside these that keeps `T
 `factory.model.answers`, by which the gateway decides; and one in `factory.scaffold.starting_points`, by which new lines
 begin.
 
-    task.py      what every task can be asked
+    task.py      the interface of every task
     binary/      will it happen? one probability
     multiclass/  which of these is it? one probability a class
     regression/  how much? an estimate, and an interval that holds it as often as promised

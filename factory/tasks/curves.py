@@ -11,7 +11,7 @@ from factory.tasks.holdout import ROLES, Holdout
 from factory.tasks.task import Floats
 
 SHOWN = ("candidate", "baseline")
-"""The models whose curves are drawn; with more of them no curve can be told from another."""
+"""The models whose curves are drawn; more curves could not be distinguished."""
 BINS = 10
 ACROSS = 120
 """Points of a curve."""
@@ -52,5 +52,7 @@ def with_hindsight(holdout: Holdout, curve: Series) -> str:
     """Return in words what the chosen threshold earned, and what the best would have."""
     earned = holdout.worth("candidate", holdout.candidate.threshold)
     best = float(curve.y.max(initial=earned))
-    told = f"Chosen before the holdout was seen: {eur(earned)}."
-    return f"{told} With hindsight {eur(best)} were possible." if best > earned else f"{told} No better was possible."
+    chosen = f"Chosen before the holdout was seen: {eur(earned)}."
+    return (
+        f"{chosen} With hindsight {eur(best)} were possible." if best > earned else f"{chosen} No better was possible."
+    )

@@ -12,8 +12,8 @@ Doubles = npt.NDArray[np.float64]
 class Head(nn.Module):
     """What a task does with what an encoder's ensemble members put out.
 
-    Everything a head learns is in buffers: it is fitted, not trained. `joined` is the members' common opinion before
-    calibration, `[batch, joined]`; it is what calibration is fitted on.
+    Everything a head learns is in buffers: it is fitted, not trained. `joined` is the members' joint output before
+    calibration, `[batch, joined]`; calibration is fitted on it.
     """
 
     outputs: int
@@ -25,7 +25,7 @@ class Head(nn.Module):
 
     @abstractmethod
     def joined(self, outputs: Tensor) -> Tensor:
-        """Return the members' common opinion, `[batch, joined]`, of `[batch, members, outputs]`."""
+        """Return the members' joint output, `[batch, joined]`, of `[batch, members, outputs]`."""
 
     @abstractmethod
     def forward(self, joined: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class Head(nn.Module):
 
     @abstractmethod
     def joined_loss(self, joined: Doubles, label: npt.NDArray[np.float32]) -> float:
-        """Return the mean loss of the common opinion; by it the best epoch is chosen."""
+        """Return the mean loss of the joint output; it decides which epoch is best."""
 
     @abstractmethod
     def calibrate(

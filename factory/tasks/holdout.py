@@ -4,11 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from factory.tasks.resampling import ROUNDS, SEED, Interval, bootstrap_sum
-from factory.tasks.scored import Scored
 from factory.tasks.task import Floats, Task, Value
 
 ROLES = {"candidate": "site model", "champion": "champion before", "base": "base model", "baseline": "baseline"}
-"""The models in the order they are told, as people call them."""
+"""The models in the order they are shown, as people call them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scored:
+    """One model on the holdout: its answer to each row, [rows, answers], and the threshold that it decides by."""
+
+    answer: Floats
+    threshold: float
+    digest: str | None = None
+    """SHA-256 of the model file, where the model is one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

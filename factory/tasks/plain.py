@@ -20,11 +20,11 @@ def fit_classifier(
 ) -> tuple[Predict, str]:
     """Fit a classifier on labels 0 … classes - 1; it gives `[rows, classes]`, 0 for a class it never saw."""
     model, ready = _fitted("Classifier", features, label.astype(np.int32), iterations, seed, engine)
-    seen = np.asarray(model.classes_, np.int64)
+    trained_classes = np.asarray(model.classes_, np.int64)
 
     def predict(rows: Rows) -> Rows:
         answer = np.zeros((len(rows), classes), np.float32)
-        answer[:, seen] = model.predict_proba(ready(rows))
+        answer[:, trained_classes] = model.predict_proba(ready(rows))
         return answer
 
     return predict, _kind(model)

@@ -1,4 +1,4 @@
-"""What every task can be asked. Labels are float32 `[rows]`, NaN where unknown; answers float32 `[rows, answers]`."""
+"""The interface of every task. Labels are float32 `[rows]`, NaN where unknown; answers float32 `[rows, answers]`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -47,7 +47,7 @@ class Task(ABC):
     """The name of the served model's output."""
     value: ClassVar[type[Value]]
     compared: ClassVar[tuple[str, ...]]
-    """The figures that are told of every model: candidate, base, baseline and champion; the headline is among them."""
+    """The figures reported of every model: candidate, base, baseline and champion; the headline is among them."""
     gateable: ClassVar[tuple[str, ...]]
     """The figures that a line's gates may put a limit to."""
 
@@ -78,7 +78,7 @@ class Task(ABC):
 
     @abstractmethod
     def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, int]:
-        """Return what is counted in a candidate's holdout beside its rows."""
+        """Return the task's counts on a candidate's holdout, beside the number of rows."""
 
     @abstractmethod
     def bootstrap(self, label: Floats, answer: Floats, *, rounds: int, seed: int) -> npt.NDArray[np.float64]:
@@ -86,11 +86,11 @@ class Task(ABC):
 
     @abstractmethod
     def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:
-        """Yield what is asked of any model of this task, whatever the line's limits are."""
+        """Yield the checks that any model of this task must pass, whatever the line's limits are."""
 
     @abstractmethod
     def without_model(self, label: Floats, value: Value) -> float:
-        """Return what would be decided, always alike, if there were no model; from labels of the past."""
+        """Return the constant decision that would be taken without a model, from labels of the past."""
 
     @abstractmethod
     def row_values_eur(

@@ -1,4 +1,4 @@
-"""The plain model that the network must beat to be worth its cost. It lives as long as the run, and is never saved."""
+"""The plain model that the network must beat to be worth its cost. It exists during a run only, and is never saved."""
 
 import warnings
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def fit_baseline(train: Samples, recipe: Recipe, task: Task, engine: Engine) -> 
 def tabular(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return features as a table, `[rows, …]`.
 
-    Of a sequence, `[rows, steps, features]`, it tells each feature's last value, its mean, and how much its second
+    Of a sequence, `[rows, steps, features]`, it has each feature's last value, its mean, and how much its second
     half exceeds its first: what a person would put into columns.
     """
     if features.ndim == 2:

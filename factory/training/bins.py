@@ -69,8 +69,8 @@ def _quantile_edges(known: NDArray[np.float64], distinct: NDArray[np.float64], p
 def _apart(edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """Drop edges that float32 could not tell well apart, keeping the first and the last."""
     least = max(_LEAST_PIECE * (edges[-1] - edges[0]), 1e-30)
-    kept = [edges[0]]
+    distinct = [edges[0]]
     for edge in edges[1:]:
-        if edge - kept[-1] >= least:
-            kept.append(edge)
-    return np.array(kept)
+        if edge - distinct[-1] >= least:
+            distinct.append(edge)
+    return np.array(distinct)

@@ -1,6 +1,6 @@
 """Candidates from rows: the base model of a line, and the site models fine-tuned from it.
 
-Divided feature rows come in; models ready to be registered go out, each with the record of its making.
+Divided feature rows come in; models ready to be registered go out, each with the record of its training.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.features.samples import Samples
-from factory.features.sampling import samples
+from factory.features.samples import Samples, samples
 from factory.line.line import Line
 from factory.line.split import Parts
 from factory.model.candidate import Candidate
 from factory.model.signature import Signature
 from factory.model.verdict import digest_of
 from factory.names import LINE_SITE
-from factory.training.epoch import Epoch
+from factory.training.checkpoint import Epoch
 from factory.training.fine_tune import SiteModel, fine_tune
 from factory.training.loop import train_base
 from factory.training.onnx_export import export_onnx
@@ -36,7 +35,7 @@ def base_candidate(
     report: Callable[[Epoch], None],
     provenance: Mapping[str, str],
 ) -> Candidate:
-    """Train the base model on the pooled rows; a training that died goes on from its checkpoint."""
+    """Train the base model on the pooled rows; an interrupted training continues from its checkpoint."""
     train, validation = _windows(line, parts)
     trained = train_base(
         train, validation, line.recipe, task=line.task, device=device, checkpoint=checkpoint, report=report
@@ -108,7 +107,7 @@ def _figures(epoch: Epoch, headline: str) -> dict[str, float]:
 
 
 def _example(validation: Samples, train: Samples, signature: Signature) -> NDArray[np.float32]:
-    """Return a few real rows of the site, the latest it has; one of unknowns where it has none."""
+    """Return a few real rows of the site, its latest ones; one row of unknowns where it has none."""
     rows = np.concatenate([train.features[-EXAMPLE_ROWS:], validation.features[-EXAMPLE_ROWS:]])[-EXAMPLE_ROWS:]
     return rows if len(rows) else np.full((1, *signature.input_shape), np.nan, np.float32)
 
@@ -121,5 +120,5 @@ def _known(train: Samples) -> dict[str, NDArray[np.float32]]:
 
 
 def _median(values: NDArray[np.float32]) -> float:
-    """Return the median; of two in the middle the lower one, so that it is a value that was seen."""
+    """Return the median; of two in the middle the lower one, so that it is a value of the data."""
     return float(np.quantile(values, 0.5, method="inverted_cdf"))

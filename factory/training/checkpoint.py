@@ -1,4 +1,4 @@
-"""What a training has reached, and its one checkpoint file: safetensors, with JSON in its header, and no pickle."""
+"""The progress of a training, and its one checkpoint file: safetensors with JSON in its header, no pickle."""
 
 import hashlib
 import json
@@ -15,9 +15,18 @@ from torch import Tensor
 from factory.features.samples import Samples
 from factory.line.recipe import Recipe
 from factory.tasks import Task
-from factory.training.epoch import Epoch
 from factory.training.network import Network
 from factory.training.weights import weights_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One epoch's figures: the members' mean loss on the training rows; loss and the task's headline on validation."""
+
+    number: int
+    training_loss: float
+    validation_loss: float
+    validation_headline: float
 
 
 @dataclass(kw_only=True)
@@ -35,14 +44,14 @@ class Progress:
         return min(self.history, key=lambda epoch: epoch.validation_loss).number if self.history else 0
 
     def add(self, epoch: Epoch) -> None:
-        """Note an epoch, and keep the network's weights if it is the best."""
+        """Record an epoch, and keep the network's weights if it is the best."""
         self.history.append(epoch)
         if self.best_epoch == epoch.number:
             self.best = weights_of(self.network)
 
 
 def fingerprint(recipe: Recipe, task: Task, device: str, *samples: Samples) -> str:
-    """Return a digest of all that decides how a training goes, so that no checkpoint is taken for another's."""
+    """Return a digest of everything that decides a training's result, so that only its own checkpoint is resumed."""
     digest = hashlib.sha256(f"{recipe} {task} {torch.device(device).type} {torch.__version__}".encode())
     for rows in samples:
         digest.update(f"{rows.features.shape}".encode())
@@ -52,7 +61,7 @@ def fingerprint(recipe: Recipe, task: Task, device: str, *samples: Samples) -> s
 
 
 def save(progress: Progress, path: Path, key: str) -> None:
-    """Write the checkpoint beside its place and move it there at once: it is old or new, never half."""
+    """Write the checkpoint to a temporary file and rename it: the file is always a complete checkpoint."""
     tensors = {f"network.{name}": tensor for name, tensor in weights_of(progress.network).items()}
     tensors |= {f"best.{name}": tensor for name, tensor in progress.best.items()}
     for index, state in progress.optimizer.state_dict()["state"].items():
@@ -65,7 +74,7 @@ def save(progress: Progress, path: Path, key: str) -> None:
 
 
 def resume(progress: Progress, path: Path, key: str) -> None:
-    """Bring the progress to where the checkpoint left it; without a whole one of this very training, do nothing."""
+    """Continue from the checkpoint; without a complete one of exactly this training, do nothing."""
     if not path.is_file():
         return
     try:

@@ -1,6 +1,6 @@
 """Fine-tuning the base model on many sites at once: one batched training, each site as if it were alone.
 
-Nothing crosses from one site to another: each draws its own rows by its own name, is clipped, stopped, judged and
+Sites do not influence each other: each draws its own rows from a seed of its own, and is clipped, stopped, judged and
 calibrated by itself.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from factory.features.samples import Samples
 from factory.line.recipe import Recipe
 from factory.tasks import Task
-from factory.training.epoch import Epoch
+from factory.training.checkpoint import Epoch
 from factory.training.network import rebuilt
 from factory.training.predict import joined, judgement
 from factory.training.reproducible import reproducible
@@ -43,17 +43,17 @@ def fine_tune(
     with it.
     """
     base = dict(base)
-    kept, tuned = {}, []
+    untuned, tuned = {}, []
     for name in dict.fromkeys(sites):
         rows, judged = train.of(name).labelled(), validation.of(name).labelled()
         if why := refusal(rows, judged, recipe, task):
-            kept[name] = SiteModel(site=name, weights=base, fine_tuned=False, why=why)
+            untuned[name] = SiteModel(site=name, weights=base, fine_tuned=False, why=why)
         else:
             loss = judgement(rebuilt(recipe, task, base), task, judged)[0]
             tuned.append(_Site(name=name, train=rows, validation=judged, base_loss=loss))
     with reproducible(device):
         _train_together(base, tuned, recipe, task, device)
-    models = kept | {site.name: _site_model(site, base, recipe, task) for site in tuned}
+    models = untuned | {site.name: _site_model(site, base, recipe, task) for site in tuned}
     return {name: models[name] for name in sites}
 
 
@@ -81,7 +81,7 @@ class _Site:
     idle: int = 0
 
     def note(self, weights: dict[str, Tensor], epoch: Epoch) -> None:
-        """Note an epoch, and keep its weights if they are the best so far; a loss that is no number never is."""
+        """Record an epoch, and keep its weights if they are the best so far; a NaN loss never is."""
         self.history.append(epoch)
         self.idle += 1
         if epoch.validation_loss < self.best_loss:
@@ -89,7 +89,7 @@ class _Site:
 
 
 def _train_together(base: dict[str, Tensor], sites: Sequence[_Site], recipe: Recipe, task: Task, device: str) -> None:
-    """Fine-tune all sites in one training; each stops by itself, and the training when all have."""
+    """Fine-tune all sites in one training; each site stops by itself, and the training when all have stopped."""
     if not sites:
         return
     stack = Stack(base, {site.name: site.train for site in sites}, recipe, task, device)

@@ -13,8 +13,7 @@ from factory.errors import TrainingError
 from factory.features.samples import Samples, trainable
 from factory.line.recipe import Recipe
 from factory.tasks import Task
-from factory.training.checkpoint import Progress, fingerprint, resume, save
-from factory.training.epoch import Epoch
+from factory.training.checkpoint import Epoch, Progress, fingerprint, resume, save
 from factory.training.network import Network, new_network, rebuilt
 from factory.training.predict import joined, judgement
 from factory.training.reproducible import on_cuda, reproducible, seed_torch
@@ -93,7 +92,7 @@ def _optimizer(network: Network, recipe: Recipe) -> torch.optim.AdamW:
 
 
 def _finished(progress: Progress, recipe: Recipe) -> bool:
-    """Tell whether all epochs are done or none of the last `patience` was the best."""
+    """Return whether all epochs are done or none of the last `patience` was the best."""
     done = len(progress.history)
     return done >= recipe.epochs or done - progress.best_epoch >= recipe.patience
 

@@ -35,7 +35,7 @@ class Network(nn.Module):
         self.head = head
 
     def joined(self, features: Tensor) -> Tensor:
-        """Return the members' common opinion before calibration, `[batch, joined]`."""
+        """Return the members' joint output before calibration, `[batch, joined]`."""
         return self.head.joined(self.members(features))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class Network(nn.Module):
 
 
 def new_network(recipe: Recipe, task: Task, train: Samples) -> Network:
-    """Return an untrained network; whatever it has to know of the data it takes from these training rows."""
+    """Return an untrained network; its normalisation is fitted on these training rows."""
     head = task.new_head(train.label)
     return Network(_encoder(recipe).new_members(recipe, head.outputs, train.features, train.columns), head)
 

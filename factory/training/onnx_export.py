@@ -56,7 +56,7 @@ def parity_error(content: bytes, weights: Weights, recipe: Recipe, task: Task, f
 
 @functools.lru_cache(maxsize=8)
 def _graph(recipe: Recipe, task: Task, shapes: Shapes, signature: Signature) -> onnx.ModelProto:
-    """Export an empty network of these shapes; strip what tells of the machine, the source and the exporter's mood."""
+    """Export an empty network of these shapes; strip what depends on the machine, the source files and the exporter."""
     network = rebuilt(recipe, task, {name: torch.zeros(shape, dtype=dtype) for name, shape, dtype in shapes})
     # Two rows: an example of one would be taken for a batch that is always one.
     example = (torch.zeros(2, *signature.input_shape),)
@@ -96,7 +96,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 def _check_fit(site: str, weights: Weights, first: Weights) -> None:
     """Raise ModelRefused unless the weights have the names and shapes of the first model's."""
-    shapes, expected = ({name: tuple(tensor.shape) for name, tensor in each.items()} for each in (weights, first))
+    shapes, expected = ({name: tuple(tensor.shape) for name, tensor in model.items()} for model in (weights, first))
     if odd := sorted(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name)):
         raise ModelRefused(
             f"site {site!r}: weight {odd[0]} has shape {shapes.get(odd[0])}, the other models' {expected.get(odd[0])}; "

@@ -21,7 +21,7 @@ def answers(weights: Weights, recipe: Recipe, task: Task, features: NDArray[np.f
 
 
 def joined(network: Network, features: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float64]:
-    """Return the members' common opinion before calibration, float64 `[rows, joined]`; keeps the network's mode."""
+    """Return the members' joint output before calibration, float64 `[rows, joined]`; keeps the network's mode."""
     was_training = network.training
     network.eval()
     with torch.inference_mode():
@@ -32,10 +32,10 @@ def joined(network: Network, features: NDArray[np.float32], device: str = "cpu")
 
 def judgement(network: Network, task: Task, rows: Samples, device: str = "cpu") -> tuple[float, float]:
     """Return loss and headline figure of these labelled rows before calibration; NaN where there is none."""
-    opinion = joined(network, rows.features, device)
+    joint = joined(network, rows.features, device)
     with torch.inference_mode():
-        answer = network.head(torch.from_numpy(opinion.astype(np.float32)).to(device)).cpu().numpy()
-    return network.head.joined_loss(opinion, rows.label), task.headline_of(rows.label, answer)
+        answer = network.head(torch.from_numpy(joint.astype(np.float32)).to(device)).cpu().numpy()
+    return network.head.joined_loss(joint, rows.label), task.headline_of(rows.label, answer)
 
 
 def _batches(features: NDArray[np.float32]) -> tuple[torch.Tensor, ...]:

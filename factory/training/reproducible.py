@@ -38,7 +38,7 @@ def seed_torch(seed: int, device: str) -> None:
 
 @contextmanager
 def _fixed_workspace(device: str) -> Iterator[None]:
-    """Give cuBLAS the fixed workspace it needs to be deterministic; it takes it from nowhere but the environment."""
+    """Give cuBLAS the fixed workspace it needs to be deterministic; cuBLAS reads it from the environment only."""
     name = "CUBLAS_WORKSPACE_CONFIG"
     before = os.environ.get(name)
     if on_cuda(device) and before is None:

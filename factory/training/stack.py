@@ -18,7 +18,7 @@ from factory.training.weights import Weights
 
 
 class Stack:
-    """The sites' weights, `[sites, …]`, their optimizer, and each site's rows and endless shuffled order of them."""
+    """The sites' weights, `[sites, …]`, their optimizer, and each site's rows in endless shuffled order."""
 
     def __init__(self, base: Weights, sites: Mapping[str, Samples], recipe: Recipe, task: Task, device: str) -> None:
         self.recipe, self.device = recipe, device
@@ -35,7 +35,7 @@ class Stack:
             self.stacked.values(), lr=recipe.fine_tune_learning_rate, betas=(0.9, 0.99), weight_decay=0.0
         )
         self.rows = [(torch.from_numpy(rows.features), torch.from_numpy(rows.label)) for rows in sites.values()]
-        self.orders = [Order(len(rows), seed_of(site, recipe)) for site, rows in sites.items()]
+        self.row_numbers = [ShuffledRows(len(rows), seed_of(site, recipe)) for site, rows in sites.items()]
 
     def weights(self, index: int) -> dict[str, Tensor]:
         """Return a copy of one site's parameters, named as in the network."""
@@ -57,7 +57,7 @@ class Stack:
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         """Return the next rows of every site: features `[sites, rows, …]`, labels `[sites, rows]`."""
-        drawn = [torch.from_numpy(order.next(self.recipe.fine_tune_batch_rows)) for order in self.orders]
+        drawn = [torch.from_numpy(numbers.next(self.recipe.fine_tune_batch_rows)) for numbers in self.row_numbers]
         features = torch.stack([rows[0][index] for rows, index in zip(self.rows, drawn, strict=True)])
         label = torch.stack([rows[1][index] for rows, index in zip(self.rows, drawn, strict=True)])
         return features.to(self.device), label.to(self.device)
@@ -88,8 +88,8 @@ class Stack:
                 tensor.lerp_(self.base[name].expand_as(tensor), share)
 
 
-class Order:
-    """An endless walk over a site's rows, shuffled anew each time round."""
+class ShuffledRows:
+    """An endless sequence of a site's row numbers, shuffled anew in each round."""
 
     def __init__(self, rows: int, seed: int) -> None:
         self._rows, self._chance = rows, np.random.default_rng(seed)

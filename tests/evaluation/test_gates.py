@@ -20,7 +20,7 @@ from factory.tasks import Binary
 from factory.tasks.binary import BinaryValue
 from factory.tasks.binary.figures import average_precision, roc_auc
 from factory.tasks.binary.value import value_eur
-from factory.tasks.scored import Scored
+from factory.tasks.holdout import Scored
 
 MONEY = BinaryValue(caught_eur=-40.0, missed_eur=-200.0, false_alarm_eur=-30.0)
 BAR = Gates(
@@ -271,7 +271,7 @@ def test_no_mode_of_a_comparison_lets_through_what_another_gate_refuses(mode):
 
 
 def test_a_mode_that_is_none_is_no_bar():
-    with pytest.raises(ValueError, match="mode 'dryrun' is none of disabled, dry_run, enabled"):
+    with pytest.raises(ValueError, match="mode 'dryrun' is not one of disabled, dry_run, enabled"):
         Comparison(mode="dryrun")
 
 
@@ -489,9 +489,9 @@ def test_only_the_comparisons_depend_on_the_gates_margins():
     ],
 )
 def test_a_limit_that_is_no_number_lets_nothing_through_unseen(name, limit, bad):
-    with pytest.raises(ValueError, match=f"{name}: {bad} is no limit"):
+    with pytest.raises(ValueError, match=f"{name}: {bad} is not a finite number"):
         dataclasses.replace(BAR, **limit(bad))
-    with pytest.raises(ValueError, match=f"min_probability: {bad} is no limit"):
+    with pytest.raises(ValueError, match=f"min_probability: {bad} is not a finite number"):
         Comparison(min_probability=bad)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.features.sampling import samples
+from factory.features.samples import samples
 from factory.line.recipe import SequenceRecipe, TableRecipe
 from factory.line.split import EntitySplit, TimeSplit
 from tests.toy.line import toy_line

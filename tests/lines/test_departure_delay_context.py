@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from factory.compute.isolation import one_by_one
-from factory.features.online.assembly import made
+from factory.features.online.assembly import assembled
 from factory.features.online.builder import Builder
 from factory.features.online.proof import checked
 from factory.line.file import LineFile
@@ -41,7 +41,7 @@ def tables(line):
 
 
 def builder(line, clean, look_back):
-    new = made(line, look_back, {name: rows.lazy() for name, rows in clean.items()}, "a quarter")
+    new = assembled(line, look_back, {name: rows.lazy() for name, rows in clean.items()}, "a quarter")
     return Builder(dataclasses.replace(new.context, sites=SITES), new.tables)
 
 

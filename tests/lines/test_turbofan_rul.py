@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.the_line import shipped
 from factory.data.contract.compiler import compile_contract
-from factory.features.sampling import samples
+from factory.features.samples import samples
 from lines.turbofan_rul.features import CAP, LEARN_UP_TO, READINGS, build
 from lines.turbofan_rul.nasa import nasa_score
 

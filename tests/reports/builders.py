@@ -17,9 +17,9 @@ from factory.reports.site_page import site_page
 from factory.storage.journal import Entry
 from factory.tasks import Binary, Multiclass, Regression
 from factory.tasks.binary import BinaryValue
+from factory.tasks.holdout import Scored
 from factory.tasks.multiclass import MulticlassValue
 from factory.tasks.regression import RegressionValue
-from factory.tasks.scored import Scored
 from tests.toy.line import toy_line
 
 COLUMNS = ("torque", "age", "idle_column")

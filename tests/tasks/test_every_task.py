@@ -10,16 +10,16 @@ import pytest
 from factory.evaluation.evidence import Evidence
 from factory.evaluation.gates import judge
 from factory.evaluation.judging import Exhibits, judged
-from factory.features.sampling import samples
+from factory.features.samples import samples
 from factory.line.recipe import SequenceRecipe, TableRecipe
 from factory.line.split import EntitySplit
 from factory.model.session import Latencies
 from factory.names import LINE_SITE
 from factory.tasks import TASKS, Binary, Multiclass, Regression
 from factory.tasks.binary import BinaryValue
+from factory.tasks.holdout import Scored
 from factory.tasks.multiclass import MulticlassValue
 from factory.tasks.regression import RegressionValue
-from factory.tasks.scored import Scored
 from factory.training.baseline import fit_baseline
 from factory.training.candidates import base_candidate, site_candidates
 from tests.toy.line import toy_line

@@ -1,4 +1,4 @@
-"""What a line's file says about one table of a `TableSource`; every name here but `names`' values is the line's."""
+"""What a line's file says about one table of a `TableSource`; columns have the line's own names unless noted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,9 +29,9 @@ class TableAt:
     only_site: str = ""
     """The one site of a table that has no column with sites."""
     row_number: str = ""
-    """The column to be made of a row's number, from 1, for a table that has no key."""
+    """The column to add with a row's number, from 1, for a table that has no key."""
     sites: Mapping[str, str] = field(default_factory=dict)
-    """Value of the site column → site, where the name made of the value would not do."""
+    """Value of the site column → site, where the name derived from the value does not fit."""
 
 
 _TABLES = TypeAdapter(dict[str, TableAt])
@@ -42,5 +42,5 @@ def tables_of(arguments: Mapping[str, Any]) -> dict[str, TableAt]:
     try:
         return _TABLES.validate_python(dict(arguments))
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False)]
+        wrong = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
         raise LineError(f"source of a line: {'; '.join(wrong)}; see factory/connectors/tables/arguments.py") from error

@@ -19,7 +19,7 @@ from factory.connectors.tables.reader import BATCH_ROWS, Narrowing
 from factory.errors import SourceError
 
 _SLACK = timedelta(days=1)
-"""A database may keep moments as text or in its own zone: it narrows to the day, and the source looks exactly."""
+"""A database may keep moments as text or in its own zone: it narrows to the day, and the source filters exactly."""
 
 
 class DatabaseReader:
@@ -37,11 +37,11 @@ class DatabaseReader:
         """Yield the columns' rows in the order the database gives them; raises SourceError."""
         with self._connected() as connection:
             table = self._table(connection)
-            asked = sa.select(*(table.columns[name] for name in columns))
+            query = sa.select(*(table.columns[name] for name in columns))
             if not row_number:  # a row's number counts all rows
-                asked = asked.where(*_conditions(table, only))
+                query = query.where(*_conditions(table, only))
             schema = {name: _polars_type(table.columns[name].type) for name in columns}
-            rows = connection.execution_options(stream_results=True).execute(asked)
+            rows = connection.execution_options(stream_results=True).execute(query)
             done = 0
             for part in rows.partitions(BATCH_ROWS):
                 frame = _frame(part, schema)
@@ -89,18 +89,17 @@ class DatabaseReader:
 
 
 def _conditions(table: sa.Table, only: Narrowing) -> list[sa.ColumnElement[bool]]:
-    found: list[sa.ColumnElement[bool]] = []
+    conditions: list[sa.ColumnElement[bool]] = []
     if only.column and only.values and isinstance(table.columns[only.column].type, sa.String):
-        found.append(table.columns[only.column].in_(list(only.values)))
+        conditions.append(table.columns[only.column].in_(list(only.values)))
     if only.moment and isinstance(table.columns[only.moment].type, sa.DateTime):
         moment = table.columns[only.moment]
         bounds = [
             moment >= only.after.replace(tzinfo=None) - _SLACK if only.after else None,
             moment < only.until.replace(tzinfo=None) + _SLACK if only.until else None,
         ]
-        either = [sa.or_(bound, moment.is_(None)) for bound in bounds if bound is not None]
-        found += either
-    return found
+        conditions += [sa.or_(bound, moment.is_(None)) for bound in bounds if bound is not None]
+    return conditions
 
 
 _TYPES: list[tuple[type[sa.types.TypeEngine[Any]], pl.DataType]] = [
@@ -114,7 +113,7 @@ _TYPES: list[tuple[type[sa.types.TypeEngine[Any]], pl.DataType]] = [
 
 
 def _polars_type(kind: sa.types.TypeEngine[Any]) -> pl.DataType:
-    """Return what a column is read as; what is none of the known types is read as text."""
+    """Return the type a column is read as; an unknown type is read as text."""
     return next((dtype for known, dtype in _TYPES if isinstance(kind, known)), pl.String())
 
 
@@ -140,7 +139,7 @@ def _plain(value: Any, dtype: pl.DataType) -> Any:
 
 
 def _without_password(error: Exception, url: sa.URL) -> str:
-    said = str(getattr(error, "orig", None) or error).splitlines()[0][:300]
+    message = str(getattr(error, "orig", None) or error).splitlines()[0][:300]
     for secret in filter(None, (str(url.password or ""), url.render_as_string(hide_password=False))):
-        said = said.replace(secret, "***")
-    return f"{said} (at {url.render_as_string(hide_password=True)})"
+        message = message.replace(secret, "***")
+    return f"{message} (at {url.render_as_string(hide_password=True)})"

@@ -1,6 +1,6 @@
 """The ways to write a date or a moment, and the reading of each; a moment without a zone is UTC.
 
-`strptime` formats are those of Polars. Texts are read exactly: a year of two digits is no year of four.
+`strptime` formats are those of Polars. Texts are read exactly: a year of two digits does not fit a format with four.
 """
 
 import polars as pl
@@ -45,11 +45,11 @@ SWAPPED = {
 
 def swapped(format_: str) -> str | None:
     """Return the format with day and month exchanged, or None where a text can tell them apart by its signs."""
-    for one, other in SWAPPED.items():
-        if format_.startswith(one):
-            return format_.replace(one, other)
-        if format_.startswith(other):
-            return format_.replace(other, one)
+    for day_first, month_first in SWAPPED.items():
+        if format_.startswith(day_first):
+            return format_.replace(day_first, month_first)
+        if format_.startswith(month_first):
+            return format_.replace(month_first, day_first)
     return None
 
 

@@ -1,4 +1,4 @@
-"""What reads a table: in batches of bounded size, leaving out what nobody wants."""
+"""The protocol of a table's reader: batches of bounded size, narrowed to the rows that are wanted."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Each kind of table as batches of raw rows: CSV as texts, Parquet, Delta and SQL in their own types.
 
-A reader may leave out rows that a `Narrowing` excludes, to save work; whoever asks looks at what comes all the same.
+A reader may leave out rows that a `Narrowing` excludes, to save work; its caller filters the rows all the same.
 """
 
 from collections.abc import Iterator, Sequence

@@ -12,7 +12,7 @@ UNKNOWN = "unknown"
 
 
 def site_of(value: str | None, named: Mapping[str, str]) -> str:
-    """Return the site of a value: as `named` says, or the value with every sign that no site may have made a `_`."""
+    """Return the site of a value: as `named` says, or the value with `_` for each character that a site cannot have."""
     if value is None:
         return UNKNOWN
     if value in named:
@@ -24,14 +24,14 @@ def site_of(value: str | None, named: Mapping[str, str]) -> str:
 
 def sites_of_values(values: Iterable[str | None], named: Mapping[str, str], table: str) -> dict[str, list[str | None]]:
     """Return each site with its value; raises SourceError where two values would be one site."""
-    found: dict[str, list[str | None]] = {}
+    sites: dict[str, list[str | None]] = {}
     for value in values:
-        found.setdefault(site_of(value, named), []).append(value)
-    for site, alike in found.items():
+        sites.setdefault(site_of(value, named), []).append(value)
+    for site, alike in sites.items():
         if len(alike) > 1:
             shown = ", ".join(sorted(repr(value) for value in alike))
             raise SourceError(
                 f"table {table}: the values {shown} of the site column would all be the site {site!r}; "
                 "name them apart under `sites` in the source's arguments"
             )
-    return found
+    return sites

@@ -24,8 +24,8 @@ from factory.storage.project import project_root
 class TableSource:
     """A `Source` for tables that a line's file names with their places and ways to write.
 
-    A relative path is relative to the project's folder. Rows without a moment in the cursor's column are never given:
-    a table that has such is loaded without a cursor. Raises LineError when an argument is wrong.
+    A relative path is relative to the project's folder. Rows without a moment in the cursor's column are never read:
+    load a table that has such rows without a cursor. Raises LineError when an argument is wrong.
     """
 
     def __init__(self, tables: Mapping[str, Any], root: str = "") -> None:
@@ -77,25 +77,25 @@ class TableSource:
         for rows in self._batches(table, at, list(of_value), first, until):
             for (value,), part in rows.group_by(site_column, maintain_order=True):
                 site = of_value[value]
-                found = _within(part, table, after[site], until)
-                if len(found):
-                    yield site, found
+                new_rows = _within(part, table, after[site], until)
+                if len(new_rows):
+                    yield site, new_rows
 
     def newest(self, table: Table, until: datetime) -> dict[str, Any]:
         """Return each site's largest cursor before `until`, or its number of rows; keeps `Dated`."""
-        at, found = self._at(table), self._newest_of_values(table, until)
+        at, newest = self._at(table), self._newest_of_values(table, until)
         if at.only_site:
-            return {at.only_site: found[None]} if found else {}
-        sites = sites_of_values(found, at.sites, table.name)
+            return {at.only_site: newest[None]} if newest else {}
+        sites = sites_of_values(newest, at.sites, table.name)
         with self._looking:
             self._known_sites[table.name, until] = sites
-        return {site: found[value] for site, (value,) in sites.items()}
+        return {site: newest[value] for site, (value,) in sites.items()}
 
     def lacking(self) -> list[str]:
         """Return a sentence on each table that is not where it should be."""
-        return [lack for lack in map(self._lack, self.tables.values()) if lack]
+        return [fault for fault in map(self._fault, self.tables.values()) if fault]
 
-    def _lack(self, at: TableAt) -> str:
+    def _fault(self, at: TableAt) -> str:
         try:
             reader_of(place_of(at.at, self.root), at).schema()
         except SourceError as error:
@@ -137,24 +137,26 @@ class TableSource:
         A table of one site has the one value None.
         """
         at = self._at(table)
-        wanted = {name: one for name, one in _wanted(table, at).items() if name in (table.site_column, table.cursor)}
-        found: dict[str | None, Any] = {}
+        wanted = {
+            name: column for name, column in _wanted(table, at).items() if name in (table.site_column, table.cursor)
+        }
+        newest_of: dict[str | None, Any] = {}
         for raw in self._reader(table, at).batches([column.source_name for column in wanted.values()], Narrowing()):
             rows = _within(typed(raw, wanted, at, table.name), table, None, until)
             for value, newest in _newest(rows, table, at).iter_rows():
-                before = found.get(value)
-                both = max if table.cursor in rows.columns else add
-                found[value] = newest if before is None else both(before, newest)
-        return found
+                before = newest_of.get(value)
+                combine = max if table.cursor in rows.columns else add
+                newest_of[value] = newest if before is None else combine(before, newest)
+        return newest_of
 
 
 def _wanted(table: Table, at: TableAt) -> dict[str, Wanted]:
-    """Return the table's columns that the source reads; the others it makes."""
-    made = {at.row_number, table.site_column if at.only_site else None}
+    """Return the table's columns that the source reads; it adds the others itself."""
+    added = {at.row_number, table.site_column if at.only_site else None}
     return {
         name: Wanted(source_name=at.names.get(name, name), kind=kind, format=at.formats.get(name, ""))
         for name, kind in table.columns.items()
-        if name not in made
+        if name not in added
     }
 
 
@@ -176,17 +178,17 @@ def _newest(rows: pl.DataFrame, table: Table, at: TableAt) -> pl.DataFrame:
 
 
 def _within(rows: pl.DataFrame, table: Table, after: Any | None, until: datetime) -> pl.DataFrame:
-    """Return the rows with `after` <= cursor < `until`; `until` is nothing to a cursor that is no time."""
+    """Return the rows with `after` <= cursor < `until`; `until` does not apply to a cursor that is not a time."""
     if not table.cursor or table.cursor not in rows.columns:
         return rows
     cursor, kind = pl.col(table.cursor), rows.schema[table.cursor]
     if after is not None:
         rows = rows.filter(cursor >= pl.lit(after, kind))
-    return rows.filter(cursor < pl.lit(_as(kind, until), kind)) if kind.is_temporal() else rows
+    return rows.filter(cursor < pl.lit(_as_value(kind, until), kind)) if kind.is_temporal() else rows
 
 
-def _as(kind: pl.DataType, moment: datetime) -> Any:
-    """Return a moment, UTC if it does not say, as a value of a temporal column."""
+def _as_value(kind: pl.DataType, moment: datetime) -> Any:
+    """Return a moment, naive ones being UTC, as a value of a temporal column."""
     aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     if kind == pl.Date:
         return aware.date()
@@ -201,7 +203,7 @@ def _narrowing(
     after: Any | None,
     until: datetime,
 ) -> Narrowing:
-    """Return what may be left out at the table itself: only where its own values are those that the line sees."""
+    """Return the filter that the table itself can apply: only on columns whose raw values are those of the line."""
     site, cursor = wanted.get(table.site_column or ""), wanted.get(table.cursor)
     known = [value for value in values or [] if value is not None]
     by_site = site is not None and len(known) == len(values or []) and schema[site.source_name] == pl.String
@@ -215,17 +217,17 @@ def _narrowing(
     )
 
 
-def _require_columns(found: list[str], table: Table, at: TableAt) -> None:
+def _require_columns(columns: list[str], table: Table, at: TableAt) -> None:
     expected = [column.source_name for column in _wanted(table, at).values()]
-    unknown = [name for name in found if name not in expected and name not in at.leave_out]
-    lacking = [name for name in expected if name not in found]
+    unknown = [name for name in columns if name not in expected and name not in at.leave_out]
+    lacking = [name for name in expected if name not in columns]
     if not lacking and not unknown:
         return
     wrong = [f"column {name!r} is missing{_near(name, unknown)}" for name in lacking[:10]]
     wrong += [f"column {name!r} is unknown" for name in unknown[:10]]
     raise SchemaMismatch(
         f"table {table.name}: {at.at} is not the table that this line was made from: {'; '.join(wrong)} "
-        f"({len(lacking)} missing, {len(unknown)} unknown of {len(found)}); mend the table, or name the new columns "
+        f"({len(lacking)} missing, {len(unknown)} unknown of {len(columns)}); mend the table, or name the new columns "
         "in the line's file, under `columns` or the source's `leave_out`"
     )
 

@@ -1,4 +1,4 @@
-"""Raw values in, values of a declared type out, or a SchemaMismatch with the first value that is none."""
+"""Raw values in, values of a declared type out, or a SchemaMismatch with the first value that does not fit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,22 +26,22 @@ class Wanted:
 def typed(raw: pl.DataFrame, wanted: Mapping[str, Wanted], at: TableAt, table: str) -> pl.DataFrame:
     """Return the wanted columns under the line's names, in its types. Raises SchemaMismatch."""
     if at.missing:
-        stands_for_none = cs.string().is_in(list(at.missing))
-        raw = raw.with_columns(pl.when(stands_for_none).then(None).otherwise(cs.string()).name.keep())
+        is_missing = cs.string().is_in(list(at.missing))
+        raw = raw.with_columns(pl.when(is_missing).then(None).otherwise(cs.string()).name.keep())
     schema = raw.schema
-    made = raw.select(
+    rows = raw.select(
         pl.lit(None, type_named(column.kind)).alias(name)
         if schema[column.source_name] == pl.Null
         else value_of(schema[column.source_name], column, at).alias(name)
         for name, column in wanted.items()
     )
     for name, column in wanted.items():
-        _require_read(raw[column.source_name], made[name], column, table)
-    return made
+        _require_read(raw[column.source_name], rows[name], column, table)
+    return rows
 
 
 def value_of(dtype: pl.DataType, column: Wanted, at: TableAt) -> pl.Expr:
-    """Return one raw column as its declared type, null where a value is none of it; raises SchemaMismatch."""
+    """Return one raw column as its declared type, null where a value does not fit; raises SchemaMismatch."""
     try:
         kind = type_named(column.kind)
     except ValueError as error:
@@ -62,7 +62,7 @@ def value_of(dtype: pl.DataType, column: Wanted, at: TableAt) -> pl.Expr:
 
 
 def exactly(name: str) -> pl.Expr:
-    """Return the column of this very name: to `pl.col`, `^a.*$` and `*` are patterns."""
+    """Return the column with exactly this name; `pl.col` would take `^a.*$` and `*` for patterns."""
     return cs.by_name(name).as_expr()
 
 
@@ -84,9 +84,9 @@ def _whole_numbers_plainly(raw: pl.Expr) -> pl.Expr:
     return pl.when(raw == whole).then(whole.cast(pl.String)).otherwise(raw.cast(pl.String))
 
 
-def _require_read(raw: pl.Series, made: pl.Series, column: Wanted, table: str) -> None:
-    wrong = made.is_null() & raw.is_not_null()
-    if raw.dtype.is_float() and not made.dtype.is_float():
+def _require_read(raw: pl.Series, values: pl.Series, column: Wanted, table: str) -> None:
+    wrong = values.is_null() & raw.is_not_null()
+    if raw.dtype.is_float() and not values.dtype.is_float():
         wrong = wrong & raw.is_not_nan()
     if wrong.any():
         place = wrong.arg_max() or 0

@@ -1,11 +1,10 @@
 """The contract: what a raw row must satisfy, written as a Great Expectations suite, judged in one Polars pass.
 
-expectation.py   one expectation, in Great Expectations' own words
-columns.py       declared columns, their types, and where a frame differs from them
 kwargs.py        which kwargs each type takes, and that they are sound
 rows.py          expectations for which a row can be blamed
 tables.py        expectations for which no row can be blamed
 compiler.py      `compile_contract`: expectations in, a `Contract` or a readable error out
-contract.py      `Contract`: marks broken rows, measures sites, names what was broken
-result.py        what the contract found, per site
+contract.py      `Contract`: marks broken rows, measures sites, names the broken rules
+result.py        each site's result
+data_docs.py     results as Great Expectations Data Docs
 """

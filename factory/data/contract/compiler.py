@@ -81,23 +81,23 @@ def _columns(expectation: Expectation) -> list[str]:
 
 
 def _names(suite: list[Expectation], place: str) -> list[str]:
-    """Return one readable name an expectation; a name met before gets a number."""
-    met: Counter[str] = Counter()
+    """Return a readable name for each expectation; a repeated name gets a number."""
+    uses: Counter[str] = Counter()
     names = []
     for expectation in suite:
         name = str(expectation.meta.get("name") or _readable(expectation))
         if ";" in name:
             raise LineError(f"{place}: the rule name {name!r} has a ';', which separates names in the quarantine")
-        met[name] += 1
-        names.append(name if met[name] == 1 else f"{name} ({met[name]})")
+        uses[name] += 1
+        names.append(name if uses[name] == 1 else f"{name} ({uses[name]})")
     return names
 
 
 def _readable(expectation: Expectation) -> str:
-    said = expectation.type.removeprefix("expect_")
+    rule = expectation.type.removeprefix("expect_")
     for subject in ("table_", "compound_columns_", "column_pair_", "column_"):
-        if said.startswith(subject):
-            said = said.removeprefix(subject)
+        if rule.startswith(subject):
+            rule = rule.removeprefix(subject)
             break
     columns = ", ".join(_columns(expectation))
-    return f"{columns}: {said.replace('_', ' ')}" if columns else said.replace("_", " ")
+    return f"{columns}: {rule.replace('_', ' ')}" if columns else rule.replace("_", " ")

@@ -1,7 +1,7 @@
-"""A compiled contract: which rows are broken, by which rules, and what that says about each site.
+"""A compiled contract: which rows break which rules, and the result for each site.
 
-The rows are passed once: every row-level rule becomes one bit of a mask, so that a good row costs an Int64 and only the
-few broken ones are ever looked at again. Uniqueness is found by a narrow group_by of its own.
+The rows are read once: every row-level rule becomes one bit of a mask, so that a good row costs one Int64 and only the
+few broken ones are looked at again. A narrow group_by of its own judges uniqueness.
 """
 
 from collections.abc import Iterable, Mapping
@@ -98,9 +98,9 @@ class Contract:
         blamed: list[dict[str, tuple[int, list[Any]]]],
         schema: Mapping[str, pl.DataType],
     ) -> ContractResult:
-        found = iter(blamed)  # in the order of the row rules
+        blamed_by_rule = iter(blamed)  # in the order of the row rules
         checks = tuple(
-            _row_check(rule, site, *next(found).get(site[SITE], (0, [])))
+            _row_check(rule, site, *next(blamed_by_rule).get(site[SITE], (0, [])))
             if isinstance(rule, RowRule)
             else _table_check(rule, site, schema)
             for rule in self.rules
@@ -143,9 +143,9 @@ class Contract:
     def _domain_counts(self) -> dict[str, pl.Expr]:
         counts = {}
         for rule in self.row_rules:
-            spoken_about = rule.domain.rows(self.types)
-            if spoken_about is not None:
-                counts[_domain_name(rule.domain)] = spoken_about.sum().cast(pl.Int64)
+            in_domain = rule.domain.rows(self.types)
+            if in_domain is not None:
+                counts[_domain_name(rule.domain)] = in_domain.sum().cast(pl.Int64)
         return counts
 
     def _figures(self) -> dict[str, pl.Expr]:
@@ -177,14 +177,14 @@ def _domain_name(domain: Domain) -> str:
 
 def _row_check(rule: RowRule, site: Mapping[str, Any], unexpected: int, examples: Iterable[Any]) -> CheckResult:
     rows: int = site[JUDGED]
-    everywhere = rule.domain.needs in ("nulls", "all rows")
-    spoken_about: int = rows if everywhere else site[_domain_name(rule.domain)]
+    all_rows = rule.domain.needs in ("nulls", "all rows")
+    judged: int = rows if all_rows else site[_domain_name(rule.domain)]
     return CheckResult(
         expectation=rule.expectation,
         name=rule.name,
-        success=spoken_about == 0 or (spoken_about - unexpected) / spoken_about >= rule.mostly,
+        success=judged == 0 or (judged - unexpected) / judged >= rule.mostly,
         element_count=rows,
-        missing_count=None if rule.domain.needs == "nulls" else rows - spoken_about,
+        missing_count=None if rule.domain.needs == "nulls" else rows - judged,
         unexpected_count=unexpected,
         examples=tuple(examples),
     )
@@ -198,11 +198,11 @@ def _table_check(
         return CheckResult(
             expectation=rule.expectation, name=rule.name, success=rule.bounds.admit(figure), observed=figure
         )
-    found = rule.judge(schema)
+    finding = rule.judge(schema)
     return CheckResult(
         expectation=rule.expectation,
         name=rule.name,
-        success=found.success,
-        observed=found.observed,
-        details=found.details,
+        success=finding.success,
+        observed=finding.observed,
+        details=finding.details,
     )

@@ -45,7 +45,7 @@ class DataDocs:
         root = self.root.resolve()
         context = gx.get_context(mode="ephemeral", project_config=_project(root))
         for site, result in results.items():
-            _forget(root, line, table, site)
+            _remove_earlier(root, line, table, site)
             suite = gx_result(line, table, result, at=moment)
             context.validation_results_store.store_validation_results(suite, _key(line, table, site, moment))
         keys = [_key(line, table, site, moment) for site in results]
@@ -85,7 +85,7 @@ def gx_result(line: str, table: str, result: ContractResult, *, at: datetime) ->
 
 def suite_name(line: str, table: str, site: str) -> str:
     """Return `<line>.<table>.<site>`."""
-    shared = site.removeprefix("_")  # the place of what all sites share begins with one
+    shared = site.removeprefix("_")  # the name LINE_SITE, for what all sites share, begins with one
     return f"{checked_name(line, 'line')}.{checked_name(table, 'table')}.{checked_name(shared) and site}"
 
 
@@ -135,11 +135,11 @@ def _jsonable(value: Any) -> Any:
     return convert_to_json_serializable(value)
 
 
-def _forget(root: Path, line: str, table: str, site: str) -> None:
+def _remove_earlier(root: Path, line: str, table: str, site: str) -> None:
     """Remove a site's earlier result and page, so that there is one of each; the index would list them all."""
     place = suite_name(line, table, site).split(".")  # how the stores lay out their folders
-    for kept in ("results", "site/validations"):
-        shutil.rmtree(root.joinpath(kept, *place), ignore_errors=True)
+    for store in ("results", "site/validations"):
+        shutil.rmtree(root.joinpath(store, *place), ignore_errors=True)
 
 
 def _key(line: str, table: str, site: str, at: datetime) -> Any:
@@ -181,7 +181,7 @@ def _project(root: Path) -> Any:
 
 
 def _great_expectations() -> ModuleType:
-    """Import the library; its own use of deprecated modules is not its user's business."""
+    """Import the library without the warnings about deprecated modules that it uses itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         import great_expectations

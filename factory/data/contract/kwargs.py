@@ -6,6 +6,8 @@ Every function here raises ValueError or TypeError with the reason; the compiler
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import reduce
+from operator import and_
 from typing import Any
 
 import polars as pl
@@ -27,12 +29,12 @@ class Bounds:
 
     def hold(self, value: pl.Expr) -> pl.Expr:
         """Return whether each value lies in the range; unknown stays unknown."""
-        held: list[pl.Expr] = []
+        conditions: list[pl.Expr] = []
         if self.lower is not None:
-            held.append(value > self.lower if self.strict_lower else value >= self.lower)
+            conditions.append(value > self.lower if self.strict_lower else value >= self.lower)
         if self.upper is not None:
-            held.append(value < self.upper if self.strict_upper else value <= self.upper)
-        return held[0] if len(held) == 1 else held[0] & held[1]
+            conditions.append(value < self.upper if self.strict_upper else value <= self.upper)
+        return reduce(and_, conditions)
 
     def admit(self, value: Any) -> bool:
         """Whether one measured value lies in the range; an unknown one (None, NaN) never does."""
@@ -44,7 +46,7 @@ class Bounds:
 
 
 def check_names(expectation: Expectation, required: tuple[str, ...], optional: tuple[str, ...]) -> None:
-    """Refuse kwargs that are missing, or that the compiler would otherwise ignore unseen."""
+    """Refuse kwargs that are missing, or that the compiler would otherwise ignore silently."""
     if missing := [name for name in required if expectation.kwargs.get(name) is None]:
         raise ValueError(f"lacks {', '.join(missing)}")
     if unknown := sorted(set(expectation.kwargs) - {*required, *optional}):

@@ -1,4 +1,4 @@
-"""What a contract found: for each site, each expectation with its verdict and its figures."""
+"""A contract's result: for each site, each expectation with its success and its figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,21 +23,21 @@ class CheckResult:
     observed: Any = None
     element_count: int | None = None
     missing_count: int | None = None
-    """Rows the expectation does not speak about; None where it speaks about the nulls themselves."""
+    """Rows that the expectation does not judge; None for an expectation about the nulls themselves."""
     unexpected_count: int | None = None
     examples: tuple[Any, ...] = ()
     details: Mapping[str, Any] | None = None
 
     @property
     def unexpected_percent(self) -> float | None:
-        """Unexpected rows per hundred rows spoken about; None where there are none to speak about."""
+        """Unexpected rows per hundred rows judged; None where no row was judged."""
         if self.element_count is None or self.unexpected_count is None:
             return None
-        spoken_about = self.element_count - (self.missing_count or 0)
-        return 100 * self.unexpected_count / spoken_about if spoken_about else None
+        judged = self.element_count - (self.missing_count or 0)
+        return 100 * self.unexpected_count / judged if judged else None
 
     def __str__(self) -> str:
-        """Say in a sentence what was found."""
+        """Return the finding as a sentence."""
         if self.unexpected_count is None:
             return f"{self.name}: found {self.observed}"
         shown = ", ".join(repr(value) for value in self.examples[:3])
@@ -53,7 +53,7 @@ class ContractResult:
     site: str
     rows: int
     broken: int
-    """Rows that broke at least one row-level expectation, whatever its `mostly` forgives."""
+    """Rows that broke at least one row-level expectation, even where `mostly` lets the expectation pass."""
     success: bool
     checks: tuple[CheckResult, ...]
 

@@ -29,9 +29,9 @@ Presence = Literal["nulls", "all rows", "every", "any"]
 
 @dataclass(frozen=True, kw_only=True)
 class Domain:
-    """The rows an expectation speaks about: all, or those where every or any of the columns has a value.
+    """The rows an expectation judges: all, or those where every or any of the columns has a value.
 
-    `nulls` are all rows too, for an expectation on the nulls themselves: there none counts as missing.
+    `nulls` means all rows, too, for an expectation about the nulls themselves: no row counts as missing then.
     """
 
     needs: Presence
@@ -59,16 +59,16 @@ class RowRule:
 
 @dataclass(frozen=True, kw_only=True)
 class Meaning:
-    """What a row-level expectation asks: of which rows, and what must hold there (None: that they are unique)."""
+    """What a row-level expectation means: the rows it judges, and what must hold there (None: that they are unique)."""
 
     domain: Domain
     holds: pl.Expr | None
 
 
 def present(column: str, types: Types) -> pl.Expr:
-    """Return whether a value is there; NaN is not one."""
-    there = pl.col(column).is_not_null()
-    return there & pl.col(column).is_not_nan() if types[column].is_float() else there
+    """Return whether a row has a value in the column; NaN is not one."""
+    known = pl.col(column).is_not_null()
+    return known & pl.col(column).is_not_nan() if types[column].is_float() else known
 
 
 def _of_column(holds: Callable[[dict[str, Any], pl.DataType], Callable[[pl.Expr], pl.Expr]]) -> "Reader":
@@ -83,8 +83,8 @@ def _of_column(holds: Callable[[dict[str, Any], pl.DataType], Callable[[pl.Expr]
 def _presence(*, wanted: bool) -> "Reader":
     def read(kwargs: dict[str, Any], types: Types) -> Meaning:
         column = column_of(kwargs, types)
-        there = present(column, types)
-        return Meaning(domain=Domain(needs="nulls", columns=(column,)), holds=there if wanted else ~there)
+        known = present(column, types)
+        return Meaning(domain=Domain(needs="nulls", columns=(column,)), holds=known if wanted else ~known)
 
     return read
 
@@ -105,13 +105,13 @@ def _not_in_set(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Expr
     return lambda value: ~inside(value)
 
 
-def _text(dtype: pl.DataType) -> None:
+def _require_text(dtype: pl.DataType) -> None:
     if dtype != pl.String:
         raise TypeError(f"needs a String column, this one is {dtype}")
 
 
 def _matches(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Expr], pl.Expr]:
-    _text(dtype)
+    _require_text(dtype)
     regex = kwargs["regex"]
     try:
         pl.Series([""]).str.contains(regex)
@@ -127,13 +127,13 @@ def _matches_not(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Exp
 
 
 def _length_between(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Expr], pl.Expr]:
-    _text(dtype)
+    _require_text(dtype)
     bounds = closed_bounds_of(kwargs, None)
     return lambda value: bounds.hold(value.str.len_chars())
 
 
 def _length_equal(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Expr], pl.Expr]:
-    _text(dtype)
+    _require_text(dtype)
     return lambda value: value.str.len_chars() == kwargs["value"]
 
 

@@ -28,7 +28,7 @@ class MeasureRule:
 
 @dataclass(frozen=True, kw_only=True)
 class SchemaFinding:
-    """What an expectation found in the schema."""
+    """The result of an expectation about the schema."""
 
     success: bool
     observed: Any
@@ -53,8 +53,8 @@ def _distinct(values: pl.Expr) -> pl.Expr:
 
 
 def _distinct_share(values: pl.Expr) -> pl.Expr:
-    there = values.count()
-    return pl.when(there > 0).then(_distinct(values) / there).otherwise(0.0)
+    known = values.count()
+    return pl.when(known > 0).then(_distinct(values) / known).otherwise(0.0)
 
 
 ORDERED: dict[str, Callable[[pl.Expr], pl.Expr]] = {
@@ -103,33 +103,33 @@ def _figure(expectation: Expectation, types: Types) -> tuple[pl.Expr, Bounds]:
     figure = MEASURES[expectation.type](_values(column, types))
     bounds = bounds_of(expectation.kwargs, dtype if expectation.type in ORDERED else None)
     if expectation.type in ORDERED:
-        held = [bound for bound in (bounds.lower, bounds.upper) if bound is not None]
-        pl.DataFrame(schema=dict(types)).lazy().select(*(pl.col(column) >= b for b in held[:1])).collect()
+        limits = [bound for bound in (bounds.lower, bounds.upper) if bound is not None]
+        pl.DataFrame(schema=dict(types)).lazy().select(*(pl.col(column) >= limit for limit in limits[:1])).collect()
     return figure, bounds
 
 
-def _columns_match(kwargs: Mapping[str, Any], found: Schema) -> SchemaFinding:
+def _columns_match(kwargs: Mapping[str, Any], schema: Schema) -> SchemaFinding:
     wanted = set(kwargs["column_set"])
-    extra, missing = sorted(set(found) - wanted), sorted(wanted - set(found))
+    extra, missing = sorted(set(schema) - wanted), sorted(wanted - set(schema))
     differing = {"unexpected": extra, "missing": missing}
     mismatched = {kind: names for kind, names in differing.items() if names}
     return SchemaFinding(
         success=not missing and not (extra and kwargs.get("exact_match", True)),
-        observed=sorted(found),
+        observed=sorted(schema),
         details={"mismatched": mismatched} if mismatched else None,
     )
 
 
-def _column_count(kwargs: Mapping[str, Any], found: Schema) -> SchemaFinding:
-    return SchemaFinding(success=len(found) == kwargs["value"], observed=len(found))
+def _column_count(kwargs: Mapping[str, Any], schema: Schema) -> SchemaFinding:
+    return SchemaFinding(success=len(schema) == kwargs["value"], observed=len(schema))
 
 
-def _column_exists(kwargs: Mapping[str, Any], found: Schema) -> SchemaFinding:
-    return SchemaFinding(success=kwargs["column"] in found, observed=None)
+def _column_exists(kwargs: Mapping[str, Any], schema: Schema) -> SchemaFinding:
+    return SchemaFinding(success=kwargs["column"] in schema, observed=None)
 
 
-def _of_type(kwargs: Mapping[str, Any], found: Schema) -> SchemaFinding:
-    dtype = found.get(kwargs["column"])
+def _of_type(kwargs: Mapping[str, Any], schema: Schema) -> SchemaFinding:
+    dtype = schema.get(kwargs["column"])
     if dtype is None:
         return SchemaFinding(success=False, observed=None)
     return SchemaFinding(success=is_type(dtype, kwargs["type_"]), observed=type_name(dtype))
@@ -153,4 +153,4 @@ def schema_rule(expectation: Expectation, name: str) -> SchemaRule:
         type_named(kwargs["type_"])
     if not isinstance(kwargs.get("column_set", []), list | tuple | set):
         raise TypeError(f"column_set must be a list, not {kwargs['column_set']!r}")
-    return SchemaRule(expectation=expectation, name=name, judge=lambda found: judge(kwargs, found))
+    return SchemaRule(expectation=expectation, name=name, judge=lambda schema: judge(kwargs, schema))

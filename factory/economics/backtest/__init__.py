@@ -1,10 +1,9 @@
-"""A year walked again, as if it were happening: what the factory earned, beside not retraining and doing it blindly.
+"""A backtest: a past year replayed, and what the factory earned compared with never retraining and retraining blindly.
 
-    moments(…)      the days at which time stops, new rows arrive and decisions about models are taken
-    Worth           what decisions were worth, of models asked again or of predictions on record
-    report(…)       what each policy earned and paid in each period: what `--json` prints
-    picture(…)      what each policy earned so far, as SVG
-    show(…)         the table for people
+    moments.py   the days at which new rows arrive and models are decided on
+    worth.py     what decisions were worth, made by a model or read from recorded predictions
+    tally.py     what each policy earned and paid in each period: what `--json` prints
+    picture.py   what each policy earned so far, as SVG
 
-What walks the calendar is factory/orchestration/backtest.py, for it drives the orchestrator.
+factory/orchestration/backtest.py runs it, because it drives the orchestrator.
 """

@@ -1,4 +1,4 @@
-"""Dates in, the moments out at which a replay stops."""
+"""Dates in, the moments between a replay's periods out."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -22,14 +22,14 @@ def moments(first: str, last: str, every: str) -> list[datetime]:
     Months are those of the calendar: the first one may be shorter. Raises LineError.
     """
     if every not in STEPS:
-        raise LineError(f"--every {every!r} is none of {', '.join(STEPS)}")
+        raise LineError(f"--every {every!r} is not one of {', '.join(STEPS)}")
     start, end = _day(first, "--from"), _day(last, "--to") + timedelta(days=1)
     if end <= start:
         raise LineError(f"--to {last} lies before --from {first}; nothing could be replayed")
-    found = [start]
-    while (following := STEPS[every](found[-1])) < end:
-        found.append(following)
-    return [*found, end]
+    stops = [start]
+    while (following := STEPS[every](stops[-1])) < end:
+        stops.append(following)
+    return [*stops, end]
 
 
 def _day(text: str, option: str) -> datetime:

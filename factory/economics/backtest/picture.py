@@ -20,21 +20,21 @@ text.never, text.blind, text.factory { stroke: none; font-weight: 600; } circle 
 """)
 
 
-def picture(told: Mapping[str, Any]) -> Markup:
+def picture(report: Mapping[str, Any]) -> Markup:
     """Return the replay's report (factory.economics.backtest.tally.report) as a picture of what retraining earned.
 
     It shows net EUR, added up, beyond never retraining; each policy's total stands at its line's end.
     """
-    sums = {policy: _beyond(told["months"], policy) for policy in POLICIES}
-    days = [told["months"][0]["from"], *(month["to"] for month in told["months"])]
+    sums = {policy: _beyond(report["months"], policy) for policy in POLICIES}
+    days = [report["months"][0]["from"], *(month["to"] for month in report["months"])]
     across = svg.Scale(low=0, high=len(days) - 1, start=LEFT, end=WIDTH - RIGHT)
     low, high = svg.spread([value for line in sums.values() for value in line])
     up = svg.Scale(low=low, high=high, start=HEIGHT - BOTTOM, end=TOP)
     background = svg.tag("rect", x=0, y=0, width=WIDTH, height=HEIGHT, fill="#ffffff")
-    title = svg.text(LEFT, 18, f"{told['line']}: net EUR so far, beyond never retraining", "title")
+    title = svg.text(LEFT, 18, f"{report['line']}: net EUR so far, beyond never retraining", "title")
     parts = [svg.tag("style", STYLE), background, title, *_axes(days, across, up)]
     for policy, place in zip(POLICIES, _apart([up(sums[policy][-1]) for policy in POLICIES]), strict=True):
-        parts += _line(policy, sums[policy], told["total"][policy]["net_eur"], across, up, place)
+        parts += _line(policy, sums[policy], report["total"][policy]["net_eur"], across, up, place)
     drawn = svg.picture(WIDTH, HEIGHT, "Net EUR so far of three policies, beyond never retraining", *parts)
     return Markup(str(drawn).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))  # noqa: S704  made above
 
@@ -58,23 +58,23 @@ def _line(
     policy: str, sums: Sequence[float], total: float, across: svg.Scale, up: svg.Scale, label: float
 ) -> list[Markup]:
     places = [(across(number), up(value)) for number, value in enumerate(sums)]
-    told = f"{NAMES[policy]}: {_thousands(total)} EUR in all"
+    hint = f"{NAMES[policy]}: {_thousands(total)} EUR in all"
     return [
         svg.tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), class_=policy),
-        *(svg.titled("circle", told, cx=x, cy=y, r=3, class_=policy) for x, y in places),
+        *(svg.titled("circle", hint, cx=x, cy=y, r=3, class_=policy) for x, y in places),
         svg.text(WIDTH - RIGHT + 10, label, NAMES[policy], policy),
         svg.text(WIDTH - RIGHT + 10, label + 14, f"{_thousands(total)} EUR", policy),
     ]
 
 
 def _apart(places: Sequence[float], gap: float = 32.0) -> list[float]:
-    """Return places at least a gap apart, in their order, for labels that would lie on each other."""
+    """Return places at least a gap apart, in their order, for labels that would overlap."""
     order = sorted(range(len(places)), key=lambda number: places[number])
-    found = list(places)
+    moved = list(places)
     for before, after in pairwise(order):
-        found[after] = max(found[after], found[before] + gap)
-    over = max(0.0, max(found) - (HEIGHT - BOTTOM - 14))
-    return [place - over for place in found]
+        moved[after] = max(moved[after], moved[before] + gap)
+    over = max(0.0, max(moved) - (HEIGHT - BOTTOM - 14))
+    return [place - over for place in moved]
 
 
 def _thousands(value: float) -> str:

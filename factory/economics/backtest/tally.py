@@ -1,8 +1,8 @@
 """What each policy earned and paid, period by period.
 
 Value is what decisions were worth above deciding without a model, by outcomes known at the end of the replay. A
-retraining is paid for in the period that it serves, by the line's `costs`. The first models are the same for all, and
-nobody pays for them.
+retraining is paid for in the period that it serves, by the line's `costs`. The first models are the same for all
+policies and cost nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,11 +32,11 @@ class Period:
     @property
     def cost_eur(self) -> float:
         """What its retrainings cost together."""
-        return sum(one.cost_eur for one in self.retrainings)
+        return sum(retraining.cost_eur for retraining in self.retrainings)
 
     @property
     def net_eur(self) -> float:
-        """What is left of the value."""
+        """Value less cost."""
         return self.value_eur - self.cost_eur
 
 
@@ -49,19 +49,19 @@ class Step:
     decisions: int
     periods: Mapping[str, Period]
     events: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Sites by what became of them: `drifted`, `released`, `refused`."""
+    """Sites by event: `drifted`, `released`, `refused`."""
 
 
-def told(periods: Sequence[Period]) -> dict[str, Any]:
+def summed(periods: Sequence[Period]) -> dict[str, Any]:
     """Return several periods of a policy as one, in plain JSON types."""
-    retrainings = [one for period in periods for one in period.retrainings]
+    retrainings = [retraining for period in periods for retraining in period.retrainings]
     return {
         "net_eur": round(sum(period.net_eur for period in periods), 2),
         "value_eur": round(sum(period.value_eur for period in periods), 2),
         "cost_eur": round(sum(period.cost_eur for period in periods), 2),
         "retrainings": len(retrainings),
-        "site_models": sum(one.site_models for one in retrainings),
-        "seconds": round(sum(one.seconds for one in retrainings), 1),
+        "site_models": sum(retraining.site_models for retraining in retrainings),
+        "seconds": round(sum(retraining.seconds for retraining in retrainings), 1),
     }
 
 
@@ -74,10 +74,10 @@ def report(line: str, steps: Sequence[Step]) -> dict[str, Any]:
                 "from": f"{step.begin:%Y-%m-%d}",
                 "to": f"{step.end:%Y-%m-%d}",
                 "decisions": step.decisions,
-                **{policy: told([step.periods[policy]]) for policy in POLICIES},
+                **{policy: summed([step.periods[policy]]) for policy in POLICIES},
                 **{name: sorted(sites) for name, sites in step.events.items()},
             }
             for step in steps
         ],
-        "total": {policy: told([step.periods[policy] for step in steps]) for policy in POLICIES},
+        "total": {policy: summed([step.periods[policy] for step in steps]) for policy in POLICIES},
     }

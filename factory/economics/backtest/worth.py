@@ -1,4 +1,4 @@
-"""What decisions of a replay were worth, whoever made them: by models asked again, or by predictions on record."""
+"""What decisions of a replay were worth: decisions that models make now, or those of recorded predictions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import datetime
 
 import polars as pl
 
-from factory.features.sampling import samples
+from factory.features.samples import samples
 from factory.line.line import Line
 from factory.line.split import LABEL, PLACE, Parts, decided
 from factory.model.session import onnx_answer
@@ -31,10 +31,10 @@ def as_judged(line: Line, parts: Parts, content: bytes) -> Model:
 
 
 class Worth:
-    """Says in EUR what decisions were worth, by the outcomes that the rows know.
+    """Computes in EUR what decisions were worth, by the outcomes in the rows.
 
-    `rows` are all feature rows, numbered (PLACE). What a site would decide without any model is learnt from the rows
-    before the first day, the same for everybody.
+    `rows` are all feature rows, numbered (PLACE). The constant decision without a model is learnt from each site's rows
+    before the first day, and is the same for all policies.
     """
 
     def __init__(self, line: Line, rows: pl.DataFrame, first: datetime) -> None:
@@ -52,22 +52,22 @@ class Worth:
         return self.rows.filter((moment >= begin) & (moment < end) & pl.col(LABEL).is_not_null())
 
     def of_models(self, known: pl.DataFrame, models: Mapping[str, Decider]) -> float:
-        """Return what models would have been worth, by site, that had decided about these rows."""
+        """Return what decisions of these models, by site, would have been worth on these rows."""
         total = 0.0
         for site, model in models.items():
-            mine = known.filter(pl.col(SITE) == site)
-            made = predicted(self.line, mine, self.rows.filter(pl.col(SITE) == site), model)
-            total += self._eur(mine, made, self.idle[site])
+            site_rows = known.filter(pl.col(SITE) == site)
+            predictions = predicted(self.line, site_rows, self.rows.filter(pl.col(SITE) == site), model)
+            total += self._eur(site_rows, predictions, self.idle[site])
         return total
 
     def of_predictions(self, known: pl.DataFrame, predictions: pl.DataFrame) -> float:
-        """Return what the predictions on record about these rows were worth."""
+        """Return what the recorded predictions about these rows were worth."""
         if predictions.is_empty():
             return 0.0
         key = key_columns(self.line)
         both = known.select(*key, LABEL).join(predictions, on=key, how="inner", nulls_equal=True)
         return sum(self._eur(part, part, self.idle[str(site)]) for (site,), part in both.group_by(SITE))
 
-    def _eur(self, rows: pl.DataFrame, made: pl.DataFrame, idle: float) -> float:
-        label, answers = self.line.task.codes(rows[LABEL]), answers_of(self.line.task, made)
-        return float(values_eur(self.line, label, answers, made[THRESHOLD].to_numpy(), idle).sum())
+    def _eur(self, rows: pl.DataFrame, predictions: pl.DataFrame, idle: float) -> float:
+        label, answers = self.line.task.codes(rows[LABEL]), answers_of(self.line.task, predictions)
+        return float(values_eur(self.line, label, answers, predictions[THRESHOLD].to_numpy(), idle).sum())

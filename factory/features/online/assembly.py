@@ -1,4 +1,4 @@
-"""A line's clean tables in; its context and the Parquet files it names out, not yet checked and not yet signed."""
+"""A line's clean tables in; its context out with the Parquet files that it names; neither checked nor signed yet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import polars as pl
 
 from factory.errors import LineError
 from factory.features.online.code import code_of, dotted
-from factory.features.online.manifest import Context, KeptTable, RowPath
+from factory.features.online.manifest import Context, ContextTable, RowPath
 from factory.features.online.store import parquet
 from factory.line.line import Line
 from factory.line.look_back import RECENT, LookBack, tells_time
@@ -16,7 +16,7 @@ from factory.storage.columns import SITE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class AssembledContext:
     """A context that names no site yet, its tables, and their files by digest."""
 
     context: Context
@@ -24,40 +24,41 @@ class Made:
     files: Mapping[str, bytes]
 
 
-def made(line: Line, look_back: LookBack, clean: Mapping[str, pl.LazyFrame], made_from: str) -> Made:
-    """Return the context of a line's clean tables; raises LineError where a row cannot be found again by its key."""
+def assembled(line: Line, look_back: LookBack, clean: Mapping[str, pl.LazyFrame], made_from: str) -> AssembledContext:
+    """Return the context of a line's clean tables; raises LineError where a row cannot be identified by its key."""
     if look_back.row_alone:
         clean = {**clean, line.decision_table: clean[line.decision_table].head(0)}
     newest = _newest(line, clean)
-    kept = {
-        name: look_back.kept(name, rows, line.tables[name].cursor, newest).collect() for name, rows in clean.items()
+    tables = {
+        name: look_back.rows_needed(name, rows, line.tables[name].cursor, newest).collect()
+        for name, rows in clean.items()
     }
-    _require_keys(line, kept[line.decision_table])
-    files = {name: parquet(rows) for name, rows in kept.items()}
+    _require_keys(line, tables[line.decision_table])
+    files = {name: parquet(rows) for name, rows in tables.items()}
     context = Context(
         line=line.name,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         made_from=made_from,
         row_path=_row_path(line),
-        tables={name: KeptTable(digest=digest, rows=len(kept[name])) for name, (digest, _) in files.items()},
+        tables={name: ContextTable(digest=digest, rows=len(tables[name])) for name, (digest, _) in files.items()},
         sites=(),
-        known_until=_told(newest),
-        answers_from=_told(newest and newest - RECENT),
-        answers_until=_told(newest and _stale_from(look_back, newest)),
+        known_until=_iso(newest),
+        answers_from=_iso(newest and newest - RECENT),
+        answers_until=_iso(newest and _stale_from(look_back, newest)),
     )
-    return Made(context=context, tables=kept, files=dict(files.values()))
+    return AssembledContext(context=context, tables=tables, files=dict(files.values()))
 
 
 def _newest(line: Line, clean: Mapping[str, pl.LazyFrame]) -> datetime | None:
-    """Return the moment of the newest decision row, in UTC; None where its table tells no time."""
+    """Return the moment of the newest decision row, in UTC; None where its table has no times."""
     rows, cursor = clean[line.decision_table], line.decisions.cursor
     if not tells_time(rows, cursor):
         return None
-    found: datetime | None = rows.select(pl.col(cursor).max()).collect().item()
-    if found is None:
+    newest: datetime | None = rows.select(pl.col(cursor).max()).collect().item()
+    if newest is None:
         return None
     # In a zone of its own a day is a day of the calendar there, which is not always 24 hours.
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    return newest.astimezone(UTC) if newest.tzinfo else newest.replace(tzinfo=UTC)
 
 
 def _stale_from(look_back: LookBack, newest: datetime) -> datetime | None:
@@ -65,7 +66,7 @@ def _stale_from(look_back: LookBack, newest: datetime) -> datetime | None:
     return None if hours is None else newest + timedelta(hours=hours)
 
 
-def _told(moment: datetime | None) -> str | None:
+def _iso(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat() if moment else None
 
 
@@ -93,7 +94,7 @@ def _row_path(line: Line) -> RowPath:
 
 
 def _require_keys(line: Line, decisions: pl.DataFrame) -> None:
-    """Raise LineError unless a raw row can be followed through repair and build by its key."""
+    """Raise LineError unless a raw row can be identified by its key through repair and build."""
     wanted = {SITE, *line.decisions.key}
     if missing := sorted(wanted - set(decisions.columns)):
         raise LineError(

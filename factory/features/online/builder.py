@@ -1,6 +1,6 @@
 """Business rows in; contract, repair and features by the line's own code; what the network eats out.
 
-One request is built alone: what another client asks at the same time changes nothing in its answer. Rows of one request
+Each request is built by itself: what other clients request at the same time does not change it. Rows of one request
 see each other, as rows of one timetable do. Safe in several threads.
 """
 
@@ -21,28 +21,28 @@ from factory.errors import ContextRefused, LineError, RecordRefused
 from factory.features.online.business_rows import Field, typed
 from factory.features.online.code import code_of
 from factory.features.online.manifest import Context, RowPath
-from factory.features.sampling import in_order, network_input
+from factory.features.samples import in_order, network_input
 from factory.features.windows import ASKED
 from factory.line.split import DECIDED_AT, PLACE
 from factory.storage.columns import ROW, SITE
 
 _AT = pl.col(DECIDED_AT)
 _ON_CALENDAR = _AT.cast(pl.Datetime("us")).is_between(datetime.min, datetime.max).fill_null(_AT.is_null())
-"""Whether a moment is one that Python has, or unknown; Polars' reach further."""
+"""Whether a moment is in the range of Python's datetime, or unknown; Polars has a wider range."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What became of the rows of one request."""
+    """The result for the rows of one request."""
 
     features: NDArray[np.float32]
     """`[rows that were built, *input_shape]`, NaN where unknown."""
     places: Sequence[int]
-    """Which row of the request each of them is."""
+    """The number of each of them in the request."""
     subjects: Sequence[str]
     """What each of them is about: its key and moment of decision, a JSON object."""
     refused: Mapping[int, str]
-    """Why the others were not built, by their place."""
+    """Why the others were not built, by their number in the request."""
 
 
 class Builder:
@@ -67,23 +67,23 @@ class Builder:
         return self.context.known_until
 
     def build(self, site: str, records: Sequence[Mapping[str, Field]]) -> Built:
-        """Return the records' features; raises RecordRefused where a row is none of this table or of this site."""
+        """Return the records' features; raises RecordRefused where a row does not belong to this table and site."""
         if site not in self.context.sites:
             raise RecordRefused(
                 f"line {self.context.line}, site {site}: its features, built here, were not seen to be those of "
                 "training; ask with features, or run the line's operations"
             )
-        rows = self.typed(site, records)
-        broken = self._broken(rows)
-        good = rows.filter(~pl.col(ROW).is_in(list(broken)))
+        raw = self.typed(site, records)
+        broken = self._broken(raw)
+        good = raw.filter(~pl.col(ROW).is_in(list(broken)))
         self._require_each_once(good)
         if good.is_empty():
             return Built(
                 features=np.empty((0, len(self.feature_names)), np.float32), places=[], subjects=[], refused=broken
             )
         try:
-            found, history = self.features(site, good.drop(ROW))
-            return self._built(good, found, history, broken)
+            rows, history = self.features(site, good.drop(ROW))
+            return self._built(good, rows, history, broken)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise RecordRefused(
                 "no features can be built of these rows together, though each keeps the contract: a value is beyond "
@@ -101,7 +101,7 @@ class Builder:
         )
 
     def _broken(self, rows: pl.DataFrame) -> dict[int, str]:
-        """Return which rules each row breaks; what no row can be blamed for is not asked of a few rows."""
+        """Return which rules each row breaks; rules about whole tables are not judged on a few rows."""
         marked = self._contract.mark(rows.lazy()).filter(self._contract.broken).collect()
         if marked.is_empty():
             return {}
@@ -117,7 +117,7 @@ class Builder:
             raise RecordRefused(f"rows {first} and {second} have one key ({', '.join(key)}); ask each once")
 
     def features(self, site: str, raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the site's feature rows of these raw rows, and all of the site's that came out, in order."""
+        """Return the feature rows of these raw rows, and all feature rows of the site that were built, in order."""
         repaired = self._repair(raw.lazy()).collect()
         before = self._decisions.join(repaired, on=[SITE, *self._path.key], how="anti", nulls_equal=True)
         decisions = [before.lazy(), repaired.select(before.columns).lazy()]
@@ -126,12 +126,14 @@ class Builder:
         tables = {name: rows.lazy() for name, rows in self._tables.items()}
         built = self._build({**tables, self._path.table: pl.concat(decisions)}).filter(pl.col(SITE) == site)
         history = in_order(built, self._path.features_key).collect().with_row_index(PLACE)
-        asked = raw.select(SITE, *self._path.features_key)
-        return history.join(asked, on=asked.columns, how="semi", nulls_equal=True), history
+        requested = raw.select(SITE, *self._path.features_key)
+        return history.join(requested, on=requested.columns, how="semi", nulls_equal=True), history
 
-    def _built(self, good: pl.DataFrame, found: pl.DataFrame, history: pl.DataFrame, broken: dict[int, str]) -> Built:
+    def _built(
+        self, good: pl.DataFrame, features: pl.DataFrame, history: pl.DataFrame, broken: dict[int, str]
+    ) -> Built:
         key = list(self._path.features_key)
-        placed = found.join(good.select(*key, ROW), on=key, how="left", nulls_equal=True).sort(ROW)
+        placed = features.join(good.select(*key, ROW), on=key, how="left", nulls_equal=True).sort(ROW)
         lost = dict.fromkeys(set(good[ROW]) - set(placed[ROW]), "the line's repair or build left it out")
         untimely = self._untimely(placed)
         rows = placed.filter(~pl.col(ROW).is_in(list(untimely)))
@@ -143,12 +145,12 @@ class Builder:
         )
 
     def input(self, rows: pl.DataFrame, history: pl.DataFrame) -> NDArray[np.float32]:
-        """Return what the network eats of some of a history's rows."""
+        """Return the network's input for some of a history's rows."""
         path = self._path
         return network_input(rows, history, columns=path.features, entity=path.entity, steps=path.steps)
 
     def _untimely(self, rows: pl.DataFrame) -> dict[int, str]:
-        """Return why the decisions of those moments cannot be looked back from, by their place."""
+        """Return why some rows' moments of decision have no features here, by the row's number."""
         unknown = dict.fromkeys(rows.filter(_AT.is_null() & self._bounded)[ROW], "has no moment of decision")
         if not isinstance(rows.schema[DECIDED_AT], pl.Datetime):
             return unknown
@@ -162,7 +164,7 @@ class Builder:
         return bool(self.context.answers_from or self.context.answers_until)
 
     def _too_far(self, decided_at: datetime) -> str | None:
-        """Return why a decision of that moment cannot be looked back from; None where it can."""
+        """Return why features cannot be built for a decision at that moment; None if they can."""
         context, moment = self.context, decided_at.isoformat()
         if context.answers_from and decided_at < _like(context.answers_from, decided_at):
             return f"is decided at {moment}; features are built here for decisions from {context.answers_from} on"
@@ -172,7 +174,7 @@ class Builder:
 
 
 def _blame(row: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> str:
-    """Return each broken rule of a row with the values it is broken by."""
+    """Return each broken rule of a row with the values that break it."""
     rules = row[RULE].split("; ")
     values = [", ".join(f"{name} is {row[name]!r:.80}" for name in columns.get(rule, ())) for rule in rules]
     return "; ".join(f"{rule} ({value})" for rule, value in zip(rules, values, strict=True))
@@ -180,8 +182,8 @@ def _blame(row: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> str:
 
 def _like(moment: str, other: datetime) -> datetime:
     """Return a UTC moment as one that can be compared with the other."""
-    found = datetime.fromisoformat(moment)
-    return found if other.tzinfo else found.replace(tzinfo=None)
+    parsed = datetime.fromisoformat(moment)
+    return parsed if other.tzinfo else parsed.replace(tzinfo=None)
 
 
 def _subject(row: Mapping[str, Any]) -> str:
@@ -194,16 +196,16 @@ def _line_code(line: str, path: RowPath) -> list[Callable[..., Any]]:
     """Return repair and build as this process has them; raises ContextRefused unless they made the features."""
     names = [path.repair, path.build]
     try:
-        found = code_of(*names)
+        code = code_of(*names)
         functions = [_imported(name) for name in names]
     except Exception as error:  # a module may raise whatever it likes while it is imported
         raise ContextRefused(
             f"line {line}: {' and '.join(names)} cannot be loaded here ({type(error).__name__}: {error}); start the "
             "gateway where the line's code is"
         ) from error
-    if found != path.code:
+    if code != path.code:
         raise ContextRefused(
-            f"line {line}: the code here ({found[:12]}) is not what made the features ({path.code[:12]}); install here "
+            f"line {line}: the code here ({code[:12]}) is not what made the features ({path.code[:12]}); install here "
             "what the line runs with, and restart the gateway if its code was changed under it, or run the line's "
             "operations again"
         )
@@ -212,8 +214,8 @@ def _line_code(line: str, path: RowPath) -> list[Callable[..., Any]]:
 
 def _imported(dotted: str) -> Callable[..., Any]:
     module, _, name = dotted.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
 
 
 def _compiled(context: Context) -> Contract:

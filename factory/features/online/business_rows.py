@@ -43,7 +43,7 @@ def _series(name: str, dtype: pl.DataType, records: Sequence[Mapping[str, Field]
 
 
 def _reader(dtype: pl.DataType) -> Callable[[Any], Any]:
-    """Return what reads one value of a column, and raises ValueError on another kind of value."""
+    """Return the function that reads one value of a column; it raises ValueError on another kind of value."""
     if isinstance(dtype, pl.Datetime):
         return partial(_moment, zoned=dtype.time_zone is not None)
     if dtype.is_integer():
@@ -54,7 +54,7 @@ def _reader(dtype: pl.DataType) -> Callable[[Any], Any]:
 
 
 def _of(kind: type | tuple[type, ...], value: Any) -> Any:
-    """Return a value of this kind; a truth value is no number."""
+    """Return a value of this kind; a Boolean is not a number."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError("another kind")
     return value
@@ -68,10 +68,10 @@ def _whole(value: Any) -> int:
 
 
 def _moment(value: Any, *, zoned: bool) -> datetime:
-    found = datetime.fromisoformat(_of(str, value))
-    if zoned != (found.tzinfo is not None):
+    moment = datetime.fromisoformat(_of(str, value))
+    if zoned != (moment.tzinfo is not None):
         raise ValueError("offset")
-    return found.astimezone(UTC) if zoned else found
+    return moment.astimezone(UTC) if zoned else moment
 
 
 def _impossible(value: Any) -> Any:

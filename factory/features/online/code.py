@@ -1,7 +1,7 @@
 """Which code makes features, as one digest: the line's own modules and the library's that they use.
 
-Of each file counts what this process found when it first asked: a module stays as it was imported, whatever is
-installed over its file afterwards.
+Each file counts with the content it had when this process first read it: an imported module does not change when
+another version is installed over its file.
 """
 
 import functools
@@ -21,8 +21,8 @@ _LIBRARY = library_digest("data", "features")
 def code_of(*functions: str) -> str:
     """Return a digest of the Python files beside each function's own, and of the library's that decide features.
 
-    Functions are told as `package.module:name` and need not be imported yet: asked before, whatever changes while they
-    are imported gives another digest than theirs. Raises ImportError or ValueError where a module has no file.
+    Functions are given as `package.module:name` and need not be imported yet: a digest taken before the import differs
+    if a file changes during it. Raises ImportError or ValueError where a module has no file.
     """
     return fingerprint(_LIBRARY, sorted({_beside(_folder(function)) for function in functions}))
 
@@ -41,7 +41,7 @@ def _beside(folder: Path) -> str:
 
 
 def dotted(function: Callable[..., Any]) -> str:
-    """Return `package.module:name` of a function that can be found by it; raises ValueError for any other."""
+    """Return `package.module:name` of a function that can be imported by it; raises ValueError for any other."""
     name = f"{function.__module__}:{function.__qualname__}"
     if getattr(sys.modules.get(function.__module__), function.__qualname__, None) is not function:
         raise ValueError(f"{name} is no function of a module's own, so no other process can find it")

@@ -1,7 +1,7 @@
-"""What a context says of itself: which rows it holds, of which code it is, at which sites it was seen to be right.
+"""A context's manifest: the rows it holds, the code that made it, and the sites where it was proved right.
 
-It is signed with the release key as a whole. What it names as code is looked up in the gateway's own files, which must
-be the ones that made the features: their digest is in it.
+The release key signs the whole manifest. The functions it names are imported from the gateway's own files, which must
+be the ones that made the features: the manifest has their digest.
 """
 
 import json
@@ -17,7 +17,7 @@ from factory.release.signing import Signed
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptTable:
+class ContextTable:
     """One clean table of a context: the SHA-256 of its Parquet file, and how many rows it has."""
 
     digest: str
@@ -55,14 +55,14 @@ class Context(Signed):
     made_from: str
     """Stands for all it was made from: another context has the same only if it is the same."""
     row_path: RowPath
-    tables: Mapping[str, KeptTable]
+    tables: Mapping[str, ContextTable]
     sites: tuple[str, ...]
-    """Where recent rows, built anew, had the very features that training has.
+    """Where recent rows, built again, had exactly the features that training has.
 
     A site without recent decisions is among them, for there was nothing to compare.
     """
     known_until: str | None
-    """The newest row's moment; None where the tables tell no time."""
+    """The newest row's moment; None where the tables have no times."""
     answers_from: str | None
     """Decisions before this moment would look back further than the context goes."""
     answers_until: str | None

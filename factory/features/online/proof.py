@@ -1,10 +1,10 @@
-"""Does a context give the very features that training has? Recent rows of each site are built anew and compared.
+"""Whether a context gives the features that training has: recent rows of each site are built again and compared.
 
-What looks back further than the context goes, what depends on rows that came later, and a repair or build that takes
-one row differently than many: all of it shows here, before a client is answered.
+This finds features that look back further than the context, features that depend on later rows, and a repair or build
+that treats one row differently from many; before a client is answered.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
 import polars as pl
@@ -20,7 +20,7 @@ CHECKED_ROWS = 32
 
 
 def checked(builder: Builder, site: str, raw: pl.LazyFrame, features: pl.LazyFrame) -> int:
-    """Return how many of the site's recent decisions were built anew; raises LineError where a feature differs.
+    """Return how many of the site's recent decisions were built again; raises LineError where a feature differs.
 
     `raw` are the site's raw rows and `features` its feature rows, both as the lake has them.
     """
@@ -28,8 +28,8 @@ def checked(builder: Builder, site: str, raw: pl.LazyFrame, features: pl.LazyFra
     if recent.is_empty():
         return 0
     rows = _raw_rows(builder, raw.filter(pl.col(SITE) == site), recent)
-    found, _ = builder.features(site, rows)
-    _require_same(builder, site, found, recent)
+    built, _ = builder.features(site, rows)
+    _require_same(builder, site, built, recent)
     return len(recent)
 
 
@@ -52,35 +52,32 @@ def _raw_rows(builder: Builder, raw: pl.LazyFrame, recent: pl.DataFrame) -> pl.D
     return wanted.unique([SITE, *path.key], keep="last", maintain_order=True).select(SITE, *path.columns).collect()
 
 
-def _require_same(builder: Builder, site: str, found: pl.DataFrame, expected: pl.DataFrame) -> None:
+def _require_same(builder: Builder, site: str, built: pl.DataFrame, expected: pl.DataFrame) -> None:
     path = builder.context.row_path
     by, names = [SITE, *path.features_key], list(path.features)
     order = [*by, DECIDED_AT]
-    ours, theirs = (rows.select(*order, *names).sort(order) for rows in (found, expected))
-    if not ours.select(order).equals(theirs.select(order)):
+    built, expected = (rows.select(*order, *names).sort(order) for rows in (built, expected))
+    if not built.select(order).equals(expected.select(order)):
         raise LineError(
-            f"site {site}: of its {len(theirs)} recent decisions {len(ours)} come out when they are built anew on the "
-            "context, or with another key or moment; see that the table's repair leaves the key as it is"
+            f"site {site}: of its {len(expected)} recent decisions {len(built)} come out when they are built anew on "
+            "the context, or with another key or moment; see that the table's repair leaves the key as it is"
         )
-    differing = {name: _first(ours[name], theirs[name]) for name in names}
+    differing = {name: _first(built[name], expected[name]) for name in names}
     if wrong := {name: place for name, place in differing.items() if place is not None}:
-        raise LineError(_difference(site, wrong, ours, theirs))
+        raise LineError(_difference(site, wrong, built, expected))
 
 
-def _first(ours: pl.Series, theirs: pl.Series) -> int | None:
-    """Return the first place at which two columns differ, NaN and null being one."""
-    differ = ours.fill_nan(None).ne_missing(theirs.fill_nan(None))
+def _first(built: pl.Series, expected: pl.Series) -> int | None:
+    """Return the first place at which two columns differ; NaN and null are equal."""
+    differ = built.fill_nan(None).ne_missing(expected.fill_nan(None))
     return differ.arg_max() if differ.any() else None
 
 
-def _difference(site: str, wrong: Mapping[str, int], ours: pl.DataFrame, theirs: pl.DataFrame) -> str:
-    (name, place), others = next(iter(wrong.items())), _others(list(wrong)[1:])
+def _difference(site: str, wrong: Mapping[str, int], built: pl.DataFrame, expected: pl.DataFrame) -> str:
+    (name, place), *more = wrong.items()
+    others = f" (so are {', '.join(other for other, _ in more[:5])})" if more else ""
     return (
-        f"site {site}: built anew on the context, {name} of its decision at {theirs[DECIDED_AT][place]} is "
-        f"{ours[name][place]} and not {theirs[name][place]}{others}: features look back further than the context goes; "
-        "raise `context: days`, or name in `last_of` what the newest earlier row is needed of"
+        f"site {site}: built anew on the context, {name} of its decision at {expected[DECIDED_AT][place]} is "
+        f"{built[name][place]} and not {expected[name][place]}{others}: features look back further than the context "
+        "goes; raise `context: days`, or name in `last_of` what the newest earlier row is needed of"
     )
-
-
-def _others(names: Sequence[str]) -> str:
-    return f" (so are {', '.join(names[:5])})" if names else ""

@@ -1,4 +1,4 @@
-"""The contexts of a model repository as a gateway follows them; nothing heavy is imported before the first is there."""
+"""The contexts of a model repository as a gateway follows them; heavy modules are imported with the first one."""
 
 import os
 import sys
@@ -23,18 +23,18 @@ class ServedContexts:
         self._project = project
 
     def marks(self) -> Mapping[str, str] | None:
-        """Return, for each line with a context, a token that changes with it; None where the folder is away."""
+        """Return, for each line with a context, a token that changes with it; None where the folder is missing."""
         if not self._models.is_dir():
             return None
-        found = {}
+        tokens = {}
         for place in (self._models / CONTEXTS).glob("*.json"):
             state = place.lstat()
-            found[place.stem] = f"{state.st_ino}-{state.st_mtime_ns}"
-        return found
+            tokens[place.stem] = f"{state.st_ino}-{state.st_mtime_ns}"
+        return tokens
 
     def builder(self, line: str) -> "Builder":
-        """Return what builds rows on the line's context; raises ContextRefused where it must not be used."""
-        # Before Polars is imported: a build that took every processor would hold up the questions of other clients.
+        """Return the builder of the line's context; raises ContextRefused where the context must not be used."""
+        # Before Polars is imported: a build that takes every processor would delay the requests of other clients.
         os.environ.setdefault("POLARS_MAX_THREADS", str(max(1, (os.cpu_count() or 1) - 1)))
         from factory.features.online.builder import Builder
         from factory.features.online.store import Contexts

@@ -46,12 +46,12 @@ class Contexts:
         return context
 
     def load(self, line: str, key: Ed25519PublicKey) -> tuple[Context, dict[str, pl.DataFrame]]:
-        """Return the line's context and its tables; raises ContextRefused unless all of it is as it was signed."""
+        """Return the line's context and its tables; raises ContextRefused unless both are as signed."""
         context = self.current(line)
         if context is None:
             raise ContextRefused(f"line {line} has no context in {self.root}; run its operations")
         context.require_signature(key)
-        return context, {name: self._table(line, name, kept.digest) for name, kept in context.tables.items()}
+        return context, {name: self._table(line, name, table.digest) for name, table in context.tables.items()}
 
     def _table(self, line: str, name: str, digest: str) -> pl.DataFrame:
         try:
@@ -65,7 +65,7 @@ class Contexts:
     def put(self, context: Context, files: Mapping[str, bytes]) -> None:
         """Make a signed context the line's own; `files` are its tables' Parquet files by their digest.
 
-        A reader sees the one before or this one whole. Files that neither of them names are removed.
+        A reader sees either the earlier context or this one, whole. Files that neither of them names are removed.
         """
         folder = self.root / CONTEXTS / context.line
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ class Contexts:
             current = self.current(line)
         except ContextRefused:
             return set()
-        return {kept.digest for kept in current.tables.values()} if current else set()
+        return {table.digest for table in current.tables.values()} if current else set()
 
     def _clear(self, folder: Path, named: set[str]) -> None:
         for place in folder.iterdir():

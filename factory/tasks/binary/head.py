@@ -48,7 +48,7 @@ class BinaryHead(Head):
         self, joined: Doubles, label: NDArray[np.float32], prior: Head | None = None, prior_rows: float = 10.0
     ) -> None:
         """Fit scale and shift."""
-        drawn_to = Platt(float(prior.scale), float(prior.shift)) if isinstance(prior, BinaryHead) else Platt()
-        found = fit_platt(joined[:, 0], label, prior=drawn_to, prior_rows=prior_rows)
-        self.scale.fill_(found.scale)
-        self.shift.fill_(found.shift)
+        pooled = Platt(float(prior.scale), float(prior.shift)) if isinstance(prior, BinaryHead) else Platt()
+        calibration = fit_platt(joined[:, 0], label, prior=pooled, prior_rows=prior_rows)
+        self.scale.fill_(calibration.scale)
+        self.shift.fill_(calibration.shift)

@@ -1,4 +1,4 @@
-"""What a report shows of a binary line: are probabilities kept, whom the alarms catch, what each threshold is worth."""
+"""A report's pictures of a binary line: reliability, precision and recall, the value of each threshold."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.charts.numbers import figure, percent
-from factory.charts.pictures import Gallery, Mark, Plane, Series
+from factory.charts.pictures import Gallery, Plane, ReferenceLine, Series
 from factory.tasks.curves import ACROSS, SHOWN, tenths, with_hindsight, worth_curves
 from factory.tasks.holdout import ROLES, Holdout
 from factory.tasks.task import Floats
@@ -18,12 +18,12 @@ def gallery(holdout: Holdout) -> Gallery:
     right = f"; {percent(precision)} of its alarms are right" if math.isfinite(precision) else ""
     return Gallery(
         says=f"it catches {percent(recall)} of the cases{right}",
-        pictures=(apart(holdout), reliability(holdout), precision_recall(holdout), value_by_threshold(holdout)),
+        pictures=(separation(holdout), reliability(holdout), precision_recall(holdout), value_by_threshold(holdout)),
         caution="Where it happens rarely, average precision is lower by its nature.",
     )
 
 
-def apart(holdout: Holdout) -> Plane:
+def separation(holdout: Holdout) -> Plane:
     """Return how the probabilities of rows where it happened and where it did not are spread."""
     chance, case = holdout.candidate.answer[:, 0], holdout.label > 0
     area = holdout.task.figures(holdout.label, holdout.candidate.answer)["roc_auc"]
@@ -55,7 +55,7 @@ def _shares(chance: Floats, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
 def reliability(holdout: Holdout) -> Plane:
     """Return promised against observed frequency in tenths of the rows, with Wilson's 95 % interval."""
     error = holdout.task.figures(holdout.label, holdout.candidate.answer)["calibration_error"]
-    promised, seen, low, high = tenths(holdout.label > 0, holdout.candidate.answer[:, 0])
+    promised, observed, low, high = tenths(holdout.label > 0, holdout.candidate.answer[:, 0])
     most = min(1.0, float(max(promised.max(), high.max())) * 1.05)
     return Plane(
         title="Are its probabilities kept?",
@@ -63,7 +63,7 @@ def reliability(holdout: Holdout) -> Plane:
         "each dot is a tenth of the decisions.",
         x_label="said to happen",
         y_label="did happen",
-        series=[Series(name="", x=promised, y=seen, low=low, high=high, style="both", accent=True)],
+        series=[Series(name="", x=promised, y=observed, low=low, high=high, style="both", accent=True)],
         diagonal=True,
         x_form="percent",
         y_form="percent",
@@ -76,22 +76,22 @@ def precision_recall(holdout: Holdout) -> Plane:
     """Return precision against recall of model and baseline, the chosen threshold marked."""
     model = holdout.candidate
     precision, recall = at(holdout.label, model.answer[:, 0], model.threshold)
-    found = not math.isnan(precision)
+    raises_alarms = not math.isnan(precision)
     chosen = Series(name="", x=np.array([recall]), y=np.array([precision]), style="dots", accent=True)
-    told = (
+    at_threshold = (
         f"At its threshold {figure(model.threshold)} it catches {percent(recall)} of the cases, and "
         f"{percent(precision)} of its alarms are right."
-        if found
+        if raises_alarms
         else f"At its threshold {figure(model.threshold)} it raises no alarm."
     )
     curves = [_curve(holdout, role) for role in SHOWN if role in holdout.models]
     return Plane(
         title="What do the alarms catch?",
-        says=f"{told} Happens in {percent(float((holdout.label > 0).mean()))} of all rows.",
+        says=f"{at_threshold} Happens in {percent(float((holdout.label > 0).mean()))} of all rows.",
         x_label="cases caught",
         y_label="alarms that are right",
-        series=[*curves, *([chosen] if found else [])],
-        marks=[Mark(at=float((holdout.label > 0).mean()), text="alarm always", axis="y")],
+        series=[*curves, *([chosen] if raises_alarms else [])],
+        references=[ReferenceLine(at=float((holdout.label > 0).mean()), text="alarm always", axis="y")],
         x_form="percent",
         y_form="percent",
         x_range=(0.0, 1.0),
@@ -132,6 +132,6 @@ def value_by_threshold(holdout: Holdout) -> Plane:
         x_label="threshold",
         y_label="EUR above never acting",
         series=curves,
-        marks=[Mark(at=chosen, text="chosen")] if chosen <= 1 else [],
+        references=[ReferenceLine(at=chosen, text="chosen")] if chosen <= 1 else [],
         x_range=(0.0, 1.0),
     )

@@ -31,8 +31,8 @@ def macro_f1(label: Floats, answer: Floats) -> float:
         return float("nan")
     classes, place = answer.shape[1], label.astype(np.int64)
     table = np.bincount(place * classes + answer.argmax(axis=1), minlength=classes**2).reshape(classes, classes)
-    right, there, said = np.diag(table), table.sum(axis=1), table.sum(axis=0)
-    return float((2 * right[there > 0] / (there + said)[there > 0]).mean())
+    right, actual, predicted = np.diag(table), table.sum(axis=1), table.sum(axis=0)
+    return float((2 * right[actual > 0] / (actual + predicted)[actual > 0]).mean())
 
 
 def calibration_error(label: Floats, answer: Floats) -> float:

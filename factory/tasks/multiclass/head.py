@@ -53,8 +53,8 @@ class MulticlassHead(Head):
         rows = joined[known]
         weight = prior_rows / len(rows)
         target = (_one_hot(label[known], self.outputs) + weight * np.exp(_log_softmax(rows * start))) / (1 + weight)
-        found = minimize_scalar(lambda scale: _log_loss(rows * scale, target), bounds=_BOUNDS, method="bounded")
-        self.scale.fill_(float(found.x))
+        minimum = minimize_scalar(lambda scale: _log_loss(rows * scale, target), bounds=_BOUNDS, method="bounded")
+        self.scale.fill_(float(minimum.x))
 
 
 def _one_hot(label: NDArray[np.float32], classes: int) -> Doubles:

@@ -44,7 +44,7 @@ class Multiclass(Task):
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Raise LineError on classes that cannot be told apart."""
+        """Raise LineError on fewer than two classes, or on equal ones."""
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise LineError(f"task: classes must be two or more different names, found {list(self.classes)}")
 
@@ -122,11 +122,11 @@ class Multiclass(Task):
         idle: float,  # noqa: ARG002
     ) -> npt.NDArray[np.float64]:
         """Return what each decision is worth above handing every row to a person."""
-        return row_values_eur(label, answer, threshold, _mine(value))
+        return row_values_eur(label, answer, threshold, _multiclass_value(value))
 
     def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:  # noqa: ARG002
         """Return the certainty from which deciding is worth most."""
-        return best_threshold(label, answer, _mine(value))
+        return best_threshold(label, answer, _multiclass_value(value))
 
     def fit_baseline(
         self, features: npt.NDArray[np.float32], label: Floats, *, iterations: int, seed: int, engine: Engine
@@ -149,6 +149,6 @@ class Multiclass(Task):
         return gallery(holdout)
 
 
-def _mine(value: Any) -> MulticlassValue:
+def _multiclass_value(value: Any) -> MulticlassValue:
     assert isinstance(value, MulticlassValue)  # noqa: S101  the line's file was read by this task's own table
     return value

@@ -37,8 +37,8 @@ class RegressionHead(Head):
         target = ((label - self.center) / self.spread).unsqueeze(-1)
         # The interval hangs on the estimate and must not pull at it.
         estimate, low, high = _interval(outputs.float(), detached=True)
-        tail = (1 - self.coverage) / 2
-        interval = _pinball(target - low, tail) + _pinball(target - high, 1 - tail)
+        outside = (1 - self.coverage) / 2  # on each side
+        interval = _pinball(target - low, outside) + _pinball(target - high, 1 - outside)
         return ((estimate - target).square() + 0.5 * interval).mean(-1)
 
     def joined(self, outputs: Tensor) -> Tensor:

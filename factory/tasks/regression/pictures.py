@@ -1,24 +1,24 @@
-"""What a report shows of a regression line: estimates and outcomes, where they miss, what margins are worth."""
+"""A report's pictures of a regression line: estimates and outcomes, errors, coverage, the value of margins."""
 
 import numpy as np
 import numpy.typing as npt
 
 from factory.charts.numbers import brief, figure, percent
-from factory.charts.pictures import Gallery, Mark, Plane, Series
+from factory.charts.pictures import Gallery, Plane, ReferenceLine, Series
 from factory.tasks.curves import ACROSS, tenths, with_hindsight, worth_curves
 from factory.tasks.holdout import ROLES, Holdout
 from factory.tasks.task import Floats
 
 SHOWN = 160
-"""So many estimates can be told apart in a picture."""
+"""The most estimates that can be distinguished in a picture."""
 BINS = 8
 
 
 def gallery(holdout: Holdout) -> Gallery:
     """Return estimate against outcome, error by outcome, coverage by tenth, and value against margin."""
-    found = holdout.task.figures(holdout.label, holdout.candidate.answer)
+    figures = holdout.task.figures(holdout.label, holdout.candidate.answer)
     return Gallery(
-        says=f"its estimates are off by {figure(found['mae'])} on average",
+        says=f"its estimates are off by {figure(figures['mae'])} on average",
         pictures=(estimates(holdout), errors(holdout), coverage(holdout), value_by_margin(holdout)),
     )
 
@@ -96,16 +96,16 @@ def coverage(holdout: Holdout) -> Plane:
     answer = holdout.candidate.answer
     inside = (holdout.label >= answer[:, 1]) & (holdout.label <= answer[:, 2])
     estimate, share, low, high = tenths(inside, answer[:, 0])
-    found = holdout.task.figures(holdout.label, answer)
+    figures = holdout.task.figures(holdout.label, answer)
     promised = float(getattr(holdout.task, "coverage", np.nan))
     return Plane(
         title="Do the intervals hold?",
-        says=f"{percent(found['coverage'])} of the outcomes lie in their interval, {percent(promised)} are promised; "
-        f"it is {figure(found['interval_width'])} wide on average.",
+        says=f"{percent(figures['coverage'])} of the outcomes lie in their interval, {percent(promised)} are promised; "
+        f"it is {figure(figures['interval_width'])} wide on average.",
         x_label="estimate",
         y_label="outcomes inside",
         series=[Series(name="", x=estimate, y=share, low=low, high=high, style="both", accent=True)],
-        marks=[Mark(at=promised, text="promised", axis="y")],
+        references=[ReferenceLine(at=promised, text="promised", axis="y")],
         y_form="percent",
         y_range=(min(0.5, float(low.min())), 1.0),
     )
@@ -121,7 +121,7 @@ def value_by_margin(holdout: Holdout) -> Plane:
         x_label="margin taken off the estimate",
         y_label="EUR above acting alike always",
         series=curves,
-        marks=[Mark(at=chosen, text="chosen")],
+        references=[ReferenceLine(at=chosen, text="chosen")],
     )
 
 

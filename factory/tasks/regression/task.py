@@ -59,7 +59,7 @@ class Regression(Task):
         return ("estimate", "low", "high")
 
     def codes(self, label: pl.Series) -> npt.NDArray[np.float32]:
-        """Return the numbers, NaN where unknown. Raises TrainingError on labels that are none."""
+        """Return the numbers, NaN where unknown. Raises TrainingError on labels that are not numbers."""
         if not (label.dtype.is_numeric() or label.dtype == pl.Null):
             raise TrainingError(f"labels are {label.dtype}; a regression line's features give numbers or null")
         return label.cast(pl.Float32).to_numpy().astype(np.float32)
@@ -108,18 +108,18 @@ class Regression(Task):
 
     def without_model(self, label: Floats, value: Value) -> float:
         """Return the one number that, acted on every time, would have cost least."""
-        return best_constant(label, _mine(value))
+        return best_constant(label, _regression_value(value))
 
     def row_values_eur(
         self, label: Floats, answer: Floats, threshold: float, value: Value, idle: float
     ) -> npt.NDArray[np.float64]:
         """Return what acting on estimate less margin saves against acting on the same number every time."""
-        money = _mine(value)
+        money = _regression_value(value)
         return cost_eur(label, answer[:, 0].astype(np.float64) - threshold, money) - cost_eur(label, idle, money)
 
     def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:  # noqa: ARG002
         """Return the margin to take off the estimate before acting on it."""
-        return best_margin(label, answer[:, 0], _mine(value))
+        return best_margin(label, answer[:, 0], _regression_value(value))
 
     def fit_baseline(
         self, features: npt.NDArray[np.float32], label: Floats, *, iterations: int, seed: int, engine: Engine
@@ -151,6 +151,6 @@ class Regression(Task):
         return self.minimum is not None or self.maximum is not None
 
 
-def _mine(value: Any) -> RegressionValue:
+def _regression_value(value: Any) -> RegressionValue:
     assert isinstance(value, RegressionValue)  # noqa: S101  the line's file was read by this task's own table
     return value

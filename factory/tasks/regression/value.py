@@ -59,7 +59,7 @@ def best_constant(label: Floats, value: RegressionValue) -> float:
 
 
 def best_margin(label: Floats, estimate: Floats, value: RegressionValue) -> float:
-    """Return what to take off the estimate so that acting on it costs least; 0 where nothing can be told."""
+    """Return what to take off the estimate so that acting on it costs least; 0 without rows or finite estimates."""
     if not len(label) or not np.isfinite(estimate).all():
         return 0.0
     exact = estimate.astype(np.float64)
@@ -72,4 +72,4 @@ def _cheapest(known: Floats, cost: Any) -> float:
     if len(exact) > _CANDIDATES:
         exact = np.quantile(exact, np.linspace(0, 1, _CANDIDATES), method="inverted_cdf")
     tried = np.unique([0.0, *exact])
-    return float(tried[int(np.argmax([cost(one).sum() for one in tried]))])
+    return float(tried[int(np.argmax([cost(number).sum() for number in tried]))])

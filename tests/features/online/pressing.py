@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from factory.features.online.assembly import made
+from factory.features.online.assembly import assembled
 from factory.features.online.builder import Builder
 from factory.features.online.store import Contexts
 from factory.line.look_back import LookBack
@@ -34,7 +34,7 @@ def features():
 
 def made_context(line=LINE, look_back=None, sites=tuple(PARTS), tables=None):
     """A context and its tables, of all sites, unsigned."""
-    new = made(line, look_back or LookBack(days=1), tables or clean_tables(), "these rows")
+    new = assembled(line, look_back or LookBack(days=1), tables or clean_tables(), "these rows")
     return dataclasses.replace(new, context=dataclasses.replace(new.context, sites=tuple(sites)))
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from factory.errors import ContextRefused, LineError, RecordRefused
-from factory.features.online.assembly import made
+from factory.features.online.assembly import assembled
 from factory.features.online.builder import Builder
 from factory.features.online.proof import checked
 from factory.line.look_back import LookBack
@@ -163,14 +163,14 @@ def parts_so_far(tables):
 def test_a_key_that_repair_throws_away_and_a_build_nobody_can_find_are_mistakes_of_the_line():
     tables = pressing.clean_tables()
     with pytest.raises(LineError, match="clean rows of parts have no part"):
-        made(LINE, LookBack(), {**tables, "parts": tables["parts"].drop("part")}, "x")
+        assembled(LINE, LookBack(), {**tables, "parts": tables["parts"].drop("part")}, "x")
 
     def hidden(tables):
         return build_alone(tables)
 
     nameless = dataclasses.replace(LINE.features, build=hidden)
     with pytest.raises(LineError, match="no function of a module's own"):
-        made(dataclasses.replace(LINE, features=nameless), LookBack(), tables, "x")
+        assembled(dataclasses.replace(LINE, features=nameless), LookBack(), tables, "x")
     derived = dataclasses.replace(LINE.features, key=("day",))
     with pytest.raises(LineError, match=r"features\.key names day, no raw column of parts"):
-        made(dataclasses.replace(LINE, features=derived), LookBack(), tables, "x")
+        assembled(dataclasses.replace(LINE, features=derived), LookBack(), tables, "x")

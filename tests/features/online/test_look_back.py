@@ -22,7 +22,7 @@ def rows(*ages_and_tails):
 
 
 def kept(look_back, table, frame, cursor="at", newest=NEWEST):
-    found = look_back.kept(table, frame, cursor, newest).collect()
+    found = look_back.rows_needed(table, frame, cursor, newest).collect()
     return sorted((round((NEWEST - at).days), tail) for at, tail in found.iter_rows())
 
 
@@ -50,14 +50,14 @@ def test_a_table_may_tell_its_moments_in_another_zone_than_decisions_do(zone):
     frame = rows((0, "a"), (5, "b"), (5.1, "c")).with_columns(
         at.convert_time_zone(zone) if zone else at.replace_time_zone(None)
     )
-    found = LookBack(days=3).kept("weather", frame, "at", NEWEST).collect()
+    found = LookBack(days=3).rows_needed("weather", frame, "at", NEWEST).collect()
     assert found["tail"].to_list() == ["a", "b"]
 
 
 @pytest.mark.parametrize(("cursor", "newest"), [("tail", NEWEST), ("", NEWEST), ("at", None)])
 def test_a_table_that_tells_no_time_is_kept_whole(cursor, newest):
     frame = rows((0, "a"), (400, "b"))
-    assert LookBack().kept("planes", frame, cursor, newest).collect().height == 2
+    assert LookBack().rows_needed("planes", frame, cursor, newest).collect().height == 2
 
 
 @pytest.mark.parametrize("wrong", [{"days": -1}, {"stale_after_hours": 0}, {"row_alone": True, "days": 3}])
