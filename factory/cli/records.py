@@ -64,7 +64,7 @@ def trials_since(releases: Releases) -> dict[str, float]:
 
     Raises ModelRefused where a trial cannot be read.
     """
-    running = [releases.repository.trial(model, releases.public_key()) for model in releases.repository.trial_marks()]
+    running = [releases.repository.trial(model, releases.public_key()) for model in releases.repository.trial_tokens()]
     return {trial.model: datetime.fromisoformat(trial.since).timestamp() for trial in running if trial}
 
 

@@ -14,7 +14,7 @@ from factory.names import checked_name, model_name
 from factory.orchestration.attempts import Attempts
 from factory.pipeline.champion import follow_person
 from factory.registry.registry import Registry
-from factory.release.redeploy import redeploy
+from factory.release.rollback import redeploy
 from factory.release.store import ModelStore
 
 INTERVAL_S = 60

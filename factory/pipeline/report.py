@@ -146,7 +146,7 @@ class Reporting:
     def _released(self, site: str, digest: str) -> bytes | None:
         store = self.run.store
         try:
-            found = store.repository().found(model_name(self.line.name, site), digest, store.key().public_key())
+            found = store.repository().release_of(model_name(self.line.name, site), digest, store.key().public_key())
         except (ModelRefused, OSError) as error:
             self.run.warn(f"{REPORT}: {site} is shown without the champion it was judged by: {error}")
             return None

@@ -118,7 +118,7 @@ class ServedSites:
         if mine is not None and len(mine):
             return Reference.from_json(mine["reference"][0])
         store = self.run.store
-        release = store.repository().found(model_name(self.line.name, site), digest, store.key().public_key())
+        release = store.repository().release_of(model_name(self.line.name, site), digest, store.key().public_key())
         if release is None:
             raise ValueError(f"site {site}: predictions quote the model {digest[:12]}, which was never released")
         serving = Serving(release=release, since=self.run.until)
