@@ -13,10 +13,9 @@ import polars as pl
 
 from factory.compute.isolation import Isolated, together
 from factory.line.split import DECIDED_AT, decided
-from factory.monitoring.drift.alerts import Alert, SiteState, Stake, watched
+from factory.monitoring.drift.alerts import WEEK, Alert, DecisionValue, SiteState, watched, whole_weeks
 from factory.monitoring.drift.measure import Shift
 from factory.monitoring.drift.reference import shifts
-from factory.monitoring.drift.weeks import WEEK, whole_weeks
 from factory.monitoring.outcomes import VALUE
 from factory.monitoring.predictions import answer_columns, key_columns
 from factory.pipeline.line_run import LineRun
@@ -93,7 +92,9 @@ class DriftJudging:
             found,
             at=week + WEEK,
             limits=self.limits,
-            stakes={site: _stake(one.serving, rows.filter(pl.col(SITE) == site)) for site, one in sites.items()},
+            values={
+                site: _decision_value(one.serving, rows.filter(pl.col(SITE) == site)) for site, one in sites.items()
+            },
         )
         for site, one in sites.items():
             one.state, one.since, one.weeks = states.get(site, one.state), week + WEEK, one.weeks + 1
@@ -170,9 +171,9 @@ def _within(rows: pl.DataFrame, week: datetime, sites: Sequence[str]) -> pl.Data
     return rows.filter(pl.col(SITE).is_in(list(sites)) & (moment >= week) & (moment < week + WEEK))
 
 
-def _stake(serving: Serving, rows: pl.DataFrame) -> Stake:
+def _decision_value(serving: Serving, rows: pl.DataFrame) -> DecisionValue:
     worth = serving.release.manifest.verdict.figures.get("value_per_decision_eur")
-    return Stake(value_per_decision_eur=float(worth or 0.0), decisions=len(rows))
+    return DecisionValue(value_per_decision_eur=float(worth or 0.0), decisions=len(rows))
 
 
 def _cause(alert: Alert) -> str:
