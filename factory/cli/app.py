@@ -163,7 +163,7 @@ def ui(
     """Open the orchestrator's UI on the whole graph, with the sites as partitions."""
     from factory.orchestration.project import Project
 
-    raise typer.Exit(Project.found(home_at(home)).ui(port))
+    raise typer.Exit(Project.around(home_at(home)).ui(port))
 
 
 @app.command()
@@ -173,7 +173,7 @@ def registry(
     """Open the registry's UI: models, versions, figures, verdicts."""
     from factory.orchestration.project import Project
 
-    raise typer.Exit(Project.found(home_at(home)).registry(port))
+    raise typer.Exit(Project.around(home_at(home)).registry(port))
 
 
 @site_app.command("add")

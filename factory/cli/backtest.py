@@ -1,4 +1,4 @@
-"""`factory replay`: a line's past in a home of its own, so that nothing of what is real is touched."""
+"""`factory replay`: a line's past in a home of its own, so that nothing real is touched."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from factory.errors import LineError
 from factory.storage.home import Home
 
 REAL = ("MLFLOW_TRACKING_URI", "FACTORY_LAKE", "FACTORY_ALERT_WEBHOOK", "FACTORY_ALERT_URLS")
-"""Places outside the home that a replay must neither write to nor tell."""
-MARK = "replay.txt"
+"""Places outside the home that a replay must neither write to nor alert."""
+MARKER_FILE = "replay.txt"
 
 
 def replay(
@@ -26,7 +26,7 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
     home: HomeFolder = None,
 ) -> None:
-    """Walk a line's past with its real sensors and gates: what the factory earned, beside never and blind retraining.
+    """Replay a line's past with its real sensors and gates: what the factory earned, beside never and blind retraining.
 
     It takes a full run of the line for each step. Everything is kept in <home>/replay/<line>, a home of its own.
     """
@@ -38,14 +38,14 @@ def replay(
     from factory.orchestration.backtest import Replay
     from factory.pipeline.events import Stopped
 
-    moments(begin, end, every)  # a mistake is told before anything is done
+    moments(begin, end, every)  # a mistake is refused before anything is done
     place = emptied(home_at(home).backtest(line))
     for name in REAL:
         os.environ.pop(name, None)
     with Interrupts() as interrupts:
         try:
             with opened_lines(Home.at(place), interrupts) as lines:
-                report = Replay(line, lines, lambda text: typer.echo(text, err=True)).walk(begin, end, every)
+                report = Replay(line, lines, lambda text: typer.echo(text, err=True)).run(begin, end, every)
         except (Stopped, KeyboardInterrupt):
             typer.echo("stopped; a replay begins anew when it is asked for again", err=True)
             raise typer.Exit(128 + interrupts.signal()) from None
@@ -61,9 +61,11 @@ def replay(
 def emptied(place: Path) -> Path:
     """Return the folder, made empty if a replay made it; raises LineError if anything else did."""
     if place.exists():
-        if not (place / MARK).is_file():
+        if not (place / MARKER_FILE).is_file():
             raise LineError(f"{place} is there and no replay made it; move it away")
         shutil.rmtree(place)
     place.mkdir(parents=True)
-    (place / MARK).write_text("Made by `factory replay`, which empties it when it begins again.\n", encoding="utf-8")
+    (place / MARKER_FILE).write_text(
+        "Made by `factory replay`, which empties it when it begins again.\n", encoding="utf-8"
+    )
     return place

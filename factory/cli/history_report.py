@@ -38,7 +38,7 @@ def _verified(
 ) -> dict[str, Any]:
     written = repository.site_history.read(model)
     elsewhere = Head(model=model, count=kept[0], hash=kept[1]) if kept else None
-    found = findings(written, key, releases=_releases(repository, model), kept=elsewhere)
+    found = findings(written, key, releases=_releases(repository, model), witness=elsewhere)
     head = Head.of(model, written.lines) if written.lines else None
     return {
         "head": {"count": head.count, "hash": head.hash} if head else None,

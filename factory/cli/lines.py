@@ -19,7 +19,7 @@ STOPPED = "stopped; what was finished is kept and nothing is half done: go on wi
 
 
 def run_shown(home: Home, request: LineRequest, command: str) -> tuple[int, LineOutcome | None]:
-    """Run what is asked and show it; return the exit code and what came of it, None where it was stopped.
+    """Run what is requested and show it; return the exit code and the outcome, None where it was stopped.
 
     `command` is what a person types to do it again. Raises FactoryError where nothing could start.
     """
@@ -44,12 +44,12 @@ def opened_lines(home: Home, interrupts: Interrupts | None = None) -> "Iterator[
     from factory.orchestration.launch import Interruptions, LineLauncher
     from factory.orchestration.project import Project, load_definitions
 
-    project = Project.found(home)
-    project.tell_children_home()
-    told = Interruptions(obey=interrupts.obey, signal=interrupts.signal) if interrupts else Interruptions()
+    project = Project.around(home)
+    project.export_home()
+    interruptions = Interruptions(obey=interrupts.obey, signal=interrupts.signal) if interrupts else Interruptions()
     definitions = load_definitions(project.root)
     with opened_instance(project.home.dagster) as instance:
-        yield LineLauncher(definitions=definitions, instance=instance, root=project.root, interruptions=told)
+        yield LineLauncher(definitions=definitions, instance=instance, root=project.root, interruptions=interruptions)
 
 
 def add_site(home: Home, line: str, site: str) -> None:
@@ -66,13 +66,13 @@ def fetch(home: Home, line: str, say: Callable[[str], None]) -> None:
     from factory.orchestration.line_source import line_sources
     from factory.orchestration.project import Project, load_definitions
 
-    project = Project.found(home)
-    project.tell_children_home()
+    project = Project.around(home)
+    project.export_home()
     sources = line_sources(load_definitions(project.root))
     if line not in sources:
         raise LineError(f"there is no line {line!r}; lines/ has {', '.join(sources) or 'none'}")
-    brought = sources[line].fetch(say)
-    say(f"{len(brought)} files fetched" if brought else "nothing to fetch: every file is there, as published")
+    fetched = sources[line].fetch(say)
+    say(f"{len(fetched)} files fetched" if fetched else "nothing to fetch: every file is there, as published")
 
 
 def lacking(home: Home) -> Iterator[tuple[str, Sequence[str]]]:
@@ -80,7 +80,7 @@ def lacking(home: Home) -> Iterator[tuple[str, Sequence[str]]]:
     from factory.orchestration.line_source import line_sources
     from factory.orchestration.project import Project, load_definitions
 
-    project = Project.found(home)
+    project = Project.around(home)
     for line, source in line_sources(load_definitions(project.root)).items():
         try:
             yield line, source.lacking()
@@ -89,7 +89,7 @@ def lacking(home: Home) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 class ShownLines:
-    """Runs lines and shows what they do; keeps factory.pipeline.events.Lines for whoever drives them."""
+    """Runs lines and shows what they do; keeps factory.pipeline.events.Lines for a rollout."""
 
     def __init__(self, home: Home, interrupts: Interrupts) -> None:
         self.home = home

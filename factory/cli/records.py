@@ -48,13 +48,13 @@ def prune(
     lakes = LakeStore.at(releases.home)
     before = time.time() - int(older_than[:-1]) * _SECONDS[older_than[-1]]
     sizes = []
-    for one in judged(releases.home.prediction_log, before, lakes.of, trials_since(releases)):
-        if one.kept:
-            typer.echo(f"{one.segment.name} stays: {'; '.join(one.kept)}")
+    for segment in judged(releases.home.prediction_log, before, lakes.of, trials_since(releases)):
+        if segment.reasons_to_keep:
+            typer.echo(f"{segment.segment.name} stays: {'; '.join(segment.reasons_to_keep)}")
             continue
-        sizes.append(one.size)
+        sizes.append(segment.size)
         if not dry_run:
-            one.segment.unlink(missing_ok=True)
+            segment.segment.unlink(missing_ok=True)
     would = "would be removed" if dry_run else "removed"
     typer.echo(f"{len(sizes)} segments {would}, {sum(sizes) / 1e6:,.1f} MB")
 
@@ -64,7 +64,7 @@ def trials_since(releases: Releases) -> dict[str, float]:
 
     Raises ModelRefused where a trial cannot be read.
     """
-    running = [releases.repository.trial(model, releases.public_key()) for model in releases.repository.trial_marks()]
+    running = [releases.repository.trial(model, releases.public_key()) for model in releases.repository.trial_tokens()]
     return {trial.model: datetime.fromisoformat(trial.since).timestamp() for trial in running if trial}
 
 

@@ -101,7 +101,7 @@ def status(line: str, as_json: AsJson = False, home: HomeFolder = None) -> None:
 @app.command()
 def end(line: str, by: By, reason: Reason, home: HomeFolder = None) -> None:
     """Give a rollout up: what it released stays, and the sites that wait for their turn are let go."""
-    from factory.pipeline.rollout.ending import end as end_rollout
+    from factory.pipeline.rollout.driver import end as end_rollout
     from factory.pipeline.rollout.sites import LinePlace
     from factory.pipeline.rollout.state import RolloutStore
 

@@ -12,7 +12,7 @@ HEADINGS = ("site", "candidate", "version", "{headline}", "champion", "value EUR
 def rollout_lines(rollout: Rollout) -> list[str]:
     """Return the whole rollout, wave by wave."""
     ready = "" if rollout.prepared else "; candidates are not all made and judged yet"
-    head = f"{rollout.line}: {rollout.told}: {rollout.state}{ready}"
+    head = f"{rollout.line}: {rollout.title}: {rollout.state}{ready}"
     waves = [line for number in range(len(rollout.waves)) for line in wave_lines(rollout, number)]
     return [head, *waves, *(advice(rollout) if rollout.state == "halted" else [])]
 

@@ -24,7 +24,7 @@ def show_trial(model: str, found: Shown | None) -> None:
         _print(f"{model} has no trial; its champion has all requests.")
         return
     trial, both = found.trial, (found.figures.champion, found.figures.challenger)
-    _print(f"{model}: {trial.told}, since {trial.since[:16]} by {trial.by}: {trial.reason}")
+    _print(f"{model}: {trial.description}, since {trial.since[:16]} by {trial.by}: {trial.reason}")
     table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in ("", "champion", trial.mode):
         table.add_column(heading, justify="left" if heading == "" else "right")

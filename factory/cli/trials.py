@@ -53,7 +53,7 @@ def start(
     model = chosen(site, line, releases.models())
     terms = _terms(mode, SHARES[mode] if share is None else share, by, reason)
     trial = begin(releases.repository, model, release, terms, key=releases.key())
-    typer.echo(f"{model}: {trial.told}. See how it does with: factory trial show {site}")
+    typer.echo(f"{model}: {trial.description}. See how it does with: factory trial show {site}")
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """What the gates look at: models' answers to the same holdout rows come in, every figure goes out.
 
-Which figures of merit there are is for the line's task to say; what is here is the same for every task.
+The line's task says which figures of merit there are; everything here is the same for every task.
 """
 
 import math
@@ -43,7 +43,7 @@ class Evidence:
     champion: Scored | None
     value: Value
     idle: float
-    """What would be decided without a model; see Task.without_model."""
+    """The decision without a model; see Task.without_model."""
     own_figures: Mapping[str, Callable[[Floats, Floats], float]] = field(default_factory=dict)
     """The line's own figures of merit."""
     contract_share: float
@@ -119,15 +119,15 @@ def _others(evidence: Evidence) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
     for role in ("base", "baseline", "champion"):
         model = evidence.models()[role]
-        found = _of_merit(evidence, model, names) if model else {}
-        figures |= {f"{role}_{name}": found.get(name) for name in names}
+        merits = _of_merit(evidence, model, names) if model else {}
+        figures |= {f"{role}_{name}": merits.get(name) for name in names}
     return figures
 
 
 def _of_merit(evidence: Evidence, model: Scored, names: tuple[str, ...]) -> dict[str, Figure]:
-    found = evidence.task.figures(evidence.label, model.answer)
+    of_task = evidence.task.figures(evidence.label, model.answer)
     own = {name: figure(evidence.label, model.answer) for name, figure in evidence.own_figures.items()}
-    return {name: _known(value) for name, value in {**found, **own}.items() if name in (*names, *own)}
+    return {name: _known(value) for name, value in {**of_task, **own}.items() if name in (*names, *own)}
 
 
 def _comparisons(evidence: Evidence, baseline_margin: float | None, champion_margin: float | None) -> dict[str, Figure]:

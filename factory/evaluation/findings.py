@@ -16,18 +16,18 @@ class AssetCheck:
 
     passed: bool
     severity: Literal["ERROR", "WARN"]
-    """WARN where only a dry run has something against the candidate."""
+    """WARN where only checks in a dry run would refuse the candidate."""
     metadata: dict[str, float | int | list[str]]
     """`reasons`, `would_refuse`, and each figure and its limit where they are numbers, so that they can be plotted."""
 
 
 def asset_check(checks: Sequence[Check]) -> AssetCheck:
     """Return what to show of the checks: of a whole verdict, or of one gate in it."""
-    against, dry = reasons(checks), reasons(checks, "dry_run")
+    refusing, dry_run = reasons(checks), reasons(checks, "dry_run")
     return AssetCheck(
-        passed=not (against or dry),
-        severity="ERROR" if against or not dry else "WARN",
-        metadata={**_numbers(checks), "reasons": list(against), "would_refuse": list(dry)},
+        passed=not (refusing or dry_run),
+        severity="ERROR" if refusing or not dry_run else "WARN",
+        metadata={**_numbers(checks), "reasons": list(refusing), "would_refuse": list(dry_run)},
     )
 
 
@@ -40,9 +40,9 @@ def by_gate(checks: Iterable[Check]) -> dict[str, tuple[Check, ...]]:
 
 
 def rows(checks: Iterable[Check], **beside: Any) -> list[dict[str, Any]]:
-    """Return a row for each check, plain JSON types, with what is to stand `beside` it, such as a site.
+    """Return a row for each check, plain JSON types, with the columns `beside` it, such as the site.
 
-    A column has one type, as a frame wants it: `found` is a number or None, and what was found in words is in `reason`.
+    A column has one type, as a frame wants it: `found` is a number or None, and a finding in words is in `reason`.
     """
     return [{**beside, **asdict(check), "found": _number(check.found)} for check in checks]
 
@@ -54,5 +54,5 @@ def _numbers(checks: Sequence[Check]) -> dict[str, float | int]:
     return {name: number for name, number in both.items() if number is not None}
 
 
-def _number(found: object) -> float | None:
-    return float(found) if isinstance(found, int | float) else None
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

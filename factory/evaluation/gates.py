@@ -22,9 +22,9 @@ Gate = Callable[[Figures, Gates], Iterator[Check]]
 def enough_rows(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse on a holdout too small to say anything."""
     rows = figures["rows"] or 0
-    said = f"scored on {rows} rows, needs {gates.min_rows}"
+    reason = f"scored on {rows} rows, needs {gates.min_rows}"
     yield Check.at_least(
-        "rows", rows, gates.min_rows, code="enough_rows", unit="count", title="rows judged", reason=said
+        "rows", rows, gates.min_rows, code="enough_rows", unit="count", title="rows judged", reason=reason
     )
 
 
@@ -51,11 +51,11 @@ def contract_kept(figures: Figures, gates: Gates) -> Iterator[Check]:
 def good_enough(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a figure beyond the line's absolute bar."""
     for name, limit in gates.at_least.items():
-        found = figures.get(name)
-        yield Check.at_least(name, found, limit, code="good_enough", unit=_unit(name, found))
+        value = figures.get(name)
+        yield Check.at_least(name, value, limit, code="good_enough", unit=_unit(name, value))
     for name, limit in gates.at_most.items():
-        found = figures.get(name)
-        yield Check.at_most(name, found, limit, code="good_enough", unit=_unit(name, found))
+        value = figures.get(name)
+        yield Check.at_most(name, value, limit, code="good_enough", unit=_unit(name, value))
 
 
 def better_than_baseline(figures: Figures, gates: Gates) -> Iterator[Check]:
@@ -96,20 +96,20 @@ def earns_no_less_than_champion(figures: Figures, gates: Gates) -> Iterator[Chec
 def served_as_trained(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a served file that answers otherwise than the trained network."""
     what = "difference between served and trained answers"
-    found = figures["parity_error"]
-    yield Check.at_most("parity_error", found, gates.max_parity_error, code="served_as_trained", title=what)
+    error = figures["parity_error"]
+    yield Check.at_most("parity_error", error, gates.max_parity_error, code="served_as_trained", title=what)
 
 
 def quick_enough(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a model that answers one row too late."""
-    what, found = "time for one answer, ms", figures["latency_ms"]
-    yield Check.at_most("latency_ms", found, gates.max_latency_ms, code="quick_enough", title=what)
+    what, latency = "time for one answer, ms", figures["latency_ms"]
+    yield Check.at_most("latency_ms", latency, gates.max_latency_ms, code="quick_enough", title=what)
 
 
 def small_enough(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a file too large where it is served."""
-    what, found = "size of the file, MB", figures["size_mb"]
-    yield Check.at_most("size_mb", found, gates.max_size_mb, code="small_enough", title=what)
+    what, size = "size of the file, MB", figures["size_mb"]
+    yield Check.at_most("size_mb", size, gates.max_size_mb, code="small_enough", title=what)
 
 
 GATES: tuple[Gate, ...] = (
@@ -145,9 +145,8 @@ def judge(evidence: Evidence, gates: Gates, *, asked: Sequence[Gate] = GATES) ->
 def what_if(figures: Figures, gates: Gates, task: Task, *, asked: Sequence[Gate] = GATES) -> tuple[Check, ...]:
     """Return what these gates say of figures already measured: `line.gates` with other limits, a verdict's figures.
 
-    Every limit may be another but a comparison's margin: by how much a model must be better is in
-    `probability_better_than_baseline` and `…_champion` themselves, and a comparison that was disabled has no figures.
-    Raises MeasuredOtherwise there.
+    Every limit may differ except a comparison's margin, which is part of the figures `probability_better_than_baseline`
+    and `…_champion`; a comparison that was disabled has no figures. Raises MeasuredOtherwise in both cases.
     """
     for other, bar in (("baseline", gates.against_baseline), ("champion", gates.against_champion)):
         _require_same_margin(figures, other, bar)
@@ -192,10 +191,10 @@ def _better(other: str, figures: Figures, bar: Comparison) -> Iterator[Check]:
     )
 
 
-def _unit(name: str, found: Figure) -> Unit:
+def _unit(name: str, value: Figure) -> Unit:
     if name.endswith("_eur"):
         return "eur"
-    return "count" if isinstance(found, int) else "number"
+    return "count" if isinstance(value, int) else "number"
 
 
 def _number(figure: Figure) -> float | None:

@@ -23,8 +23,8 @@ PARITY_ROWS = 1000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Exhibits:
-    """Everything that is laid before the gates for one site."""
+class JudgingInputs:
+    """Everything that one site's candidate is judged by."""
 
     train: NDArray[np.float32]
     """Labels of the training window: what could be known without a model."""
@@ -45,61 +45,61 @@ class Exhibits:
     contract_failures: tuple[str, ...]
 
 
-def judged(line: Line, site: str, exhibits: Exhibits, latencies: Latencies) -> Verdict:
+def judged(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies) -> Verdict:
     """Return the verdict on the candidate, bound to its digest; one graph is timed once for all its sites."""
-    return judge(evidence(line, site, exhibits, latencies), line.gates)
+    return judge(evidence(line, site, inputs, latencies), line.gates)
 
 
-def evidence(line: Line, site: str, exhibits: Exhibits, latencies: Latencies) -> Evidence:
+def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies) -> Evidence:
     """Return what the gates look at: every model scored on the holdout."""
-    weights, rows = from_bytes(exhibits.safetensors), exhibits.holdout.features
-    idle = line.task.without_model(exhibits.train, line.value)
-    candidate = _scored(line, exhibits, exhibits.candidate, idle)
-    keeps_base = exhibits.base == exhibits.candidate
+    weights, rows = from_bytes(inputs.safetensors), inputs.holdout.features
+    idle = line.task.without_model(inputs.train, line.value)
+    candidate = _scored(line, inputs, inputs.candidate, idle)
+    keeps_base = inputs.base == inputs.candidate
     return Evidence(
         line=line.name,
         site=site,
-        digest=digest_of(exhibits.candidate),
+        digest=digest_of(inputs.candidate),
         task=line.task,
-        label=exhibits.holdout.label,
+        label=inputs.holdout.label,
         candidate=candidate,
-        base=candidate if keeps_base else _scored(line, exhibits, exhibits.base, idle),
-        baseline=_baseline(line, exhibits, idle),
-        champion=_champion(exhibits),
+        base=candidate if keeps_base else _scored(line, inputs, inputs.base, idle),
+        baseline=_baseline(line, inputs, idle),
+        champion=_champion(inputs),
         value=line.value,
         idle=idle,
         own_figures=line.figures,
-        contract_share=exhibits.contract_share,
-        contract_failures=exhibits.contract_failures,
-        training_rows=len(exhibits.train),
-        fine_tuned=exhibits.fine_tuned,
-        parity_error=parity_error(exhibits.candidate, weights, line.recipe, line.task, rows[:PARITY_ROWS]),
-        latency_ms=latencies.of(exhibits.candidate, line.signature),
+        contract_share=inputs.contract_share,
+        contract_failures=inputs.contract_failures,
+        training_rows=len(inputs.train),
+        fine_tuned=inputs.fine_tuned,
+        parity_error=parity_error(inputs.candidate, weights, line.recipe, line.task, rows[:PARITY_ROWS]),
+        latency_ms=latencies.of(inputs.candidate, line.signature),
         latency_provider=latencies.providers[0],
-        size_mb=len(exhibits.candidate) / 1e6,
+        size_mb=len(inputs.candidate) / 1e6,
     )
 
 
-def _scored(line: Line, exhibits: Exhibits, model: bytes, idle: float) -> Scored:
+def _scored(line: Line, inputs: JudgingInputs, model: bytes, idle: float) -> Scored:
     """Score the holdout with a model file, at the threshold that earns most on the validation window."""
-    before = onnx_answer(model, exhibits.validation.features)
-    threshold = line.task.best_threshold(exhibits.validation.label, before, line.value, idle)
-    answer = onnx_answer(model, exhibits.holdout.features)
+    before = onnx_answer(model, inputs.validation.features)
+    threshold = line.task.best_threshold(inputs.validation.label, before, line.value, idle)
+    answer = onnx_answer(model, inputs.holdout.features)
     return Scored(answer=answer, threshold=threshold, digest=digest_of(model))
 
 
-def _champion(exhibits: Exhibits) -> Scored | None:
+def _champion(inputs: JudgingInputs) -> Scored | None:
     """Score the holdout with what the site serves, at the threshold it serves with."""
-    if exhibits.champion is None:
+    if inputs.champion is None:
         return None
     return Scored(
-        answer=onnx_answer(exhibits.champion, exhibits.holdout.features),
-        threshold=exhibits.champion_threshold,
-        digest=digest_of(exhibits.champion),
+        answer=onnx_answer(inputs.champion, inputs.holdout.features),
+        threshold=inputs.champion_threshold,
+        digest=digest_of(inputs.champion),
     )
 
 
-def _baseline(line: Line, exhibits: Exhibits, idle: float) -> Scored:
-    before = exhibits.baseline_on_validation
-    threshold = line.task.best_threshold(exhibits.validation.label, before, line.value, idle)
-    return Scored(answer=exhibits.baseline_on_holdout, threshold=threshold)
+def _baseline(line: Line, inputs: JudgingInputs, idle: float) -> Scored:
+    before = inputs.baseline_on_validation
+    threshold = line.task.best_threshold(inputs.validation.label, before, line.value, idle)
+    return Scored(answer=inputs.baseline_on_holdout, threshold=threshold)

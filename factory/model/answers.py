@@ -1,6 +1,6 @@
 """How an answer of each kind of task is read: what is decided on it, and which of its numbers is the one decided by.
 
-The one table of this that is light enough for the gateway; training and gates ask the task itself, `factory.tasks`.
+A table light enough for the gateway to import; training and gates use the task itself, `factory.tasks`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +20,9 @@ class AnswerKind:
     decision: Callable[[Numbers, float, Sequence[str]], Decision]
     """One row's answer `[answers]`, the threshold and the answers' names in; what the line does with it out."""
     leading: Callable[[Numbers], npt.NDArray[np.intp]]
-    """Answers `[rows, answers]` in; the column of each row that says most, `[rows]`, out."""
+    """Answers `[rows, answers]` in; the column that each row is decided by, `[rows]`, out."""
     decides_among_few: bool
-    """Whether equal decisions can be counted; of those that are numbers nearly each is another."""
+    """Whether equal decisions can be counted; decisions that are numbers are hardly ever equal."""
 
 
 def _act(answer: Numbers, threshold: float, names: Sequence[str]) -> bool:

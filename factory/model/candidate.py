@@ -43,10 +43,10 @@ class Candidate:
 
     def __post_init__(self) -> None:
         """Raise ModelRefused where the digest is not that of the file, or the example is not of these features."""
-        found = digest_of(self.onnx)
-        if found != self.digest:
+        digest = digest_of(self.onnx)
+        if digest != self.digest:
             raise ModelRefused(
-                f"{self.name}: the model file's digest is {found[:12]}, not {self.digest[:12]} as claimed"
+                f"{self.name}: the model file's digest is {digest[:12]}, not {self.digest[:12]} as claimed"
             )
         if self.example.shape[1:] != self.signature.input_shape:
             raise ModelRefused(

@@ -13,7 +13,7 @@ Figure = float | int | bool | str | None
 Bound = Literal["at_least", "at_most", "nothing"]
 """How the limit binds the figure; `nothing` asks that nothing was found, and has no limit."""
 CheckMode = Literal["dry_run", "enabled"]
-"""Whether a check that is not kept refuses the candidate, or only tells that it would."""
+"""Whether a check whose limit is not kept refuses the candidate, or only reports that it would."""
 Unit = Literal["number", "count", "share", "eur"]
 """What a figure counts, for those who write it down."""
 
@@ -73,16 +73,16 @@ class Check:
     def nothing(cls, figure: str, found: Figure, *, reason: str, **about: Unpack[About]) -> "Check":
         """Return the check of a figure that names what is amiss: None or empty where nothing is."""
         kept = _is_within(found, None, "nothing")
-        said = "" if kept else reason
-        return cls(figure=figure, found=found, limit=None, bound="nothing", kept=kept, reason=said, **about)
+        sentence = "" if kept else reason
+        return cls(figure=figure, found=found, limit=None, bound="nothing", kept=kept, reason=sentence, **about)
 
     @classmethod
     def _numeric(cls, figure: str, found: Figure, limit: float, bound: Bound, reason: str, about: About) -> "Check":
         """Return a check against a number; what is no finite number counts as not measured."""
         number = found if isinstance(found, int | float) and math.isfinite(found) else None
         kept = _is_within(number, limit, bound)
-        said = "" if kept else reason or _usual_reason(figure, number, limit, bound)
-        return cls(figure=figure, found=number, limit=limit, bound=bound, kept=kept, reason=said, **about)
+        sentence = "" if kept else reason or _usual_reason(figure, number, limit, bound)
+        return cls(figure=figure, found=number, limit=limit, bound=bound, kept=kept, reason=sentence, **about)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Check":
@@ -113,10 +113,10 @@ def _is_within(found: Figure, limit: float | None, bound: Bound) -> bool:
 
 
 def _usual_reason(figure: str, found: float | None, limit: float, bound: Bound) -> str:
-    asked = f"{'needs' if bound == 'at_least' else 'limit'} {limit:.4g}"
+    needed = f"{'needs' if bound == 'at_least' else 'limit'} {limit:.4g}"
     if found is None:
-        return f"{readable(figure)} could not be measured, {asked}"
-    return f"{readable(figure)} is {_distinct(found, limit)}, {asked}"
+        return f"{readable(figure)} could not be measured, {needed}"
+    return f"{readable(figure)} is {_distinct(found, limit)}, {needed}"
 
 
 def _distinct(found: float, limit: float) -> str:

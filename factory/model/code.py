@@ -52,16 +52,16 @@ def function_digest(function: Callable[..., Any]) -> str:
 
 def closure(function: Callable[..., Any]) -> Iterator[tuple[str, Path]]:
     """Yield the modules that decide what a function of a line does, and their files."""
-    waiting, seen = [function.__module__], set[str]()
-    while waiting:
-        module = waiting.pop()
+    pending, seen = [function.__module__], set[str]()
+    while pending:
+        module = pending.pop()
         path = _own_file(module)
         if module in seen or path is None:
             continue
         seen.add(module)
         yield module, path
         if not module.startswith("factory."):
-            waiting += _imported(module, path)
+            pending += _imported(module, path)
 
 
 @functools.cache
@@ -86,7 +86,7 @@ def _meaning(source: bytes, name: str) -> str:
 
 
 def _is_text(statement: ast.AST) -> bool:
-    """Whether a statement is a string on its own: a docstring, or what stands below a name and tells of it."""
+    """Whether a statement is a string on its own: a docstring, or the description below a name."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 

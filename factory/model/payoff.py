@@ -1,4 +1,4 @@
-"""What is at stake in one decision, and what it is worth on average; gates and gateway compute with the same."""
+"""What a right and a wrong decision are worth, and a decision's worth on average; gates and gateway both use this."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Chance = TypeVar("Chance", float, npt.NDArray[np.float64])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stakes:
+class Payoff:
     """What a decision that can be right or wrong is worth, in EUR, above leaving it to whoever decides without a model.
 
     Binary: an alarm on a positive, or on a negative. Multiclass: the right class, or another one.
@@ -26,7 +26,7 @@ class Stakes:
         if not (
             math.isfinite(self.right_eur) and math.isfinite(self.wrong_eur) and self.wrong_eur <= 0 < self.right_eur
         ):
-            raise ValueError(f"stakes {self.right_eur} and {self.wrong_eur}: right must be above 0, wrong 0 or less")
+            raise ValueError(f"payoff {self.right_eur} and {self.wrong_eur}: right must be above 0, wrong 0 or less")
 
     def expected_eur(self, chance: Chance) -> Chance:
         """Return what a decision is worth on average that is right with this chance.

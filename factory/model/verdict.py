@@ -44,7 +44,7 @@ class Verdict:
     def of_checks(
         cls, checks: Sequence[Check], figures: Mapping[str, Figure], *, line: str, site: str, digest: str
     ) -> "Verdict":
-        """Return the verdict that follows from the checks; raises ValueError on none, for nothing was asked then.
+        """Return the verdict that follows from the checks; raises ValueError where there are no checks.
 
         The figure `would_refuse` has the reasons of the checks in a dry run.
         """
@@ -64,7 +64,7 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `from_dict` is the inverse.
 
-        Without checks there is no word of them, so that a verdict from before has the bytes that were signed.
+        A verdict without checks has no key `checks`, so that an older verdict still has the bytes that were signed.
         """
         plain = {name: getattr(self, name) for name in _ALWAYS}
         checks = {"checks": [asdict(check) for check in self.checks]} if self.checks else {}

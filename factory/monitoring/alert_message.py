@@ -1,4 +1,4 @@
-"""One thing that people are told: what happened comes in, what a person reads and what a program takes go out."""
+"""One alert: what happened comes in; a text for people and JSON for programs go out."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -58,8 +58,8 @@ class Message:
     @property
     def body(self) -> str:
         """The text, and a line for each fact that is known."""
-        told = [f"{name}: {value}" for name, value in self.facts.items() if value is not None]
-        return "\n".join([self.text, "", *told]).strip()
+        lines = [f"{name}: {value}" for name, value in self.facts.items() if value is not None]
+        return "\n".join([self.text, "", *lines]).strip()
 
     def to_dict(self) -> dict[str, Any]:
         """Return `{"kind", "text", "at", …facts}` and, with a picture, `picture` as a data address."""

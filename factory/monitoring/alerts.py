@@ -1,7 +1,7 @@
 """Where a person is told that something happened: the log, a webhook, and mail or chat through Apprise's addresses.
 
 Addresses hold secrets. They are bound as environment variables, by name, so that the orchestrator neither stores nor
-shows them, and no log tells them.
+shows them, and no log contains them.
 """
 
 import json
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Alerts:
-    """Tells people. An alert that cannot be delivered is logged and harms nothing: what it is about has happened."""
+    """Tells people. An alert that cannot be delivered is logged and stops nothing: what it reports has happened."""
 
     webhook: str | None = field(default=None, repr=False)
     """An http or https address that takes alerts as JSON by POST; a secret."""
@@ -31,12 +31,12 @@ class Alerts:
     """How long the webhook may take, and each address."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError on a webhook that is no web address, without telling the address."""
+        """Raise ValueError on a webhook that is no web address, without naming it: it is a secret."""
         if self.webhook is not None and not self.webhook.startswith(("http://", "https://")):
             raise ValueError("the webhook is no http or https address")
 
     def tell(self, kind: str, text: str, *, picture: str | bytes | None = None, **facts: Any) -> bool:
-        """Tell people; return whether everybody took it who is to be told. The picture is SVG as text, or PNG.
+        """Tell people; return whether every receiver took it. The picture is SVG as text, or PNG.
 
         The webhook gets `{"kind", "text", "at", …facts}`, where `text` is what chat programs show, and the picture as
         a data address; the others get a title, the text with the facts below it, and the picture attached.
@@ -59,10 +59,10 @@ class Alerts:
             return _undelivered(message, "the webhook", _why(error))
 
     def _sent(self, address: str, number: int, message: Message) -> bool:
-        """Send to one of the addresses, which is told of by its number and kind alone."""
+        """Send to one of the addresses; messages name it by its number and kind alone."""
         place = f"address {number} ({address.partition('://')[0]})" if "://" in address else f"address {number}"
         try:
-            with _unheard():
+            with _silenced():
                 service = _service(address)
                 sent = service.notify(
                     message.body,
@@ -71,14 +71,14 @@ class Alerts:
                     attach=_attachment(message.picture),
                     timeout=self.timeout_s,
                 )
-        except Exception as error:  # noqa: BLE001  others' code for a hundred services: an alert harms nothing
+        except Exception as error:  # noqa: BLE001  others' code for a hundred services: an alert stops nothing
             return _undelivered(message, place, _why(error))
         refused = "it did not take the alert" if service else "Apprise knows no such address"
         return bool(sent) or _undelivered(message, place, refused)
 
 
 def _picture(drawn: str | bytes | None) -> Picture | None:
-    """Return the picture; None also for what is none, for the alert matters more."""
+    """Return the picture; None also where it is no SVG or PNG: the alert goes out without it."""
     try:
         return None if drawn is None else Picture.of(drawn)
     except ValueError as error:
@@ -87,9 +87,9 @@ def _picture(drawn: str | bytes | None) -> Picture | None:
 
 
 def _service(address: str) -> Any:
-    """Return what sends to the address: false, and sends nothing, where Apprise does not know such an address."""
+    """Return the sender of the address; it is false, and sends nothing, where Apprise knows no such address."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # its modules, loaded here, look for an old one of Python
+        warnings.simplefilter("ignore", DeprecationWarning)  # Apprise's modules import a deprecated one of Python
         import apprise
 
         service = apprise.Apprise()
@@ -113,8 +113,8 @@ def _why(error: Exception) -> str:
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep Apprise and its HTTP client from logging meanwhile: they tell addresses."""
+def _silenced() -> Iterator[None]:
+    """Keep Apprise and its HTTP client from logging meanwhile: their lines contain addresses."""
     loggers = {logging.getLogger(name): logging.CRITICAL + 1 for name in ("apprise", "urllib3.connectionpool")}
     before = {logger: logger.level for logger in loggers}
     for logger, level in loggers.items():

@@ -1,6 +1,7 @@
 """What really happened: predictions and the features' labels in, known outcomes and their worth in EUR out.
 
-Labels come late, and a correction changes them: outcomes are joined anew each time, from all that is known by then.
+Predictions come from the lake, or out of the gateway's prediction log. Labels come late, and a correction changes
+them: outcomes are joined anew each time, from all that is known by then.
 """
 
 from collections.abc import Mapping
@@ -10,9 +11,21 @@ import polars as pl
 
 from factory.line.line import Line
 from factory.line.split import LABEL
-from factory.monitoring.predictions import DIGEST, THRESHOLD, answers_of, key_columns, values_eur
+from factory.monitoring.prediction_log.rows import ANSWERED_AT, PREDICTION, ROW, SUBJECT
+from factory.monitoring.predictions import (
+    DIGEST,
+    THRESHOLD,
+    VERSION,
+    answer_columns,
+    answers_of,
+    key_columns,
+    values_eur,
+)
+from factory.storage.columns import SITE
 
 VALUE = "value_eur"
+SERVED_OUTCOMES = "served_outcomes"
+ROLE = "role"
 
 
 def outcomes(line: Line, predictions: pl.DataFrame, rows: pl.DataFrame, idle: Mapping[str, float]) -> pl.DataFrame:
@@ -32,3 +45,24 @@ def outcomes(line: Line, predictions: pl.DataFrame, rows: pl.DataFrame, idle: Ma
             line, label[mine], answers_of(line.task, some), some[THRESHOLD].to_numpy(), idle[digest]
         )
     return joined.with_columns(pl.Series(LABEL, label, dtype=pl.Float32), pl.Series(VALUE, worth, dtype=pl.Float64))
+
+
+def delivered_decisions(
+    line: Line, served: pl.LazyFrame, rows: Mapping[str, pl.DataType], thresholds: Mapping[str, float]
+) -> pl.DataFrame:
+    """Return the decisions that callers were given about rows with a known subject, each with its threshold.
+
+    `rows` is the schema of the line's feature rows, whose key a subject has; `thresholds` are by a model's digest;
+    answers of a model without one are left out. The decisions have a prediction's columns, for `outcomes`, and beside
+    these the prediction's name, since one decision may be asked about twice, and the role, since what a canary earned
+    stands beside what its champion earned.
+    """
+    about = pl.Struct({name: rows[name] for name in key_columns(line) if name != SITE})
+    answers = [pl.col(name) for name in answer_columns(line.task)]
+    answered = pl.all_horizontal(answer.is_not_null() for answer in answers)
+    delivered = served.filter("told", pl.col(SUBJECT).is_not_null(), answered, pl.col(DIGEST).is_in(list(thresholds)))
+    columns = (SITE, SUBJECT, PREDICTION, ROW, ANSWERED_AT, ROLE, VERSION, DIGEST)
+    threshold = pl.col(DIGEST).replace_strict(dict(thresholds), default=None, return_dtype=pl.Float64)
+    decisions = delivered.select(*columns, *answers).collect()
+    decisions = decisions.with_columns(pl.col(SUBJECT).str.json_decode(about), threshold.alias(THRESHOLD))
+    return decisions.unnest(SUBJECT).sort(ANSWERED_AT, PREDICTION, ROW)

@@ -1,6 +1,6 @@
-"""What a site's release says of the site's rows: feature rows and a release in, one prediction a row out.
+"""What a site's release answers to the site's rows: feature rows and a release in, one prediction a row out.
 
-A prediction says which file gave it and by which threshold it is acted on, so that what it was worth can be told later.
+A prediction says which file gave it and by which threshold it is acted on, so that its worth can be computed later.
 """
 
 from collections.abc import Sequence
@@ -78,8 +78,8 @@ def answers_of(task: Task, predictions: pl.DataFrame) -> Floats:
 def values_eur(line: Line, label: Floats, answers: Floats, thresholds: Sequence[float] | Floats, idle: float) -> Floats:
     """Return what each decision was worth above deciding without a model, in EUR, each row by its own threshold."""
     by = np.asarray(thresholds, np.float64)
-    found = np.zeros(len(label), np.float64)
+    values = np.zeros(len(label), np.float64)
     for threshold in np.unique(by):
         mine = by == threshold
-        found[mine] = line.task.row_values_eur(label[mine], answers[mine], float(threshold), line.value, idle)
-    return found
+        values[mine] = line.task.row_values_eur(label[mine], answers[mine], float(threshold), line.value, idle)
+    return values

@@ -1,9 +1,9 @@
-"""Walks the calendar with the real sensors and gates, and says what the factory would have earned.
+"""Steps through a line's past with its real sensors and gates, and reports what the factory would have earned.
 
 At each step time stops: new rows arrive (the sensor says for which sites), what serves decides about them, late
-outcomes come in, drift is judged, and the sensor asks for what is to be trained anew. Beside it every site is trained
-at every step and put into service unseen: that is what blind retraining would serve. Both share one home, for a model
-made of the same rows is the same model; what the factory serves never depends on what it did not ask for.
+outcomes come in, drift is judged, and the sensor requests retrainings. Beside it every site is trained at every
+step and put into service without a gate: that is what blind retraining would serve. Both share one home, since a model
+made of the same rows is the same model; what the factory serves never depends on a model it did not request.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,17 +57,19 @@ class Replay:
         self.say = say
         self.definitions, self.instance = launcher.definitions, launcher.instance
         self.line = launcher.parts(line).line
-        self.bound: dict[str, Any] = {name: opened(one) for name, one in (self.definitions.resources or {}).items()}
+        self.bound: dict[str, Any] = {
+            name: opened(resource) for name, resource in (self.definitions.resources or {}).items()
+        }
         self.lake, self.journal = self.bound["lake"].of(line), self.bound["lake"].journal(line)
         self.cursors: dict[str, str | None] = {}
 
-    def walk(self, first: str, last: str, every: str) -> dict[str, Any]:
+    def run(self, first: str, last: str, every: str) -> dict[str, Any]:
         """Replay from the first day to the last and return the report (factory.economics.backtest.tally.report)."""
         days = moments(first, last, every)
         if self.bound[f"{self.name}{SUFFIX}"].newest(self.line.decisions, days[0]) is None:
             raise LineError(f"line {self.name}: its source cannot tell when rows arrived, so nothing can be replayed")
         self.say(f"{first}: the first models, the same for all")
-        self._run(until=_date(days[0]))
+        self._run_line(until=_date(days[0]))
         never = self._released()
         if not never:
             raise LineError(f"line {self.name}: no site serves a model on {first}; begin later, or see its verdicts")
@@ -84,42 +86,44 @@ class Replay:
             course = Course(begin=end, end=days[days.index(end) + 1], blind={})
             self._factory(course, begin, arrived)
             self._blindly(course)
-            told = {name: ", ".join(sites) for name, sites in course.events.items() if sites}
-            self.say(f"{begin:%Y-%m-%d} to {end:%Y-%m-%d} is over; {told or 'nothing drifted'}")
+            happened = {name: ", ".join(sites) for name, sites in course.events.items() if sites}
+            self.say(f"{begin:%Y-%m-%d} to {end:%Y-%m-%d} is over; {happened or 'nothing drifted'}")
 
     def _arrive(self, day: datetime) -> list[str]:
-        """Let the rows before a day arrive, for whom the sensor says; return the sites that got their first model."""
+        """Let the rows before a day arrive at the sites the sensor names; return those that got their first model."""
         new: list[str] = []
-        for asked in self._tick("new_rows", day):
-            self._do(asked)
-            new += () if asked.stages else asked.sites
+        for request in self._tick("new_rows", day):
+            self._do(request)
+            new += () if request.stages else request.sites
         return new
 
     def _factory(self, course: Course, before_that: datetime, arrived: Sequence[str]) -> None:
-        """Do what calendar and sensor of drift ask for, and note what it cost and what became of it."""
+        """Do what the calendar and the drift sensor request, and record its cost and its outcome."""
         drifted: list[str] = []
         before = self._serving()
         planned = self._planned(before_that, course.begin)
-        for asked in planned:
-            self._do(asked)
-        for asked in self._tick("drifted", course.begin):
-            drifted += asked.sites
-            self._do(asked)
+        for request in planned:
+            self._do(request)
+        for request in self._tick("drifted", course.begin):
+            drifted += request.sites
+            self._do(request)
         known = known_sites(self.instance, self.name)
-        made = sorted({*drifted, *arrived, *(known if planned else ())})
+        retrained = sorted({*drifted, *arrived, *(known if planned else ())})
         after = self._serving()
-        released = [site for site in made if after.get(site) != before.get(site) or (site in arrived and site in after)]
-        refused = [site for site in made if site not in released]
+        released = [
+            site for site in retrained if after.get(site) != before.get(site) or (site in arrived and site in after)
+        ]
+        refused = [site for site in retrained if site not in released]
         course.events = {"drifted": drifted, "released": released, "refused": refused}
-        course.paid["factory"] = self._paid(course.begin, made, JUDGED)
+        course.paid["factory"] = self._paid(course.begin, retrained, JUDGED)
 
     def _blindly(self, course: Course) -> None:
-        """Train every site, and take each model as it comes."""
+        """Train every site, and serve each model without a gate."""
         sites = known_sites(self.instance, self.name)
-        self._run(sites=tuple(sites), until=_date(course.begin), stages=TRAINING)
-        made = self.journal.latest("site_model", sites)
+        self._run_line(sites=tuple(sites), until=_date(course.begin), stages=TRAINING)
+        candidates = self.journal.latest("site_model", sites)
         rows = self._rows()
-        course.blind = {site: self._candidate(entry, rows, course.begin) for site, entry in made.items()}
+        course.blind = {site: self._candidate(entry, rows, course.begin) for site, entry in candidates.items()}
         course.paid["blind"] = self._paid(course.begin, sites, JUDGED[:1])
 
     def _candidate(self, entry: Entry, rows: pl.DataFrame, day: datetime) -> Model:
@@ -139,15 +143,15 @@ class Replay:
         return (Retraining(site_models=len(sites), seconds=seconds, cost_eur=cost),)
 
     def _steps(self, courses: Sequence[Course], never: Mapping[str, Model]) -> Iterator[Step]:
-        """Say what each period was worth under each policy, by the outcomes that are known at the end."""
+        """Yield what each period was worth under each policy, by the outcomes known at the end."""
         worth = Worth(self.line, self._rows(), courses[0].begin)
-        told = self.lake.scan("predictions").collect() if self.lake.has("predictions") else pl.DataFrame()
+        predictions = self.lake.scan("predictions").collect() if self.lake.has("predictions") else pl.DataFrame()
         for course in courses:
             known = worth.known(course.begin, course.end)
             values = {
                 "never": worth.of_models(known, never),
                 "blind": worth.of_models(known, course.blind),
-                "factory": worth.of_predictions(known, told),
+                "factory": worth.of_predictions(known, predictions),
             }
             yield Step(
                 begin=course.begin,
@@ -161,17 +165,17 @@ class Replay:
             )
 
     def _tick(self, sensor: str, day: datetime) -> list[LineRequest]:
-        """Let a sensor of the line look at the world as of a day; return what it asks for."""
+        """Evaluate a sensor of the line as of a day; return what it requests."""
         name = f"{self.name}_{sensor}"
         names = ("calendar", "lake", f"{self.name}{SUFFIX}")
-        resources = {**{one: self.bound[one] for one in names}, "calendar": Calendar(as_of=_date(day))}
+        resources = {**{bound: self.bound[bound] for bound in names}, "calendar": Calendar(as_of=_date(day))}
         context = dg.build_sensor_context(self.instance, cursor=self.cursors.get(name), resources=resources)
-        found = self.definitions.resolve_sensor_def(name).evaluate_tick(context)
-        self.cursors[name] = found.cursor
-        return [self._asked(request) for request in found.run_requests or ()]
+        tick = self.definitions.resolve_sensor_def(name).evaluate_tick(context)
+        self.cursors[name] = tick.cursor
+        return [self._request(request) for request in tick.run_requests or ()]
 
     def _planned(self, begin: datetime, end: datetime) -> list[LineRequest]:
-        """Return what the line's schedule asks for on the days after `begin` up to the day `end`; of several the last.
+        """Return what the line's schedule requests on the days after `begin` up to the day `end`; of several the last.
 
         A run looks at the days before its own, so what is due during the day `end` is what is due at its beginning.
         """
@@ -185,12 +189,12 @@ class Replay:
             return []
         resources = {"calendar": Calendar(as_of=_date(end))}
         context = dg.build_schedule_context(self.instance, scheduled_execution_time=due[-1], resources=resources)
-        return [self._asked(request) for request in schedule.evaluate_tick(context).run_requests or ()]
+        return [self._request(request) for request in schedule.evaluate_tick(context).run_requests or ()]
 
-    def _asked(self, request: dg.RunRequest) -> LineRequest:
+    def _request(self, request: dg.RunRequest) -> LineRequest:
         return request_of(self.name, dict(request.run_config))
 
-    def _run(self, **what: Any) -> None:
+    def _run_line(self, **what: Any) -> None:
         self._do(LineRequest(line=self.name, **what))
 
     def _do(self, request: LineRequest) -> None:
@@ -206,22 +210,22 @@ class Replay:
 
     def _released(self) -> dict[str, Model]:
         """Return what each site serves."""
-        found = {}
+        models = {}
         store = self.bound["store"]
         for site in known_sites(self.instance, self.name):
             try:
                 released = store.repository().load(model_name(self.name, site), store.key().public_key())
             except ModelRefused:
                 continue  # nothing was released
-            found[site] = Model(content=released.content, threshold=released.manifest.threshold)
-        return found
+            models[site] = Model(content=released.content, threshold=released.manifest.threshold)
+        return models
 
     def _serving(self) -> dict[str, str]:
         """Return each site's release, as a token that changes with it."""
         repository = self.bound["store"].repository()
         sites = known_sites(self.instance, self.name)
-        marks = {site: repository.marker(model_name(self.name, site)) for site in sites}
-        return {site: mark for site, mark in marks.items() if mark}
+        tokens = {site: repository.marker(model_name(self.name, site)) for site in sites}
+        return {site: token for site, token in tokens.items() if token}
 
 
 def _date(day: datetime) -> str:

@@ -14,7 +14,7 @@ from factory.names import checked_name, model_name
 from factory.orchestration.attempts import Attempts
 from factory.pipeline.champion import follow_person
 from factory.registry.registry import Registry
-from factory.release.redeploy import redeploy
+from factory.release.rollback import redeploy
 from factory.release.store import ModelStore
 
 INTERVAL_S = 60
@@ -91,15 +91,15 @@ def champion_sensor(line: Line) -> dg.SensorDefinition:
 
 def differences(line: str, registry: Registry, store: ModelStore) -> dict[str, str]:
     """Return, for each site that serves another version than its alias says, `<alias>-<served>`."""
-    found, repository = {}, store.repository()
+    moved, repository = {}, store.repository()
     for site, version in registry.champions(line).items():
         try:
             served = repository.current(model_name(line, site))
         except FactoryError:
-            continue  # a spoiled release is told of by the check on what is served
+            continue  # the check on what is served reports a release that cannot be read
         if served is None or served.version != version:
-            found[site] = f"{version}-{served.version if served else 'none'}"
-    return found
+            moved[site] = f"{version}-{served.version if served else 'none'}"
+    return moved
 
 
 def _request(line: str, key: str, sites: list[str]) -> dg.RunRequest:

@@ -21,7 +21,7 @@ KEY = "factory"
 """The metadata entry of an engine event that has the event as JSON."""
 _KINDS: dict[str, Callable[..., Event]] = {
     kind.__name__: kind
-    for kind in (SitesChosen, StepBegun, SiteFailed)  # told by nothing of Dagster's own
+    for kind in (SitesChosen, StepBegun, SiteFailed)  # Dagster has no events of its own for these
 }
 PAGE, STACK_FRAMES = 500, 6
 
@@ -55,17 +55,17 @@ def written(instance: dg.DagsterInstance, run_id: str) -> Iterator[Event]:
 
 
 def read(entry: dg.EventLogEntry) -> Event | None:
-    """Return what an entry of the event log says; None for what tells a person nothing."""
+    """Return an entry of the event log as an event; None for entries that are not shown."""
     event = entry.dagster_event
     if event is None:
         known = int(entry.level) >= logging.INFO
         return Said(text=entry.user_message.splitlines()[0], level=int(entry.level)) if known else None
     if event.is_step_materialization:
-        return _made(event.step_materialization_data.materialization, entry.timestamp)
+        return _site_made(event.step_materialization_data.materialization, entry.timestamp)
     if event.is_step_failure:
-        failure = event.step_failure_data
-        told = failure.user_failure_data
-        return RunFailed(text=(told and told.description) or str(failure.error_display_string))
+        step = event.step_failure_data
+        failure = step.user_failure_data
+        return RunFailed(text=(failure and failure.description) or str(step.error_display_string))
     if event.is_job_failure and event.job_failure_data.failure_reason is not RunFailureReason.STEP_FAILURE:
         error = event.job_failure_data.error
         return RunFailed(text=str(error.message if error else event.message).strip())
@@ -81,20 +81,20 @@ def _reported(entry: dg.EventLogEntry) -> Event | None:
         return None
     data: dict[str, Any] = json.loads(json.dumps(value.value))
     kind = _KINDS.get(data.pop("kind", ""))
-    lists = {name: tuple(one) if isinstance(one, list) else one for name, one in data.items()}
+    lists = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
     return kind(**lists) if kind else None
 
 
-def _made(made: dg.AssetMaterialization, at: float) -> SiteMade | None:
-    if "changed" not in made.metadata:
+def _site_made(materialization: dg.AssetMaterialization, at: float) -> SiteMade | None:
+    if "changed" not in materialization.metadata:
         return None  # somebody else's asset
-    asset, changed = "/".join(made.asset_key.path[1:]), bool(made.metadata["changed"].value)
-    became = _became(made, changed=changed) if asset == "release" else None
-    return SiteMade(asset=asset, site=made.partition or LINE_SITE, changed=changed, became=became, at=at)
+    asset, changed = "/".join(materialization.asset_key.path[1:]), bool(materialization.metadata["changed"].value)
+    became = _became(materialization, changed=changed) if asset == "release" else None
+    return SiteMade(asset=asset, site=materialization.partition or LINE_SITE, changed=changed, became=became, at=at)
 
 
-def _became(made: dg.AssetMaterialization, *, changed: bool) -> Became:
+def _became(materialization: dg.AssetMaterialization, *, changed: bool) -> Became:
     """Return what became of a candidate."""
-    if not made.metadata["passed"].value:
+    if not materialization.metadata["passed"].value:
         return "refused"
-    return "released" if changed else "held_back" if "held_back" in made.metadata else "kept"
+    return "released" if changed else "held_back" if "held_back" in materialization.metadata else "kept"

@@ -1,4 +1,4 @@
-"""Runs of lines, submitted to the orchestrator's instance, whoever asks for them from a terminal or a program.
+"""Runs of lines, submitted to the orchestrator's instance from a terminal or a program.
 
 Where the instance has Dagster's local launcher and no daemon takes runs from its queue, this very process executes the
 run it submitted: that is as quick as a function call and needs no server. Anywhere else the run goes through the
@@ -32,7 +32,7 @@ from factory.orchestration.line_parts import LineParts, StageConfig, moment
 from factory.orchestration.origin import job_origins
 from factory.orchestration.resources import opened
 from factory.orchestration.sites import require_known_sites
-from factory.orchestration.stopping import LAUNCH, bury_dead_runs, living, record_canceled, undisturbed
+from factory.orchestration.stopping import LAUNCH, cancel_dead_runs, launch_lock, record_canceled, signals_deferred
 from factory.pipeline.events import (
     Event,
     LineOutcome,
@@ -49,7 +49,7 @@ POLL_S = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Interruptions:
-    """What this process was asked by signals; nobody asked anything by default."""
+    """The signals that asked this process to stop; none by default."""
 
     obey: Callable[[], None] = lambda: None
     """Raises KeyboardInterrupt if the process was asked to stop, though the handler of that moment did not."""
@@ -80,7 +80,7 @@ class LineLauncher:
         return [site for site in parts.source.sites(parts.line.decisions, moment(until, parts.line)) if _is_fit(site)]
 
     def run(self, request: LineRequest, show: Show) -> LineOutcome:
-        """Have a run made, hand on what it tells, and return what came of it.
+        """Have a run made, hand on its events, and return its outcome.
 
         Raises FactoryError where nothing could start, and Stopped, with the run on record as canceled.
         """
@@ -92,7 +92,7 @@ class LineLauncher:
             outcome.take(event)
             show(event)
 
-        for dead in bury_dead_runs(self.instance, request.line):
+        for dead in cancel_dead_runs(self.instance, request.line):
             take(Said(text=f"run {dead} was under way when its process died: now recorded as canceled", level=30))
         try:
             if self._is_executed_here:
@@ -125,7 +125,7 @@ class LineLauncher:
     def _execute_here(self, request: LineRequest, take: Show) -> None:
         job = self.definitions.resolve_job_def(job_name(request.line))
         run_id = make_new_run_id()
-        with living(self.instance) as launch, self._canceled_if_stopped(run_id):
+        with launch_lock(self.instance) as launch, self._canceled_if_stopped(run_id):
             run = self.instance.create_run_for_job(
                 job_def=job,
                 run_id=run_id,
@@ -184,7 +184,7 @@ class LineLauncher:
             yield
             self.interruptions.obey()
         except BaseException:
-            with undisturbed():
+            with signals_deferred():
                 record_canceled(self.instance, run_id)
             raise
 
@@ -214,7 +214,7 @@ class Follower:
         self._cursor: str | None = None
 
     def read(self) -> None:
-        """Hand on all that has come since."""
+        """Hand on all events since the last call."""
         more = True
         while more:
             page = self.instance.get_records_for_run(self.run_id, cursor=self._cursor, limit=500)

@@ -1,7 +1,7 @@
 """The job `<line>_line_job`: the whole line for some sites, or some of its stages, as one run of the orchestrator's.
 
 It has an op for each natural cut, each its own pod where the executor is Kubernetes'. A site that fails drops out, the
-others go on, and the last op makes the run red and names the failed ones. What one op leaves to the next is in the
+others go on, and the last op makes the run red and names the failed ones. What one op hands to the next is in the
 run's own event log (factory/orchestration/events.py): no file is handed over.
 """
 
@@ -20,7 +20,7 @@ from factory.orchestration.line_parts import RESOURCES, LineParts, StageConfig, 
 from factory.orchestration.ops import RunLog, failure
 from factory.orchestration.sites import add_sites, known_sites, require_known_sites
 from factory.pipeline.events import Event, LineRequest, SiteFailed, SitesChosen
-from factory.pipeline.runner import Made, Runner
+from factory.pipeline.runner import Runner, StepResult
 from factory.pipeline.stages import NAMES, RUNS, RunKind, Step, checked_stage, comes_before, steps
 from factory.storage.journal import Journal
 
@@ -43,7 +43,7 @@ def job_name(line: str) -> str:
 
 
 def run_config(request: LineRequest) -> dict[str, object]:
-    """Return the configuration by which the job does what is asked."""
+    """Return the configuration by which the job does what is begin."""
     config = {
         "sites": list(request.sites),
         "until": request.until,
@@ -56,13 +56,13 @@ def run_config(request: LineRequest) -> dict[str, object]:
 def request_of(line: str, config: dict[str, object]) -> LineRequest:
     """Return what a run's configuration asks for; `run_config` is the inverse."""
     ops = config.get("ops") or {}
-    asked = LineConfig(**(ops.get(_begin_name(line)) or {}).get("config", {}))  # type: ignore[attr-defined]  # JSON
+    begin = LineConfig(**(ops.get(_begin_name(line)) or {}).get("config", {}))  # type: ignore[attr-defined]  # JSON
     return LineRequest(
         line=line,
-        sites=tuple(asked.sites),
-        until=asked.until,
-        redo_from=asked.redo_from,
-        stages=tuple(asked.stages),
+        sites=tuple(begin.sites),
+        until=begin.until,
+        redo_from=begin.redo_from,
+        stages=tuple(begin.stages),
     )
 
 
@@ -84,18 +84,18 @@ def line_job(parts: LineParts) -> dg.JobDefinition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoFar:
-    """How far a run is, by its event log."""
+class RunProgress:
+    """How far a run is, read from its event log."""
 
     request: LineRequest
     chosen: SitesChosen
     failures: Sequence[SiteFailed]
 
     @classmethod
-    def of(cls, context: dg.OpExecutionContext, line: str) -> "SoFar":
-        """Read it; a run that was begun again from a later op goes on with the sites of the one before."""
+    def of(cls, context: dg.OpExecutionContext, line: str) -> "RunProgress":
+        """Read the event log; a run that was begun again from a later op goes on with the sites of the one before."""
         run = context.run
-        run_ids = [one for one in (run.root_run_id, run.parent_run_id, run.run_id) if one]
+        run_ids = [run_id for run_id in (run.root_run_id, run.parent_run_id, run.run_id) if run_id]
         events = [event for run_id in dict.fromkeys(run_ids) for event in written(context.instance, run_id)]
         chosen = next((event for event in reversed(events) if isinstance(event, SitesChosen)), None)
         if chosen is None:
@@ -107,10 +107,10 @@ class SoFar:
         )
 
     @property
-    def going(self) -> list[str]:
-        """The sites still on their way; none where what all of them need has failed."""
-        gone = {failed.site for failed in self.failures if not failed.harmless}
-        return [] if LINE_SITE in gone else [site for site in self.chosen.sites if site not in gone]
+    def remaining(self) -> list[str]:
+        """The sites that have not failed; none where something that all of them need has failed."""
+        dropped = {failed.site for failed in self.failures if not failed.harmless}
+        return [] if LINE_SITE in dropped else [site for site in self.chosen.sites if site not in dropped]
 
 
 class LineRunLog(RunLog):
@@ -120,11 +120,11 @@ class LineRunLog(RunLog):
     step itself, and what is materialized stays so.
     """
 
-    def made(self, made: Made) -> None:
+    def completed(self, result: StepResult) -> None:
         """Log what was made."""
-        if made.is_left_alone:
+        if result.is_left_alone:
             return
-        for event in self.materializations(made):
+        for event in self.materializations(result):
             self.context.log_event(event)
 
 
@@ -149,7 +149,7 @@ def _begin(parts: LineParts) -> dg.OpDefinition:
         sites = config.sites or _all_sites(context, parts, until, redo=bool(config.redo_from))
         fit = [site for site in sites if _is_fit(context, site)]
         add_sites(context.instance, line.name, fit)
-        _tell(context, SitesChosen(sites=tuple(fit), until=until), f"{len(fit)} sites: {', '.join(fit)}")
+        _log_event(context, SitesChosen(sites=tuple(fit), until=until), f"{len(fit)} sites: {', '.join(fit)}")
 
     return begin
 
@@ -166,7 +166,7 @@ def _is_fit(context: dg.OpExecutionContext, site: str) -> bool:
     try:
         checked_name(site)
     except NameRefused as error:
-        _tell(context, SiteFailed(step="sites", site=site, error=str(error), at=time()), str(error))
+        _log_event(context, SiteFailed(step="sites", site=site, error=str(error), at=time()), str(error))
         return False
     return True
 
@@ -181,13 +181,13 @@ def as_of(parts: LineParts, journal: Journal, config: StageConfig) -> str:
     if not comes_before("base_model", config.redo_from):
         return until
     base = journal.latest("base_model").get(LINE_SITE)
-    made = str(base.figures.get("as_of", "")) if base else ""
-    if until and made and until != made:
+    models_as_of = str(base.figures.get("as_of", "")) if base else ""
+    if until and models_as_of and until != models_as_of:
         raise LineError(
-            f"line {line}: the models were made as of {made}, so `--from {config.redo_from}` cannot look as of "
+            f"line {line}: the models were made as of {models_as_of}, so `--from {config.redo_from}` cannot look as of "
             f"{until}: leave --until out, or begin with base_model or before"
         )
-    return until or made
+    return until or models_as_of
 
 
 def _op(parts: LineParts, kind: RunKind) -> dg.OpDefinition:
@@ -202,13 +202,13 @@ def _op(parts: LineParts, kind: RunKind) -> dg.OpDefinition:
         required_resource_keys=RESOURCES,
     )
     def take_through(context: dg.OpExecutionContext) -> None:
-        so_far = SoFar.of(context, line.name)
-        wanted = [step for step in mine if _is_wanted(step, so_far.request)]
-        going = _not_removed(context, line.name, so_far.going)
+        progress = RunProgress.of(context, line.name)
+        wanted = [step for step in mine if _is_wanted(step, progress.request)]
+        going = _not_removed(context, line.name, progress.remaining)
         if not going or not wanted:
             return
-        config = StageConfig(until=so_far.chosen.until, redo_from=so_far.request.redo_from)
-        # What a site serves says nothing about whether it can be trained: such a site goes on.
+        config = StageConfig(until=progress.chosen.until, redo_from=progress.request.redo_from)
+        # A fault in what a site serves does not stop its training: such a site goes on.
         log = LineRunLog(context, parts, harmless=kind.name == "operations")
         Runner(line_run(parts, context, config), going if kind.of_sites else [LINE_SITE], log).take_through(wanted)
 
@@ -216,19 +216,19 @@ def _op(parts: LineParts, kind: RunKind) -> dg.OpDefinition:
 
 
 def _is_wanted(step: Step, request: LineRequest) -> bool:
-    """Whether a step is asked for; one that is left alone is looked at all the same, for the day it was made as of."""
+    """Whether a step is asked for; one that is left alone still has its as-of day checked."""
     return not request.stages or step.stage.name in request.stages
 
 
 def _not_removed(context: dg.OpExecutionContext, line: str, sites: Sequence[str]) -> list[str]:
-    """Return the sites that the line still has; tell of those that somebody took from it while it ran."""
+    """Return the sites that the line still has; log those that somebody removed while it ran."""
     known = set(known_sites(context.instance, line))
     for site in sorted(set(sites) - known):
         why = (
             f"it was removed from line {line} meanwhile and is left out from here on; what was done for it stays. "
             f"To bring it back: factory site add {line} {site}"
         )
-        _tell(context, SiteFailed(step="sites", site=site, error=why, at=time()), f"{site}: {why}")
+        _log_event(context, SiteFailed(step="sites", site=site, error=why, at=time()), f"{site}: {why}")
     return [site for site in sites if site in known]
 
 
@@ -245,15 +245,15 @@ def _finish(parts: LineParts) -> dg.OpDefinition:
     def finish(context: dg.OpExecutionContext) -> None:
         known = known_sites(context.instance, line.name)
         for site, why in refused_by_gateway(line, known, context.resources.store, context.resources.alerts).items():
-            _tell(context, SiteFailed(step="release", site=site, error=why, at=time()), f"{site}: {why}")
-        failures = SoFar.of(context, line.name).failures
+            _log_event(context, SiteFailed(step="release", site=site, error=why, at=time()), f"{site}: {why}")
+        failures = RunProgress.of(context, line.name).failures
         if failures:
-            raise failure(line.name, {one.site: f"{one.step}: {one.error}" for one in failures})
+            raise failure(line.name, {event.site: f"{event.step}: {event.error}" for event in failures})
 
     return finish
 
 
-def _tell(context: dg.OpExecutionContext, event: Event, text: str) -> None:
+def _log_event(context: dg.OpExecutionContext, event: Event, text: str) -> None:
     report(context.instance, context.run, event, text, step_key=context.op_def.name)
 
 

@@ -1,6 +1,6 @@
 """What went wrong while the lines' files were loaded, in words for a person: each mistake with file and line number.
 
-Goes in: the exception that the orchestrator's loader raised. Comes out: one LineError.
+The exception that the orchestrator's loader raised in, one LineError out.
 """
 
 import re
@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from factory.errors import FactoryError, LineError
 from factory.line.file import LineFile
 
-TOLD = ("missing", "value_error")
-"""Kinds of mistake that say all there is: nothing was found, or a section of ours said what it refuses."""
+COMPLETE = ("missing", "value_error")
+"""Kinds of mistake whose message is complete without the value: nothing is there, or a section says what it refuses."""
 _PLACE = re.compile(r"`?attributes\.?(?P<keys>.*) at (?P<file>.+):(?P<line>\d+)`?")
 """How the loader writes where a value stands."""
 
@@ -40,12 +40,12 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _mistakes(error: ValidationError) -> list[str]:
-    """Return one sentence a wrong value; what a value might have been as template text is of no help."""
-    found = [(".".join(map(str, one["loc"])).strip("`"), one) for one in error.errors(include_url=False)]
-    real = [one for one in found if not re.search(r"\.str( at .*)?$", one[0])] or found
+    """Return one sentence a wrong value; the loader's errors about template text are left out."""
+    mistakes = [(".".join(map(str, mistake["loc"])).strip("`"), mistake) for mistake in error.errors(include_url=False)]
+    real = [pair for pair in mistakes if not re.search(r"\.str( at .*)?$", pair[0])] or mistakes
     return [
-        _mistake(where, str(one["msg"]), "" if one["type"] in TOLD else f", found {one['input']!r}")
-        for where, one in real
+        _mistake(where, str(mistake["msg"]), "" if mistake["type"] in COMPLETE else f", found {mistake['input']!r}")
+        for where, mistake in real
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the orchestrator knows of one line, and how a run's resources become what its stages work with."""
+"""What the orchestrator knows of one line, and how a run's resources become the LineRun of its stages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ RESOURCES = {"lake", "compute", "registry", "scratch", "store", "alerts", "predi
 
 @dataclass(frozen=True, kw_only=True)
 class LineParts:
-    """One line as it was loaded: what it is, what decides what it makes, and where its rows come from."""
+    """One line as it was loaded: what it is, the code that decides its results, and where its rows come from."""
 
     line: Line
     code: LineCode

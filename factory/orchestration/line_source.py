@@ -18,7 +18,7 @@ from factory.line.line import Line, Table
 
 DATA_FOLDER = "data_folder"
 SUFFIX = "_source"
-"""What a line's name has behind it as the name of its source among the resources."""
+"""A line's source is the resource `<line>_source`."""
 
 
 class LineSource:
@@ -39,11 +39,11 @@ class LineSource:
         make = self._file.imported(self._section.use, "source", "use")
         bound = {DATA_FOLDER: self.data_folder} if DATA_FOLDER in inspect.signature(make).parameters else {}
         try:
-            made: Source = make(**bound, **self._section.arguments)
+            source: Source = make(**bound, **self._section.arguments)
         except TypeError as error:
             place = self._file.place("source", "arguments")
             raise LineError(f"{place}: {self._section.use} does not take these arguments: {error}") from error
-        return made
+        return source
 
     def sites(self, table: Table, until: datetime) -> list[str]:
         """Return the sites that have rows before `until`."""
@@ -83,5 +83,6 @@ class LineSource:
 
 def line_sources(definitions: dg.Definitions) -> dict[str, LineSource]:
     """Return each line's source by the line's name, in the order of the names."""
-    found = {name: one for name, one in (definitions.resources or {}).items() if isinstance(one, LineSource)}
-    return {name.removesuffix(SUFFIX): found[name] for name in sorted(found)}
+    resources = definitions.resources or {}
+    sources = {name: resource for name, resource in resources.items() if isinstance(resource, LineSource)}
+    return {name.removesuffix(SUFFIX): sources[name] for name in sorted(sources)}

@@ -15,29 +15,29 @@ from factory.orchestration.line_parts import RESOURCES, Context, LineParts, Stag
 from factory.orchestration.metadata import metadata
 from factory.orchestration.specs import asset_key, specs
 from factory.pipeline.events import SiteFailed, StepBegun
-from factory.pipeline.runner import Made, Runner
+from factory.pipeline.runner import Runner, StepResult
 from factory.pipeline.stages import RunKind, Step, comes_before, steps
 
 DATA_VERSION = "dagster/data_version"
 
 
 class RunLog:
-    """Tells Dagster's event log what a runner does; keeps what was made for whoever ends the op."""
+    """Writes a runner's events into Dagster's event log; keeps the results for the end of the op."""
 
     def __init__(self, context: Context, parts: LineParts, *, harmless: bool = False) -> None:
         self.context = context
         self.line = parts.line
         self.harmless = harmless
-        self.made_so_far: list[Made] = []
+        self.results: list[StepResult] = []
 
     def begun(self, step: Step, todo: Sequence[str], unchanged: int) -> None:
         """Log that a step begins."""
         event = StepBegun(step=step.name, todo=tuple(todo), unchanged=unchanged, at=time())
         self.report(event, f"{step.name}: {len(todo)} to do ({', '.join(todo)}), {unchanged} unchanged")
 
-    def made(self, made: Made) -> None:
-        """Keep what was made."""
-        self.made_so_far.append(made)
+    def completed(self, result: StepResult) -> None:
+        """Keep the result."""
+        self.results.append(result)
 
     def failed(self, step: Step, site: str, error: Exception) -> None:
         """Log that a site failed, with where in the code."""
@@ -49,14 +49,14 @@ class RunLog:
         instance, run = self.context.instance, self.context.run
         report(instance, run, event, text, step_key=self.context.op_def.name, error=error)
 
-    def materializations(self, made: Made) -> Iterator[dg.AssetMaterialization]:
+    def materializations(self, result: StepResult) -> Iterator[dg.AssetMaterialization]:
         """Yield what one site's step has made, an event an asset."""
-        for name in made.step.makes:
+        for name in result.step.makes:
             yield dg.AssetMaterialization(
                 asset_key(self.line, name),
-                partition=None if made.site == LINE_SITE else made.site,
-                metadata={**metadata(name, made.figures), "changed": made.changed},
-                tags={DATA_VERSION: made.fingerprint} if made.fingerprint else None,
+                partition=None if result.site == LINE_SITE else result.site,
+                metadata={**metadata(name, result.figures), "changed": result.changed},
+                tags={DATA_VERSION: result.fingerprint} if result.fingerprint else None,
             )
 
 
@@ -75,7 +75,7 @@ def asset_op(parts: LineParts, kind: RunKind) -> dg.AssetsDefinition:
     )
     def materialize(context: dg.AssetExecutionContext, config: StageConfig) -> Iterator[dg.MaterializeResult[None]]:
         log, run = RunLog(context, parts), line_run(parts, context, config)
-        # By what the op is, not by how the run was launched: a site's run may take the line's shared tables along.
+        # Decided by the op, not by how the run was launched: a site's run may include the line's shared tables.
         runner = Runner(run, context.partition_keys if sites else [LINE_SITE], log)
         selected = context.selected_asset_keys
         wanted = [step for step in mine if _is_selected(line.name, step, selected)]
@@ -94,8 +94,8 @@ def _results(context: dg.AssetExecutionContext, log: RunLog, runner: Runner) -> 
     """Yield a result for each asset that every site has, or log those of the sites that went through and raise."""
     events = [
         event
-        for made in log.made_so_far
-        for event in log.materializations(made)
+        for result in log.results
+        for event in log.materializations(result)
         if event.asset_key in context.selected_asset_keys
     ]
     if runner.failures:

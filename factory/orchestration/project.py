@@ -13,8 +13,8 @@ import dagster as dg
 
 from factory.errors import LineError
 from factory.line.line import Line
+from factory.orchestration.instance import prepare_orchestrator
 from factory.orchestration.line_mistakes import line_mistake
-from factory.orchestration.settings import prepare_orchestrator
 from factory.storage.home import Home
 from factory.storage.project import project_root
 
@@ -30,13 +30,13 @@ class Project:
     home: Home
 
     @classmethod
-    def found(cls, home: Home) -> "Project":
+    def around(cls, home: Home) -> "Project":
         """Return the project around the working folder, or around this library's checkout; raises LineError."""
         return cls(root=project_root(), home=home)
 
     def ui(self, port: int) -> int:
         """Run the orchestrator's UI on this project and home until it is stopped; Ctrl-C ends it in its own way."""
-        self.tell_children_home()
+        self.export_home()
         command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
         return _until_stopped(command, self.root)
 
@@ -47,8 +47,8 @@ class Project:
         os.environ.update(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
         return _until_stopped([*command, "--workers", "1"], self.home.root)
 
-    def tell_children_home(self) -> None:
-        """Make the orchestrator's folder, and have the definitions and all processes started here use this home."""
+    def export_home(self) -> None:
+        """Make the orchestrator's folder, and have definitions and child processes use this home by the environment."""
         prepare_orchestrator(self.home.dagster)
         os.environ.update(self.home.environment())
 
@@ -57,7 +57,7 @@ def load_definitions(root: Path) -> dg.Definitions:
     """Return what a project's `definitions.py` defines; raises LineError, which says what a line's file got wrong."""
     try:
         return _defined(root / f"{DEFINITIONS}.py")
-    except Exception as error:  # whatever a line's file made the loader stumble over, a person gets one message
+    except Exception as error:  # whatever the loader raised, a person gets one message
         raise line_mistake(error) from error
 
 
@@ -79,11 +79,11 @@ def _defined(file: Path) -> dg.Definitions:
     sys.modules[DEFINITIONS] = module
     sys.path.insert(0, str(file.parent))
     spec.loader.exec_module(module)
-    found = getattr(module, "defs", None)
-    made = found() if callable(found) else found
-    if not isinstance(made, dg.Definitions):
+    defs = getattr(module, "defs", None)
+    definitions = defs() if callable(defs) else defs
+    if not isinstance(definitions, dg.Definitions):
         raise LineError(f"{file}: `defs` is no dagster.Definitions, nor a function that returns them")
-    return made
+    return definitions
 
 
 def _until_stopped(command: Sequence[str], folder: Path) -> int:

@@ -1,4 +1,7 @@
-"""A project's `lines/` as one Dagster code location, bound to an environment's resources."""
+"""A project's `lines/` as one Dagster code location, bound to an environment's resources.
+
+Beside the lines it has one sensor, which tells people of failed runs of any line.
+"""
 
 import os
 from collections.abc import Mapping
@@ -7,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from factory.orchestration.failure_sensor import failure_sensor
+from factory.monitoring.alerts import Alerts
 from factory.orchestration.line_source import line_sources
 
 
@@ -24,7 +27,7 @@ def project_definitions(
     process unless another `executor` is given: a step of its own process costs seconds. Raises what a line's file got
     wrong, as Dagster raises it (factory/orchestration/line_mistakes.py puts it into words).
     """
-    _settle_libraries()
+    _set_library_defaults()
     lines = dg.load_from_defs_folder(path_within_project=root)
     if data_folder is not None:
         for source in line_sources(lines).values():
@@ -33,10 +36,41 @@ def project_definitions(
     return dg.Definitions.merge(lines, shared)
 
 
-def _settle_libraries() -> None:
-    """Set what libraries read from the environment as they are loaded, unless somebody has."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing calls home unless its user says so
-    # A registry that is down is asked for some 15 s a call and not for MLflow's four minutes: each site asks anew.
+def _set_library_defaults() -> None:
+    """Set environment variables that libraries read as they are loaded; those that are set already stay."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # no telemetry unless the user wants it
+    # A call to a registry that is down ends after some 15 s and not MLflow's four minutes, since each site calls anew.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     # Torch's threads wait for each other by spinning: on a busy machine an epoch then takes eight times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def failure_sensor() -> dg.SensorDefinition:
+    """Return the sensor `tell_of_failed_runs`: one alert for each run that failed, with why and where to look."""
+
+    @dg.run_failure_sensor(
+        name="tell_of_failed_runs",
+        description="One alert for each run that failed.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def tell_of_failed_runs(context: dg.RunFailureSensorContext, alerts: dg.ResourceParam[Alerts]) -> None:
+        run = context.dagster_run
+        alerts.tell(
+            "run failed",
+            f"{run.job_name} failed: {reasons(context)}",
+            job=run.job_name,
+            run=run.run_id,
+            line=run.tags.get("line"),
+        )
+
+    return tell_of_failed_runs
+
+
+def reasons(context: dg.RunFailureSensorContext) -> str:
+    """Return why each step failed, by its Failure or its error; the run's message where no step did."""
+    whys = []
+    for event in context.get_step_failure_events():
+        failure = event.step_failure_data.user_failure_data
+        error = event.step_failure_data.error
+        whys.append((failure and failure.description) or (error and error.message.strip()) or "no reason was given")
+    return "; ".join(whys) or context.failure_event.message or "no reason was given"

@@ -1,4 +1,4 @@
-"""Dagster resources: what the other rooms do, with the settings that people see and change in the UI.
+"""Dagster resources: the other rooms' objects, with the settings that people see and change in the UI.
 
 Each makes the plain object that the stages work with, so that a stage is the same with or without Dagster. A program
 binds others of the same promises (factory/pipeline/ports.py) as they are.
@@ -95,12 +95,12 @@ class AlertsResource(ConfigurableResourceFactory[Alerts]):
     @field_validator("webhook", mode="before")
     @classmethod
     def _is_web(cls, address: Any) -> Any:
-        """Refuse an address that is none while the project is loaded, and without telling it."""
+        """Refuse an invalid address while the project is loaded, without naming it."""
         Alerts(webhook=address.get_value() if isinstance(address, dg.EnvVar) else address)
         return address
 
     def create_resource(self, context: Context) -> Alerts:  # noqa: ARG002
-        """Return who tells people."""
+        """Return the alerts."""
         return Alerts(webhook=self.webhook, addresses=self.addresses, timeout_s=self.timeout_s)
 
 

@@ -1,8 +1,8 @@
 """What starts a line by itself: new rows at its source, drift or poor earnings, the calendar.
 
 All are off until somebody turns them on in the UI. New rows bring a site's data, predictions and outcomes up to date;
-what makes models anew is drift, the calendar or a person. A site that the source knows and the line does not gets its
-first model: no deploy is needed.
+drift, the calendar or a person makes new models. A site that is new at the source gets its first model without a
+deploy.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,18 +45,18 @@ def new_rows_sensor(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.Sen
         newest = source.newest(line.decisions, until)
         if newest is None:
             return dg.SkipReason(f"the source of {line.name} cannot tell what is new; run the line by its calendar")
-        sound = list(_sound(context, newest))
+        valid = list(_valid_names(context, newest))
         known = set(context.instance.get_dynamic_partitions(str(sites.name)))
         attempts = Attempts(f"{line.name}-rows", context)
         requests = []
-        for key, some in attempts.due({site: str(newest[site]) for site in sound}).items():
+        for key, some in attempts.due({site: str(newest[site]) for site in valid}).items():
             for new_sites, group in ((True, set(some) - known), (False, set(some) & known)):
                 if group:
                     kind = "new-site" if new_sites else "rows"
                     stages = () if new_sites else OPERATING
                     request = _request(line, sorted(group), until, stages)
                     requests.append(line_request(request, f"{key}-{kind}", kind))
-        added = [sites.build_add_request(sorted(set(sound) - known))] if set(sound) - known else []
+        added = [sites.build_add_request(sorted(set(valid) - known))] if set(valid) - known else []
         return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=added, cursor=attempts.cursor)
 
     return new_rows
@@ -80,7 +80,9 @@ def drift_sensor(line: Line) -> dg.SensorDefinition:
             if (entry.figures["alert"] or {}).get("acts") and not _answered(entry, released.get(site))
         }
         attempts = Attempts(f"{line.name}-drift", context)
-        due = attempts.due({site: f"{told['digest'][:12]} {told['alert']['at']}" for site, told in waiting.items()})
+        due = attempts.due(
+            {site: f"{figures['digest'][:12]} {figures['alert']['at']}" for site, figures in waiting.items()}
+        )
         requests = []
         for key, some in due.items():
             causes = "+".join(sorted({waiting[site]["alert"]["cause"] for site in some}))
@@ -104,8 +106,8 @@ def line_schedule(line: Line, cron: str) -> dg.ScheduleDefinition:
     def by_calendar(context: dg.ScheduleEvaluationContext, calendar: Calendar) -> dg.RunRequest:
         due = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
         request = _request(line, [], calendar.until(line), ())
-        asked = line_request(request, f"{line.name}-calendar-{due}", "calendar")
-        return asked.with_replaced_attrs(tags={CAUSE: "calendar", "dagster/max_retries": str(RETRIES)})
+        run = line_request(request, f"{line.name}-calendar-{due}", "calendar")
+        return run.with_replaced_attrs(tags={CAUSE: "calendar", "dagster/max_retries": str(RETRIES)})
 
     return by_calendar
 
@@ -119,8 +121,8 @@ def _answered(judged: Entry, released: Entry | None) -> bool:
     return released is not None and released.figures["serving_digest"] != judged.figures["digest"]
 
 
-def _sound(context: dg.SensorEvaluationContext, names: Iterable[str]) -> Iterable[str]:
-    """Return the sites whose names are fit for use; the others are told of and harm nobody."""
+def _valid_names(context: dg.SensorEvaluationContext, names: Iterable[str]) -> Iterable[str]:
+    """Yield the valid names of sites; warn of the others, which stop nobody else."""
     for name in names:
         try:
             yield checked_name(name)

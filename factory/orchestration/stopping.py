@@ -25,28 +25,28 @@ UNDER_WAY = [
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let SIGINT and SIGTERM wait for the end of the block: it makes what must not be left half made.
+def signals_deferred() -> Iterator[None]:
+    """Defer SIGINT and SIGTERM to the end of the block, whose work must not be left half done.
 
-    Blocking them would hold for one thread alone, and any thread may be given them. Elsewhere than in the main thread,
-    where Python runs no handlers, there is nothing to do.
+    Blocking them would hold for one thread alone, and any thread may receive them. Outside the main thread, where
+    Python runs no handlers, there is nothing to do.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    waiting: list[int] = []
-    before = {number: signal.signal(number, lambda got, _: waiting.append(got)) for number in SIGNALS}
+    received: list[int] = []
+    before = {number: signal.signal(number, lambda got, _: received.append(got)) for number in SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for first in waiting[:1]:
+        for first in received[:1]:
             signal.raise_signal(first)
 
 
 @contextmanager
-def living(instance: dg.DagsterInstance) -> Iterator[str]:
+def launch_lock(instance: dg.DagsterInstance) -> Iterator[str]:
     """Give the block's launch a name and hold the lock that says its process lives."""
     name = uuid.uuid4().hex
     place = _lock_of(instance, name)
@@ -59,10 +59,10 @@ def living(instance: dg.DagsterInstance) -> Iterator[str]:
             place.unlink(missing_ok=True)
 
 
-def bury_dead_runs(instance: dg.DagsterInstance, line: str) -> list[str]:
+def cancel_dead_runs(instance: dg.DagsterInstance, line: str) -> list[str]:
     """Record as canceled every run of the line that is under way in no living process; return their ids."""
-    found = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY, tags={"line": line}))
-    dead = [run for run in found if LAUNCH in run.tags and not _lives(_lock_of(instance, run.tags[LAUNCH]))]
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY, tags={"line": line}))
+    dead = [run for run in runs if LAUNCH in run.tags and not _lives(_lock_of(instance, run.tags[LAUNCH]))]
     for run in dead:
         instance.report_run_canceled(run, "The process of this run died; the same command goes on from here.")
         _lock_of(instance, run.tags[LAUNCH]).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The stage `clean`: raw rows judged by their contract, the newest version of each repaired, the broken quarantined.
+"""The stage `clean`: raw rows judged by their contract, the newest version of each repaired, the others quarantined.
 
 All sites of a run are cleaned in one plan; a shared table is cleaned once for the line.
 """

@@ -1,6 +1,6 @@
 """The stage `drift`: whether a site's world moved, or what its decisions earn.
 
-Whole weeks are judged once each, all sites of a run together. What was remembered of a site is in the journal's entry:
+Whole weeks are judged once each, all sites of a run together. What is remembered of a site is in the journal's entry:
 the weeks judged so far, by which release, what moved in the last ones, and the alert that still waits for an answer.
 """
 
@@ -13,10 +13,9 @@ import polars as pl
 
 from factory.compute.isolation import Isolated, together
 from factory.line.split import DECIDED_AT, decided
-from factory.monitoring.drift.alerts import Alert, SiteState, Stake, watched
+from factory.monitoring.drift.alerts import WEEK, Alert, DecisionValue, SiteState, watched, whole_weeks
 from factory.monitoring.drift.measure import Shift
 from factory.monitoring.drift.reference import shifts
-from factory.monitoring.drift.weeks import WEEK, whole_weeks
 from factory.monitoring.outcomes import VALUE
 from factory.monitoring.predictions import answer_columns, key_columns
 from factory.pipeline.line_run import LineRun
@@ -31,8 +30,8 @@ WEEK_COLUMN = "week"
 
 
 @dataclass(kw_only=True)
-class Judged:
-    """One site on its way through the weeks: who serves, up to when it was judged, and what is remembered."""
+class SiteProgress:
+    """How far one site is judged: what it serves, up to when it was judged, and what is remembered."""
 
     serving: Serving
     since: datetime
@@ -49,7 +48,7 @@ def drift(run: LineRun) -> Work:
 
 
 class DriftJudging:
-    """The judging of one run's weeks."""
+    """The judging of progress run's weeks."""
 
     def __init__(self, run: LineRun) -> None:
         self.run, self.served = run, run.served
@@ -62,70 +61,83 @@ class DriftJudging:
 
     def _judge(self, sites: Sequence[str]) -> Mapping[str, Figures]:
         last = self.run.journal.latest(DRIFT, sites)
-        on_the_way = {
+        progress_of = {
             site: self._begun(serving, last[site].figures if site in last else None)
             for site in sites
             if (serving := self.served.serving(site))
         }
-        weeks = whole_weeks(min((one.since for one in on_the_way.values()), default=self.run.until), self.run.until)
-        decisions = self._decisions(list(on_the_way)) if weeks else pl.DataFrame()
+        weeks = whole_weeks(
+            min((progress.since for progress in progress_of.values()), default=self.run.until), self.run.until
+        )
+        decisions = self._decisions(list(progress_of)) if weeks else pl.DataFrame()
         for week in weeks:
-            self._week(week, decisions, {site: one for site, one in on_the_way.items() if one.since <= week})
-        judged = {site: one for site, one in on_the_way.items() if one.weeks}
+            self._week(
+                week, decisions, {site: progress for site, progress in progress_of.items() if progress.since <= week}
+            )
+        judged = {site: progress for site, progress in progress_of.items() if progress.weeks}
         self._keep(judged)
         return {site: self._figures(judged[site]) if site in judged else self._nothing(site) for site in sites}
 
-    def _begun(self, serving: Serving, told: Figures | None) -> Judged:
+    def _begun(self, serving: Serving, last: Figures | None) -> SiteProgress:
         """Return where a site's judging goes on; a new release begins anew, and quietly."""
-        if told is None or told["digest"] != serving.digest:
+        if last is None or last["digest"] != serving.digest:
             state = SiteState().retrained(serving.as_of, self.limits)
-            return Judged(serving=serving, since=serving.as_of, state=state, alert=None)
-        state, since = SiteState.from_dict(told["state"]), datetime.fromisoformat(told["judged_until"])
-        return Judged(serving=serving, since=since, state=state, alert=told["alert"])
+            return SiteProgress(serving=serving, since=serving.as_of, state=state, alert=None)
+        state, since = SiteState.from_dict(last["state"]), datetime.fromisoformat(last["judged_until"])
+        return SiteProgress(serving=serving, since=since, state=state, alert=last["alert"])
 
-    def _week(self, week: datetime, decisions: pl.DataFrame, sites: Mapping[str, Judged]) -> None:
-        """Judge one week of some sites together, and note what moved."""
-        references = [self.served.reference(site, one.serving.digest) for site, one in sites.items()]
+    def _week(self, week: datetime, decisions: pl.DataFrame, sites: Mapping[str, SiteProgress]) -> None:
+        """Judge progress week of some sites together, and note what moved."""
+        references = [self.served.reference(site, progress.serving.digest) for site, progress in sites.items()]
         rows, decided = (_within(some, week, list(sites)) for some in (self.served.rows, decisions))
-        found = shifts(self.line, rows.lazy(), decided.lazy(), references)
+        moves = shifts(self.line, rows.lazy(), decided.lazy(), references)
         states, alerts = watched(
-            {site: one.state for site, one in sites.items()},
-            found,
+            {site: progress.state for site, progress in sites.items()},
+            moves,
             at=week + WEEK,
             limits=self.limits,
-            stakes={site: _stake(one.serving, rows.filter(pl.col(SITE) == site)) for site, one in sites.items()},
+            values={
+                site: _decision_value(progress.serving, rows.filter(pl.col(SITE) == site))
+                for site, progress in sites.items()
+            },
         )
-        for site, one in sites.items():
-            one.state, one.since, one.weeks = states.get(site, one.state), week + WEEK, one.weeks + 1
-            one.moved += [_row(shift, week, one.state) for shift in found if shift.site == site]
+        for site, progress in sites.items():
+            progress.state, progress.since, progress.weeks = (
+                states.get(site, progress.state),
+                week + WEEK,
+                progress.weeks + 1,
+            )
+            progress.moved += [_row(shift, week, progress.state) for shift in moves if shift.site == site]
         for alert in alerts:
             sites[alert.site].alerts.append(alert)
 
     def _decisions(self, sites: Sequence[str]) -> pl.DataFrame:
         """Return the sites' predictions, each with what it was worth where its outcome is known."""
         key = key_columns(self.line)
-        made = [rows for site in sites if (rows := self.served.table(PREDICTIONS, site)) is not None]
-        if not made:
+        predictions = [rows for site in sites if (rows := self.served.table(PREDICTIONS, site)) is not None]
+        if not predictions:
             answers = dict.fromkeys(answer_columns(self.line.task), pl.Float32())
             return pl.DataFrame(
                 schema={SITE: pl.String(), DECIDED_AT: pl.Datetime("us", "UTC"), VALUE: pl.Float64(), **answers}
             )
         worth = self.lake.scan(OUTCOMES, sites).select(*key, VALUE) if self.lake.has(OUTCOMES) else None
-        decided = pl.concat(made)
+        decided = pl.concat(predictions)
         if worth is None:
             return decided.with_columns(pl.lit(None, dtype=pl.Float64).alias(VALUE))
         return decided.join(worth.collect(), on=key, how="left", nulls_equal=True)
 
-    def _keep(self, judged: Mapping[str, Judged]) -> None:
+    def _keep(self, judged: Mapping[str, SiteProgress]) -> None:
         """Add what was measured and alerted to the lake, unless a run that died had added it; then tell people."""
-        self._add(DRIFT, [row for one in judged.values() for row in one.moved], [SITE, WEEK_COLUMN])
-        self._add(ALERTS, [_told(alert) for one in judged.values() for alert in one.alerts], [SITE, "at"])
-        for site, one in judged.items():
-            for alert in one.alerts[-1:]:  # of several weeks that came in at once the last one speaks
+        self._add(DRIFT, [row for progress in judged.values() for row in progress.moved], [SITE, WEEK_COLUMN])
+        self._add(
+            ALERTS, [_alert_row(alert) for progress in judged.values() for alert in progress.alerts], [SITE, "at"]
+        )
+        for site, progress in judged.items():
+            for alert in progress.alerts[-1:]:  # of several weeks judged at once, only the last alerts
                 money = {"at_risk_eur": round(alert.at_risk_eur)} if alert.at_risk_eur is not None else {}
-                told = alert.text if alert.acts else f"{alert.text} (dry run: nothing is retrained)"
-                self.run.warn(f"{DRIFT}: {told}")  # for who looks at the run
-                self.run.alerts.tell(DRIFT, told, picture=alert.picture, line=self.line.name, site=site, **money)
+                text = alert.text if alert.acts else f"{alert.text} (dry run: nothing is retrained)"
+                self.run.warn(f"{DRIFT}: {text}")  # shown in the run
+                self.run.alerts.tell(DRIFT, text, picture=alert.picture, line=self.line.name, site=site, **money)
 
     def _add(self, table: str, rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> None:
         if not rows:
@@ -142,12 +154,12 @@ class DriftJudging:
     def _nothing(self, site: str) -> Figures:
         return {ROW_COUNT: 0, CHANGED: False, "why": self.served.why_idle(site) or "no whole week to judge yet"}
 
-    def _figures(self, one: Judged) -> Figures:
+    def _figures(self, progress: SiteProgress) -> Figures:
         """Return what is remembered, and what people see: how many weeks were judged and what the last alert says."""
-        if one.alerts:
-            last = one.alerts[-1]
+        if progress.alerts:
+            last = progress.alerts[-1]
             features = [f"{shift.feature} ({shift.measure})" for shift in last.shifts]
-            one.alert = {
+            progress.alert = {
                 "at": f"{last.at:%Y-%m-%d}",
                 "acts": last.acts,
                 "text": last.text,
@@ -155,13 +167,13 @@ class DriftJudging:
                 "features": features,
             }
         return {
-            ROW_COUNT: len(one.moved),
-            "weeks": one.weeks,
-            "alerts": [alert.text for alert in one.alerts],
-            "judged_until": one.since.isoformat(),
-            "digest": one.serving.digest,
-            "state": one.state.to_dict(),
-            "alert": one.alert,
+            ROW_COUNT: len(progress.moved),
+            "weeks": progress.weeks,
+            "alerts": [alert.text for alert in progress.alerts],
+            "judged_until": progress.since.isoformat(),
+            "digest": progress.serving.digest,
+            "state": progress.state.to_dict(),
+            "alert": progress.alert,
         }
 
 
@@ -170,9 +182,9 @@ def _within(rows: pl.DataFrame, week: datetime, sites: Sequence[str]) -> pl.Data
     return rows.filter(pl.col(SITE).is_in(list(sites)) & (moment >= week) & (moment < week + WEEK))
 
 
-def _stake(serving: Serving, rows: pl.DataFrame) -> Stake:
+def _decision_value(serving: Serving, rows: pl.DataFrame) -> DecisionValue:
     worth = serving.release.manifest.verdict.figures.get("value_per_decision_eur")
-    return Stake(value_per_decision_eur=float(worth or 0.0), decisions=len(rows))
+    return DecisionValue(value_per_decision_eur=float(worth or 0.0), decisions=len(rows))
 
 
 def _cause(alert: Alert) -> str:
@@ -194,7 +206,7 @@ def _row(shift: Shift, week: datetime, state: SiteState) -> dict[str, Any]:
     }
 
 
-def _told(alert: Alert) -> dict[str, Any]:
+def _alert_row(alert: Alert) -> dict[str, Any]:
     return {
         SITE: alert.site,
         "at": alert.at,

@@ -1,4 +1,4 @@
-"""What a run of a line tells while it is under way, as data; handed on by whoever runs it, shown to whoever looks."""
+"""The events of a line's run as data: whoever runs the line hands them on, and a screen or a log shows them."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ class StepBegun:
 
 @dataclass(frozen=True, kw_only=True)
 class SiteMade:
-    """A site went through a step; an asset that is made beside the step's first is told, too, by its own name."""
+    """A site went through a step; each further asset that the step makes has an event of its own."""
 
     asset: str
     site: str
@@ -59,7 +59,7 @@ class SiteFailed:
     error: str
     at: float
     harmless: bool = False
-    """Whether the site goes on all the same: what it serves says nothing about whether it can be trained."""
+    """Whether the site goes on all the same, since the fault is in what it serves and not in its training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class RunFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class LineOver:
-    """All is done that was asked for; what came of it."""
+    """Everything asked for is done, with this outcome."""
 
     outcome: "LineOutcome"
 
@@ -161,7 +161,7 @@ class LineRequest:
     """The stages to do; all when empty."""
 
     def require_names(self) -> None:
-        """Raise NameRefused or LineError on a name of a line, site or stage that can be none."""
+        """Raise NameRefused or LineError on an invalid name of a line, site or stage."""
         checked_name(self.line, "line")
         for site in self.sites:
             checked_name(site)
@@ -170,7 +170,7 @@ class LineRequest:
 
 
 class Stopped(Exception):  # noqa: N818  a run that somebody stopped has no error
-    """A person or a machine stopped a run, which is on record; `signal` is by what."""
+    """A person or a machine stopped a run, which is on record; `signal` is the one that stopped it."""
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
@@ -181,7 +181,7 @@ class Lines(Protocol):
     """Runs lines, wherever their runs go."""
 
     def run(self, request: LineRequest, show: Show) -> LineOutcome:
-        """Have the runs made, hand on what they tell and return what came of them.
+        """Have the runs made, hand on their events and return their outcome.
 
         Raises Stopped where somebody stopped them, and FactoryError where nothing could start.
         """

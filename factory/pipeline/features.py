@@ -13,12 +13,12 @@ from factory.storage.lake import SITE
 
 
 def features(run: LineRun) -> Work:
-    """Return what builds the sites' features from all that is clean: what neighbours did is known, too."""
+    """Return what builds the sites' features from all clean rows, those of other sites too."""
     line, lake = run.line, run.lake
 
     def inputs(sites: Sequence[str]) -> Mapping[str, str]:
         names = [line.lake_table("clean", table) for table in line.tables.values()]
-        clean = {name: {site: one.content for site, one in run.journal.latest(name).items()} for name in names}
+        clean = {name: {site: entry.content for site, entry in run.journal.latest(name).items()} for name in names}
         made_from = fingerprint(clean)
         return {site: fingerprint(site, made_from) for site in sites}
 

@@ -1,7 +1,7 @@
 """What a stage's result depends on beside its rows: sections of the line's file, the line's own Python, the library.
 
-A section counts by what it says and not by how: a comment, an owner, a purpose or the sentence about a feature changes
-nothing, a gate's limit changes what the gates decide, a recipe what training makes.
+A section counts by its meaning and not by its wording: a comment, an owner, a purpose or the sentence about a feature
+changes nothing, a gate's limit changes what the gates decide, a recipe what training makes.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,8 +19,8 @@ Section = Callable[[Line, Table | None], Any]
 def _table(line: Line, table: Table | None) -> Any:
     """Return what decides which rows of a table are clean."""
     if table is None:
-        raise ValueError(f"line {line.name}: a stage that is no table's has no section `table`")
-    contract = [[one.type, dict(one.kwargs)] for one in table.contract]
+        raise ValueError(f"line {line.name}: only a stage of a table has the section `table`")
+    contract = [[expectation.type, dict(expectation.kwargs)] for expectation in table.contract]
     return [dict(table.columns), table.key, table.site_column, contract, table.repair]
 
 
@@ -36,7 +36,7 @@ SECTIONS: Mapping[str, Section] = {
     "figures": lambda line, _: dict(line.figures),
     "context": lambda line, _: line.context,
 }
-"""The sections of a line's file that decide anything a stage makes, each as what counts of it."""
+"""The sections of a line's file that decide anything a stage makes, each as the part of it that counts."""
 
 
 class LineCode:
@@ -69,9 +69,9 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return [type(value).__name__, {field.name: plain(getattr(value, field.name)) for field in fields(value)}]
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [plain(item) for item in value]
     if callable(value):
         return function_digest(value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -1,4 +1,4 @@
-"""One run of a line: what its stages work with, gathered once, and what they look up more than once."""
+"""One run of a line: what its stages work with, gathered once, and the look-ups that several of them need."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ class LineRun:
 
     @cached_property
     def served(self) -> "ServedSites":
-        """What the sites serve, and what served models are held against."""
+        """What the sites serve, and what served models are compared with."""
         from factory.pipeline.serving import ServedSites
 
         return ServedSites(self)

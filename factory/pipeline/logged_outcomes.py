@@ -1,12 +1,11 @@
-"""The stage `served_outcomes`: what really happened to what the gateway answered, once that is known."""
+"""The stage `served_outcomes`: what really happened after the gateway's answers, once that is known."""
 
 from collections.abc import Sequence
 
 import polars as pl
 
 from factory.compute.isolation import Isolated
-from factory.monitoring.outcomes import outcomes
-from factory.monitoring.prediction_log.outcomes import SERVED_OUTCOMES, told_decisions
+from factory.monitoring.outcomes import SERVED_OUTCOMES, delivered_decisions, outcomes
 from factory.monitoring.prediction_log.rows import PREDICTION, ROW, SERVED, SUBJECT
 from factory.monitoring.predictions import DIGEST, key_columns
 from factory.names import model_name
@@ -27,7 +26,7 @@ class LoggedOutcomes:
         self.run, self.served, self.line, self.lake = run, run.served, run.line, run.lake
 
     def join(self, sites: Sequence[str]) -> Isolated[Figures]:
-        """Join the labels known by now to what was told, and say what each decision was worth."""
+        """Join the labels known by now to the answers that callers got, and say what each decision was worth."""
         key = [*key_columns(self.line), PREDICTION, ROW]
         return self.served.keep_outcomes(SERVED_OUTCOMES, sites, self._outcomes, key)
 
@@ -36,13 +35,13 @@ class LoggedOutcomes:
             return None
         served = self.lake.scan(SERVED, [site])
         rows = self.served.rows.filter(pl.col(SITE) == site)
-        told = told_decisions(self.line, served, rows.schema, self._thresholds(site, served))
-        idle = {digest: self.served.reference(site, digest).idle for digest in told[DIGEST].unique().to_list()}
-        return outcomes(self.line, told, rows, idle) if len(told) else None
+        decisions = delivered_decisions(self.line, served, rows.schema, self._thresholds(site, served))
+        idle = {digest: self.served.reference(site, digest).idle for digest in decisions[DIGEST].unique().to_list()}
+        return outcomes(self.line, decisions, rows, idle) if len(decisions) else None
 
     def _thresholds(self, site: str, served: pl.LazyFrame) -> dict[str, float]:
-        """Return by which threshold each model decides that answered about rows that the door knew."""
+        """Return by which threshold each model decides that answered about rows with a known subject."""
         asked = served.filter("told", pl.col(SUBJECT).is_not_null()).select(pl.col(DIGEST).unique()).collect()
         repository, model = self.run.store.repository(), model_name(self.line.name, site)
-        found = {digest: repository.manifest_of(model, digest) for digest in asked[DIGEST].to_list()}
-        return {digest: manifest.threshold for digest, manifest in found.items() if manifest}
+        manifests = {digest: repository.manifest_of(model, digest) for digest in asked[DIGEST].to_list()}
+        return {digest: manifest.threshold for digest, manifest in manifests.items() if manifest}

@@ -1,7 +1,7 @@
 """The stage `context`: what the gateway needs to build features of a row that just came, beside the models.
 
-It is the whole line's, for a site's features look at its neighbours; each site is checked for itself, and one whose
-features come out otherwise than in training fails alone and is left out of it.
+It is one for the whole line, since a site's features look at its neighbours. Each site is checked by itself: one whose
+features differ from those in training fails alone and is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def online_snapshot(run: LineRun) -> Work:
 
 
 class Publishing:
-    """One run's snapshot on its way beside the models."""
+    """Publishes one run's snapshot beside the models."""
 
     def __init__(self, run: LineRun, look_back: LookBack) -> None:
         self.run, self.line, self.lake = run, run.line, run.lake
@@ -50,15 +50,15 @@ class Publishing:
         if current is not None and current.made_from == made_from and set(sites) <= set(current.sites):
             return Isolated(done={site: _figures(current, changed=False) for site in sites})
         new = assembled(self.line, self.look_back, self._clean(), made_from)
-        found = self._checked(new, sorted({*sites, *self._known_sites()}))
-        context = replace(new.context, sites=tuple(found.done))
+        proofs = self._checked(new, sorted({*sites, *self._known_sites()}))
+        context = replace(new.context, sites=tuple(proofs.done))
         self.contexts.put(context.signed(self.key), new.files)
-        done = {site: {**_figures(context), "rows_checked": rows} for site, rows in found.done.items()}
-        for site in sorted(set(found.failed) - set(sites)):
-            self.run.warn(f"{CONTEXT}: {site} takes features alone at the gateway: {found.failed[site]}")
+        done = {site: {**_figures(context), "rows_checked": rows} for site, rows in proofs.done.items()}
+        for site in sorted(set(proofs.failed) - set(sites)):
+            self.run.warn(f"{CONTEXT}: {site} takes features alone at the gateway: {proofs.failed[site]}")
         return Isolated(
             done={site: done[site] for site in sites if site in done},
-            failed={site: found.failed[site] for site in sites if site in found.failed},
+            failed={site: proofs.failed[site] for site in sites if site in proofs.failed},
         )
 
     def _current(self) -> Context | None:
@@ -81,8 +81,8 @@ class Publishing:
         }
 
     def _known_sites(self) -> list[str]:
-        found: list[Any] = self.lake.scan("features").select(pl.col(SITE).unique()).collect()[SITE].to_list()
-        return found
+        sites: list[Any] = self.lake.scan("features").select(pl.col(SITE).unique()).collect()[SITE].to_list()
+        return sites
 
     def _checked(self, new: AssembledContext, sites: Sequence[str]) -> Isolated[int]:
         builder = Builder(replace(new.context, sites=tuple(sites)), new.tables)
@@ -91,5 +91,5 @@ class Publishing:
 
 
 def _figures(context: Context, *, changed: bool = True) -> Figures:
-    rows = {name: kept.rows for name, kept in context.tables.items()}
+    rows = {name: table.rows for name, table in context.tables.items()}
     return {ROW_COUNT: sum(rows.values()), "rows": rows, "known_until": context.known_until, CHANGED: changed}

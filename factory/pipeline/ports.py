@@ -1,4 +1,4 @@
-"""What the stages ask of the world outside: the registry, the releases, the engine, people.
+"""What the stages need from outside: the registry, the releases, the engine, people.
 
 The rooms above implement these, the composition root binds them, and tests pass fakes.
 """
@@ -57,7 +57,7 @@ class Registry(Protocol):
     """Keeps every candidate, its verdict, and who was promoted; `promote` alone makes a champion."""
 
     def register(self, candidate: Candidate) -> Registered:
-        """Keep the candidate as challenger; the same digest again gives the version it already has."""
+        """Keep the candidate as challenger; the same digest again returns the version it already has."""
         ...
 
     def record_verdict(self, model: str, version: int, verdict: Verdict) -> None:
@@ -108,5 +108,5 @@ class Alerts(Protocol):
     """Where a person is told that something happened."""
 
     def tell(self, kind: str, text: str, *, picture: str | bytes | None = None, **facts: Any) -> bool:
-        """Tell people; return whether everybody took it who is to be told."""
+        """Tell people; return whether every receiver took it."""
         ...

@@ -1,7 +1,7 @@
 """The stage `served`: what the gateway was asked and answered comes into the lake, each row once.
 
-Rows are told apart by the prediction's name, so that a run that dies anywhere is simply run again: what it brought in
-is found there. How far the records were read is kept after the rows, and saves reading them all each time.
+Rows are told apart by the prediction's name, so that a run that dies anywhere is simply run again: it skips the rows
+that are in the lake. How far the records were read is kept after the rows, and saves reading them all each time.
 """
 
 import functools
@@ -14,7 +14,7 @@ import polars as pl
 from factory.compute.isolation import Isolated, together
 from factory.errors import ModelRefused
 from factory.model.signature import Signature
-from factory.monitoring.prediction_log.reading import BySite, Unread, cursors, keep_cursors
+from factory.monitoring.prediction_log.reading import BySite, LogReader, cursors, keep_cursors
 from factory.monitoring.prediction_log.rows import ANSWERED_AT, SERVED, not_served, served_rows
 from factory.names import model_name
 from factory.pipeline.line_run import LineRun
@@ -37,7 +37,7 @@ class Added:
 
     @property
     def figures(self) -> Figures:
-        """What the journal and the UI are told."""
+        """The figures for the journal and the UI."""
         newest = self.newest.isoformat(timespec="milliseconds") if self.newest else None
         return {ROW_COUNT: self.rows, "failed_rows": self.failures, "newest": newest, CHANGED: self.rows > 0}
 
@@ -55,7 +55,7 @@ class TakingIn:
         self._signatures: dict[tuple[str, str], Signature | None] = {}
 
     def take_in(self, sites: Sequence[str]) -> Isolated[Figures]:
-        """Bring into the lake what the gateway recorded of the sites and the lake has not."""
+        """Bring the sites' recorded rows that are not in the lake yet into it."""
         try:
             return self._taken_in(sites)
         except (OSError, ValueError) as error:  # a folder, or a batch, that cannot be read
@@ -63,18 +63,18 @@ class TakingIn:
 
     def _taken_in(self, sites: Sequence[str]) -> Isolated[Figures]:
         read = cursors(self.lake, self.lake.site_versions(SERVED, sites))
-        unread = Unread(folder=self.run.prediction_log, line=self.line.name, read=read)
+        reader = LogReader(folder=self.run.prediction_log, line=self.line.name, read=read)
         added, failed = dict.fromkeys(sites, Added()), dict[str, Exception]()
-        for portion in unread.portions():
+        for portion in reader.portions():
             going = [site for site in portion if site not in failed]
             taken = together(going, functools.partial(self._add, portion))
             failed |= taken.failed
             added |= {site: added[site].with_more(more) for site, more in taken.done.items()}
-        failed |= self._not_kept(unread, [site for site in sites if site not in failed])
+        failed |= self._keep_cursors(reader, [site for site in sites if site not in failed])
         return Isolated(done={site: added[site].figures for site in sites if site not in failed}, failed=failed)
 
     def _add(self, portion: BySite, sites: Sequence[str]) -> Mapping[str, Added]:
-        """Add the rows of the sites that the lake has not, in one commit."""
+        """Add the rows of the sites that are not in the lake yet, in one commit."""
         seen = self.lake.site_versions(SERVED, sites)
         batches = [batch for site in sites for batch in portion[site]]
         releases = {(batch.site, batch.digest) for batch in batches}
@@ -86,19 +86,19 @@ class TakingIn:
             self.lake.append(SERVED, rows, {site: seen[site] for site in new}, widen=True)
         return {site: _added(some) for site, some in of_site.items()}
 
-    def _not_kept(self, unread: Unread, sites: Sequence[str]) -> Mapping[str, Exception]:
-        """Keep how far the sites are read; return why that failed, by site. Tell of what cannot be read."""
+    def _keep_cursors(self, reader: LogReader, sites: Sequence[str]) -> Mapping[str, Exception]:
+        """Keep how far the sites are read; return why that failed, by site. Warn of damaged segments."""
 
         def keep(some: Sequence[str]) -> Mapping[str, None]:
-            keep_cursors(self.lake, dict.fromkeys(some, unread.reached), self.lake.site_versions(SERVED, some))
+            keep_cursors(self.lake, dict.fromkeys(some, reader.reached), self.lake.site_versions(SERVED, some))
             return dict.fromkeys(some)
 
-        for segment, lost in unread.damaged.items():
+        for segment, lost in reader.damaged.items():
             self.run.warn(f"{SERVED}: {segment} is damaged, its last {lost} bytes cannot be read; what is before is in")
-        return together([site for site in sites if unread.read[site] != unread.reached], keep).failed
+        return together([site for site in sites if reader.read[site] != reader.reached], keep).failed
 
     def _signature(self, site: str, digest: str) -> Signature | None:
-        """Return what a release takes and gives; None, and a warning once, where it is not to be found."""
+        """Return what a release takes and gives; None, and a warning once, where no release has the digest."""
         if (site, digest) not in self._signatures:
             self._signatures[site, digest] = self._looked_up(site, digest)
         return self._signatures[site, digest]

@@ -1,4 +1,4 @@
-"""The stage `predictions`: what each site serves answers the rows decided since, each row once."""
+"""The stage `predictions`: each site's release answers the rows that were decided since, each row once."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,16 +19,16 @@ def predictions(run: LineRun) -> Work:
 
     def do(sites: Sequence[str]) -> Isolated[Figures]:
         seen = run.lake.site_versions(PREDICTIONS, sites)  # before looking, or another run's rows come in twice
-        made = one_by_one(sites, lambda site: _predicted(run, site))
-        new = {site: rows for site, rows in made.done.items() if len(rows)}
+        predicted_rows = one_by_one(sites, lambda site: _predicted(run, site))
+        new = {site: rows for site, rows in predicted_rows.done.items() if len(rows)}
 
         def add(some: Sequence[str]) -> Mapping[str, Figures]:
             run.lake.append(PREDICTIONS, pl.concat([new[site] for site in some]), {site: seen[site] for site in some})
             return {site: {ROW_COUNT: len(new[site]), "release": int(new[site][RELEASE][-1])} for site in some}
 
-        kept = together(list(new), add)
-        none = {site: _nothing(run, site) for site in made.done if site not in new}
-        return Isolated(done={**none, **kept.done}, failed={**made.failed, **kept.failed})
+        written = together(list(new), add)
+        idle = {site: _nothing(run, site) for site in predicted_rows.done if site not in new}
+        return Isolated(done={**idle, **written.done}, failed={**predicted_rows.failed, **written.failed})
 
     return Work(do=do)
 

@@ -1,4 +1,4 @@
-"""The stage `release`: what passed is promoted and served, or on trial; what was refused changes nothing."""
+"""The stage `release`: a candidate that passed is promoted and served, or put on trial; others change nothing."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -37,13 +37,13 @@ def _released(run: LineRun, site: str) -> Figures:
     obstacle = permissions.obstacle(verdict.digest, approval_required=run.line.gates.approval_required)
     if due := repository.unregistered(model, key):
         _follow_person(run, site, due)
-    trial = _let_through(run, site, verdict) if verdict.passed and not obstacle else None
+    trial = _promote_or_try(run, site, verdict) if verdict.passed and not obstacle else None
     now = repository.current(model)
     return {
         "passed": verdict.passed,
         "reasons": list(verdict.reasons),
         "held_back": obstacle if verdict.passed and (now is None or now.digest != verdict.digest) else None,
-        "trial": f"{trial.told}, since {trial.since}" if trial else None,
+        "trial": f"{trial.description}, since {trial.since}" if trial else None,
         "serving_version": now.version if now else None,
         "serving_digest": now.digest if now else None,
         "since": now.released_at if now else None,
@@ -59,8 +59,8 @@ def _follow_person(run: LineRun, site: str, due: "Record") -> None:
         run.warn(f"{RELEASE}: {site} serves release {due.release}, but not as the registry's champion: {error}")
 
 
-def _let_through(run: LineRun, site: str, verdict: Verdict) -> "Trial | None":
-    """Put the candidate on trial and return the trial, or promote it: as the line says, and where there is a rival.
+def _promote_or_try(run: LineRun, site: str, verdict: Verdict) -> "Trial | None":
+    """Promote the candidate, or put it on trial beside its champion and return the trial, as the line's file says.
 
     A champion stays the registry's during a trial, and the candidate its challenger, as registering made it.
     """

@@ -28,10 +28,10 @@ def report(run: LineRun) -> Work:
 
 
 class Reporting:
-    """The last stage of one run's sites, after what they serve is settled: a page that fails takes nothing back.
+    """The last stage of one run's sites, after their releases: a page that fails undoes nothing.
 
-    A page carries in itself what it was made from, so one that is up to date is left alone, and one that somebody
-    deleted comes again.
+    A page holds the fingerprint of what it was made from, so that one that is up to date is left alone, and one that
+    somebody deleted is drawn again.
     """
 
     def __init__(self, run: LineRun) -> None:
@@ -42,34 +42,36 @@ class Reporting:
 
     def write(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Write each site's page, and then the line's from what all sites' pages know."""
-        told = self.known[REPORT]
-        marks = {site: self._mark(site) for site in sites}
-        fresh = {site for site in sites if site in told and not self.again and self.pages.mark(site) == marks[site]}
+        reported = self.known[REPORT]
+        prints = {site: self._fingerprint(site) for site in sites}
+        before = reported if not self.again else {}
+        fresh = {site for site in sites if site in before and self.pages.fingerprint(site) == prints[site]}
         parts = functools.cache(lambda: self.run.parts([site for site in sites if site not in fresh]))
-        found = one_by_one(
+        pages = one_by_one(
             sites,
             lambda site: (
-                self._unchanged(told[site]) if site in fresh else self._page(site, parts().of(site), marks[site])
+                self._unchanged(reported[site]) if site in fresh else self._page(site, parts().of(site), prints[site])
             ),
         )
-        line = one_by_one([LINE_SITE], lambda _: self._line_page(found.done))
-        return Isolated(done=found.done, failed={**found.failed, **line.failed})
+        line = one_by_one([LINE_SITE], lambda _: self._line_page(pages.done))
+        return Isolated(done=pages.done, failed={**pages.failed, **line.failed})
 
     @functools.cached_property
     def known(self) -> dict[str, dict[str, Entry]]:
         """What each stage last did for each site there is; looked up once, when all before the report is done."""
         return {stage: self.run.journal.latest(stage) for stage in STAGES}
 
-    def _unchanged(self, told: Entry) -> Figures:
-        return {**told.figures, "page": self.pages.place(told.site), CHANGED: False}
+    def _unchanged(self, entry: Entry) -> Figures:
+        return {**entry.figures, "page": self.pages.place(entry.site), CHANGED: False}
 
-    def _mark(self, site: str) -> str:
-        made = {
+    def _fingerprint(self, site: str) -> str:
+        """Return the fingerprint of everything that a site's page is drawn from."""
+        made_from = {
             stage: entry.fingerprint for stage, entry in self._entries(site).items() if stage not in ("release", REPORT)
         }
         serving = self._serving(site)
         served = serving and [serving.version, serving.digest, serving.since]
-        return fingerprint(made, served, self._held_back(site), self.looks, self._words)
+        return fingerprint(made_from, served, self._held_back(site), self.looks, self._words)
 
     @property
     def _words(self) -> list[object]:
@@ -78,8 +80,8 @@ class Reporting:
 
     def _entries(self, site: str) -> dict[str, Entry]:
         """Return what each stage last did for the site, and the base model's entry."""
-        found = {stage: entries[site] for stage, entries in self.known.items() if site in entries}
-        return {**found, "base_model": self._entry("base_model", LINE_SITE)}
+        entries_of_site = {stage: entries[site] for stage, entries in self.known.items() if site in entries}
+        return {**entries_of_site, "base_model": self._entry("base_model", LINE_SITE)}
 
     def _entry(self, stage: str, site: str) -> Entry:
         return self.known[stage].get(site) or self.run.entry(stage, site)
@@ -101,13 +103,15 @@ class Reporting:
 
     def _held_back(self, site: str) -> str | None:
         """Return what keeps a candidate that passed from being released, such as a person's rollback."""
-        told, store = self._entry(VERDICT, site).figures, self.run.store
+        verdict, store = self._entry(VERDICT, site).figures, self.run.store
         permissions = store.repository().permissions(model_name(self.line.name, site), store.key().public_key())
         wanted = self.line.gates.approval_required
-        return permissions.obstacle(told["verdict"]["digest"], approval_required=wanted) if told["passed"] else None
+        return (
+            permissions.obstacle(verdict["verdict"]["digest"], approval_required=wanted) if verdict["passed"] else None
+        )
 
-    def _page(self, site: str, parts: Parts, mark: str) -> Figures:
-        """Draw one site's page, and return what the line's page and the orchestrator want to know of it."""
+    def _page(self, site: str, parts: Parts, made_from: str) -> Figures:
+        """Draw one site's page, and return the figures that the line's page and the orchestrator show."""
         from factory.reports.gathering import site_facts
         from factory.reports.site_page import site_page
 
@@ -121,7 +125,7 @@ class Reporting:
             held_back=self._held_back(site),
             seen=self._shown(site, parts),
         )
-        return {**_told(facts.shown), "page": self.pages.put(site, site_page(facts, mark))}
+        return {**_figures(facts.shown), "page": self.pages.put(site, site_page(facts, made_from))}
 
     def _shown(self, site: str, parts: Parts) -> "Shown":
         """Return what the judged rows show, every model answering them again."""
@@ -145,46 +149,50 @@ class Reporting:
         candidate = registry.onnx(*registered_version(self.line.name, self._entry("site_model", site)))
         base = self.base_file
         before = self._released(site, rival) if rival else None
-        found = {"candidate": candidate, "base": base if base != candidate else None, "champion": before}
-        return {role: content for role, content in found.items() if content is not None}
+        files = {"candidate": candidate, "base": base if base != candidate else None, "champion": before}
+        return {role: content for role, content in files.items() if content is not None}
 
     def _released(self, site: str, digest: str) -> bytes | None:
         store = self.run.store
         try:
-            found = store.repository().found(model_name(self.line.name, site), digest, store.key().public_key())
+            release = store.repository().release_of(model_name(self.line.name, site), digest, store.key().public_key())
         except (ModelRefused, OSError) as error:
             self.run.warn(f"{REPORT}: {site} is shown without the champion it was judged by: {error}")
             return None
-        return found.content if found else None
+        return release.content if release else None
 
     def _line_page(self, new: Mapping[str, Figures]) -> Figures:
         """Write the line's page over all sites that the journal knows, unless it says the same already."""
         from factory.reports.gathering import line_facts
         from factory.reports.line_page import line_page
 
-        told = {site: entry.figures for site, entry in self.known[REPORT].items()} | dict(new)
+        figures = {site: entry.figures for site, entry in self.known[REPORT].items()} | dict(new)
         sites = sorted({site for entries in self.known.values() for site in entries} - {LINE_SITE})
-        lines = [self._site_line(site, told.get(site, {})) for site in sites]
+        lines = [self._site_line(site, figures.get(site, {})) for site in sites]
         base = self._entry("base_model", LINE_SITE)
         facts = line_facts(self.line, lines, base)
-        mark = fingerprint([[str(line) for line in lines], base.fingerprint, self.looks, self._words, self.line.owner])
+        made_from = fingerprint(
+            [[str(line) for line in lines], base.fingerprint, self.looks, self._words, self.line.owner]
+        )
         place = self.pages.place(LINE_SITE)
-        changed = self.again or self.pages.mark(LINE_SITE) != mark
-        return {"page": self.pages.put(LINE_SITE, line_page(facts, mark)) if changed else place}
+        changed = self.again or self.pages.fingerprint(LINE_SITE) != made_from
+        return {"page": self.pages.put(LINE_SITE, line_page(facts, made_from)) if changed else place}
 
-    def _site_line(self, site: str, told: Figures) -> "SiteLine":
+    def _site_line(self, site: str, figures: Figures) -> "SiteLine":
         from factory.reports.gathering import site_line
 
         place = self.pages.place(site)
-        return site_line(site, self._entries(site), self._serving(site), place.name if place.is_file() else None, told)
+        return site_line(
+            site, self._entries(site), self._serving(site), place.name if place.is_file() else None, figures
+        )
 
 
-def _told(shown: "Shown") -> Figures:
-    """Return what is worth keeping of what the judged rows showed."""
+def _figures(shown: "Shown") -> Figures:
+    """Return the figures that the journal keeps of a page."""
     money = shown.money.get("candidate")
     known = money is not None and math.isfinite(money.low)
     return {
-        "importance": {one.column: one.worsens for one in shown.importances},
+        "importance": {importance.column: importance.worsens for importance in shown.importances},
         "value_low": money.low if money and known else None,
         "value_high": money.high if money and known else None,
     }

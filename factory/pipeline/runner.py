@@ -1,4 +1,4 @@
-"""Takes the sites of one run through stages: a site that fails drops out, says why, and harms no other."""
+"""Takes the sites of one run through stages: a site that fails drops out with its reason, and the others go on."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +14,8 @@ from factory.storage.journal import fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """What a step has of one site now, whether or not this run made it."""
+class StepResult:
+    """What a step has made for one site, in this run or in an earlier one."""
 
     step: Step
     site: str
@@ -27,13 +27,13 @@ class Made:
 
 
 class Listener(Protocol):
-    """Is told what happens, as it happens."""
+    """Hears of each event of a run as it happens."""
 
     def begun(self, step: Step, todo: Sequence[str], unchanged: int) -> None:
         """A step begins for some sites; others have nothing to do."""
         ...
 
-    def made(self, made: Made) -> None:
+    def completed(self, result: StepResult) -> None:
         """A site went through a step."""
         ...
 
@@ -43,7 +43,7 @@ class Listener(Protocol):
 
 
 class Runner:
-    """One run's sites on their way."""
+    """Takes one run's sites through its steps."""
 
     def __init__(self, run: LineRun, sites: Sequence[str], listener: Listener) -> None:
         self.run = run
@@ -53,7 +53,7 @@ class Runner:
         """For each site that failed: the step, and why."""
 
     def take_through(self, steps: Sequence[Step]) -> None:
-        """Do the steps one after the other for the sites still on their way."""
+        """Do the steps one after the other for the sites that have not failed."""
         for step in steps:
             if comes_before(step.stage.name, self.run.redo_from):
                 self._require_same_day(step)
@@ -68,18 +68,18 @@ class Runner:
         """
         try:
             work = step.work(self.run)
-            prints = self._fingerprints(step, work.inputs(self.sites)) if work.inputs else None
-        except FactoryError as error:  # what it would be made from is not there, or cannot be read
+            fingerprints = self._fingerprints(step, work.inputs(self.sites)) if work.inputs else None
+        except FactoryError as error:  # its inputs are missing or cannot be read
             self._drop(step, dict.fromkeys(self.sites, error))
             return
         journal = self.run.journal
-        fresh = journal.fresh(step.name, prints) if prints and not self.run.redo_from else set[str]()
+        fresh = journal.fresh(step.name, fingerprints) if fingerprints and not self.run.redo_from else set[str]()
         todo = [site for site in self.sites if site not in fresh]
         self.listener.begun(step, todo, len(fresh))
-        outcome = self._done(step, work.do, todo, prints) if todo else Isolated[Figures]()
+        outcome = self._done(step, work.do, todo, fingerprints) if todo else Isolated[Figures]()
         for site, entry in journal.latest(step.name, sorted(fresh)).items():
-            self.listener.made(
-                Made(
+            self.listener.completed(
+                StepResult(
                     step=step,
                     site=site,
                     figures=entry.figures,
@@ -99,23 +99,26 @@ class Runner:
         step: Step,
         do: Callable[[Sequence[str]], Isolated[Figures]],
         todo: Sequence[str],
-        prints: Mapping[str, str] | None,
+        fingerprints: Mapping[str, str] | None,
     ) -> Isolated[Figures]:
-        """Do a step's work, and keep it in the journal; what cannot be kept there was not done."""
+        """Do a step's work and record it in the journal; if that fails, the step has failed."""
         journal, started, run_id = self.run.journal, time.monotonic(), self.run.run_id
         try:
-            if prints:
+            if fingerprints:
                 journal.begin(step.name, todo, run=run_id)
             outcome = do(todo)
             changed = {site: figures for site, figures in outcome.done.items() if figures.get(CHANGED, True)}
-            made_from = prints or {site: fingerprint(dict(figures)) for site, figures in changed.items()}
-            noted = {site: {**figures, "as_of": self.run.as_of} for site, figures in changed.items()}
-            journal.record(step.name, noted, made_from, run=run_id, seconds=time.monotonic() - started)
+            made_from = fingerprints or {site: fingerprint(dict(figures)) for site, figures in changed.items()}
+            recorded = {site: {**figures, "as_of": self.run.as_of} for site, figures in changed.items()}
+            journal.record(step.name, recorded, made_from, run=run_id, seconds=time.monotonic() - started)
         except LakeError as error:
             return Isolated(failed=dict.fromkeys(todo, error))
         for site, figures in outcome.done.items():
-            mark = made_from.get(site)
-            self.listener.made(Made(step=step, site=site, figures=figures, fingerprint=mark, changed=site in changed))
+            self.listener.completed(
+                StepResult(
+                    step=step, site=site, figures=figures, fingerprint=made_from.get(site), changed=site in changed
+                )
+            )
         return outcome
 
     def _require_same_day(self, step: Step) -> None:
@@ -124,7 +127,7 @@ class Runner:
             return
         entries = self.run.journal.latest(step.name, self.sites)
         days = {site: entry.figures.get("as_of") for site, entry in entries.items()}
-        other = {site: day for site, day in days.items() if day not in (None, self.run.as_of)}
+        other_days = {site: day for site, day in days.items() if day not in (None, self.run.as_of)}
         self._drop(
             step,
             {
@@ -132,7 +135,7 @@ class Runner:
                     f"site {site}: its model was made as of {day} and cannot be judged as of {self.run.as_of}: "
                     f"begin with site_model or before, or run until {day}"
                 )
-                for site, day in other.items()
+                for site, day in other_days.items()
             },
         )
 

@@ -1,6 +1,6 @@
-"""What the sites of one run serve, the rows it decides about, and what served models are held against.
+"""What the sites of one run serve, the rows it decides about, and what served models are compared with.
 
-Nothing here needs the registry: what a site serves is in the model repository, what its rows were is in the lake.
+Nothing here needs the registry: releases are in the model repository, rows in the lake.
 """
 
 import functools
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from factory.release import Released
 
 REFERENCES = "references"
-NOTHING_SERVED, NO_TIME = "nothing is served", "its decisions tell no time, so none can be said to come after a release"
+NOTHING_SERVED, NO_TIME = "nothing is served", "its decisions have no time, so none can be said to come after a release"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Serving:
 
     @property
     def as_of(self) -> datetime:
-        """The day that the model was made as of: what was decided before is what it learnt from or was judged on."""
+        """The day that the model was made as of: earlier decisions are what it learnt from or was judged on."""
         return datetime.fromisoformat(self.release.manifest.provenance["as_of"])
 
     @property
@@ -79,7 +79,7 @@ class ServedSites:
 
     @property
     def tells_time(self) -> bool:
-        """Whether decisions have a moment; where they have a count of cycles, nothing can be said to come later."""
+        """Whether decisions have a moment; where they have a count of cycles, none can be said to come later."""
         return isinstance(self.rows.schema[DECIDED_AT], pl.Datetime)
 
     def why_idle(self, site: str) -> str | None:
@@ -95,7 +95,7 @@ class ServedSites:
         try:
             release = repository.load(model, self.run.store.key().public_key())
         except ModelRefused as error:
-            # The check on what is served fails the run, unless the site's next release mends it.
+            # The check on what is served fails the run, unless the site's next release repairs it.
             self.run.warn(f"predictions: {site} serves nothing that may be loaded: {error}")
             return None
         if release.manifest.model_signature != self.line.signature:
@@ -105,27 +105,27 @@ class ServedSites:
         return Serving(release=release, since=datetime.fromisoformat(first.provenance["as_of"]))
 
     def reference(self, site: str, digest: str) -> "Reference":
-        """Return what a model is held against; made once, when it is first asked for, and kept in the lake."""
+        """Return what a model is compared with; made once, when it is first asked for, and kept in the lake."""
         if (site, digest) not in self._references:
-            self._references[site, digest] = self._kept_reference(site, digest)
+            self._references[site, digest] = self._stored_reference(site, digest)
         return self._references[site, digest]
 
-    def _kept_reference(self, site: str, digest: str) -> "Reference":
+    def _stored_reference(self, site: str, digest: str) -> "Reference":
         from factory.monitoring.drift.reference import Reference, reference
 
-        kept = self.table(REFERENCES, site)
-        mine = None if kept is None else kept.filter(pl.col(DIGEST) == digest)
+        stored = self.table(REFERENCES, site)
+        mine = None if stored is None else stored.filter(pl.col(DIGEST) == digest)
         if mine is not None and len(mine):
             return Reference.from_json(mine["reference"][0])
         store = self.run.store
-        release = store.repository().found(model_name(self.line.name, site), digest, store.key().public_key())
+        release = store.repository().release_of(model_name(self.line.name, site), digest, store.key().public_key())
         if release is None:
             raise ValueError(f"site {site}: predictions quote the model {digest[:12]}, which was never released")
         serving = Serving(release=release, since=self.run.until)
-        made = reference(self.line, site, digest, self._parts_as_of(serving.as_of).of(site), serving)
-        row = pl.DataFrame({SITE: [site], DIGEST: [digest], "reference": [made.to_json()]})
+        new = reference(self.line, site, digest, self._parts_as_of(serving.as_of).of(site), serving)
+        row = pl.DataFrame({SITE: [site], DIGEST: [digest], "reference": [new.to_json()]})
         self.lake.append(REFERENCES, row, self.lake.site_versions(REFERENCES, [site]), partitioned=False)
-        return made
+        return new
 
     def _parts_as_of(self, moment: datetime) -> Parts:
         """Return all sites' rows as they were divided when a model was made."""
@@ -143,19 +143,19 @@ class ServedSites:
     def keep_outcomes(
         self, table: str, sites: Sequence[str], work: Callable[[str], pl.DataFrame | None], key: Sequence[str]
     ) -> Isolated[Figures]:
-        """Put each site's outcomes, which `work` makes or has none of, into a table where others were there before."""
+        """Put each site's outcomes, which `work` computes, into a table in the place of its earlier ones."""
         seen = self.lake.site_versions(table, sites)
-        made = one_by_one(sites, work)
-        known = {site: rows for site, rows in made.done.items() if rows is not None}
+        outcomes = one_by_one(sites, work)
+        known = {site: rows for site, rows in outcomes.done.items() if rows is not None}
         new = {site: rows for site, rows in known.items() if not _same(rows, self.table(table, site), key)}
 
         def put(some: Sequence[str]) -> Mapping[str, Figures]:
             self.lake.replace(table, pl.concat([new[site] for site in some]), {site: seen[site] for site in some})
             return {site: _worth(new[site]) for site in some}
 
-        kept = together(list(new), put)
-        same = {site: {**_worth(known.get(site)), CHANGED: False} for site in made.done if site not in new}
-        return Isolated(done={**same, **kept.done}, failed={**made.failed, **kept.failed})
+        written = together(list(new), put)
+        same = {site: {**_worth(known.get(site)), CHANGED: False} for site in outcomes.done if site not in new}
+        return Isolated(done={**same, **written.done}, failed={**outcomes.failed, **written.failed})
 
 
 def champion_of(run: "LineRun", site: str) -> "Released | None":

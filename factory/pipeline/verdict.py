@@ -26,7 +26,7 @@ from factory.storage.journal import Entry, fingerprint, next_moment
 from factory.storage.lake import SITE
 
 if TYPE_CHECKING:
-    from factory.evaluation.judging import Exhibits
+    from factory.evaluation.judging import JudgingInputs
     from factory.release import Released
 
 VERDICT = "verdict"
@@ -45,7 +45,7 @@ class Judging:
         self.run = run
         self.line = run.line
         self._champion = functools.cache(self._looked_up)
-        # On what it will be served on: a GPU where frames and tensors have one.
+        # Measured on the device that will serve: a GPU where frames and tensors have one.
         self.latencies = Latencies(installed_providers("cuda" if run.compute.resolved == "gpu" else "cpu"))
 
     def inputs(self, sites: Sequence[str]) -> Mapping[str, str]:
@@ -69,23 +69,23 @@ class Judging:
         """Judge each site's candidate on its holdout; keep the verdict in the lake and on the registered version."""
         parts = self.run.parts(sites)
         judged = one_by_one(sites, lambda site: self._judge(site, parts.of(site)))
-        kept = together(list(judged.done), lambda some: self._keep({site: judged.done[site] for site in some}))
-        return Isolated(done=kept.done, failed={**judged.failed, **kept.failed})
+        written = together(list(judged.done), lambda some: self._keep({site: judged.done[site] for site in some}))
+        return Isolated(done=written.done, failed={**judged.failed, **written.failed})
 
     def _judge(self, site: str, parts: Parts) -> Verdict:
         from factory.evaluation.judging import judged
 
-        verdict = judged(self.line, site, self._exhibits(site, parts), self.latencies)
+        verdict = judged(self.line, site, self._judging_inputs(site, parts), self.latencies)
         self.run.registry.record_verdict(*self.run.registered("site_model", site), verdict)
         return verdict
 
-    def _exhibits(self, site: str, parts: Parts) -> "Exhibits":
-        from factory.evaluation.judging import Exhibits
+    def _judging_inputs(self, site: str, parts: Parts) -> "JudgingInputs":
+        from factory.evaluation.judging import JudgingInputs
 
         candidate, base = self.run.entry("site_model", site), self.run.entry("base_model", LINE_SITE)
         cleaned, champion = self.run.entry("clean", site).figures, self._champion(site)
         registry, registered = self.run.registry, registered_version(self.line.name, candidate)
-        return Exhibits(
+        return JudgingInputs(
             train=self.line.task.codes(parts.train[LABEL]),
             validation=samples(self.line, parts.validation, parts.rows),
             holdout=samples(self.line, parts.holdout, parts.rows),
@@ -105,7 +105,7 @@ class Judging:
         return champion_of(self.run, site)
 
     def _keep(self, verdicts: Mapping[str, Verdict]) -> Mapping[str, Figures]:
-        """Add the verdicts to the lake, unless a run that died had added them already."""
+        """Add the verdicts to the lake, unless a run that died has added them already."""
         lake, made_from = self.run.lake, self.inputs(list(verdicts))
         code = self.run.code.of(("gates", "value", "figures"), ("evaluation", "tasks"))
         seen = lake.site_versions(VERDICT, verdicts)
@@ -130,10 +130,10 @@ class Judging:
             for site, verdict in verdicts.items()
         }
 
-    def _row(self, verdict: Verdict, mark: str, at: datetime) -> dict[str, object]:
+    def _row(self, verdict: Verdict, made_from: str, at: datetime) -> dict[str, object]:
         return {
             SITE: verdict.site,
-            "mark": mark,
+            "mark": made_from,
             "digest": verdict.digest,
             "as_of": self.run.as_of,
             "passed": verdict.passed,
@@ -146,13 +146,13 @@ class Judging:
     def _rival_digest(self, site: str, candidate: Entry) -> str | None:
         """Return the digest of what the candidate is measured against; None where there is nothing.
 
-        A candidate that has become champion was measured against the one before it, and need not be judged anew.
+        A candidate that has become champion was measured against the champion before it, and need not be judged anew.
         """
         champion, mine = self._champion(site), candidate.figures["digest"]
         if champion and champion.manifest.digest != mine:
             return champion.manifest.digest
-        told = self.run.journal.latest(VERDICT, [site]).get(site)
-        return told.figures["rival"] if told and told.figures["verdict"]["digest"] == mine else None
+        entry = self.run.journal.latest(VERDICT, [site]).get(site)
+        return entry.figures["rival"] if entry and entry.figures["verdict"]["digest"] == mine else None
 
 
 def baseline_answers(run: LineRun, rows: pl.DataFrame) -> NDArray[np.float32]:

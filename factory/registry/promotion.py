@@ -26,63 +26,65 @@ class Champion:
     verdict: Verdict
 
 
-def registered_file(mlflow: Connection, kept: ModelVersion, file: str = MODEL_FILE) -> bytes:
+def registered_file(mlflow: Connection, registered: ModelVersion, file: str = MODEL_FILE) -> bytes:
     """Return a file of the version as it is now. Raises ModelRefused if it is gone."""
     try:
-        return mlflow.file(f"{kept.source}/{file}")
+        return mlflow.file(f"{registered.source}/{file}")
     except OSError as error:
-        raise ModelRefused(f"{kept.name} version {kept.version}: {file} cannot be read: {error}") from error
+        raise ModelRefused(f"{registered.name} version {registered.version}: {file} cannot be read: {error}") from error
 
 
-def verified_file(mlflow: Connection, kept: ModelVersion) -> bytes:
+def verified_file(mlflow: Connection, registered: ModelVersion) -> bytes:
     """Return the version's ONNX file. Raises ModelRefused unless it is the one that was registered."""
-    return _verified(mlflow, kept, MODEL_FILE, "digest")
+    return _verified(mlflow, registered, MODEL_FILE, "digest")
 
 
-def verified_weights(mlflow: Connection, kept: ModelVersion) -> bytes:
+def verified_weights(mlflow: Connection, registered: ModelVersion) -> bytes:
     """Return the version's safetensors file. Raises ModelRefused unless it is the one that was registered."""
-    return _verified(mlflow, kept, WEIGHTS_FILE, "weights_digest")
+    return _verified(mlflow, registered, WEIGHTS_FILE, "weights_digest")
 
 
-def _verified(mlflow: Connection, kept: ModelVersion, file: str, tag: str) -> bytes:
-    content = registered_file(mlflow, kept, file)
-    found, expected = digest_of(content), kept.tags.get(tag, "unknown")
-    if found != expected:
+def _verified(mlflow: Connection, registered: ModelVersion, file: str, tag: str) -> bytes:
+    content = registered_file(mlflow, registered, file)
+    digest, expected = digest_of(content), registered.tags.get(tag, "unknown")
+    if digest != expected:
         raise ModelRefused(
-            f"{kept.name} version {kept.version}: {file} is {found[:12]}, registered was {expected[:12]}; "
+            f"{registered.name} version {registered.version}: {file} is {digest[:12]}, registered was {expected[:12]}; "
             "somebody changed it: train and register the model anew"
         )
     return content
 
 
 def write_promotion(
-    mlflow: Connection, kept: ModelVersion, verdict: Verdict | None, by: str, approval: Record | None = None
+    mlflow: Connection, registered: ModelVersion, verdict: Verdict | None, by: str, approval: Record | None = None
 ) -> None:
-    """Keep who promoted the version, who approved it, when, and by which verdict; earlier promotions stay beside."""
+    """Keep who promoted the version, who approved it, when, and by which verdict; earlier promotions stay on record."""
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     file = f"promotions/{at.replace(':', '')}.json"
-    mlflow.put_run_json(kept.run_id, {"by": by, "at": at, "verdict": verdict and verdict.to_dict()}, file)
+    mlflow.put_run_json(registered.run_id, {"by": by, "at": at, "verdict": verdict and verdict.to_dict()}, file)
     approved = {"approved_by": approval.actor, "approved_at": approval.at} if approval else {}
     for tag, value in {**approved, "promoted_by": by, "promoted_at": at, "promotion": file}.items():
-        mlflow.models.set_model_version_tag(kept.name, str(kept.version), tag, value)
+        mlflow.models.set_model_version_tag(registered.name, str(registered.version), tag, value)
 
 
-def checked_champion(mlflow: Connection, kept: ModelVersion) -> Champion:
+def checked_champion(mlflow: Connection, registered: ModelVersion) -> Champion:
     """Return the champion if its file is the registered one and its promotion permits exactly that file."""
-    who, onnx = f"{kept.name} version {kept.version}", verified_file(mlflow, kept)
+    who, onnx = f"{registered.name} version {registered.version}", verified_file(mlflow, registered)
     digest = digest_of(onnx)
-    if "promotion" not in kept.tags:
+    if "promotion" not in registered.tags:
         raise ModelRefused(f"{who} is champion but was never promoted: the alias was moved by hand; promote it instead")
-    line, site = kept.name.split(".", 1)
+    line, site = registered.name.split(".", 1)
     try:
-        verdict = Verdict.from_dict(json.loads(mlflow.run_text(kept.run_id, kept.tags["promotion"]))["verdict"])
+        verdict = Verdict.from_dict(
+            json.loads(mlflow.run_text(registered.run_id, registered.tags["promotion"]))["verdict"]
+        )
         require_permission(verdict, line=line, site=site, digest=digest)
     except (ReleaseRefused, KeyError, TypeError, ValueError, OSError) as error:
         raise ModelRefused(f"{who}: the promotion on record does not permit it: {error}") from error
     return Champion(
-        model=kept.name,
-        version=int(kept.version),
-        run_id=kept.run_id,
+        model=registered.name,
+        version=int(registered.version),
+        run_id=registered.run_id,
         digest=digest,
         onnx=onnx,
         verdict=verdict,

@@ -41,10 +41,10 @@ def log_candidate(mlflow: Connection, experiment: str, candidate: Candidate) -> 
     try:
         params = {**candidate.params, "fine_tuned": candidate.fine_tuned, "why": candidate.why}
         by_epoch = {name for epoch in candidate.epochs for name in epoch}
-        kept = {name: value for name, value in candidate.metrics.items() if name in by_epoch}
-        others = {name: value for name, value in candidate.metrics.items() if name not in kept}
-        # After the epochs comes what was kept, the best of them: a metric's last value is the one that lists show.
-        _log(mlflow, run_id, [others], [*candidate.epochs, kept], params=params)
+        best = {name: value for name, value in candidate.metrics.items() if name in by_epoch}
+        others = {name: value for name, value in candidate.metrics.items() if name not in best}
+        # The best epoch's values come after all epochs: a metric's last value is the one that lists show.
+        _log(mlflow, run_id, [others], [*candidate.epochs, best], params=params)
         yield run_id
         status = "FINISHED"
     finally:
@@ -77,23 +77,23 @@ def save_model_folder(candidate: Candidate, model_id: str) -> Iterator[Path]:
         yield folder
 
 
-def log_verdict(mlflow: Connection, kept: ModelVersion, verdict: Verdict) -> None:
+def log_verdict(mlflow: Connection, registered: ModelVersion, verdict: Verdict) -> None:
     """Write the verdict as metrics of the run, as tags, and whole as a file; the same one again is no change.
 
-    The file comes last: where it is, the rest is, so that a death on the way is made good by doing it again.
+    The file comes last: where it is, the rest is too, so that a call that died half-way can be repeated.
     """
-    # Without its tag no verdict was written yet, and no file of one need be looked for.
-    if _DIGEST_TAG in kept.tags and _recorded(mlflow, kept.run_id) == verdict.to_dict():
+    # Without its tag no verdict was written yet, so no file is read.
+    if _DIGEST_TAG in registered.tags and _recorded(mlflow, registered.run_id) == verdict.to_dict():
         return
-    figures = {figure: float(found) for figure, found in verdict.figures.items() if isinstance(found, int | float)}
-    _log(mlflow, kept.run_id, [figures])
+    figures = {name: float(figure) for name, figure in verdict.figures.items() if isinstance(figure, int | float)}
+    _log(mlflow, registered.run_id, [figures])
     reasons = "; ".join(verdict.reasons)
     shown = reasons if len(reasons) <= _MAX_REASONS else f"{reasons[:_MAX_REASONS]}… ({VERDICT_FILE} has all)"
     tags = {"passed": str(verdict.passed).lower(), "reasons": shown, _DIGEST_TAG: verdict.digest}
     for tag, value in tags.items():
-        if kept.tags.get(tag, "") != value:
-            mlflow.models.set_model_version_tag(kept.name, str(kept.version), tag, value)
-    mlflow.put_run_json(kept.run_id, verdict.to_dict(), VERDICT_FILE)
+        if registered.tags.get(tag, "") != value:
+            mlflow.models.set_model_version_tag(registered.name, str(registered.version), tag, value)
+    mlflow.put_run_json(registered.run_id, verdict.to_dict(), VERDICT_FILE)
 
 
 def _recorded(mlflow: Connection, run_id: str) -> Any:

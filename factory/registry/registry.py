@@ -59,7 +59,7 @@ class Registry:
     """Where people open the MLflow UI."""
 
     def register(self, candidate: Candidate) -> Registered:
-        """Keep the candidate and make it `challenger`; the same digest again gives the version it already has.
+        """Keep the candidate and make it `challenger`; the same digest again returns the version it already has.
 
         A version that is `champion` already does not become its own challenger.
         """
@@ -81,14 +81,14 @@ class Registry:
         """
         mlflow = self.connection
         with self.locks.hold(f"registry.{model}"):
-            kept = _version(mlflow, model, version)
-            if (f"{verdict.line}.{verdict.site}", verdict.digest) != (model, kept.tags["digest"]):
+            registered = _version(mlflow, model, version)
+            if (f"{verdict.line}.{verdict.site}", verdict.digest) != (model, registered.tags["digest"]):
                 raise ReleaseRefused(
-                    f"{model} version {version} is file {kept.tags['digest'][:12]}; the verdict is on "
+                    f"{model} version {version} is file {registered.tags['digest'][:12]}; the verdict is on "
                     f"{verdict.line}.{verdict.site}, file {verdict.digest[:12]}: judge this file"
                 )
             self._record().judged(model, version, verdict)
-            log_verdict(mlflow, kept, verdict)
+            log_verdict(mlflow, registered, verdict)
 
     def promote(
         self, model: str, version: int, verdict: Verdict | None, *, by: str, approval_required: bool = False
@@ -101,14 +101,14 @@ class Registry:
         """
         mlflow, record = self.connection, self._record()
         with self.locks.hold(f"registry.{model}"):
-            kept = _version(mlflow, model, version)
-            digest = digest_of(registered_file(mlflow, kept))
+            registered = _version(mlflow, model, version)
+            digest = digest_of(registered_file(mlflow, registered))
             approval = record.permission(model, version, digest, verdict, by=by, approval_required=approval_required)
-            if "champion" not in kept.aliases or "promotion" not in kept.tags:
+            if "champion" not in registered.aliases or "promotion" not in registered.tags:
                 record.promoted(model, version, verdict, by=by)
-                write_promotion(mlflow, kept, verdict, by, approval)
+                write_promotion(mlflow, registered, verdict, by, approval)
                 mlflow.models.set_registered_model_alias(model, "champion", str(version))
-            if "challenger" in kept.aliases:
+            if "challenger" in registered.aliases:
                 mlflow.models.delete_registered_model_alias(model, "challenger")
 
     def champion(self, model: str) -> Champion | None:
@@ -117,22 +117,22 @@ class Registry:
         Raises ModelRefused if the file is not the one registered, or the alias was moved by hand to a version that
         was never promoted.
         """
-        kept = _champion(self.connection, model)
-        return None if kept is None else checked_champion(self.connection, kept)
+        registered = _champion(self.connection, model)
+        return None if registered is None else checked_champion(self.connection, registered)
 
     def champions(self, line: str) -> dict[str, int]:
         """Return the version that each site's alias `champion` points to, whoever moved it there, in few calls."""
-        found, page = {}, None
+        versions, page = {}, None
         while True:
             models = self.connection.models.search_registered_models(
                 f"name LIKE '{line}.%'", max_results=1000, page_token=page
             )
             for model in models:
                 if model.name.startswith(f"{line}.") and "champion" in model.aliases:
-                    found[model.name.partition(".")[2]] = int(model.aliases["champion"])
+                    versions[model.name.partition(".")[2]] = int(model.aliases["champion"])
             page = models.token
             if not page:
-                return found
+                return versions
 
     def onnx(self, model: str, version: int) -> bytes:
         """Return the version's ONNX file. Raises ModelRefused unless it is the very file that was registered."""
@@ -172,7 +172,7 @@ class Registry:
 
 
 def _known(mlflow: Connection, candidate: Candidate) -> ModelVersion | None:
-    """Return the version that has the candidate's file, or None; a model without versions is made, if it is missing."""
+    """Return the version that has the candidate's file, or None; a registered model that is missing is created."""
     of_model = f"name='{candidate.name}'"
     newest = mlflow.models.search_model_versions(of_model, max_results=1, order_by=["version_number DESC"])
     if not newest:

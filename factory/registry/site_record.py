@@ -38,7 +38,7 @@ class SiteRecord:
         self._note("promotion", model, version, digest, verdict, by=by, reason="its verdict passed")
 
     def judged(self, model: str, version: int, verdict: Verdict) -> None:
-        """Put a verdict on record that refuses the version; one that passes it is told by what follows."""
+        """Put a verdict on record that refuses the version; a passing verdict shows in the promotion that follows."""
         if not verdict.passed:
             reason = "; ".join(verdict.reasons)
             self._note("refusal", model, version, verdict.digest, verdict, by="gates", reason=reason)

@@ -32,13 +32,13 @@ def approve(
 
 def _candidate(journal: Journal, model: str, version: int) -> tuple[str, Verdict]:
     _, site = line_and_site(model)
-    made, judged = (journal.latest(stage, [site]).get(site) for stage in ("site_model", "verdict"))
-    newest = made and int(made.figures["version"])
-    if made is None or newest != version:
+    candidate, judged = (journal.latest(stage, [site]).get(site) for stage in ("site_model", "verdict"))
+    newest = candidate and int(candidate.figures["version"])
+    if candidate is None or newest != version:
         raise ReleaseRefused(
             f"{model}: version {version} is not its newest candidate, which is {newest or 'none'}; approve that one"
         )
-    digest = str(made.figures["digest"])
+    digest = str(candidate.figures["digest"])
     verdict = Verdict.from_dict(judged.figures["verdict"]) if judged else None
     if verdict is None or verdict.digest != digest or not verdict.passed:
         why = "; ".join(verdict.reasons) if verdict and verdict.digest == digest else "it was not judged yet"

@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from factory.errors import ModelRefused, ReleaseRefused
-from factory.model.payoff import Stakes
+from factory.model.payoff import Payoff
 from factory.model.signature import Signature
 from factory.model.verdict import Verdict, digest_of, require_permission
 from factory.names import model_name
@@ -34,7 +34,7 @@ class Draft:
     provenance: Mapping[str, str]
     example: Sequence[float | None]
     guard: Guard
-    stakes: Stakes | None = None
+    stakes: Payoff | None = None
 
     @classmethod
     def again(cls, content: bytes, manifest: Manifest) -> "Draft":

@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Guard:
-    """The ranges that a release carries; without one a feature may have any value; unknown is never outside."""
+    """The ranges that a release carries; a feature without one may have any value; an unknown value is inside."""
 
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """By feature: the lowest and the highest value of the training rows, both still inside."""
     typical: Mapping[str, float] = field(default_factory=dict)
     """By feature: the median of the training rows, a value that was seen; what a row's reasons are measured against."""
     outside: Literal["tell", "abstain"] = "tell"
-    """A row outside is answered and told of, or not answered: `abstain`."""
+    """A row outside is answered and the answer says so (`tell`), or it is not answered (`abstain`)."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError on a range that holds nothing, or is not finite."""
+        """Raise ValueError on a range that is empty or not finite."""
         for feature, (low, high) in self.ranges.items():
             if not (math.isfinite(low) and math.isfinite(high) and low <= high):
                 raise ValueError(f"range [{low}, {high}] of {feature!r}: expected two finite numbers, the lower first")

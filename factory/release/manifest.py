@@ -13,7 +13,7 @@ import numpy.typing as npt
 from factory.errors import ModelRefused
 from factory.model.answers import Decision
 from factory.model.check import Check
-from factory.model.payoff import Stakes
+from factory.model.payoff import Payoff
 from factory.model.signature import Signature
 from factory.model.verdict import Verdict
 from factory.names import model_name
@@ -21,8 +21,8 @@ from factory.release.guard import Guard
 from factory.release.signing import Signed
 
 _LATER = frozenset({"stakes", "typical", "checks"})
-"""What releases said only later. Left out where it says nothing, so that a release from before reads and is signed."""
-_NESTED = (("verdict", Verdict), ("model_signature", Signature), ("guard", Guard), ("stakes", Stakes))
+"""Fields that came after the first releases; left out where empty, so that an older release still verifies."""
+_NESTED = (("verdict", Verdict), ("model_signature", Signature), ("guard", Guard), ("stakes", Payoff))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Manifest(Signed):
     sequence: int
     previous: int | None
     guard: Guard
-    stakes: Stakes | None = None
+    stakes: Payoff | None = None
     signature: str = ""
 
     def __post_init__(self) -> None:
@@ -126,9 +126,9 @@ def known(row: Sequence[float | None]) -> tuple[float | None, ...]:
 
 
 def _listed(data: Mapping[str, Any], name: str) -> list[Any]:
-    """Return the list that there may be; of another type it is refused with all other types."""
-    found = data.get(name)
-    return found if isinstance(found, list) else []
+    """Return the list under this name, empty without one; `msgspec.convert` refuses any other type."""
+    value = data.get(name)
+    return value if isinstance(value, list) else []
 
 
 def _require_fields(data: object, expected: type[Any], what: str) -> None:

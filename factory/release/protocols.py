@@ -26,7 +26,7 @@ class SiteHistories(Protocol):
     def append(
         self, model: str, event: Event, key: Ed25519PrivateKey, *, once: bool = False, among: Collection[Kind] = ()
     ) -> Record | None:
-        """Put the event on record for good; None where `once` finds it there. Raises HistoryError."""
+        """Put the event on record for good; None where `once` is given and it is there already. Raises HistoryError."""
         ...
 
     def read(self, model: str) -> Written:
@@ -66,7 +66,7 @@ class ServedReleases(Protocol):
         """Return one release, served or not; raises ModelRefused as `load` does."""
         ...
 
-    def trial_marks(self) -> Mapping[str, str]:
+    def trial_tokens(self) -> Mapping[str, str]:
         """Return, for each model with a trial, a token that changes with every change of it."""
         ...
 
@@ -102,7 +102,7 @@ class ReleaseReader(ServedReleases, Protocol):
         """Return the manifest of the newest release of a file, unchecked, or None."""
         ...
 
-    def found(self, model: str, digest: str, key: Ed25519PublicKey) -> Released | None:
+    def release_of(self, model: str, digest: str, key: Ed25519PublicKey) -> Released | None:
         """Return the newest release of a file, checked as one that is served, or None."""
         ...
 

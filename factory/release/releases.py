@@ -56,7 +56,7 @@ class Releases:
         return None if marker is None else self.manifest(model, self._sequence(model, marker))
 
     def models(self) -> list[str]:
-        """Return the names of all released models, sorted; those that must not be loaded too."""
+        """Return the names of all released models, sorted; including those that must not be loaded."""
         return sorted(place.name for place in self.root.iterdir() if is_model(place.name)) if self.root.is_dir() else []
 
     def history(self, model: str) -> list[Manifest]:
@@ -83,7 +83,7 @@ class Releases:
             raise ModelRefused(f"{model} is not released in {self.root}; run its line first")
         return self.released(model, self._sequence(model, marker), key)
 
-    def found(self, model: str, digest: str, key: Ed25519PublicKey) -> Released | None:
+    def release_of(self, model: str, digest: str, key: Ed25519PublicKey) -> Released | None:
         """Return the newest release of a file with this digest, checked as one that is served; None without one.
 
         Raises ModelRefused where it may not be loaded.
@@ -131,12 +131,12 @@ class Releases:
 
     def _sequence(self, model: str, marker: str) -> int:
         """Return the sequence a link's target names; raises ModelRefused on any target that `release` never writes."""
-        found = re.fullmatch(re.escape(f"{RELEASES}/{model}/") + r"([1-9][0-9]{0,8})", marker, re.ASCII)
-        if found is None:
+        match = re.fullmatch(re.escape(f"{RELEASES}/{model}/") + r"([1-9][0-9]{0,8})", marker, re.ASCII)
+        if match is None:
             raise ModelRefused(
                 f"{model}: {self.root / model} points to {marker!r}, which is no release of it; release the model again"
             )
-        return int(found[1])
+        return int(match[1])
 
     def sequences(self, model: str) -> list[int]:
         """Return the numbers of the model's releases, oldest first."""
@@ -144,20 +144,20 @@ class Releases:
         places = folder.iterdir() if folder.is_dir() else ()
         return sorted(int(place.name) for place in places if re.fullmatch(r"[1-9][0-9]{0,8}", place.name, re.ASCII))
 
-    def trial_marks(self) -> Mapping[str, str]:
-        """Return, for each model with a trial, a token that changes with every change of it; for none no more calls."""
+    def trial_tokens(self) -> Mapping[str, str]:
+        """Return, for each model with a trial, a token that changes with every change of it."""
         folder = self.root / TRIALS
         names = [place.stem for place in folder.glob("*.json")] if folder.is_dir() else []
-        found = {model: self.trial_mark(model) for model in names if is_model(model)}
-        return {model: mark for model, mark in found.items() if mark is not None}
+        tokens = {model: self.trial_token(model) for model in names if is_model(model)}
+        return {model: token for model, token in tokens.items() if token is not None}
 
-    def trial_mark(self, model: str) -> str | None:
+    def trial_token(self, model: str) -> str | None:
         """Return the token of the model's trial; None where it has none."""
         try:
-            found = (self.root / trial_file(checked(model))).lstat()
+            status = (self.root / trial_file(checked(model))).lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return f"{found.st_ino}-{found.st_mtime_ns}"
+        return f"{status.st_ino}-{status.st_mtime_ns}"
 
     def trial(self, model: str, key: Ed25519PublicKey) -> Trial | None:
         """Return the trial that runs at a model; None without one, and where its time is over.
@@ -165,7 +165,7 @@ class Releases:
         It is over when another release is served than the one it runs beside. Raises ModelRefused where its file is not
         signed, or is another model's.
         """
-        if self.trial_mark(model) is None:
+        if self.trial_token(model) is None:
             return None
         place = self.root / trial_file(model)
         trial = Trial.from_json(read_file(place, at_most=MAX_TRIAL_BYTES), str(place))

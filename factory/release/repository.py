@@ -18,7 +18,7 @@ from typing import TypedDict
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from factory.errors import ModelRefused, ReleaseRefused
-from factory.model.payoff import Stakes
+from factory.model.payoff import Payoff
 from factory.model.signature import Signature
 from factory.model.verdict import Verdict, digest_of
 from factory.release.draft import Draft
@@ -34,7 +34,7 @@ from factory.storage.locks import Locks
 
 NO_GUARD = Guard()
 _TURNS: tuple[Kind, ...] = ("trial", "trial_end", "trial_promotion", "release", "rollback")
-"""What can begin or end a trial: the newest of these says whether a writer that died has recorded a turn already."""
+"""What can begin or end a trial: the newest of these says whether a crashed writer has recorded this one already."""
 
 
 class Facts(TypedDict, total=False):
@@ -73,7 +73,7 @@ class ModelRepository(ReleaseWriter):
         example: Sequence[float | None],
         key: Ed25519PrivateKey,
         guard: Guard = NO_GUARD,
-        stakes: Stakes | None = None,
+        stakes: Payoff | None = None,
         by: str = "factory",
         approval_required: bool = False,
     ) -> Manifest:
@@ -81,8 +81,8 @@ class ModelRepository(ReleaseWriter):
 
         `example` is one row of input, flattened to `signature.input_size` numbers. Raises ReleaseRefused, with nothing
         written, unless the verdict passed exactly these bytes for this site and the site's history permits them; `by`
-        goes on record there. What is served already, unharmed, with the same version, signature, threshold, guard and
-        stakes, stays as it is.
+        goes on record there. What is served already and loadable, with the same version, signature, threshold, guard
+        and stakes, stays as it is.
         """
         draft = Draft(
             content=content,
@@ -111,7 +111,7 @@ class ModelRepository(ReleaseWriter):
 
         Raises ModelRefused unless all of that release fits together, as in `load`.
         """
-        self.folder(model, sequence)  # before anything is written: a name that is none is refused
+        self.folder(model, sequence)  # before anything is written: an invalid name is refused
         with self.only_writer(model):
             manifest = self.released(model, sequence, key.public_key()).manifest
             withdrawn = self._replaced(model, manifest)
@@ -130,33 +130,33 @@ class ModelRepository(ReleaseWriter):
         """
         draft.manifest(key, sequence=1, previous=None)
         with self.only_writer(draft.model):
-            digest, served = digest_of(draft.content), self.unharmed(draft.model, key)
+            digest, served = digest_of(draft.content), self.loadable(draft.model, key)
             permitted = self.permissions(draft.model, key.public_key())
             permitted.require(digest, approval_required=approval_required)
-            running, lying = self.running(draft.model, key), self.lying(draft, key)
-            if running and lying and running.release == lying.sequence:
+            running, existing = self.running(draft.model, key), self.existing(draft, key)
+            if running and existing and running.release == existing.sequence:
                 return running
             previous = served.sequence if served else None
-            manifest = lying or draft.manifest(key, sequence=self.next_sequence(draft.model), previous=previous)
-            return self._begin(manifest, _rival(manifest, served), terms, key, None if lying else draft)
+            manifest = existing or draft.manifest(key, sequence=self.next_sequence(draft.model), previous=previous)
+            return self._begin(manifest, _rival(manifest, served), terms, key, None if existing else draft)
 
     def start_trial(self, model: str, sequence: int, terms: Terms, *, key: Ed25519PrivateKey) -> Trial:
         """Put a release that lies here on trial, or the one on trial on other terms, and return the trial.
 
         Raises ModelRefused unless all of that release fits together, as in `load`, and ReleaseRefused as `try_out`.
         """
-        self.folder(model, sequence)  # before anything is written: a name that is none is refused
+        self.folder(model, sequence)  # before anything is written: an invalid name is refused
         with self.only_writer(model):
             manifest = self.released(model, sequence, key.public_key()).manifest
             self.permissions(model, key.public_key()).require(manifest.digest, retrying=True)
-            return self._begin(manifest, _rival(manifest, self.unharmed(model, key)), terms, key)
+            return self._begin(manifest, _rival(manifest, self.loadable(model, key)), terms, key)
 
     def end_trial(self, model: str, *, by: str, reason: str, key: Ed25519PrivateKey) -> Trial | None:
         """End a model's trial; nothing but `start_trial` brings that file back. Return what it was, if it is readable.
 
         Raises ReleaseRefused where there is none.
         """
-        if self.trial_mark(model) is None:
+        if self.trial_token(model) is None:
             raise ReleaseRefused(f"{model} has no trial that could be ended")
         with self.only_writer(model):
             return self._end(model, by, reason, key, withdraw=True)
@@ -179,20 +179,20 @@ class ModelRepository(ReleaseWriter):
 
     def unregistered(self, model: str, key: Ed25519PublicKey) -> Record | None:
         """Return the rollback or the promotion of a trial that the registry's champion has to follow; None for none."""
-        found, served = self.permissions(model, key), self.readable(model)
-        if found.hold:
-            return found.hold
-        promoted = found.promoted_trial
+        permissions, served = self.permissions(model, key), self.readable(model)
+        if permissions.hold:
+            return permissions.hold
+        promoted = permissions.promoted_trial
         return promoted if promoted and served and served.digest == promoted.digest else None
 
     def permissions(self, model: str, key: Ed25519PublicKey) -> Permissions:
-        """Return what the model's history permits; what is served and not on record there breaks it."""
+        """Return what the model's history permits; a served release without a record there breaks it."""
         served = self.readable(model)
         releases = {served.sequence: served.digest} if served else {}
         return permissions_of(self.site_history.read(model), key, releases=releases)
 
     def _released(self, draft: Draft, key: Ed25519PrivateKey, by: str, *, approval_required: bool) -> Manifest:
-        served = self.unharmed(draft.model, key)
+        served = self.loadable(draft.model, key)
         if served and draft.is_in(served):
             return served
         permitted = self.permissions(draft.model, key.public_key())
@@ -213,7 +213,7 @@ class ModelRepository(ReleaseWriter):
     def _begin(
         self, manifest: Manifest, served: Manifest, terms: Terms, key: Ed25519PrivateKey, draft: Draft | None = None
     ) -> Trial:
-        """Put a release on trial beside the served one, and write it from the draft first where it lies nowhere yet."""
+        """Put a release on trial beside the served one; with a draft the release is written first."""
         self._end(manifest.model, terms.by, f"release {manifest.sequence} is on trial instead", key)
         trial = Trial(
             **asdict(terms),
@@ -233,8 +233,8 @@ class ModelRepository(ReleaseWriter):
         return trial
 
     def _end(self, model: str, by: str, reason: str, key: Ed25519PrivateKey, *, withdraw: bool = False) -> Trial | None:
-        """End the trial that a model may have, its file readable or not; `withdraw` keeps its model file away."""
-        if self.trial_mark(model) is None:
+        """End the model's trial, if it has one, readable or not; `withdraw` keeps the tried file from coming back."""
+        if self.trial_token(model) is None:
             return None
         trial = self.running(model, key)
         about = Facts(version=trial.version, release=trial.release, digest=trial.digest) if trial else Facts()

@@ -31,7 +31,7 @@ class Terms:
     reason: str
 
     def __post_init__(self) -> None:
-        """Raise ValueError on a share that is none."""
+        """Raise ValueError on a share that is not above 0 and at most 1."""
         if not (math.isfinite(self.share) and 0.0 < self.share <= 1.0):
             raise ValueError(f"share {self.share} of a {self.mode} is not above 0 and at most 1")
 
@@ -50,12 +50,12 @@ class Trial(Terms, Signed):
 
     @property
     def terms(self) -> Terms:
-        """How it is run, without of what."""
+        """How it is run, without which release it is of."""
         return Terms(mode=self.mode, share=self.share, by=self.by, reason=self.reason)
 
     @property
-    def told(self) -> str:
-        """What runs beside what, for people."""
+    def description(self) -> str:
+        """Which release runs beside which, in words for people."""
         what = f"release {self.release}, version {self.version}"
         return f"{what}, is a {self.mode} of {self.share:.4g} of requests beside release {self.beside}"
 

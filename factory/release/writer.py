@@ -1,4 +1,4 @@
-"""The steps of a writer in the folder of releases: each whole or not at all; what is permitted is not asked here."""
+"""The steps of a writer in the folder of releases, each whole or not at all; permissions are checked by the caller."""
 
 import shutil
 from collections.abc import Iterator
@@ -35,8 +35,8 @@ class ReleaseWriter(Releases):
                 shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
             yield
 
-    def unharmed(self, model: str, key: Ed25519PrivateKey) -> Manifest | None:
-        """Return what is served if it may be loaded; None also where only a new release can mend it."""
+    def loadable(self, model: str, key: Ed25519PrivateKey) -> Manifest | None:
+        """Return what is served if it may be loaded; None without one, or where only a new release can repair it."""
         try:
             return self.load(model, key.public_key()).manifest
         except ModelRefused:
@@ -50,14 +50,14 @@ class ReleaseWriter(Releases):
             return None
 
     def running(self, model: str, key: Ed25519PrivateKey) -> Trial | None:
-        """Return the trial that runs; one that cannot be read is none."""
+        """Return the trial that runs; None also where its file cannot be read."""
         try:
             return self.trial(model, key.public_key())
         except ModelRefused:
             return None
 
-    def lying(self, draft: Draft, key: Ed25519PrivateKey) -> Manifest | None:
-        """Return the newest release of the same file in the same way, unharmed; None without one."""
+    def existing(self, draft: Draft, key: Ed25519PrivateKey) -> Manifest | None:
+        """Return the newest release of the same file in the same way that may be loaded; None without one."""
         for sequence in reversed(self.sequences(draft.model)):
             try:
                 if draft.is_in(self.manifest(draft.model, sequence)):
@@ -71,7 +71,7 @@ class ReleaseWriter(Releases):
         return max(self.sequences(model), default=0) + 1
 
     def put(self, draft: Draft, manifest: Manifest) -> None:
-        """Write the release whole and give it its sequence, which nothing can have taken: the rename would fail."""
+        """Write the release whole and give it its sequence; the rename fails where that is taken."""
         folder = self.root / RELEASES / manifest.model
         temporary = folder / temporary_name(str(manifest.sequence))
         draft.write(temporary, manifest)
@@ -79,7 +79,7 @@ class ReleaseWriter(Releases):
         sync_folder(folder)
 
     def switch(self, model: str, sequence: int) -> None:
-        """Point the model's link to a release in one rename; never is there none."""
+        """Point the model's link to a release in one rename, so that the link is there at every moment."""
         link = self.root / RELEASES / model / temporary_name("link")
         link.symlink_to(target(model, sequence))
         link.replace(self.root / model)

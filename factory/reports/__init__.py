@@ -1,15 +1,14 @@
 """The report of a line: one self-contained HTML page a site and one for the line, to look at rather than to read.
 
-    facts.py, gathering.py   what a page knows, and how: from the journal, the lake and the judged holdout
-    holdout.py      the judged rows and every model's answers to them, as tasks draw them
-    importance.py   by how much the headline worsens when one column is shuffled
-    slices.py       the headline by levels of the columns that matter most
-    pictures.py     pictures as data; what a task has of its own is in factory/tasks/<task>/pictures.py
-    charts.py, planes.py, svg.py   pictures as inline SVG
-    panels.py, line_panels.py      the pictures that every page has
-    numbers.py      numbers as a person writes them
-    site_page.py, line_page.py, templates/   pages
-    pages.py        where pages lie, written whole or not at all
+    facts.py, gathering.py   what a page shows, gathered from the journal, the lake and the judged holdout
+    importance.py            by how much the headline worsens when one column is shuffled
+    slices.py                the headline by levels of the columns that matter most
+    limits.py, sentences.py  the gates as a table, the verdict in sentences
+    panels.py, line_panels.py                         the pictures that every page has
+    site_page.py, line_page.py, rendering.py, templates/   pages
+    folder.py                where pages lie, written whole or not at all
+    status.py, notebook.py   the same facts as JSON and as frames
 
-A page fetches nothing and runs nothing. Nothing here decides: every figure of merit comes from the verdict.
+Pictures as data and as SVG are in factory/charts; a task's own are in factory/tasks/<task>/pictures.py. A page fetches
+nothing and runs nothing. Nothing here decides: every figure of merit comes from the verdict.
 """

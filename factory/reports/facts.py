@@ -1,4 +1,4 @@
-"""What the pages know, as frozen data: the journal's entries, the quarantine, and what the judged holdout shows."""
+"""What the pages show, as frozen data: the journal's entries, the quarantine, and what the judged holdout shows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,20 +35,20 @@ class Shown:
     headline: Mapping[str, Interval]
     money: Mapping[str, Interval]
     gallery: Gallery | None
-    """None where the holdout is too small, or of one class: there is nothing to see in it."""
+    """None where the holdout is too small, or of one class."""
     slices: Sequence[Slice]
     importances: Sequence[Importance]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SiteFacts:
-    """Everything one site's page tells; what a site does not have is None or empty."""
+    """Everything on one site's page; what a site does not have is None or empty."""
 
     line: Line
     site: str
     verdict: Verdict
     limits: Sequence[Limit]
-    """Empty of a verdict from before checks were kept."""
+    """Empty for a verdict from before checks were recorded."""
     serving: Serving | None
     held_back: str | None
     """What keeps a candidate that passed from being released."""
@@ -66,7 +66,7 @@ class SiteFacts:
     shown: Shown
     versions: Mapping[str, str]
     registry: str
-    made: str
+    judged_at: str
     """When the verdict was given, UTC, to the minute."""
 
     @property
@@ -87,7 +87,7 @@ class SiteFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class SiteLine:
-    """One site as the line's page tells it."""
+    """One site as the line's page shows it."""
 
     site: str
     page: str | None
@@ -105,7 +105,7 @@ class SiteLine:
 
 @dataclass(frozen=True, kw_only=True)
 class LineFacts:
-    """Everything the line's page tells."""
+    """Everything on the line's page."""
 
     line: Line
     sites: Sequence[SiteLine]

@@ -8,9 +8,9 @@ from factory.names import LINE_SITE, checked_name
 from factory.storage.atomic_files import create_file, sync_folder, temporary_name
 
 LINE_PAGE = "index.html"
-_MARK = re.compile(r'<meta name="factory-mark" content="([0-9a-f]+)">')
+_FINGERPRINT = re.compile(r'<meta name="factory-mark" content="([0-9a-f]+)">')
 _HEAD = 2000
-"""So many characters from its beginning a page has its mark."""
+"""A page has its fingerprint within so many characters from its beginning."""
 
 
 def page_name(site: str) -> str:
@@ -31,14 +31,14 @@ class LineReports:
         """Return where a site's page lies, or would lie; LINE_SITE has the line's."""
         return self.folder / page_name(site)
 
-    def mark(self, site: str) -> str | None:
-        """Return what the page there was made from, None where there is none that says so."""
+    def fingerprint(self, site: str) -> str | None:
+        """Return the fingerprint of what the page was made from; None without a page, or without one in it."""
         try:
             with self.place(site).open(encoding="utf-8") as file:
-                found = _MARK.search(file.read(_HEAD))
+                match = _FINGERPRINT.search(file.read(_HEAD))
         except (OSError, UnicodeDecodeError):
             return None
-        return found[1] if found else None
+        return match[1] if match else None
 
     def put(self, site: str, content: str) -> Path:
         """Write a page in one rename: whoever looks sees the old one or the new one, whole."""

@@ -1,8 +1,7 @@
-"""Facts from what the stages left: the journal's entries, quarantined rows, and the models' answers to the holdout."""
+"""Facts from what the stages recorded: the journal's entries, quarantined rows, the models' answers to the holdout."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -20,23 +19,26 @@ from factory.tasks.holdout import Holdout, Scored
 from factory.tasks.task import Floats
 
 SLICED = 3
-"""So many of the most important columns are sliced."""
+"""How many of the most important columns are sliced."""
 RULE = "rule"
-KEPT = ("baseline", "base", "champion")
+COMPARED = ("baseline", "base", "champion")
 
 
 def broken_rules(quarantine: pl.DataFrame) -> list[tuple[str, int]]:
     """Return each broken rule and how many of the quarantined rows broke it; a row may have broken several."""
-    counted = Counter(rule for told in quarantine[RULE] for rule in str(told).split("; "))
+    counted = Counter(rule for rules in quarantine[RULE] for rule in str(rules).split("; "))
     return sorted(counted.items(), key=lambda rule: (-rule[1], rule[0]))
 
 
 def holdout(line: Line, samples: Samples, train: Floats, answers: Mapping[str, Rows], figures: Figures) -> Holdout:
     """Return the judged rows with the models' answers, each model deciding by the threshold its verdict had.
 
-    `answers` are by role; a role whose threshold the verdict does not tell is left out.
+    `answers` are by role; a role whose threshold is not in the verdict is left out.
     """
-    thresholds = {"candidate": figures.get("threshold"), **{role: figures.get(f"{role}_threshold") for role in KEPT}}
+    thresholds = {
+        "candidate": figures.get("threshold"),
+        **{role: figures.get(f"{role}_threshold") for role in COMPARED},
+    }
     models = {
         role: Scored(answer=answer, threshold=float(threshold))
         for role, answer in answers.items()
@@ -49,15 +51,15 @@ def holdout(line: Line, samples: Samples, train: Floats, answers: Mapping[str, R
 def shown(judged: Holdout, samples: Samples, answer: Callable[[Rows], Rows], columns: tuple[str, ...]) -> Shown:
     """Return what the judged rows show; `answer` is the served file."""
     enough = judged.enough
-    found = importances(judged.task, answer, samples.features, judged.label, columns) if enough else []
+    ranked = importances(judged.task, answer, samples.features, judged.label, columns) if enough else []
     now = samples.features if samples.features.ndim == 2 else samples.features[:, -1, :]
-    chosen = [(one.column, columns.index(one.column)) for one in found[:SLICED] if one.worsens > 0]
+    chosen = [(column.column, columns.index(column.column)) for column in ranked[:SLICED] if column.worsens > 0]
     return Shown(
         headline={role: judged.headline(role) for role in judged.models} if len(judged.label) else {},
         money={role: judged.money(role) for role in judged.models} if len(judged.label) else {},
         gallery=judged.task.gallery(judged) if enough else None,
         slices=slices(judged.task, judged.label, judged.candidate.answer, now, chosen) if enough else [],
-        importances=found,
+        importances=ranked,
     )
 
 
@@ -73,9 +75,9 @@ def site_facts(
     seen: Shown,
 ) -> SiteFacts:
     """Return a site's facts; `entries` are its newest of each stage, with the line's `base_model`."""
-    told = {stage: entry.figures for stage, entry in entries.items()}
-    verdict = Verdict.from_dict(told["verdict"]["verdict"])
-    cleaned, model, base = told.get("clean", {}), told["site_model"], told.get("base_model", {})
+    figures = {stage: entry.figures for stage, entry in entries.items()}
+    verdict = Verdict.from_dict(figures["verdict"]["verdict"])
+    cleaned, model, base = figures.get("clean", {}), figures["site_model"], figures.get("base_model", {})
     return SiteFacts(
         line=line,
         site=site,
@@ -83,7 +85,7 @@ def site_facts(
         limits=limits(verdict.checks),
         serving=serving,
         held_back=held_back,
-        rows={**_rows(cleaned, told.get("features", {})), **windows},
+        rows={**_rows(cleaned, figures.get("features", {})), **windows},
         contract_share=cleaned.get("contract_share"),
         table_failures=cleaned.get("table_failures", []),
         broken_rules=broken_rules(quarantine),
@@ -94,33 +96,29 @@ def site_facts(
         shown=seen,
         versions=_versions(model),
         registry=model.get("registry", ""),
-        made=_minute(entries["verdict"].at),
+        judged_at=f"{entries['verdict'].at:%Y-%m-%d %H:%M} UTC",
     )
 
 
 def _rows(cleaned: Mapping[str, Any], features: Mapping[str, Any]) -> dict[str, int]:
-    ways = {name: int(cleaned[name]) for name in ("raw", "clean", "quarantine", "superseded") if name in cleaned}
-    made = {"features": features.get("row_count"), "labelled": features.get("labelled")}
-    return ways | {name: int(count) for name, count in made.items() if count is not None}
+    counts = {name: int(cleaned[name]) for name in ("raw", "clean", "quarantine", "superseded") if name in cleaned}
+    of_features = {"features": features.get("row_count"), "labelled": features.get("labelled")}
+    return counts | {name: int(count) for name, count in of_features.items() if count is not None}
 
 
 def _versions(model: Mapping[str, Any]) -> dict[str, str]:
     known = {"model version": str(model.get("version", "")), "SHA-256 of the model file": str(model.get("digest", ""))}
-    made = {
+    origin = {
         name.replace("delta_version.", "lake version of "): str(value)
         for name, value in model.get("provenance", {}).items()
     }
-    return known | {name.replace("_", " "): value for name, value in made.items()}
-
-
-def _minute(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+    return known | {name.replace("_", " "): value for name, value in origin.items()}
 
 
 def site_line(
-    site: str, entries: Mapping[str, Entry], serving: Serving | None, page: str | None, told: Mapping[str, Any]
+    site: str, entries: Mapping[str, Entry], serving: Serving | None, page: str | None, reported: Mapping[str, Any]
 ) -> SiteLine:
-    """Return a site as the line's page tells it; `told` is what its own page left in the journal."""
+    """Return a site as the line's page shows it; `reported` are the figures of its own page, from the journal."""
     cleaned = entries["clean"].figures if "clean" in entries else {}
     features = entries["features"].figures if "features" in entries else {}
     return SiteLine(
@@ -130,20 +128,20 @@ def site_line(
         broken=cleaned.get("broken", {}),
         verdict=Verdict.from_dict(entries["verdict"].figures["verdict"]) if "verdict" in entries else None,
         serving=serving,
-        importances=told.get("importance", {}),
-        value_low=told.get("value_low"),
-        value_high=told.get("value_high"),
+        importances=reported.get("importance", {}),
+        value_low=reported.get("value_low"),
+        value_high=reported.get("value_high"),
     )
 
 
 def line_facts(line: Line, sites: Sequence[SiteLine], base: Entry) -> LineFacts:
     """Return the line's facts."""
-    told = base.figures
+    figures = base.figures
     return LineFacts(
         line=line,
         sites=sites,
-        base_why=told.get("why", ""),
-        base_epochs=told.get("epochs", []),
-        versions=_versions(told),
-        as_of=str(told.get("as_of", "")),
+        base_why=figures.get("why", ""),
+        base_epochs=figures.get("epochs", []),
+        versions=_versions(figures),
+        as_of=str(figures.get("as_of", "")),
     )

@@ -1,4 +1,4 @@
-"""The gates as a table: what was asked, what was found. A verdict's checks come in; here they are only written down."""
+"""The gates as a table: what was asked, what was found. A verdict's checks in, written rows out."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Limit:
     asked: str
     kept: bool
     enforced: bool
-    """Whether not keeping it refuses the candidate; a comparison in a dry run only tells."""
+    """Whether the candidate is refused where it is not kept; a comparison in a dry run only reports it."""
 
 
 def limits(checks: Iterable[Check]) -> list[Limit]:

@@ -1,4 +1,4 @@
-"""The line's page: what all sites' pages know, side by side."""
+"""The line's page: all sites side by side."""
 
 from dataclasses import asdict, dataclass
 
@@ -37,7 +37,7 @@ class Tile:
     note: str = ""
 
 
-def line_page(facts: LineFacts, mark: str) -> str:
+def line_page(facts: LineFacts, made_from: str) -> str:
     """Return the page."""
     headline = facts.line.task.headline
     pictures = panels.present(
@@ -49,7 +49,7 @@ def line_page(facts: LineFacts, mark: str) -> str:
     )
     return page(
         "line.html",
-        mark,
+        made_from,
         facts=facts,
         headline=headline,
         summary=of_line(facts),
@@ -69,7 +69,7 @@ def _tiles(facts: LineFacts) -> list[Tile]:
     return [
         Tile(name="Sites that serve", value=f"{len(serving)} of {len(facts.sites)}"),
         Tile(
-            name="Value on the holdout, EUR", value=whole(sum(one or 0.0 for one in worth)), note="where a model serves"
+            name="Value on the holdout, EUR", value=whole(sum(eur or 0.0 for eur in worth)), note="where a model serves"
         ),
         Tile(
             name="Better than the baseline",
@@ -108,5 +108,5 @@ def _wins(site: SiteLine, facts: LineFacts) -> bool:
 
 
 def _figure(site: SiteLine, name: str) -> float | None:
-    found = site.verdict.figures.get(name) if site.verdict else None
-    return float(found) if isinstance(found, int | float) else None
+    value = site.verdict.figures.get(name) if site.verdict else None
+    return float(value) if isinstance(value, int | float) else None

@@ -62,27 +62,27 @@ def money(facts: LineFacts) -> Dots | None:
 
 
 def importance(facts: LineFacts) -> Dots | None:
-    """Return the columns that matter most over the sites that tell, each weighed by its rows, with least and most.
+    """Return the columns that matter most over the sites with importances, weighed by their rows, with least and most.
 
     A column that a site does not name among its most important is taken to cost nothing there.
     """
-    telling = [site for site in facts.sites if site.importances and site.verdict]
-    if not telling:
+    measured = [site for site in facts.sites if site.importances and site.verdict]
+    if not measured:
         return None
-    weights = np.array([float(site.verdict.figures["rows"] or 0) for site in telling if site.verdict])
-    columns = dict.fromkeys(column for site in telling for column in site.importances)
-    found = {column: np.array([site.importances.get(column, 0.0) for site in telling]) for column in columns}
-    means = {column: float(np.average(worsens, weights=weights)) for column, worsens in found.items()}
+    weights = np.array([float(site.verdict.figures["rows"] or 0) for site in measured if site.verdict])
+    columns = dict.fromkeys(column for site in measured for column in site.importances)
+    worsenings = {column: np.array([site.importances.get(column, 0.0) for site in measured]) for column in columns}
+    means = {column: float(np.average(worsens, weights=weights)) for column, worsens in worsenings.items()}
     rows = [
         Row(
             name=column,
             value=means[column],
-            low=float(found[column].min()),
-            high=float(found[column].max()),
+            low=float(worsenings[column].min()),
+            high=float(worsenings[column].max()),
             accent=place < 3,
             hint=facts.line.features.columns.get(column, ""),
         )
-        for place, column in enumerate(sorted(means, key=lambda one: -means[one])[:MOST_IMPORTANT])
+        for place, column in enumerate(sorted(means, key=lambda column: -means[column])[:MOST_IMPORTANT])
     ]
     name = words(facts.line.task.headline)
     says = f"By how much {name} worsens when a column is shuffled: mean over all rows judged, and range over sites."
@@ -90,7 +90,7 @@ def importance(facts: LineFacts) -> Dots | None:
 
 
 def quarantine(facts: LineFacts) -> Bars | None:
-    """Return quarantined rows of all sites by broken rule; None where none waits."""
+    """Return quarantined rows of all sites by broken rule; None where all are empty."""
     counted: dict[str, int] = {}
     for site in facts.sites:
         for rule, rows in site.broken.items():

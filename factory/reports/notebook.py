@@ -1,4 +1,4 @@
-"""What a notebook or a program asks of a factory, read from its home: frames and arrays, and nothing is changed.
+"""A factory's home for notebooks and programs: frames and arrays to read, nothing is changed.
 
 Neither the orchestrator nor the registry need be installed or up; what a site serves is checked as the gateway checks
 it before it answers.
@@ -56,7 +56,7 @@ class HomeView:
         return list(status(self.home)["lines"])
 
     def line(self, name: str) -> "LineView":
-        """Return one line; raises NameRefused for a name that can be none."""
+        """Return one line; raises NameRefused for an invalid name."""
         return LineView(self.home, checked_name(name, "line"))
 
     def status(self) -> pl.DataFrame:
@@ -179,7 +179,7 @@ class ServedModel:
     def answer(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return `[rows, answers]` for `[rows, features]` or `[rows, steps, features]`, all float32; NaN is unknown.
 
-        Raises ModelRefused where the shape is another than the model takes.
+        Raises ModelRefused where the model takes another shape.
         """
         rows = np.asarray(features, np.float32)
         if rows.shape[1:] != self.signature.input_shape:

@@ -8,18 +8,18 @@ import numpy as np
 from factory.charts.numbers import figure, percent, signed, whole, words
 from factory.charts.pictures import Bars, Dots, Picture, Plane, ReferenceLine, Row, Series
 from factory.reports.facts import Epochs, SiteFacts
-from factory.reports.importance import CLOSELY
+from factory.reports.importance import MOST_COLUMNS
 from factory.reports.slices import Slice, worst
 from factory.tasks.holdout import ROLES
 from factory.tasks.resampling import Interval
 from factory.tasks.task import Task
 
-MOST_IMPORTANT = CLOSELY
+MOST_IMPORTANT = MOST_COLUMNS
 RULES = 10
 
 
 def quarantine(facts: SiteFacts) -> Bars | None:
-    """Return quarantined rows by the rule they broke; None where no row waits there."""
+    """Return quarantined rows by the rule they broke; None where it is empty."""
     waiting = facts.rows.get("quarantine", 0)
     if not facts.broken_rules:
         return None
@@ -43,7 +43,7 @@ def training(title: str, epochs: Epochs, why: str) -> Plane | None:
         return None
     number = np.arange(1, len(epochs) + 1, dtype=np.float64)
     losses = {
-        name: np.array([one.get(f"{name}_loss", np.nan) for one in epochs]) for name in ("training", "validation")
+        name: np.array([epoch.get(f"{name}_loss", np.nan) for epoch in epochs]) for name in ("training", "validation")
     }
     series = [
         Series(name=name, x=number, y=loss, style="both", accent=name == "validation") for name, loss in losses.items()
@@ -67,12 +67,12 @@ def sentence(words_: str) -> str:
 
 
 def site_training(facts: SiteFacts) -> list[Plane]:
-    """Return the site's fine-tuning and the base model's training, as far as there are records of them."""
-    found = [
+    """Return the site's fine-tuning and the base model's training, as far as they are on record."""
+    trainings = [
         training("Fine-tuning on the site's rows", facts.site_epochs, facts.why),
         training("The base model, on all sites", facts.base_epochs, facts.base_why),
     ]
-    return [one for one in found if one]
+    return [picture for picture in trainings if picture]
 
 
 def models(facts: SiteFacts) -> Dots | None:
@@ -103,8 +103,8 @@ def money(facts: SiteFacts) -> Dots | None:
 
 def len_rows(facts: SiteFacts) -> int:
     """Return how many rows were judged."""
-    found = facts.figures.get("rows")
-    return int(found) if isinstance(found, int | float) else 0
+    rows = facts.figures.get("rows")
+    return int(rows) if isinstance(rows, int | float) else 0
 
 
 def _model_rows(
@@ -115,12 +115,12 @@ def _model_rows(
         value = facts.figures.get(name if role == "candidate" else f"{role}_{name}")
         if not isinstance(value, int | float) or (role == "base" and facts.keeps_base):
             continue
-        called = "site = base model" if role == "candidate" and facts.keeps_base else people
+        label = "site = base model" if role == "candidate" and facts.keeps_base else people
         where = intervals.get(role)
         note = write(float(value))
         rows.append(
             Row(
-                name=called,
+                name=label,
                 value=float(value),
                 low=where.low if where else None,
                 high=where.high if where else None,
@@ -133,23 +133,23 @@ def _model_rows(
 
 def importance(facts: SiteFacts) -> Dots | None:
     """Return the most important columns; None where nothing could be measured."""
-    found, described = facts.shown.importances[:MOST_IMPORTANT], facts.line.features.columns
-    if not found:
+    ranked, described = facts.shown.importances[:MOST_IMPORTANT], facts.line.features.columns
+    if not ranked:
         return None
     rows = [
         Row(
-            name=one.column,
-            value=one.worsens,
-            low=one.least,
-            high=one.most,
+            name=importance.column,
+            value=importance.worsens,
+            low=importance.least,
+            high=importance.most,
             accent=place < 3,
-            hint=described.get(one.column, ""),
+            hint=described.get(importance.column, ""),
         )
-        for place, one in enumerate(found)
+        for place, importance in enumerate(ranked)
     ]
     says = (
         f"By how much {words(facts.line.task.headline)} worsens when a column is shuffled, the served file answering. "
-        f"{found[0].column} matters most{_as_described(described.get(found[0].column, ''))}."
+        f"{ranked[0].column} matters most{_as_described(described.get(ranked[0].column, ''))}."
     )
     return Dots(
         title="What does it look at?",
@@ -170,22 +170,22 @@ def slice_pictures(facts: SiteFacts) -> list[Dots]:
     number = float(overall) if isinstance(overall, int | float) else None
     return [
         _slices(facts.line.task, column, list(parts), number)
-        for column, parts in groupby(facts.shown.slices, key=lambda one: one.column)
+        for column, parts in groupby(facts.shown.slices, key=lambda part: part.column)
     ]
 
 
 def _slices(task: Task, column: str, parts: Sequence[Slice], overall: float | None) -> Dots:
-    weak = (min if task.greater_is_better else max)(parts, key=lambda one: one.headline)
+    weakest = (min if task.greater_is_better else max)(parts, key=lambda part: part.headline)
     rows = [
         Row(
-            name=one.where,
-            value=one.headline,
-            low=one.low,
-            high=one.high,
-            note=f"{figure(one.headline)} on {whole(one.rows)}",
-            accent=one is weak,
+            name=part.where,
+            value=part.headline,
+            low=part.low,
+            high=part.high,
+            note=f"{figure(part.headline)} on {whole(part.rows)}",
+            accent=part is weakest,
         )
-        for one in parts
+        for part in parts
     ]
     reference = ReferenceLine(at=overall, text="all rows") if overall is not None else None
     return Dots(title=f"By {column}", says=worst(task, parts, overall), rows=rows, reference=reference)

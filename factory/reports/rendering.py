@@ -15,7 +15,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @functools.cache
 def _environment() -> Environment:
-    found = Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -23,10 +23,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704  a file of ours
-    found.globals.update(style=style, drawn=drawn, figure=figure, percent=percent, whole=whole, words=words)
-    return found
+    environment.globals.update(style=style, drawn=drawn, figure=figure, percent=percent, whole=whole, words=words)
+    return environment
 
 
-def page(template: str, mark: str, **what: Any) -> str:
-    """Return a page; `mark` stands for all that it was made from."""
-    return _environment().get_template(template).render(mark=mark, **what)
+def page(template: str, made_from: str, **what: Any) -> str:
+    """Return a page; `made_from` is the fingerprint of everything it is drawn from."""
+    return _environment().get_template(template).render(made_from=made_from, **what)

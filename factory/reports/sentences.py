@@ -13,32 +13,27 @@ def of_site(facts: SiteFacts) -> str:
         now = f"serves version {serving.version} of {serving.since[:10]}" if serving else "serves nothing yet"
         held = f" It is not released: {facts.held_back}." if facts.held_back else ""
         return f"{facts.site} {now}. A newer candidate passed every gate: {_merit(facts)}.{held}"
-    against = _against(verdict.reasons)
+    reasons = _first_reason(verdict.reasons)
     if serving and facts.serves_this:
-        return f"{facts.site} serves version {serving.version}, which today's gates would refuse: {against}."
+        return f"{facts.site} serves version {serving.version}, which today's gates would refuse: {reasons}."
     if serving:
         return (
             f"{facts.site} goes on serving version {serving.version} of {serving.since[:10]}. "
-            f"The new candidate was refused: {against}."
+            f"The new candidate was refused: {reasons}."
         )
-    return f"{facts.site} serves nothing. Its candidate was refused: {against}."
+    return f"{facts.site} serves nothing. Its candidate was refused: {reasons}."
 
 
-def _against(reasons: tuple[str, ...]) -> str:
+def _first_reason(reasons: tuple[str, ...]) -> str:
     """Return the first reason, and how many more there are."""
     more = len(reasons) - 1
     return reasons[0] + (f", and {more} more reason{'s' if more > 1 else ''}" if more > 0 else "")
 
 
 def _merit(facts: SiteFacts) -> str:
-    headline = facts.line.task.headline
-    told = f"{words(headline)} {figure(_number(facts.figures.get(headline)))} on {_rows(facts)}"
-    return f"{facts.shown.gallery.says} ({told})" if facts.shown.gallery else told
-
-
-def _rows(facts: SiteFacts) -> str:
-    rows = _number(facts.figures.get("rows"))
-    return f"the {whole(rows)} rows held out"
+    headline, rows = facts.line.task.headline, _number(facts.figures.get("rows"))
+    measured = f"{words(headline)} {figure(_number(facts.figures.get(headline)))} on the {whole(rows)} rows held out"
+    return f"{facts.shown.gallery.says} ({measured})" if facts.shown.gallery else measured
 
 
 def _money(facts: SiteFacts) -> str:
@@ -46,14 +41,14 @@ def _money(facts: SiteFacts) -> str:
     worth, plain = (_number(facts.figures.get(name)) for name in ("value_eur", "baseline_value_eur"))
     if worth is None:
         return ""
-    told = f" Its decisions there are worth {eur(worth)}"
+    sentence = f" Its decisions there are worth {eur(worth)}"
     if plain is None or round(plain) == round(worth):
-        return f"{told}."
-    return f"{told}, {eur(abs(worth - plain))} {'more' if worth > plain else 'less'} than the baseline's."
+        return f"{sentence}."
+    return f"{sentence}, {eur(abs(worth - plain))} {'more' if worth > plain else 'less'} than the baseline's."
 
 
-def _number(found: object) -> float | None:
-    return float(found) if isinstance(found, int | float) else None
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def of_line(facts: LineFacts) -> str:
@@ -62,9 +57,9 @@ def of_line(facts: LineFacts) -> str:
     serving = [site for site in sites if site.serving]
     refused = [site.site for site in sites if site.verdict and not site.verdict.passed]
     worth = sum(_number(site.verdict.figures.get("value_eur")) or 0.0 for site in serving if site.verdict)
-    told = f"{_count(len(serving), len(sites))} serve{'s' if len(serving) < 2 else ''} a model that passed its gates."
+    serve = f"{_count(len(serving), len(sites))} serve{'s' if len(serving) < 2 else ''} a model that passed its gates."
     money = f" Their decisions on the rows held out are worth {eur(worth)}." if serving else ""
-    return f"{told}{money}{_refused(refused)}"
+    return f"{serve}{money}{_refused(refused)}"
 
 
 def _count(some: int, of: int) -> str:

@@ -52,13 +52,13 @@ class Pictures:
     data: list[Picture]
 
 
-def site_page(facts: SiteFacts, mark: str) -> str:
+def site_page(facts: SiteFacts, made_from: str) -> str:
     """Return the page; every figure of merit on it is the verdict's."""
     headline = facts.line.task.headline
     overall = facts.figures.get(headline)
     return page(
         "site.html",
-        mark,
+        made_from,
         facts=facts,
         line_page=LINE_PAGE,
         figures=facts.figures,
@@ -94,18 +94,18 @@ def _between(low: object, high: object, form: str) -> str:
 
 
 def _money_interval(facts: SiteFacts) -> str:
-    found = facts.shown.money.get("candidate")
-    return _between(found.low, found.high, "whole") if found else ""
+    interval = facts.shown.money.get("candidate")
+    return _between(interval.low, interval.high, "whole") if interval else ""
 
 
 def _roles(facts: SiteFacts) -> list[Role]:
     """Return the models that there are figures of; a site that keeps the base model has one column for both."""
     headline = facts.line.task.headline
-    there = [role for role in ROLES if role == "candidate" or facts.figures.get(f"{role}_{headline}") is not None]
+    present = [role for role in ROLES if role == "candidate" or facts.figures.get(f"{role}_{headline}") is not None]
     if facts.keeps_base:
-        there = [role for role in there if role != "base"]
+        present = [role for role in present if role != "base"]
     names = {**ROLES, "candidate": "site = base model" if facts.keeps_base else ROLES["candidate"]}
-    return [Role(role=role, name=names[role]) for role in there]
+    return [Role(role=role, name=names[role]) for role in present]
 
 
 def _metrics(facts: SiteFacts) -> list[Metric]:
@@ -133,7 +133,7 @@ def _interval_note(facts: SiteFacts, name: str) -> str:
 
 
 def _best(facts: SiteFacts, name: str, keys: list[str]) -> str:
-    """Return which model's figure is best, where several have one and it is plain which way is better."""
+    """Return which model's figure is best, where several have one and it is known which way is better."""
     known = {key: number for key in keys if (number := _number(facts.figures.get(key))) is not None}
     task = facts.line.task
     if len(set(known.values())) < 2 or name not in (*task.compared, "value_eur"):
@@ -148,8 +148,8 @@ def form(task: Task, name: str) -> str:
     return FOUND[task.units.get(name, "number")]
 
 
-def _number(found: object) -> float | None:
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _why_nothing(facts: SiteFacts) -> str:

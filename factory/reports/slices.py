@@ -1,4 +1,4 @@
-"""Slices: the headline figure by levels of a column, so that a model that is good on average hides nothing."""
+"""Slices: the headline figure by levels of a column, so that a good average hides no weak part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ QUANTILES = 4
 MAX_LEVELS = 6
 """A column of at most so many different values is cut by value, another by quantiles."""
 MIN_ROWS = 30
-"""A slice of fewer rows says nothing; it is left out."""
+"""A slice of fewer rows is left out."""
 ROUNDS = 200
 
 
@@ -36,19 +36,19 @@ def slices(
 ) -> list[Slice]:
     """Return the slices of each column (its name and its place in `[rows, columns]`), in the order of its values.
 
-    Left out is a slice of fewer than 30 rows, or of labels that have no headline: one class, all the same; and a column
-    of which one slice is left.
+    A slice of fewer than 30 rows is left out, and one whose labels have no headline, such as one class; so is a column
+    of which only one slice is left.
     """
-    found = []
+    cut = []
     for column, place in columns:
         parts = [
             _slice(task, column, where, label[rows], answer[rows])
             for where, rows in _levels(features[:, place])
             if int(rows.sum()) >= MIN_ROWS and task.flaw(label[rows]) is None
         ]
-        sound = [one for one in parts if np.isfinite(one.headline)]
-        found += sound if len(sound) > 1 else []
-    return found
+        sound = [part for part in parts if np.isfinite(part.headline)]
+        cut += sound if len(sound) > 1 else []
+    return cut
 
 
 def _slice(task: Task, column: str, where: str, label: Floats, answer: Floats) -> Slice:
@@ -63,15 +63,15 @@ def _slice(task: Task, column: str, where: str, label: Floats, answer: Floats) -
     )
 
 
-def worst(task: Task, found: Sequence[Slice], overall: float | None) -> str:
-    """Return in words where the model is worst; a slice that may be so by chance alone is said to be."""
-    if not found or overall is None:
+def worst(task: Task, parts: Sequence[Slice], overall: float | None) -> str:
+    """Return in words where the model is worst; and whether chance alone may make the difference."""
+    if not parts or overall is None:
         return "No slice has enough rows to say where it is worse."
-    one = (min if task.greater_is_better else max)(found, key=lambda part: part.headline)
-    certain = one.high < overall if task.greater_is_better else one.low > overall
+    weakest = (min if task.greater_is_better else max)(parts, key=lambda part: part.headline)
+    certain = weakest.high < overall if task.greater_is_better else weakest.low > overall
     return (
-        f"Weakest where {one.column} is {one.where}: {words(task.headline)} {figure(one.headline)} on "
-        f"{whole(one.rows)} rows, {figure(overall)} on all"
+        f"Weakest where {weakest.column} is {weakest.where}: {words(task.headline)} {figure(weakest.headline)} on "
+        f"{whole(weakest.rows)} rows, {figure(overall)} on all"
         f"{'' if certain else '; chance alone may make such a difference'}."
     )
 
@@ -99,24 +99,24 @@ def _quantiles(
     values: npt.NDArray[np.float32], edges: npt.NDArray[np.float64]
 ) -> list[tuple[str, npt.NDArray[np.bool_]]]:
     """Return ranges of about equal numbers of rows; a value that many rows share may make fewer of them."""
-    parts, told = [], _told_apart([float(edge) for edge in edges])
+    parts, written = [], _distinguishable([float(edge) for edge in edges])
     for place in range(len(edges) - 1):
         low, high = float(edges[place]), float(edges[place + 1])
         first, last = place == 0, place == len(edges) - 2
         inside = (values >= low) & ((values <= high) if last else (values < high))
         words_ = (
-            f"below {told[place + 1]}"
+            f"below {written[place + 1]}"
             if first
-            else f"{told[place]} or more"
+            else f"{written[place]} or more"
             if last
-            else f"{told[place]} to {told[place + 1]}"
+            else f"{written[place]} to {written[place + 1]}"
         )
         parts.append((words_, inside))
     return parts
 
 
-def _told_apart(edges: Sequence[float]) -> list[str]:
-    """Return numbers in as few digits, three or more, as tell them apart."""
+def _distinguishable(edges: Sequence[float]) -> list[str]:
+    """Return numbers in as few digits as distinguish them, three or more."""
     for digits in range(3, 9):
         rounded = [float(f"{edge:.{digits}g}") for edge in edges]
         if len(set(rounded)) == len(rounded):

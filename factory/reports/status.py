@@ -1,4 +1,4 @@
-"""What each site has, what its last verdict said and what it serves: read from the lake and the model repository alone.
+"""What each site has, its last verdict and what it serves, read from the lake and the model repository alone.
 
 Neither the orchestrator nor the registry need be up.
 """
@@ -29,7 +29,7 @@ def status(home: Home) -> dict[str, Any]:
     A page is where the report lies, null where none was written yet.
     """
     lines = LakeStore.at(home).lines()
-    if lines is None:  # of what is in an object store, those are known that ever judged a candidate
+    if lines is None:  # in an object store: the lines that ever judged a candidate
         lines = sorted({model.partition(".")[0] for model in ModelRepository.at(home).site_history.models()})
     return {"lines": {line: {"sites": line_status(home, line), "page": _page(home, line, LINE_SITE)} for line in lines}}
 

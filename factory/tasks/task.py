@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from factory.model.check import Check, Figure, Unit
-from factory.model.payoff import Stakes
+from factory.model.payoff import Payoff
 
 if TYPE_CHECKING:
     from factory.charts.pictures import Gallery
@@ -28,7 +28,7 @@ class Value:
     """What one decision is worth, in EUR; each task has its own table of amounts."""
 
     @property
-    def stakes(self) -> Stakes | None:
+    def stakes(self) -> Payoff | None:
         """What is at stake in one decision; None where there is more to it than right and wrong."""
         return None
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from factory.cli.backtest import MARK, emptied
+from factory.cli.backtest import MARKER_FILE, emptied
 from factory.cli.backtest_screen import show
 from factory.economics.backtest.moments import STEPS, moments
 from factory.economics.backtest.picture import picture
@@ -102,7 +102,7 @@ def test_people_see_each_month_and_the_sum():
 def test_a_replay_empties_only_what_a_replay_made(tmp_path):
     place = emptied(tmp_path / "replay")
     (place / "left").touch()
-    assert [path.name for path in emptied(place).iterdir()] == [MARK]
+    assert [path.name for path in emptied(place).iterdir()] == [MARKER_FILE]
     (tmp_path / "mine").mkdir()
     with pytest.raises(LineError, match="no replay made it"):
         emptied(tmp_path / "mine")

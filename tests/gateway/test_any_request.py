@@ -11,7 +11,7 @@ from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from factory.gateway.endpoints.openapi import openapi
-from factory.model.payoff import Stakes
+from factory.model.payoff import Payoff
 from factory.release import Guard
 from tests.gateway.builders import Shop, onnx_model, running
 from tests.gateway.test_connection import infer
@@ -24,7 +24,7 @@ KNOWN = {"model": ["toy.UA", "toy.ZZ"], "version": ["3", "4"], "line": ["toy"], 
 def server(tmp_path_factory):
     shop = Shop(tmp_path_factory.mktemp("home"))
     guard = Guard(ranges={"f0": (0.0, 5.0)}, typical={"f0": 1.0, "f1": 0.0, "f2": 2.0})
-    shop.release(onnx_model(), version=3, guard=guard, stakes=Stakes(right_eur=5.0, wrong_eur=-1.0))
+    shop.release(onnx_model(), version=3, guard=guard, stakes=Payoff(right_eur=5.0, wrong_eur=-1.0))
     with running(shop) as made:
         yield made
 

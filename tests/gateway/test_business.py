@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from factory.gateway.access.key_file import add_key
-from factory.model.payoff import Stakes
+from factory.model.payoff import Payoff
 from factory.model.signature import Signature
 from factory.release import Guard
 from factory.tasks import Binary
@@ -19,7 +19,7 @@ CLASSES = Signature(task="multiclass", features=("f0",), steps=1, output="classe
 
 
 MONEY = BinaryValue(caught_eur=-40.0, missed_eur=-200.0, false_alarm_eur=-30.0)
-PERSON = Stakes(right_eur=2.0, wrong_eur=-10.0)
+PERSON = Payoff(right_eur=2.0, wrong_eur=-10.0)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factory.gateway.access.key_file import add_key
-from factory.model.payoff import Stakes
+from factory.model.payoff import Payoff
 from factory.monitoring.prediction_log.files import recorded, segments
 from factory.release import Guard
 from tests.gateway.builders import Shop, eventually, expected, gateway, onnx_model, sums_model
@@ -26,7 +26,7 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(home):
     shop = Shop(home)
-    stakes = Stakes(right_eur=100.0, wrong_eur=-20.0)
+    stakes = Payoff(right_eur=100.0, wrong_eur=-20.0)
     shop.release(onnx_model(), guard=Guard(ranges=RANGES, typical=TYPICAL), stakes=stakes)
     shop.release(onnx_model(), site="DL", guard=Guard(ranges=RANGES, typical=TYPICAL, outside="abstain"))
     shop.release(onnx_model(), site="old", version=7)

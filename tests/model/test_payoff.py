@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.model.payoff import Stakes
+from factory.model.payoff import Payoff
 from factory.tasks import Binary, Multiclass, Regression
 from factory.tasks.binary import BinaryValue
 from factory.tasks.multiclass import MulticlassValue
@@ -51,6 +51,6 @@ def test_an_estimate_has_no_stakes_for_its_worth_is_more_than_right_or_wrong():
 @pytest.mark.parametrize(
     ("right", "wrong"), [(0.0, -1.0), (1.0, 0.5), (math.inf, 0.0), (1.0, -math.inf), (math.nan, 0)]
 )
-def test_stakes_that_could_never_pay_or_never_cost_are_refused(right, wrong):
-    with pytest.raises(ValueError, match="stakes"):
-        Stakes(right_eur=right, wrong_eur=wrong)
+def test_a_payoff_that_could_never_pay_or_never_cost_are_refused(right, wrong):
+    with pytest.raises(ValueError, match="payoff"):
+        Payoff(right_eur=right, wrong_eur=wrong)

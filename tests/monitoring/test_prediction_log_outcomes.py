@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from factory.monitoring.prediction_log.outcomes import told_decisions
+from factory.monitoring.outcomes import delivered_decisions
 from factory.monitoring.prediction_log.rows import served_rows
 from tests.monitoring.recorded import NAN, batch
 from tests.toy.line import toy_line
@@ -27,7 +27,7 @@ def about(part, at=AT):
 def told(line, *batches, thresholds=None, zone="UTC"):
     rows = served_rows(batches, line.task.answers, {("UA", DIGEST): line.signature})
     schema = {"site": pl.String(), "part": pl.Int64(), "decided_at": pl.Datetime("us", zone), "label": pl.Float64()}
-    return told_decisions(line, rows.lazy(), schema, {DIGEST: 0.4} if thresholds is None else thresholds)
+    return delivered_decisions(line, rows.lazy(), schema, {DIGEST: 0.4} if thresholds is None else thresholds)
 
 
 def test_each_row_that_the_door_knew_is_a_decision_with_its_key_and_the_threshold_of_its_model(line):

@@ -1,12 +1,12 @@
 """What the gateway recorded is read once for each site, wherever segments grow, end, go or are damaged."""
 
-from factory.monitoring.prediction_log.reading import Unread, cursors, keep_cursors
+from factory.monitoring.prediction_log.reading import LogReader, cursors, keep_cursors
 from factory.storage.lake import Lake
 from tests.monitoring.recorded import batch, segment
 
 
 def reading(folder, read=None):
-    return Unread(folder=folder, line="toy", read=read or {"UA": {}, "DL": {}})
+    return LogReader(folder=folder, line="toy", read=read or {"UA": {}, "DL": {}})
 
 
 def names(unread, **how):
@@ -33,7 +33,7 @@ def test_reading_goes_on_in_a_segment_that_grew_and_is_complete_now(tmp_path):
 
 def test_each_site_goes_on_where_it_was_read_to(tmp_path):
     segment(tmp_path, "1.log", batch("a"), batch("b", site="DL"))
-    first = Unread(folder=tmp_path, line="toy", read={"UA": {}})
+    first = LogReader(folder=tmp_path, line="toy", read={"UA": {}})
     assert names(first) == ["a"]
     assert names(reading(tmp_path, {"UA": first.reached, "DL": {}})) == ["b"]
 

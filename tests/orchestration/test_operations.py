@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from factory.monitoring.alerts import Alerts
-from factory.monitoring.prediction_log.outcomes import SERVED_OUTCOMES
+from factory.monitoring.outcomes import SERVED_OUTCOMES
 from factory.names import model_name
 from factory.storage.lake import Lake
 from factory.storage.lake_store import LakeStore

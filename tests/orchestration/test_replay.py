@@ -12,7 +12,7 @@ def replayed(home, *, every="week", first="2024-02-08", last="2024-02-29", sched
     toy = ToyFactory(home, schedule=schedule)
     with opened_instance(home / "dagster") as instance:
         launcher = LineLauncher(definitions=toy.definitions(source or None), instance=instance)
-        return toy, Replay(NAME, launcher, lambda _: None).walk(first, last, every)
+        return toy, Replay(NAME, launcher, lambda _: None).run(first, last, every)
 
 
 @pytest.fixture(scope="module")

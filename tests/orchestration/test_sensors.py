@@ -13,7 +13,7 @@ from factory.model.verdict import digest_of
 from factory.monitoring.alerts import Alerts
 from factory.names import model_name
 from factory.orchestration.attempts import MAX_ATTEMPTS
-from factory.orchestration.failure_sensor import failure_sensor
+from factory.orchestration.project_definitions import failure_sensor
 from factory.pipeline.rollout.sites import LinePlace
 from factory.registry.registry import Registry
 from factory.release import Draft, Guard, Terms

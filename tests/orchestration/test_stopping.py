@@ -14,7 +14,7 @@ import pytest
 from factory.cli.interrupts import Interrupts
 from factory.names import LINE_SITE, model_name
 from factory.orchestration.instance import opened_instance
-from factory.orchestration.stopping import LAUNCH, bury_dead_runs, living, undisturbed
+from factory.orchestration.stopping import LAUNCH, cancel_dead_runs, launch_lock, signals_deferred
 from tests.toy.line import NAME, ToyFactory
 from tests.toy.project import toy_project
 
@@ -209,15 +209,15 @@ def started_run(instance, **tags):
 
 
 def test_only_runs_of_the_line_whose_process_is_dead_are_buried(instance):
-    with living(instance) as name:
+    with launch_lock(instance) as name:
         alive = started_run(instance, **{"line": NAME, LAUNCH: name})
         dead = started_run(instance, **{"line": NAME, LAUNCH: "gone"})
         started_run(instance, **{"line": "another", LAUNCH: "gone"})
         started_run(instance, line=NAME)  # launched from the UI, which looks after it
-        assert bury_dead_runs(instance, NAME) == [dead]
+        assert cancel_dead_runs(instance, NAME) == [dead]
         assert instance.get_run_by_id(dead).status is dg.DagsterRunStatus.CANCELED
         assert instance.get_run_by_id(alive).status is not dg.DagsterRunStatus.CANCELED
-    assert bury_dead_runs(instance, NAME) == [alive]
+    assert cancel_dead_runs(instance, NAME) == [alive]
 
 
 def test_a_signal_that_another_handler_swallowed_is_known_all_the_same():
@@ -246,7 +246,7 @@ def test_what_must_not_be_left_half_made_is_finished_first(request):
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     def make():
-        with undisturbed():
+        with signals_deferred():
             os.kill(os.getpid(), signal.SIGINT)
             done.append("finished")
 

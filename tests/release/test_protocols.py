@@ -14,8 +14,7 @@ from factory.pipeline.rollout.state import RolloutStore
 from factory.release import ModelRepository, Terms
 from factory.release.history import History
 from factory.release.protocols import ReleaseReader, ReleaseRepository, ServedReleases
-from factory.release.redeploy import redeploy
-from factory.release.rollback import roll_back
+from factory.release.rollback import redeploy, roll_back
 from tests.gateway.builders import Shop, onnx_model, verdict
 from tests.storage.shared_locks import SharedLocks
 
@@ -52,7 +51,7 @@ def test_a_gateway_follows_releases_and_trials_through_its_protocol_alone(shop):
         catalogue = Catalogue(served, shop.key.public_key(), Telemetry(), Predictions(workers))
         asyncio.run(catalogue.refresh())
         assert catalogue.served[MODEL].model.manifest.sequence == 2
-        assert catalogue.served[MODEL].trial_mark == shop.repository.trial_mark(MODEL)
+        assert catalogue.served[MODEL].trial_mark == shop.repository.trial_token(MODEL)
         (shop.home / "models").rename(shop.home / "away")  # a store that is away takes nothing out of service
         asyncio.run(catalogue.refresh())
         assert MODEL in catalogue.served

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.errors import ModelRefused, NameRefused, ReleaseRefused
-from factory.model.payoff import Stakes
+from factory.model.payoff import Payoff
 from factory.model.signature import Signature
 from factory.model.verdict import Verdict, digest_of
 from factory.release import Draft, Guard, Manifest, ModelRepository
@@ -24,7 +24,7 @@ from factory.release.signing import public_key, sign, signing_key
 from tests.gateway.builders import Shop, binary, verdict
 
 A, B = b"model a", b"model b"
-MONEY = Stakes(right_eur=5.0, wrong_eur=-1.0)
+MONEY = Payoff(right_eur=5.0, wrong_eur=-1.0)
 
 
 @pytest.fixture
@@ -179,13 +179,13 @@ def test_an_earlier_release_is_found_by_its_digest_and_checked_as_one_that_is_se
     shop.release(A, version=7)
     shop.release(B, version=8)
     key = public_key(shop.public)
-    assert shop.repository.found("toy.UA", digest_of(A), key).content == A
-    assert shop.repository.found("toy.UA", digest_of(b"another"), key) is None
+    assert shop.repository.release_of("toy.UA", digest_of(A), key).content == A
+    assert shop.repository.release_of("toy.UA", digest_of(b"another"), key) is None
     file = shop.home / "models" / ".releases" / "toy.UA" / "1" / "7" / "model.onnx"
     file.chmod(0o644)
     file.write_bytes(B)
     with pytest.raises(ModelRefused, match="the file was changed"):
-        shop.repository.found("toy.UA", digest_of(A), key)
+        shop.repository.release_of("toy.UA", digest_of(A), key)
 
 
 def test_releasing_again_mends_a_tampered_release(shop):
@@ -516,7 +516,7 @@ figures = (
     figures=st.dictionaries(names, figures, max_size=5),
     threshold=st.floats(allow_nan=False, allow_infinity=False),
     value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
-    stakes=st.none() | st.builds(Stakes, right_eur=st.floats(1e-9, 1e9), wrong_eur=st.floats(-1e9, 0)),
+    stakes=st.none() | st.builds(Payoff, right_eur=st.floats(1e-9, 1e9), wrong_eur=st.floats(-1e9, 0)),
     typical=st.none() | st.floats(allow_nan=False, allow_infinity=False),
 )
 def test_a_manifest_comes_back_from_json_as_it_was_with_a_signature_that_holds(

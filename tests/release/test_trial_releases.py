@@ -242,7 +242,7 @@ def test_a_trial_that_cannot_be_read_can_be_ended(shop):
     try_out(shop)
     rewrite(shop, share=9.0)
     assert shop.repository.end_trial(MODEL, by="otto", reason="broken", key=shop.key) is None
-    assert shop.repository.trial_mark(MODEL) is None
+    assert shop.repository.trial_token(MODEL) is None
 
 
 def test_a_promoted_trial_is_the_sites_newest_release_and_the_trial_is_over(shop):

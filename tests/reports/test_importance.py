@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from factory.reports.importance import CLOSELY, MAX_ANSWERS, REPEATS, importances
+from factory.reports.importance import MAX_ANSWERS, MOST_COLUMNS, REPEATS, importances
 from factory.reports.slices import MIN_ROWS, slices, worst
 from factory.tasks import Regression
 from tests.reports.builders import COLUMNS, TASKS, answer, features, labels
@@ -42,7 +42,7 @@ def test_of_many_columns_the_best_twelve_are_told_and_the_cost_is_the_same():
 
     found = importances(Regression(), reading_two, seen, label, columns)
     assert [one.column for one in found[:2]] == ["column_41", "column_17"]
-    assert len(found) == CLOSELY
+    assert len(found) == MOST_COLUMNS
     assert sum(answered) <= MAX_ANSWERS * 1.1
 
 

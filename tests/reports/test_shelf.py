@@ -27,11 +27,11 @@ def test_a_name_cannot_lead_out_of_the_folder(tmp_path):
 
 def test_a_page_says_what_it_was_made_from_and_one_that_is_gone_or_spoiled_says_nothing(tmp_path):
     pages = LineReports(tmp_path, "brewing")
-    assert pages.mark("north") is None
+    assert pages.fingerprint("north") is None
     place = pages.put("north", site_page(facts(), "0123456789abcdef"))
-    assert pages.mark("north") == "0123456789abcdef"
+    assert pages.fingerprint("north") == "0123456789abcdef"
     place.write_bytes(b"\xff\xfe")
-    assert pages.mark("north") is None
+    assert pages.fingerprint("north") is None
 
 
 def test_a_write_that_fails_leaves_the_old_page_and_no_draft(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from factory.evaluation.evidence import Evidence
 from factory.evaluation.gates import judge
-from factory.evaluation.judging import Exhibits, judged
+from factory.evaluation.judging import JudgingInputs, judged
 from factory.features.samples import samples
 from factory.line.recipe import SequenceRecipe, TableRecipe
 from factory.line.split import EntitySplit
@@ -105,7 +105,7 @@ def test_from_rows_to_a_verdict(kind, recipe, tmp_path):
     verdict = judged(
         line,
         "north",
-        Exhibits(
+        JudgingInputs(
             train=line.task.codes(mine.train["label"]),
             validation=validation,
             holdout=holdout,

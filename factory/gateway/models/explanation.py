@@ -65,7 +65,7 @@ def why(
     """
     one = recorded_prediction(folder, prediction, elsewhere)
     model = model_name(one.batch.line, one.batch.site)
-    released = repository.found(model, one.batch.digest, key)
+    released = repository.release_of(model, one.batch.digest, key)
     if released is None:
         raise PredictionUnknown(f"{model}: no release has digest {one.batch.digest[:12]}, which gave {prediction!r}")
     served = ServedModel(released, lambda: released)

@@ -45,7 +45,7 @@ class Trials:
                 await self._changed(model, entry, marks.get(model))
 
     def _marks(self) -> Mapping[str, str] | None:
-        return self._repository.trial_marks() if self._repository.reachable() else None
+        return self._repository.trial_tokens() if self._repository.reachable() else None
 
     async def _changed(self, model: str, entry: Entry, mark: str | None) -> None:
         try:

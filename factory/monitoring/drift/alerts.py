@@ -14,9 +14,13 @@ from factory.line.drift import Limits
 from factory.monitoring.drift.measure import Measure, Shift
 from factory.monitoring.drift.picture import picture
 
+WEEK = timedelta(days=7)
+"""The window that a line's drift is judged by."""
+_MONDAY = datetime(1970, 1, 5)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Stake:
+class DecisionValue:
     """What a site's decisions are worth: EUR a decision by its verdict, and how many there are in a window."""
 
     value_per_decision_eur: float
@@ -33,7 +37,7 @@ Moved = tuple[str, Measure]
 
 @dataclass(frozen=True, kw_only=True)
 class SiteState:
-    """What is remembered of a site: what moved in its last windows, oldest first, and until when to keep quiet."""
+    """What is remembered of a site: what moved in its last windows, oldest first, and until when it is quiet."""
 
     windows: tuple[tuple[Moved, ...], ...] = ()
     quiet_until: datetime | None = None
@@ -48,10 +52,10 @@ class SiteState:
         return {"windows": [[list(moved) for moved in window] for window in self.windows], "quiet_until": quiet}
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> "SiteState":
+    def from_dict(cls, data: Mapping[str, Any]) -> "SiteState":
         """Rebuild a state."""
-        quiet = datetime.fromisoformat(told["quiet_until"]) if told["quiet_until"] else None
-        windows = tuple(tuple((feature, measure) for feature, measure in window) for window in told["windows"])
+        quiet = datetime.fromisoformat(data["quiet_until"]) if data["quiet_until"] else None
+        windows = tuple(tuple((feature, measure) for feature, measure in window) for window in data["windows"])
         return cls(windows=windows, quiet_until=quiet)
 
 
@@ -69,14 +73,23 @@ class Alert:
     """An SVG of the features that moved most."""
 
 
+def whole_weeks(since: datetime, until: datetime) -> list[datetime]:
+    """Return the starts of the weeks that lie wholly in `[since, until)`, oldest first; all naive UTC.
+
+    A week is Monday to Monday, the same for all sites.
+    """
+    first = _MONDAY - (_MONDAY - since) // WEEK * WEEK
+    return [first + number * WEEK for number in range(max(0, (until - first) // WEEK))]
+
+
 def discovered(shifts: Sequence[Shift], max_false: float) -> list[Shift]:
     """Return the shifts that are more than noise, of which at most the given share is expected to be false.
 
     Benjamini and Hochberg (JRSS B 57, 1995), over everything that was looked at in a window, all sites together; it
     holds for features that depend positively on each other (Benjamini and Yekutieli, 2001). The likeliest come first. A
-    shift whose p-value is not a number is no discovery, and counts as one that was looked at.
+    shift whose p-value is not a number is no discovery, but counts as one that was looked at.
     """
-    from scipy.stats import false_discovery_control  # here: sensors load this module with the lines, and judge nothing
+    from scipy.stats import false_discovery_control  # here: sensors load this module without judging
 
     adjusted = false_discovery_control(np.nan_to_num([shift.p_value for shift in shifts], nan=1.0))
     passing = [shift for shift, rate in zip(shifts, adjusted, strict=True) if rate <= max_false]
@@ -89,16 +102,16 @@ def watched(
     *,
     at: datetime,
     limits: Limits,
-    stakes: Mapping[str, Stake] | None = None,
+    values: Mapping[str, DecisionValue] | None = None,
 ) -> tuple[dict[str, SiteState], list[Alert]]:
     """Judge one window of all sites that ended `at`; return the new states and at most one alert a site.
 
-    A site without shifts, since it had no rows, stays as it was. Disabled, nothing is judged or remembered.
+    A site without shifts, since it had no rows, keeps its state. Where the mode is `disabled`, nothing is judged.
     """
     if limits.mode == "disabled":
         return dict(states), []
     looked_at = [shift for shift in shifts if shift.rows >= limits.min_rows]
-    # Whether decisions earn less is a question of its own: it must not pay for how many features there are.
+    # Whether decisions earn less is a family of its own: the number of features must not make it harder to show.
     families = [[shift for shift in looked_at if (shift.measure == "value") is worth] for worth in (False, True)]
     noise = limits.max_false_discoveries
     far = [shift for family in families for shift in discovered(family, noise) if _is_far(shift, limits)]
@@ -108,7 +121,7 @@ def watched(
         state = _remembered(states.get(site, SiteState()), mine, limits)
         lasting = _lasting(state, mine, limits)
         if lasting and not (state.quiet_until and at < state.quiet_until):
-            alerts.append(_alert(site, at, lasting, (stakes or {}).get(site), acts=limits.mode == "enabled"))
+            alerts.append(_alert(site, at, lasting, (values or {}).get(site), acts=limits.mode == "enabled"))
             state = replace(state, quiet_until=at + timedelta(days=limits.quiet_days))
         after[site] = state
     return after, alerts
@@ -135,10 +148,10 @@ def _lasting(state: SiteState, moved: Sequence[Shift], limits: Limits) -> list[S
     return sorted(lasting, key=lambda shift: (shift.measure != "value", -shift.effect))
 
 
-def _alert(site: str, at: datetime, shifts: Sequence[Shift], stake: Stake | None, *, acts: bool) -> Alert:
-    at_risk = stake.at_risk_eur if stake else None
+def _alert(site: str, at: datetime, shifts: Sequence[Shift], value: DecisionValue | None, *, acts: bool) -> Alert:
+    at_risk = value.at_risk_eur if value else None
     money = "" if at_risk is None else f"; {at_risk:,.0f} EUR a window rest on its decisions"
-    told = "; ".join(sentence(shift) for shift in shifts[:5])
+    sentences = "; ".join(sentence(shift) for shift in shifts[:5])
     more = f"; and {len(shifts) - 5} more" if len(shifts) > 5 else ""
     return Alert(
         site=site,
@@ -146,7 +159,7 @@ def _alert(site: str, at: datetime, shifts: Sequence[Shift], stake: Stake | None
         shifts=tuple(shifts),
         at_risk_eur=at_risk,
         acts=acts,
-        text=f"{site} moved: {told}{more}{money}",
+        text=f"{site} moved: {sentences}{more}{money}",
         picture=picture(site, shifts[:6]),
     )
 

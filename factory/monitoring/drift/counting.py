@@ -1,7 +1,7 @@
 """How the rows of each day fall into bins: one lazy Polars pass over all features of all sites.
 
-A day is the block that everything is judged by. Rows of one day are alike (one storm delays them all), so a week of
-1,000 rows is far fewer than 1,000 independent ones, and only the spread from day to day says how many.
+A day is the block that everything is judged by. Rows of one day are alike (one storm delays them all), so 1,000 rows of
+one week count as far fewer independent ones, and only the spread from day to day says as how many.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,16 +47,17 @@ Edges = Mapping[str, Mapping[str, tuple[float, ...]]]
 def edges(rows: pl.LazyFrame, columns: Columns, bins: Mapping[str, int]) -> Edges:
     """Return, for each site in `bins`, edges that cut its rows into that many bins of equal size.
 
-    Where many rows have one value there are fewer bins; a constant feature has one, which a new value leaves.
+    Where many rows have one value there are fewer bins; a constant feature has one bin for its value, which a new value
+    falls outside of.
     """
     plans = [
         rows.filter(pl.col(SITE) == site).select(_quantiles(name, count) for name in columns.features)
         for site, count in bins.items()
     ]
-    found = pl.collect_all(plans)
+    frames = pl.collect_all(plans)
     return {
         site: {name: _distinct(frame[name][0].to_list()) for name in columns.features}
-        for site, frame in zip(bins, found, strict=True)
+        for site, frame in zip(bins, frames, strict=True)
     }
 
 

@@ -1,4 +1,4 @@
-"""One window of a site against its profile: for each feature how far it moved, and how likely noise alone would.
+"""One window of a site against its profile: how far each feature moved, and how likely by noise alone.
 
 The effect of a distribution is PSI, less what noise alone would give it, and KS at the profile's bin edges; of nulls
 the change of their share; of decisions the EUR that one is worth less than it was.
@@ -41,20 +41,20 @@ class Shift:
 def measured(window: pl.LazyFrame, columns: Columns, profiles: Mapping[str, Profile]) -> list[Shift]:
     """Return every shift of every site with a profile and rows in the window, in one pass over its rows."""
     cuts = {site: {name: profile.shapes[name].edges for name in columns.features} for site, profile in profiles.items()}
-    found = counted(window, columns, cuts)
-    return [shift for site, profile in profiles.items() for shift in _shifts(profile, found[site])]
+    counts = counted(window, columns, cuts)
+    return [shift for site, profile in profiles.items() for shift in _shifts(profile, counts[site])]
 
 
-def _shifts(profile: Profile, found: Counted) -> Iterator[Shift]:
-    if found.rows.sum() == 0:
+def _shifts(profile: Profile, counts: Counted) -> Iterator[Shift]:
+    if counts.rows.sum() == 0:
         return
-    for name, bins in found.bins.items():
+    for name, bins in counts.bins.items():
         shape, known = profile.shapes[name], bins.sum(1)
         if known.sum() > 0:
             yield _distribution(profile, name, shape, bins)
-        yield _nulls(profile, name, shape, found.rows, known)
-    if profile.worth and found.values and found.values[1].sum() > 0:
-        yield _value(profile, profile.worth, *found.values)
+        yield _nulls(profile, name, shape, counts.rows, known)
+    if profile.worth and counts.values and counts.values[1].sum() > 0:
+        yield _value(profile, profile.worth, *counts.values)
 
 
 def _distribution(profile: Profile, name: str, shape: Shape, bins: Floats) -> Shift:
@@ -99,7 +99,7 @@ def _against_noise(was: Floats, counts: Floats, wander: Spread, days: int, refer
 
     The window's noise and the reference's own add up.
     """
-    from scipy.special import fdtrc  # here and below: sensors are loaded with the lines, and judge nothing themselves
+    from scipy.special import fdtrc  # here and below: sensors load this module without judging
 
     rows, free = counts.sum(), len(was) - 1
     here = wander.at(rows / days)

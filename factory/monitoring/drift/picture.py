@@ -23,11 +23,11 @@ def picture(site: str, shifts: Sequence[Shift]) -> str:
 
 def _row(shift: Shift, top: int) -> str:
     name = shift.feature if len(shift.feature) <= 22 else f"{shift.feature[:21]}…"
-    told = (
+    label = (
         f'<text x="4" y="{top + 20}">{escape(name)}</text>'
         f'<text x="4" y="{top + 34}" fill="#5b6770">{escape(_figure(shift))}</text>'
     )
-    return told + _bars(shift.was, shift.now, top)
+    return label + _bars(shift.was, shift.now, top)
 
 
 def _bars(was: Sequence[float], now: Sequence[float], top: int) -> str:

@@ -65,7 +65,7 @@ class Profile:
             site=data["site"],
             rows=data["rows"],
             days=data["days"],
-            shapes={name: _shape_of(told) for name, told in data["shapes"].items()},
+            shapes={name: _shape_of(shape) for name, shape in data["shapes"].items()},
             worth=None if data["worth"] is None else Worth(**data["worth"]),
         )
 
@@ -82,7 +82,7 @@ def reference_profiles(rows: pl.LazyFrame, columns: Columns, *, window_days: int
         if days >= MIN_DAYS
     }
     cuts = edges(rows, columns, wanted)
-    return {site: _profile(site, found, cuts[site]) for site, found in counted(rows, columns, cuts).items()}
+    return {site: _profile(site, counts, cuts[site]) for site, counts in counted(rows, columns, cuts).items()}
 
 
 def bins_for(window_rows: float) -> int:
@@ -90,13 +90,13 @@ def bins_for(window_rows: float) -> int:
     return int(np.clip(window_rows // ROWS_PER_BIN, 2, MAX_BINS))
 
 
-def _profile(site: str, found: Counted, cuts: Mapping[str, tuple[float, ...]]) -> Profile:
+def _profile(site: str, counts: Counted, cuts: Mapping[str, tuple[float, ...]]) -> Profile:
     return Profile(
         site=site,
-        rows=int(found.rows.sum()),
-        days=len(found.rows),
-        shapes={name: _shape(bins, found.rows, cuts[name]) for name, bins in found.bins.items()},
-        worth=_worth(*found.values) if found.values else None,
+        rows=int(counts.rows.sum()),
+        days=len(counts.rows),
+        shapes={name: _shape(bins, counts.rows, cuts[name]) for name, bins in counts.bins.items()},
+        worth=_worth(*counts.values) if counts.values else None,
     )
 
 
@@ -116,7 +116,7 @@ def _shape(bins: Floats, rows: Floats, cuts: tuple[float, ...]) -> Shape:
 
 
 def _smoothed(counts: Floats) -> Floats:
-    """Return the counts with half a row in each bin, spread over the days: no share is nought, and none moves much."""
+    """Return the counts with half a row in each bin, spread over the days: no share is zero, and none changes much."""
     return counts + 0.5 / len(counts)
 
 
@@ -136,12 +136,12 @@ def _worth(total: Floats, known: Floats) -> Worth | None:
     )
 
 
-def _shape_of(told: Mapping[str, Any]) -> Shape:
+def _shape_of(data: Mapping[str, Any]) -> Shape:
     return Shape(
-        edges=tuple(told["edges"]),
-        shares=tuple(told["shares"]),
-        spread=Spread(**told["spread"]),
-        location_spread=Spread(**told["location_spread"]),
-        null_share=told["null_share"],
-        null_spread=Spread(**told["null_spread"]),
+        edges=tuple(data["edges"]),
+        shares=tuple(data["shares"]),
+        spread=Spread(**data["spread"]),
+        location_spread=Spread(**data["location_spread"]),
+        null_share=data["null_share"],
+        null_spread=Spread(**data["null_spread"]),
     )

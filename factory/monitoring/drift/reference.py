@@ -1,4 +1,4 @@
-"""What a release is held against: the rows its model learnt from, and what it said and earned where it was judged.
+"""What a release is compared with: its model's training rows, and its answers and their worth on the holdout.
 
 One line of JSON for each site and release, kept in the lake; the rows themselves are not needed again.
 """
@@ -37,26 +37,26 @@ class Reference:
     def to_json(self) -> str:
         """Return one line; `from_json` is the inverse."""
         profiles = {"features": self.features, "decisions": self.decisions}
-        told = {name: profile.to_dict() if profile else None for name, profile in profiles.items()}
-        return json.dumps({"site": self.site, "digest": self.digest, "idle": self.idle, **told})
+        data = {name: profile.to_dict() if profile else None for name, profile in profiles.items()}
+        return json.dumps({"site": self.site, "digest": self.digest, "idle": self.idle, **data})
 
     @classmethod
     def from_json(cls, text: str) -> "Reference":
         """Rebuild a reference."""
-        told = json.loads(text)
+        data = json.loads(text)
         profiles: dict[str, Any] = {
-            name: Profile.from_dict(told[name]) if told[name] else None for name in ("features", "decisions")
+            name: Profile.from_dict(data[name]) if data[name] else None for name in ("features", "decisions")
         }
-        return cls(site=told["site"], digest=told["digest"], idle=told["idle"], **profiles)
+        return cls(site=data["site"], digest=data["digest"], idle=data["idle"], **profiles)
 
 
 def feature_columns(line: Line) -> Columns:
-    """Return what is watched of rows before anything is known of them: the features."""
+    """Return what is watched of rows whose outcome is not known yet: the features."""
     return Columns(features=tuple(line.features.columns))
 
 
 def decision_columns(line: Line) -> Columns:
-    """Return what is watched of decisions: the answers, and what they turned out to be worth."""
+    """Return what is watched of decisions: the answers, and what each decision was worth."""
     return Columns(features=tuple(answer_columns(line.task)), value_eur=VALUE)
 
 
@@ -78,8 +78,8 @@ def reference(line: Line, site: str, digest: str, parts: Parts, decider: Decider
 
 def shifts(line: Line, rows: pl.LazyFrame, decisions: pl.LazyFrame, references: Sequence[Reference]) -> list[Shift]:
     """Return how far each site's window moved: its feature rows, and its decisions with `value_eur` where known."""
-    features = {one.site: one.features for one in references if one.features}
-    decided = {one.site: one.decisions for one in references if one.decisions}
+    features = {reference.site: reference.features for reference in references if reference.features}
+    decided = {reference.site: reference.decisions for reference in references if reference.decisions}
     return [
         *measured(rows, feature_columns(line), features),
         *measured(decisions, decision_columns(line), decided),

@@ -1,9 +1,9 @@
 """How far a mean over days wanders by itself: the long-run variance, which knows that days resemble their neighbours.
 
 Newey and West's estimator with Bartlett weights (Econometrica 55, 1987) over as many days as Andrews' rule finds alike
-(Econometrica 59, 1991), and Rao and Scott's second-order correction of
-Pearson's chi-square for rows that come in clusters (Annals of Statistics 12, 1984), compared with F for the degrees of
-freedom that estimating a spread from a limited number of days leaves (Thomas and Rao, JASA 82, 1987).
+(Econometrica 59, 1991), and Rao and Scott's second-order correction of Pearson's chi-square for rows that come in
+clusters (Annals of Statistics 12, 1984), compared with F for the degrees of freedom that estimating a spread from a
+limited number of days leaves (Thomas and Rao, JASA 82, 1987).
 """
 
 from dataclasses import dataclass
@@ -68,8 +68,8 @@ def location_spread(counts: Floats) -> Spread:
 
 def ridits(shares: Floats) -> Floats:
     """Return each bin's ridit less a half: the share of rows below it and half its own (Bross, Biometrics 14, 1958)."""
-    found: Floats = np.cumsum(shares) - shares / 2 - 0.5
-    return found
+    scores: Floats = np.cumsum(shares) - shares / 2 - 0.5
+    return scores
 
 
 def bandwidth(series: Floats) -> int:
@@ -87,11 +87,11 @@ def bandwidth(series: Floats) -> int:
 def long_run(residuals: Floats, lags: int) -> npt.NDArray[np.float64]:
     """Return the long-run covariance of daily residuals, [days, k] → [k, k]: their variance plus that of neighbours."""
     days = len(residuals)
-    found = residuals.T @ residuals / days
+    covariance = residuals.T @ residuals / days
     for lag in range(1, lags + 1):
         beside = residuals[lag:].T @ residuals[:-lag] / days
-        found = found + (1 - lag / (lags + 1)) * (beside + beside.T)
-    return np.asarray(found, np.float64)
+        covariance = covariance + (1 - lag / (lags + 1)) * (beside + beside.T)
+    return np.asarray(covariance, np.float64)
 
 
 def freedom(days: int, lags: int) -> float:

@@ -22,7 +22,7 @@ BEGUN, OPEN, COMPLETE = ".new", ".open", ".log"
 _FRAME = Struct("<II")
 
 Role = Literal["champion", "canary", "shadow"]
-"""Who was asked: what the site serves; what is on trial and answers for it; what is on trial and answers nobody."""
+"""Which model was asked: the site's own; one on trial that answers in its place; one on trial that answers nobody."""
 
 
 class RecordedBatch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class RecordedBatch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
 
     @property
     def told(self) -> bool:
-        """Whether somebody was told these answers: not those of a shadow, nor of a canary that failed."""
+        """Whether a caller got these answers: not those of a shadow, nor of a canary that failed."""
         return self.role != "shadow" and not self.error
 
     def inputs(self) -> NDArray[np.float32]:
@@ -80,14 +80,14 @@ def framed(batch: RecordedBatch) -> bytes:
 
 
 def segments(folder: Path) -> list[Path]:
-    """Return all segments, oldest first, those that are being written too."""
+    """Return all segments, oldest first, including those that are being written."""
     return sorted(place for place in folder.glob("*") if place.suffix in (OPEN, COMPLETE))
 
 
 def recorded(segment: Path, start: int = 0) -> Iterator[tuple[RecordedBatch, int]]:
     """Yield each whole batch from a place in a segment, 0 or one that was yielded, and the place after it.
 
-    A segment that was taken away since it was found has none.
+    A segment that was removed since it was listed has none.
     """
     try:
         opened = _opened(segment)
@@ -121,11 +121,11 @@ def unreadable_bytes(segment: Path, place: int) -> int:
     try:
         return max(0, segment.stat().st_size - max(place, len(MAGIC)))
     except FileNotFoundError:
-        return 0  # taken away meanwhile
+        return 0  # removed meanwhile
 
 
 def _opened(segment: Path) -> BinaryIO:
-    """Open a segment, which may have become complete since it was found."""
+    """Open a segment, which may have become complete since it was listed."""
     try:
         return segment.open("rb")
     except FileNotFoundError:
@@ -133,9 +133,9 @@ def _opened(segment: Path) -> BinaryIO:
 
 
 def complete_leftovers(folder: Path) -> None:
-    """Mark what a process that is no more was writing as complete; several processes may do so at once."""
+    """Mark the segments of processes that died as complete; several processes may do so at once."""
     for place in folder.glob(f"*{OPEN}"):
-        # Not found: its writer, or another process that is here too, has marked it meanwhile. Blocked: it is written.
+        # Not found: its writer or another process has marked it meanwhile. Blocked: it is still being written.
         with suppress(FileNotFoundError, BlockingIOError), place.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             place.rename(place.with_suffix(COMPLETE))

@@ -1,4 +1,4 @@
-"""Which segments of the gateway's records may go: records, lakes and trials in, why each one stays out.
+"""Which segments of the gateway's records may go: records, lakes and trials in, reasons to keep each one out.
 
 A segment holds predictions of any line. It may go once every row of it is in the lake of its line, and once no trial
 that runs is judged by it: `factory trial show` reads the records alone.
@@ -29,8 +29,8 @@ class Judged:
 
     segment: Path
     size: int
-    kept: tuple[str, ...]
-    """Why it stays; empty where it may go."""
+    reasons_to_keep: tuple[str, ...]
+    """Empty where it may go."""
 
 
 def judged(
@@ -38,13 +38,13 @@ def judged(
 ) -> Iterator[Judged]:
     """Judge each complete segment that nobody wrote to since a Unix time, oldest first.
 
-    `trials` says for each model with a trial that runs since when it does, as Unix time.
+    `trials` has for each model with a running trial since when it runs, as Unix time.
     """
     for segment in segments(folder):
-        found = segment.stat() if segment.suffix == COMPLETE else None
-        if found and found.st_mtime < before:
-            reasons = _reasons(segment, lake_of, {model: at for model, at in trials.items() if at <= found.st_mtime})
-            yield Judged(segment=segment, size=found.st_size, kept=tuple(reasons))
+        status = segment.stat() if segment.suffix == COMPLETE else None
+        if status and status.st_mtime < before:
+            reasons = _reasons(segment, lake_of, {model: at for model, at in trials.items() if at <= status.st_mtime})
+            yield Judged(segment=segment, size=status.st_size, reasons_to_keep=tuple(reasons))
 
 
 def _reasons(segment: Path, lake_of: Callable[[str], Lake], trials: Mapping[str, float]) -> Iterator[str]:
@@ -56,7 +56,7 @@ def _reasons(segment: Path, lake_of: Callable[[str], Lake], trials: Mapping[str,
             asked.update(_by_site(line, rows))
             missing.update(_by_site(line, not_served(rows, lake_of(line))))
     if lost := unreadable_bytes(segment, max((place for _, place in recorded(segment)), default=0)):
-        yield f"its last {lost} bytes cannot be read: it is damaged, and goes by hand alone"
+        yield f"its last {lost} bytes cannot be read: it is damaged, and only a person may remove it"
     for model in sorted({model_name(*of) for of in asked} & set(trials)):
         yield f"the trial of {model} is judged by what was recorded since {_day(trials[model])}"
     for (line, site), count in sorted(missing.items()):

@@ -1,8 +1,8 @@
 """What the gateway's records hold that a line has not read yet: segments and a cursor in, batches by site out.
 
-A cursor says for each site how far each segment was read, by the segment's name without its ending: one that grows,
-and is complete later, goes on where it was read to. It saves reading and decides nothing: what is read twice is found
-to be in the lake, so that one that is lost or behind costs time alone.
+A cursor says for each site how far each segment was read, by the segment's name without its ending, so that a segment
+that grows and is completed is read on from there. A cursor only saves reading: rows that are read twice are already in
+the lake and are left out, so that a cursor that is lost or behind costs nothing but time.
 """
 
 import json
@@ -18,7 +18,7 @@ from factory.storage.lake import Lake
 
 CURSORS = "served_cursors"
 PORTION_BYTES = 256 * 1024**2
-"""So much of the records is in memory at once, about."""
+"""About how much of the records is in memory at once."""
 _BATCH_BYTES = 2048
 """About what a batch takes besides its numbers."""
 Places = Mapping[str, int]
@@ -26,8 +26,8 @@ BySite = dict[str, list[RecordedBatch]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unread:
-    """The records in a folder of some sites of one line, from where each site was read to."""
+class LogReader:
+    """Reads a folder's records of some sites of one line, each site from where it was last read to."""
 
     folder: Path
     line: str
@@ -76,15 +76,15 @@ def in_portions(batches: Iterable[RecordedBatch], at_most_bytes: int = PORTION_B
 def cursors(lake: Lake, commits: Mapping[str, int]) -> dict[str, Places]:
     """Return each site's cursor; of a site without one, nothing is read yet.
 
-    `commits` says how often each site was written in the table that the cursor is about. A cursor that saw more than
-    that is of rows which are no longer there, and does not count.
+    `commits` says how often each site was written in the table that the cursor is about. A cursor that counts more
+    commits is about rows that are no longer there, and is ignored.
     """
-    found: dict[str, Places] = {site: {} for site in commits}
+    cursor_of: dict[str, Places] = {site: {} for site in commits}
     if lake.has(CURSORS):
         for row in lake.scan(CURSORS, list(commits)).collect().iter_rows(named=True):
             if row["commits"] <= commits[row[SITE]]:
-                found[row[SITE]] = json.loads(row["read"])
-    return found
+                cursor_of[row[SITE]] = json.loads(row["read"])
+    return cursor_of
 
 
 def keep_cursors(lake: Lake, read: Mapping[str, Places], commits: Mapping[str, int]) -> None:

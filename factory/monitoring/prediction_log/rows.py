@@ -1,7 +1,7 @@
 """What the gateway answered, as rows of the lake: recorded batches in, one row for each asked row out, and back.
 
-Site, prediction and row are a row's key. The inputs stay one list, for another release has other features: `by_name`
-tells them apart by what the release says that gave the answer.
+Site, prediction and row are a row's key. The inputs stay one list, since another release has other features: `by_name`
+names them by the signature of the release that answered.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,8 +62,8 @@ def served_rows(
         alike.setdefault((batch.site, batch.digest, bool(batch.error)), []).append(batch)
     frames = [_rows(some, answers, signatures.get((site, digest))) for (site, digest, _), some in alike.items()]
     nothing = pl.DataFrame(schema={name: kind for name, (kind, _) in columns(answers).items()})
-    made = pl.concat([nothing, *frames]).unique([SITE, PREDICTION, ROW], keep="first")
-    return made.sort(ANSWERED_AT, PREDICTION, ROW)
+    rows = pl.concat([nothing, *frames]).unique([SITE, PREDICTION, ROW], keep="first")
+    return rows.sort(ANSWERED_AT, PREDICTION, ROW)
 
 
 def not_served(rows: pl.DataFrame, lake: Lake) -> pl.DataFrame:
@@ -73,10 +73,10 @@ def not_served(rows: pl.DataFrame, lake: Lake) -> pl.DataFrame:
     """
     if rows.is_empty() or not lake.has(SERVED):
         return rows
-    kept = lake.scan(SERVED, rows[SITE].unique().to_list())
-    kept = kept.filter(pl.col(ANSWERED_AT).is_between(rows[ANSWERED_AT].min(), rows[ANSWERED_AT].max()))
+    in_lake = lake.scan(SERVED, rows[SITE].unique().to_list())
+    in_lake = in_lake.filter(pl.col(ANSWERED_AT).is_between(rows[ANSWERED_AT].min(), rows[ANSWERED_AT].max()))
     key = [SITE, PREDICTION, ROW]
-    return rows.join(kept.select(key).collect(), on=key, how="anti", maintain_order="left")
+    return rows.join(in_lake.select(key).collect(), on=key, how="anti", maintain_order="left")
 
 
 def recorded_again(lake: Lake, prediction: str) -> RecordedBatch | None:
@@ -125,7 +125,7 @@ def by_name(rows: pl.DataFrame, signature: Signature) -> pl.DataFrame:
 def _rows(batches: Sequence[RecordedBatch], answers: Sequence[str], signature: Signature | None) -> pl.DataFrame:
     """Return the rows of batches of one release that all were answered, or that all failed."""
     schema = {name: kind for name, (kind, _) in _ASKED.items()}
-    asked = pl.DataFrame([one for batch in batches for one in _questions(batch)], schema=schema, orient="row")
+    asked = pl.DataFrame([question for batch in batches for question in _questions(batch)], schema=schema, orient="row")
     counts = [count for batch in batches for count in batch.rows]
     of_question = np.repeat(np.arange(len(counts)), counts)
     first = np.cumsum([0, *counts[:-1]])

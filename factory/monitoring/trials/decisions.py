@@ -33,8 +33,8 @@ class Shown:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        told = {name: value for name, value in asdict(self.trial).items() if name != "signature"}
-        return {"trial": told, "figures": asdict(self.figures), "objections": list(self.objections)}
+        trial = {name: value for name, value in asdict(self.trial).items() if name != "signature"}
+        return {"trial": trial, "figures": asdict(self.figures), "objections": list(self.objections)}
 
 
 def shown(repository: ReleaseRepository, model: str, records: Path, key: Ed25519PublicKey) -> Shown | None:
@@ -48,13 +48,13 @@ def shown(repository: ReleaseRepository, model: str, records: Path, key: Ed25519
     champion, challenger = (repository.manifest(model, sequence) for sequence in (trial.beside, trial.release))
     since = datetime.fromisoformat(trial.since).timestamp()
     answers = gathered(recorded_since(records, since), trial, champion.digest)
-    found = figures(answers, champion, challenger)
-    return Shown(trial=trial, figures=found, objections=objections(found))
+    compared = figures(answers, champion, challenger)
+    return Shown(trial=trial, figures=compared, objections=objections(compared))
 
 
-def objections(found: Figures) -> list[str]:
-    """Return every reason not to promote a trial yet; an empty list means that none is known."""
-    reasons, side = [], found.challenger
+def objections(figures: Figures) -> list[str]:
+    """Return every reason not to promote a trial yet; an empty list means that there is none."""
+    reasons, side = [], figures.challenger
     if side.requests < MIN_REQUESTS:
         reasons.append(f"it was asked {side.requests} times, needs {MIN_REQUESTS}")
     if side.errors:

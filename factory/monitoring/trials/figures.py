@@ -1,4 +1,4 @@
-"""What both sides of a trial answered in, figures to compare them out; pure, and in plain JSON types by `asdict`."""
+"""The answers of both sides of a trial in, figures that compare them out; `asdict` gives plain JSON types."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -41,25 +41,25 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """A trial's figures. Only a shadow is asked what the champion is; a canary's requests are others."""
+    """A trial's figures. A shadow answers the champion's requests, so both can be compared; a canary answers others."""
 
     champion: SideFigures
     challenger: SideFigures
     compared: Compared | None
 
 
-def figures(found: Gathered, champion: Manifest, challenger: Manifest) -> Figures:
+def figures(gathered: Gathered, champion: Manifest, challenger: Manifest) -> Figures:
     """Return the figures of both sides and, where they were asked the same, of both together."""
-    pairs = _pairs(found)
+    pairs = _pairs(gathered)
     return Figures(
-        champion=_side(found.champion, champion),
-        challenger=_side(found.challenger, challenger),
+        champion=_side(gathered.champion, champion),
+        challenger=_side(gathered.challenger, challenger),
         compared=_compared(pairs, champion, challenger) if pairs else None,
     )
 
 
-def _pairs(found: Gathered) -> list[tuple[Answer, Answer]]:
-    mine, theirs = found.challenger.answers.values(), found.champion.answers
+def _pairs(gathered: Gathered) -> list[tuple[Answer, Answer]]:
+    mine, theirs = gathered.challenger.answers.values(), gathered.champion.answers
     return [(theirs[answer.copy_of], answer) for answer in mine if answer.copy_of in theirs]
 
 
@@ -84,7 +84,8 @@ def _compared(pairs: Sequence[tuple[Answer, Answer]], champion: Manifest, challe
     theirs, mine = (_stacked([pair[side] for pair in pairs], champion) for side in (0, 1))
     both = _answered(theirs) & _answered(mine)
     theirs, mine = theirs[both], mine[both]
-    same = [one == other for one, other in zip(_decisions(champion, theirs), _decisions(challenger, mine), strict=True)]
+    decisions = zip(_decisions(champion, theirs), _decisions(challenger, mine), strict=True)
+    same = [champion_decision == challenger_decision for champion_decision, challenger_decision in decisions]
     return Compared(
         requests=len(pairs),
         rows=len(mine),
@@ -104,7 +105,7 @@ def _answered(numbers: Numbers) -> NDArray[np.bool_]:
 
 
 def _decisions(manifest: Manifest, numbers: Numbers) -> list[str]:
-    """Return each row's decision; none where it is a number, of which nearly each is another."""
+    """Return each row's decision; none where it is a number: hardly two are equal."""
     if not manifest.model_signature.answer_kind.decides_among_few:
         return []
     return [str(manifest.decision(row)) for row in numbers.astype(np.float64)]

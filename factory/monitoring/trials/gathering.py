@@ -52,19 +52,19 @@ def recorded_since(folder: Path, at: float) -> Iterator[RecordedBatch]:
             if segment.stat().st_mtime < at:
                 continue
         except FileNotFoundError:
-            pass  # it became complete since it was found; `recorded` knows its new name
+            pass  # it became complete since it was listed; `recorded` opens it by its new name
         yield from (batch for batch, _ in recorded(segment) if batch.at >= at)
 
 
 def gathered(records: Iterable[RecordedBatch], trial: Trial, champion: str) -> Gathered:
     """Return what was answered since the trial began by it and by the champion of this digest, beside which it runs."""
-    since, found = datetime.fromisoformat(trial.since).timestamp(), Gathered()
-    sides = {("champion", champion): found.champion, (trial.mode, trial.digest): found.challenger}
+    since, both = datetime.fromisoformat(trial.since).timestamp(), Gathered()
+    sides = {("champion", champion): both.champion, (trial.mode, trial.digest): both.challenger}
     for batch in records:
         side = sides.get((batch.role, batch.digest))
         if side is not None and batch.at >= since and model_name(batch.line, batch.site) == trial.model:
             _add(side, batch)
-    return found
+    return both
 
 
 def _add(side: Side, batch: RecordedBatch) -> None:

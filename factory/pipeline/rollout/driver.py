@@ -1,7 +1,7 @@
-"""Does a rollout, step by step: each is kept on the disk when it is done, and may be done twice.
+"""Does a rollout, step by step: each step is on the disk when it is done, and may be done twice.
 
 First every site gets a candidate of the change and a verdict on it, in one run over all of them, while none may
-release: the base model is one for all, and what the figures speak against never serves. Then, wave by wave:
+release: they share one base model, and a candidate with bad figures never serves. Then, wave by wave:
 
     to come   →  judged     by the figures of its verdicts
     judged    →  released   it has its turn, is released, and every release answers its own example
@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from factory.errors import RolloutRefused
-from factory.pipeline.rollout.faults import faults_of
 from factory.pipeline.rollout.judging import Outcome, Reason, reasons_against
 from factory.pipeline.rollout.plan import sizes_of, waves_of
 from factory.pipeline.rollout.reverting import reverted
@@ -46,8 +45,8 @@ class Driver:
     def drive(self, *, by: str, reason: str, terms: Terms, again: bool = False) -> int:
         """Begin a rollout or go on with the one under way; return 0 if all waves are through and 1 if one halted.
 
-        1 is also a rollout that waits for a person's approval, 130 or 143 one that was stopped. Raises RolloutRefused
-        where it cannot begin or go on.
+        It is also 1 where the rollout waits for a person's approval, and 130 or 143 where it was stopped. Raises
+        RolloutRefused where it cannot begin or go on.
         """
         with self.store.alone(self.place.line):
             try:
@@ -61,15 +60,15 @@ class Driver:
             return self._begun(by, reason, terms)
         if old.state == "halted":
             raise RolloutRefused(
-                f"line {line}: {old.told} halted; begin anew with --again when the cause is mended, or give it up: "
+                f"line {line}: {old.title} halted; begin anew with --again when the cause is removed, or give it up: "
                 f"factory rollout end {line} --by NAME --reason …"
             )
         if again or terms != old.terms:
             raise RolloutRefused(
-                f"line {line}: {old.told} is under way and goes on by the terms it began with: {old.command}; "
+                f"line {line}: {old.title} is under way and goes on by the terms it began with: {old.command}; "
                 f"to begin another, end it: factory rollout end {line} --by NAME --reason …"
             )
-        self.say(f"Going on with {old.told}.")
+        self.say(f"Going on with {old.title}.")
         return old
 
     def _begun(self, by: str, reason: str, terms: Terms) -> Rollout:
@@ -80,7 +79,7 @@ class Driver:
             reason=reason,
             began=self.now().isoformat(timespec="seconds"),
             terms=terms,
-            waves=tuple(Wave(sites=wave) for wave in waves_of(self.place.standpoints(sites), terms.pilot, sizes)),
+            waves=tuple(Wave(sites=wave) for wave in waves_of(self.place.planned_sites(sites), terms.pilot, sizes)),
         )
         self.store.write(rollout)
         return rollout
@@ -92,8 +91,8 @@ class Driver:
         self.place.keep_waiting(rollout.sites, by=rollout.by, reason=rollout.reason)
         self.say(f"Making and judging a candidate for each of {len(rollout.sites)} sites; none is released yet.")
         failed = self.runs.run(rollout.sites, rollout.terms.until)
-        made = [site for site in rollout.sites if site not in failed]
-        rollout = replace(rollout, prepared=True, failed=failed, code=self.place.code(made))
+        with_candidate = [site for site in rollout.sites if site not in failed]
+        rollout = replace(rollout, prepared=True, failed=failed, code=self.place.code(with_candidate))
         self.store.write(rollout)
         return rollout
 
@@ -158,9 +157,9 @@ class Driver:
         """Put back what the wave changed, and let it wait again; earlier waves stay, later ones were never touched."""
         wave = rollout.waves[number]
         reason = f"rollout halted in wave {number + 1}: {wave.reasons[0].says}"
-        told = reverted(self.place, wave.before, by=rollout.by, reason=reason)
+        results = reverted(self.place, wave.before, by=rollout.by, reason=reason)
         self.place.keep_waiting(wave.sites, by=rollout.by, reason=rollout.reason)
-        return replace(wave, step="halted", reverted=told)
+        return replace(wave, step="halted", reverted=results)
 
     def _released(self, outcome: Outcome, failed: Mapping[str, str]) -> Outcome:
         """Return what became of a candidate that was to be released."""
@@ -173,7 +172,7 @@ class Driver:
 
     def _faults(self, outcomes: tuple[Outcome, ...]) -> list[Reason]:
         given = [outcome for outcome in outcomes if outcome.kind in ("takes", "serves")]
-        return [reason for outcome in given for reason in faults_of(self.place, outcome)]
+        return [reason for outcome in given for reason in self.place.faults(outcome)]
 
     def _require_approvals(self, rollout: Rollout, outcomes: tuple[Outcome, ...]) -> None:
         """Pause where a candidate passed, nothing holds it, and yet it was not released: a person must consent."""
@@ -200,6 +199,23 @@ class Driver:
     def _release_of(self, site: str) -> int | None:
         served = self.place.serves(site)
         return served.sequence if served else None
+
+
+def end(place: LinePlace, store: RolloutStore, *, by: str, reason: str) -> list[str]:
+    """Give a rollout up: its releases stay, and the sites that wait for their turn are let go; return those.
+
+    Raises RolloutRefused where there is none, or a wave is half reverted.
+    """
+    with store.alone(place.line):
+        rollout, waiting = store.read(place.line), place.waiting()
+        if rollout and any(wave.step == "halting" for wave in rollout.waves):
+            raise RolloutRefused(f"line {place.line}: a wave is being reverted; let that end first: {rollout.command}")
+        if not waiting and (rollout is None or rollout.state not in ("under way", "halted")):
+            raise RolloutRefused(f"line {place.line}: no rollout is under way or halted, so there is none to end")
+        place.give_turn(waiting, by=by, reason=reason)
+        if rollout:
+            store.write(replace(rollout, state="ended"))
+    return waiting
 
 
 _STEPS: Mapping[str, Callable[[Driver, Rollout, int], Wave]] = {

@@ -1,7 +1,7 @@
 """Whether a wave goes on: what became of each site's candidate in, every reason against going on out.
 
-A wave is judged twice: before its turn by the figures that its verdicts hold, so that what they speak against never
-serves, and after by what it serves.
+A wave is judged twice: before its turn by the figures that its verdicts hold, so that a candidate with bad
+figures never serves, and afterwards by its releases.
 """
 
 import math
@@ -22,7 +22,7 @@ class Outcome:
     why: str = ""
     """Why it is refused, failed or held."""
     counted: bool
-    """Whether it counts against the limit: it served before, or is in the first wave. Who serves nothing loses none."""
+    """Whether it counts against the limit: it served before, or is in the first wave."""
     replaces: bool = False
     """Whether it takes the place of a model that is served."""
     digest: str = ""

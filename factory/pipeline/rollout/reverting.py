@@ -14,14 +14,14 @@ from factory.release.rollback import roll_back
 
 
 def reverted(place: LinePlace, before: Mapping[str, int | None], *, by: str, reason: str) -> dict[str, str]:
-    """Return what became of each site that was changed since it served the release `before`; done twice, it is once."""
-    told = {}
+    """Return what became of each site that was changed since it served the release `before`; idempotent."""
+    results = {}
     for site, sequence in before.items():
         try:
-            told[site] = _reverted(place, site, sequence, by, reason)
+            results[site] = _reverted(place, site, sequence, by, reason)
         except (ModelRefused, ReleaseRefused) as error:
-            told[site] = f"could not be put back to release {sequence}: {error}"
-    return {site: what for site, what in told.items() if what}
+            results[site] = f"could not be put back to release {sequence}: {error}"
+    return {site: what for site, what in results.items() if what}
 
 
 def _reverted(place: LinePlace, site: str, before: int | None, by: str, reason: str) -> str:

@@ -9,7 +9,7 @@ from factory.pipeline.events import Event, LineRequest, Lines, Stopped
 
 
 class Paused(Exception):  # noqa: N818  a rollout that somebody stopped or must help has no error
-    """The rollout stands where it is; the same command goes on."""
+    """The rollout stays at its step; the same command goes on."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -48,8 +48,8 @@ class Runs:
 
     def _refused(self, why: str) -> RolloutRefused:
         return RolloutRefused(
-            f"line {self.line}: {why}; so the rollout stands where it is, and the same command goes on when that is "
-            "mended"
+            f"line {self.line}: {why}; so the rollout stays at its step, and the same command goes on when that is "
+            "put right"
         )
 
 

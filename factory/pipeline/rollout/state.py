@@ -74,15 +74,15 @@ class Rollout:
         return tuple(site for wave in self.waves for site in wave.sites)
 
     @property
-    def told(self) -> str:
-        """What people call it."""
+    def title(self) -> str:
+        """Its name in messages."""
         return f"the rollout of {self.began[:16]} by {self.by} ({self.reason})"
 
     @property
     def command(self) -> str:
         """The command that goes on with it."""
         terms, usual = self.terms, Terms()
-        said = {
+        options = {
             "--pilot": (terms.pilot, usual.pilot),
             "--waves": (terms.waves, usual.waves),
             "--until": (terms.until, usual.until),
@@ -93,7 +93,7 @@ class Rollout:
             ),
             "--soak": (f"{terms.soak_min:g}", f"{usual.soak_min:g}"),
         }
-        words = " ".join(f"{name} {text}" for name, (text, default) in said.items() if text != default)
+        words = " ".join(f"{name} {text}" for name, (text, default) in options.items() if text != default)
         return f"factory rollout {self.line} --by NAME --reason … {words}".rstrip()
 
     def with_wave(self, number: int, wave: Wave) -> "Rollout":
@@ -110,7 +110,7 @@ class RolloutStore:
         self.locks = locks or FileLocks(root)
 
     def read(self, line: str) -> Rollout | None:
-        """Return the line's newest rollout, or None. Raises RolloutRefused where the file is none."""
+        """Return the line's newest rollout, or None. Raises RolloutRefused where the file cannot be read."""
         place = self._place(line, ".json")
         try:
             return msgspec.json.decode(place.read_bytes(), type=Rollout)
@@ -118,7 +118,7 @@ class RolloutStore:
             return None
         except (ValueError, RecursionError, OSError) as error:  # msgspec's own errors are ValueErrors
             raise RolloutRefused(
-                f"line {line}: its rollout cannot be read: {place}: {error}. If it is spoiled, move it away and begin "
+                f"line {line}: its rollout cannot be read: {place}: {error}. If it is damaged, move it away and begin "
                 "anew: what the sites serve, and which of them wait, is in their histories"
             ) from error
 

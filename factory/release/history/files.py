@@ -4,7 +4,7 @@
     <root>/<model>.head    how many lines there are and the last one's hash, signed; replaced after every append
     <root>/.locks/         one lock a model: writers of all processes on one machine take turns
 
-A crash leaves whole lines and at most one torn one at the end, which is no record and is cut off by the next append.
+A crash leaves whole lines and at most one torn one at the end, which does not count and is cut off by the next append.
 The head is at most one line behind. An append never waits for a person: where lines are missing, it says so in a
 record of its own kind, `gap`, and goes on.
 """
@@ -30,7 +30,7 @@ MAX_ATTEMPTS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """A model's history as it lies on the disk: whole lines, and the head's content; a torn line at the end is none."""
+    """A model's history as it lies on the disk: whole lines, and the head's content; a torn last line is left out."""
 
     model: str
     lines: tuple[bytes, ...]
@@ -54,18 +54,18 @@ class History:
     ) -> Record | None:
         """Put the event on record and return once it is on the disk.
 
-        With `once` an event that is already the model's newest of its kind, or of the kinds that `among` names, is not
-        recorded again, and None is returned: what a run that died has recorded, the next one may record anew. Raises
-        HistoryError if it cannot be written.
+        With `once`, an event equal to the model's newest of its kind (or of the kinds in `among`) is not recorded
+        again, and None is returned: so a run that is repeated after a crash records nothing twice. Raises HistoryError
+        if the history cannot be written.
         """
         place = self._place(model, ".jsonl")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with self.locks.hold(f"history.{model}"):
-                lines = self._mended(place)
+                lines = self._whole_lines(place)
                 if once and _newest(lines, among or (event.kind,)) == event:
                     return None
-                return self._appended(model, lines, event, key)
+                return self._append_to(model, lines, event, key)
         except OSError as error:
             raise HistoryError(f"{model}: its history {place} cannot be written ({error}); nothing was done") from error
 
@@ -83,8 +83,8 @@ class History:
 
     def models(self) -> list[str]:
         """Return the models that have a history, sorted."""
-        found = {place.stem for ending in ("jsonl", "head") for place in self.root.glob(f"*.{ending}")}
-        return sorted(name for name in found if _is_model(name))
+        names = {place.stem for ending in ("jsonl", "head") for place in self.root.glob(f"*.{ending}")}
+        return sorted(name for name in names if _is_model(name))
 
     def _place(self, model: str, ending: str) -> Path:
         return self.root / f"{'.'.join(line_and_site(model))}{ending}"
@@ -95,8 +95,8 @@ class History:
         except FileNotFoundError:
             return None
 
-    def _mended(self, place: Path) -> list[bytes]:
-        """Return the whole lines, after cutting off what a writer that died has left of one."""
+    def _whole_lines(self, place: Path) -> list[bytes]:
+        """Return the whole lines, after cutting off the torn one that a crashed writer may have left."""
         content = _content(place)
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
@@ -105,16 +105,16 @@ class History:
                 os.fsync(file.fileno())
         return content[:whole].split(b"\n")[:-1]
 
-    def _appended(self, model: str, lines: list[bytes], event: Event, key: Ed25519PrivateKey) -> Record:
+    def _append_to(self, model: str, lines: list[bytes], event: Event, key: Ed25519PrivateKey) -> Record:
         head = self._trusted_head(model, key)
         if missing := _missing(lines, head):
             self._write(model, lines, Event(kind="gap", actor="factory", reason=missing), key)
         elif lines and (head is None or head.count < len(lines)):
-            self._put_head(Head.of(model, lines), key)  # the writer before died between its line and its head
+            self._put_head(Head.of(model, lines), key)  # the last writer died between its line and its head
         return self._write(model, lines, event, key)
 
     def _trusted_head(self, model: str, key: Ed25519PrivateKey) -> Head | None:
-        """Return the head if it is ours; one that is not says nothing here, and `findings` tells of it."""
+        """Return the head if this key signed it; any other is ignored here, and `findings` reports it."""
         written = self._head(model)
         try:
             head = Head.from_json(written or b"")
@@ -168,7 +168,7 @@ def _newest(lines: list[bytes], kinds: Collection[Kind]) -> Event | None:
 
 
 def _missing(lines: list[bytes], head: Head | None) -> str:
-    """Return what the head knows that the lines no longer say, or nothing."""
+    """Return which of the head's records the lines no longer hold, in words; empty where they hold all."""
     if head is None or (head.count <= len(lines) and hash_of(lines[head.count - 1]) == head.hash):
         return ""
     return f"the head knew {head.count} records ending in {head.hash[:12]}; found were {len(lines)}, or others"

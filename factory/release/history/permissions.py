@@ -1,8 +1,8 @@
 """What a site's history permits.
 
-No release while a rollback holds, of a withdrawn file, before its turn in a rollout, or without approval. A trial is
-permitted as a release is; but a person may try again a file whose trial a person ended. The promoting and the releasing
-function both ask; who calls them does not matter.
+No file is released while a rollback holds the site, while the file is withdrawn, before the site's turn in a rollout,
+or without a required approval. The same holds for a trial, except that a person may try a file again whose trial a
+person ended. The promoting and the releasing function both check this, whoever calls them.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Permissions:
     withdrawn: Mapping[str, Record]
     """The files that were rolled back from, or whose trial a person ended, and by which record."""
     wait: Record | None
-    """The rollout that has not come to the site yet, with what it served then; only its turn ends it, no allowance."""
+    """The rollout that has not come to the site yet, with what it served then; only the site's turn ends the wait."""
     approvals: Mapping[str, Record]
     """The newest approval of each file, by its digest."""
     promoted_trial: Record | None
@@ -39,22 +39,22 @@ class Permissions:
     def obstacle(self, digest: str, *, approval_required: bool = False, retrying: bool = False) -> str | None:
         """Return why this file may not become what the site serves, and what to do; None if it may.
 
-        With `retrying` a person begins its trial anew, for which the end of an earlier one is no obstacle.
+        With `retrying`, a person begins its trial anew, so that the end of an earlier trial is no obstacle.
         """
         return (
-            self._spoiled()
+            self._broken()
             or self._held(digest)
-            or self._taken_out(digest)
+            or self._rolled_back(digest)
             or self._waiting(digest)
             or (None if retrying else self._ended(digest))
             or (self._unapproved(digest) if approval_required else None)
         )
 
-    def _spoiled(self) -> str | None:
+    def _broken(self) -> str | None:
         if not self.broken:
             return None
         return (
-            f"its history was changed: {self.broken[0].what} (`factory history verify` tells all); "
+            f"its history was changed: {self.broken[0].what} (`factory history verify` lists every change); "
             f"when somebody has looked into it: factory allow {self._site} --by NAME --reason …"
         )
 
@@ -62,15 +62,16 @@ class Permissions:
         if self.hold is None or self.hold.digest == digest:
             return None
         return (
-            f"{_told(self.hold)} holds it on release {self.hold.release}; "
+            f"{_description(self.hold)} holds it on release {self.hold.release}; "
             f"let the next release through with: factory allow {self._site} --by NAME --reason …"
         )
 
-    def _taken_out(self, digest: str) -> str | None:
-        told = self.withdrawn.get(digest)
-        if told is None or told.kind != "rollback":
+    def _rolled_back(self, digest: str) -> str | None:
+        record = self.withdrawn.get(digest)
+        if record is None or record.kind != "rollback":
             return None
-        return f"{_told(told)} took this very file out of service; factory rollback {self._site} --to … brings it back"
+        back = f"factory rollback {self._site} --to …"
+        return f"{_description(record)} took this very file out of service; {back} brings it back"
 
     def _waiting(self, digest: str) -> str | None:
         if self.wait is None or self.wait.digest == digest:
@@ -81,11 +82,11 @@ class Permissions:
         )
 
     def _ended(self, digest: str) -> str | None:
-        told = self.withdrawn.get(digest)
-        if told is None or told.kind == "rollback":
+        record = self.withdrawn.get(digest)
+        if record is None or record.kind == "rollback":
             return None
-        again = f"factory trial start {self._site} --release {told.release} --as … --by NAME --reason …"
-        return f"{_told(told)} was of this very file; try it again with: {again}"
+        again = f"factory trial start {self._site} --release {record.release} --as … --by NAME --reason …"
+        return f"{_description(record)} was of this very file; try it again with: {again}"
 
     def _unapproved(self, digest: str) -> str | None:
         if digest in self.approvals:
@@ -113,7 +114,7 @@ def permissions_of(
     genuine = [record for record in written.records() if _is_genuine(record, written.model, key)]
     allowed = max((record.sequence for record in genuine if record.kind == "allowance"), default=0)
     rollbacks = [record for record in genuine if record.kind == "rollback"]
-    found = findings(written, key, served=releases)
+    faults = findings(written, key, served=releases)
     return Permissions(
         model=written.model,
         hold=next((record for record in reversed(rollbacks) if record.sequence > allowed), None),
@@ -122,7 +123,7 @@ def permissions_of(
         approvals={str(record.digest): record for record in genuine if record.kind == "approval"},
         promoted_trial=_promoted_trial(genuine),
         only_tried=_releases(genuine, "trial") - _releases(genuine, "release"),
-        broken=tuple(finding for finding in found if finding.after >= allowed),
+        broken=tuple(finding for finding in faults if finding.after >= allowed),
     )
 
 
@@ -132,17 +133,19 @@ def _wait(genuine: list[Record]) -> Record | None:
 
 
 def _withdrawn(records: list[Record]) -> dict[str, Record]:
-    found: dict[str, Record] = {}
+    withdrawn: dict[str, Record] = {}
     for record in records:
         if record.kind in ("rollback", "trial"):
-            found.pop(str(record.digest), None)
+            withdrawn.pop(str(record.digest), None)
         if record.withdrawn:
-            found[record.withdrawn] = record
-    return found
+            withdrawn[record.withdrawn] = record
+    return withdrawn
 
 
 def _promoted_trial(records: list[Record]) -> Record | None:
-    newest = next((one for one in reversed(records) if one.kind in ("promotion", "trial_promotion", "rollback")), None)
+    newest = next(
+        (record for record in reversed(records) if record.kind in ("promotion", "trial_promotion", "rollback")), None
+    )
     return newest if newest and newest.kind == "trial_promotion" else None
 
 
@@ -150,7 +153,7 @@ def _releases(records: list[Record], kind: Kind) -> frozenset[int]:
     return frozenset(record.release for record in records if record.kind == kind and record.release)
 
 
-def _told(record: Record) -> str:
+def _description(record: Record) -> str:
     what = "rollback" if record.kind == "rollback" else "end of the trial"
     return f"the {what} of {record.at[:16]} by {record.actor} ({record.reason})"
 

@@ -1,9 +1,10 @@
 """Whether anybody changed a site's history: every edit, deletion, insertion and reordering is found.
 
-Found is also a history that was cut short, as long as one witness is left: its signed head, a release that lies in the
-model repository without a record, or a head that a person kept elsewhere (`kept`). Not found is what leaves no
-witness: history and head put back together as they were at an earlier time, with no release since then, and no head
-kept elsewhere. Whoever has the release key can write another history altogether; a head kept elsewhere finds that too.
+A history that was cut short is found too, as long as one witness is left: its signed head, a release that lies in the
+model repository without a record, or a head that a person keeps elsewhere (`witness`). Not found is a change that
+leaves no witness: history and head put back together as they were at an earlier time, with no release since then, and
+no head kept elsewhere. Whoever has the release key can write another history altogether; a head kept elsewhere finds
+that too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,20 +33,22 @@ def findings(
     *,
     releases: Mapping[int, str] | None = None,
     served: Mapping[int, str] | None = None,
-    kept: Head | None = None,
+    witness: Head | None = None,
 ) -> list[Finding]:
     """Return everything wrong with a model's history; an empty list means that it is as it was written.
 
     `releases` are the releases in the model repository, sequence → digest, those on trial too; `served` the one that is
-    served; `kept` is a head from elsewhere.
+    served; `witness` is a head from elsewhere.
     """
     lines, end = written.lines, len(written.lines)
-    found = [(after, what) for after in range(end) for what in _line_faults(written, after, key)]
-    found += [(end, what) for what in _head_faults(written, key)]
-    found += [(end, what) for what in _kept_faults(lines, kept)]
-    found += [(end, what) for what in _release_faults(written, releases, "in the model repository", "release", "trial")]
-    found += [(end, what) for what in _release_faults(written, served, "served", "release")]
-    return [Finding(model=written.model, after=after, what=what) for after, what in found]
+    faults = [(after, what) for after in range(end) for what in _line_faults(written, after, key)]
+    faults += [(end, what) for what in _head_faults(written, key)]
+    faults += [(end, what) for what in _witness_faults(lines, witness)]
+    faults += [
+        (end, what) for what in _release_faults(written, releases, "in the model repository", "release", "trial")
+    ]
+    faults += [(end, what) for what in _release_faults(written, served, "served", "release")]
+    return [Finding(model=written.model, after=after, what=what) for after, what in faults]
 
 
 def _line_faults(written: Written, after: int, key: Ed25519PublicKey) -> Iterator[str]:
@@ -83,13 +86,16 @@ def _head_faults(written: Written, key: Ed25519PublicKey) -> Iterator[str]:
         yield f"the head says {head.count} records ending in {head.hash[:12]}, which the lines do not"
 
 
-def _kept_faults(lines: Sequence[bytes], kept: Head | None) -> Iterator[str]:
-    if kept and (len(lines) < kept.count or hash_of(lines[kept.count - 1]) != kept.hash):
-        yield f"the head kept elsewhere says that record {kept.count} is {kept.hash[:12]}; it is another, or missing"
+def _witness_faults(lines: Sequence[bytes], witness: Head | None) -> Iterator[str]:
+    if witness and (len(lines) < witness.count or hash_of(lines[witness.count - 1]) != witness.hash):
+        yield (
+            f"the head kept elsewhere says that record {witness.count} is {witness.hash[:12]}; "
+            "here that record is another one, or missing"
+        )
 
 
 def _release_faults(written: Written, releases: Mapping[int, str] | None, where: str, *kinds: Kind) -> Iterator[str]:
-    told = {(record.release, record.digest) for record in written.records() if record.kind in kinds}
+    recorded = {(record.release, record.digest) for record in written.records() if record.kind in kinds}
     for sequence, digest in (releases or {}).items():
-        if (sequence, digest) not in told:
+        if (sequence, digest) not in recorded:
             yield f"release {sequence}, model {digest[:12]}, is {where} without a record of its release"

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.errors import LineError
-from factory.model.payoff import Stakes
+from factory.model.payoff import Payoff
 from factory.tasks.task import Value
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -51,9 +51,9 @@ class BinaryValue(Value):
         return self.caught_eur - self.missed_eur
 
     @property
-    def stakes(self) -> Stakes:
+    def stakes(self) -> Payoff:
         """What an alarm is worth above raising none."""
-        return Stakes(right_eur=self.gain_eur, wrong_eur=self.false_alarm_eur)
+        return Payoff(right_eur=self.gain_eur, wrong_eur=self.false_alarm_eur)
 
 
 def row_values_eur(label: Floats, alarm: Alarms, value: BinaryValue) -> npt.NDArray[np.float64]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.errors import LineError
-from factory.model.payoff import Stakes
+from factory.model.payoff import Payoff
 from factory.tasks.task import Value
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -37,9 +37,9 @@ class MulticlassValue(Value):
             )
 
     @property
-    def stakes(self) -> Stakes:
+    def stakes(self) -> Payoff:
         """What a class decided on is worth above handing the row to a person."""
-        return Stakes(right_eur=self.right_eur, wrong_eur=self.wrong_eur)
+        return Payoff(right_eur=self.right_eur, wrong_eur=self.wrong_eur)
 
 
 def row_values_eur(label: Floats, answer: Floats, threshold: float, value: MulticlassValue) -> npt.NDArray[np.float64]:

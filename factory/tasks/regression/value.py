@@ -2,7 +2,7 @@
 
 What is acted on is the estimate less a margin. Its worth is counted above the best that can be done without a model:
 acting on one and the same number every time. What it is worth on average nobody can say from a model's answer, for that
-has an estimate and an interval, and no chances of the outcomes that cost: so there are no `Stakes`.
+has an estimate and an interval, and no chances of the outcomes that cost: so there are no `Payoff`.
 """
 
 import math

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.line.drift import Limits
-from factory.monitoring.drift.alerts import SiteState, Stake, discovered, watched
+from factory.monitoring.drift.alerts import DecisionValue, SiteState, discovered, watched
 from factory.monitoring.drift.measure import Shift, measured
 from tests.monitoring.drift.builders import COLUMNS, START, profiles, week
 
@@ -104,8 +104,8 @@ def test_a_dry_run_tells_and_does_not_act_and_disabled_remembers_nothing():
 def test_one_alert_a_site_says_what_moved_farthest_first_and_the_money_at_stake():
     shifts = [moved(feature="speed", effect=0.2), moved(feature="force", effect=0.9), moved("west", effect=0.3)]
     states, _ = watched({}, shifts, at=START, limits=Limits())
-    stakes = {"east": Stake(value_per_decision_eur=2.5, decisions=400)}
-    _, alerts = watched(states, shifts, at=START + timedelta(days=7), limits=Limits(), stakes=stakes)
+    values = {"east": DecisionValue(value_per_decision_eur=2.5, decisions=400)}
+    _, alerts = watched(states, shifts, at=START + timedelta(days=7), limits=Limits(), values=values)
     east, west = alerts
     assert (east.site, west.site) == ("east", "west")
     assert [shift.feature for shift in east.shifts] == ["force", "speed"]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.monitoring.drift.weeks import WEEK, whole_weeks
+from factory.monitoring.drift.alerts import WEEK, whole_weeks
 
 MOMENTS = st.datetimes(min_value=datetime(1960, 1, 1), max_value=datetime(2040, 1, 1))
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from factory.errors import ReleaseRefused, RolloutRefused
-from factory.pipeline.rollout.ending import end
+from factory.pipeline.rollout.driver import end
 from factory.release.history import Event
 from factory.release.rollback import roll_back
 from tests.pipeline.rollout.builders import LINE, WHO, Desk, Died, Made, NotedJournal, SmallLine
@@ -413,7 +413,7 @@ def test_a_run_that_is_stopped_leaves_the_rollout_to_go_on(desk, number):
 
 def test_a_run_that_cannot_start_leaves_the_rollout_to_go_on(desk):
     desk.line.cannot_start = True
-    with pytest.raises(RolloutRefused, match="its file has a mistake; so the rollout stands where it is"):
+    with pytest.raises(RolloutRefused, match="its file has a mistake; so the rollout stays at its step"):
         desk.roll_out()
     desk.line.cannot_start = False
     assert desk.line.serving() == FIRST

@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.errors import RolloutRefused
-from factory.pipeline.rollout.plan import Standpoint, sizes_of, waves_of
+from factory.pipeline.rollout.plan import PlannedSite, sizes_of, waves_of
 
 SITES = st.dictionaries(
-    st.text("ABCDE", min_size=1, max_size=3), st.builds(Standpoint, serves=st.booleans(), rows=st.integers(0, 9))
+    st.text("ABCDE", min_size=1, max_size=3), st.builds(PlannedSite, serves=st.booleans(), rows=st.integers(0, 9))
 )
 
 
 def stand(rows, *, serves=True):
-    return Standpoint(serves=serves, rows=rows)
+    return PlannedSite(serves=serves, rows=rows)
 
 
 @given(SITES, st.lists(st.integers(1, 5), max_size=4), st.data())

@@ -126,14 +126,14 @@ def test_a_history_cut_short_with_its_head_is_found_by_a_head_kept_elsewhere(tmp
     lines.write_bytes(earlier[0])
     head.write_bytes(earlier[1])
     assert wrong(history, key) == []  # as promised: nothing here is left to witness it
-    assert "kept elsewhere says that record 3" in wrong(history, key, kept=kept)[0]
+    assert "kept elsewhere says that record 3" in wrong(history, key, witness=kept)[0]
 
 
 def test_a_head_kept_elsewhere_still_fits_a_history_that_went_on(tmp_path, key):
     history, _, head = written(tmp_path, key, 2)
     kept = Head.from_json(head.read_bytes())
     history.append(MODEL, event("release", 3), key)
-    assert wrong(history, key, kept=kept) == []
+    assert wrong(history, key, witness=kept) == []
 
 
 def test_a_release_whose_record_was_removed_with_the_whole_history_is_found(tmp_path):
