@@ -88,7 +88,7 @@ def told(folder: Path) -> str:
         "modules under 40 lines": sum(count < 40 for count in files),
         "modules with one importer": sum(count == 1 for count in importers.values()),
         "functions": len(every),
-        "median lines of a function": statistics.median(length),
+        "median lines of a function": statistics.median(length or [0]),
         "functions over 40 lines": sum(one > 40 for one in length),
         "private functions used once": f"{once} ({once / len(every):.0%})",
     }

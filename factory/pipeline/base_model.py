@@ -14,7 +14,7 @@ from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CONTENT, Figures, Work
 from factory.storage.journal import fingerprint
 from factory.storage.lake import SITE
-from factory.training.checkpoint import Epoch
+from factory.training.epoch import Epoch
 
 BASELINE = "baseline"
 

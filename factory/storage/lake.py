@@ -20,6 +20,9 @@ from factory.storage.columns import SITE
 
 __all__ = ["SITE", "Lake"]
 
+TRIES = 20
+"""How often a write is tried while others commit to the same table."""
+
 
 class Lake:
     """The Delta tables of one line."""
@@ -84,11 +87,20 @@ class Lake:
         return self._write(delta, table, rows, seen, mode="overwrite", predicate=f"{SITE} IN ({places})")
 
     def compact(self, table: str) -> None:
-        """Make few files of many small ones; a writer who comes in between goes first, and another time will do."""
+        """Make one file of many small ones; a writer who comes in between goes first, and another time will do.
+
+        Delta's own compaction tries again over what others committed meanwhile, and two at once leave rows there twice.
+        An overwrite without retries compares and swaps.
+        """
         delta = self._open(table)
         if delta is not None:
             with suppress(CommitFailedError):
-                delta.optimize.compact()
+                write_deltalake(
+                    delta,
+                    pl.scan_delta(delta).collect(),
+                    mode="overwrite",
+                    commit_properties=CommitProperties(max_commit_retries=0),
+                )
 
     def _open(self, table: str, version: int | None = None) -> DeltaTable | None:
         """Return a table as it is now, or as it was; the log of one that was opened before is read from there on."""
@@ -112,23 +124,26 @@ class Lake:
         return None if delta is None else self._open(table, delta.version())
 
     def _write(self, delta: DeltaTable, table: str, rows: pl.DataFrame, seen: Mapping[str, int], **how: Any) -> int:
-        now = {site: delta.transaction_version(site) or 0 for site in seen}
-        if now != dict(seen):
-            raise self._busy(table, [site for site in seen if now[site] != seen[site]])
         commits = [Transaction(app_id=site, version=version + 1) for site, version in seen.items()]
-        try:
-            write_deltalake(
-                delta,  # the very snapshot that was compared with `seen`: what came after it conflicts
-                rows,
-                commit_properties=CommitProperties(app_transactions=commits),
-                **how,
-            )
-        except CommitFailedError as error:
-            raise self._busy(table, seen) from error
-        except (DeltaError, OSError) as error:
-            raise self._unwritten(table, error) from error
-        delta.update_incremental()
-        return delta.version()
+        for _ in range(TRIES):  # another run wrote other sites, or put the files together: this write goes on that
+            now = {site: delta.transaction_version(site) or 0 for site in seen}
+            if now != dict(seen):
+                raise self._busy(table, [site for site in seen if now[site] != seen[site]])
+            try:
+                write_deltalake(
+                    delta,  # the very snapshot that was compared with `seen`: what came after it conflicts
+                    rows,
+                    commit_properties=CommitProperties(app_transactions=commits),
+                    **how,
+                )
+            except CommitFailedError:
+                delta.update_incremental()
+            except (DeltaError, OSError) as error:
+                raise self._unwritten(table, error) from error
+            else:
+                delta.update_incremental()
+                return delta.version()
+        raise self._busy(table, seen or rows[SITE].unique().to_list())
 
     def _created(self, table: str, rows: pl.DataFrame, *, partitioned: bool) -> DeltaTable:
         """Return the table, made empty: of two runs that bring its first rows at once, both then write to one snapshot.

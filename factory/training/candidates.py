@@ -17,7 +17,7 @@ from factory.model.candidate import Candidate
 from factory.model.signature import Signature
 from factory.model.verdict import digest_of
 from factory.names import LINE_SITE
-from factory.training.checkpoint import Epoch
+from factory.training.epoch import Epoch
 from factory.training.fine_tune import SiteModel, fine_tune
 from factory.training.loop import train_base
 from factory.training.onnx_export import export_onnx

@@ -1,5 +1,7 @@
 """The lake: one commit a write, and no two runs write the same site at once."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -124,3 +126,31 @@ def test_compacting_changes_no_row_and_lets_others_write(tmp_path):
     other.append("notes", pl.DataFrame({"site": ["north"], "note": [5]}), {})
     lake.compact("notes")
     assert sorted(lake.scan("notes").collect()["note"]) == list(range(6))
+
+
+APPEND = """
+import sys
+import polars as pl
+from factory.storage.lake import Lake
+
+lake = Lake(sys.argv[1], "line")
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(12):
+    lake.append("notes", pl.DataFrame({"site": [sys.argv[2]], "x": [number]}), {}, partitioned=False)
+    lake.compact("notes")
+"""
+
+
+def test_processes_that_append_and_compact_at_once_lose_no_row_and_double_none(tmp_path):
+    Lake(tmp_path, "line").append("notes", pl.DataFrame({"site": ["old"], "x": [1]}), {}, partitioned=False)
+    sites = ["UA", "DL", "AA"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen([sys.executable, "-c", APPEND, str(tmp_path), site], **pipes) for site in sites]
+    assert [process.stdout.readline() for process in running] == ["ready\n"] * 3
+    for process in running:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [(process.communicate()[1], process.returncode) for process in running] == [("", 0)] * 3
+    kept = Lake(tmp_path, "line").scan("notes").collect().rows()
+    assert sorted(kept) == sorted([("old", 1), *((site, x) for site in sites for x in range(12))])
