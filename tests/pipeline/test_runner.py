@@ -34,8 +34,8 @@ class Heard:
     def begun(self, step, todo, unchanged):
         self.begins.append((step.name, tuple(todo), unchanged))
 
-    def made(self, made):
-        self.mades.append((made.step.name, made.site, made.changed))
+    def completed(self, result):
+        self.mades.append((result.step.name, result.site, result.changed))
 
     def failed(self, step, site, error):
         self.fails.append((step.name, site, str(error)))
