@@ -4,6 +4,7 @@ One thread, no arena, a provider that is really the one in use: what is judged i
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +22,13 @@ FLOATS = "tensor(float)"
 _WARM_UP_CALLS, _TIMED_CALLS = 50, 500
 _PART_ROWS = 256
 """What a network holds of so few rows stays in the processor's cache: twice as fast as thousands at once."""
+_CONFIG = {
+    # Even of a model given as bytes, ONNX Runtime reads weights that lie outside it from the working directory and below
+    # or above it. Nothing lies below a device.
+    "session.model_external_initializers_file_folder_path": f"{os.devnull}/none",
+    # ONNX Runtime's own format is a second door, which no gate has looked at.
+    "session.load_model_format": "ONNX",
+}
 
 
 class OnnxSession:
@@ -29,7 +37,7 @@ class OnnxSession:
     def __init__(self, content: bytes, providers: Sequence[str] = ON_CPU) -> None:
         """Open the file's bytes on the first provider; raises ModelRefused where it cannot run there.
 
-        Bytes have no folder, so data that a file keeps outside itself is not found, whatever path it names.
+        Weights that a file keeps outside itself are not read, whatever path it names.
         """
         import onnxruntime
 
@@ -38,8 +46,11 @@ class OnnxSession:
         options.log_severity_level = 3
         # An arena for each of a thousand models would hold three times their memory, and is no faster here.
         options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+        for name, value in _CONFIG.items():
+            options.add_session_config_entry(name, value)
         try:
-            self._session: Any = onnxruntime.InferenceSession(content, options, providers=list(providers))
+            # No fallback: where a provider fails in a call, ONNX Runtime would go on upon another one, unseen.
+            self._session: Any = onnxruntime.InferenceSession(content, options, list(providers), enable_fallback=0)
         except Exception as error:  # ONNX Runtime's errors have no common base but this
             raise ModelRefused(f"ONNX Runtime cannot run it: {str(error)[:300]}") from error
         self.provider: str = self._session.get_providers()[0]

@@ -46,22 +46,36 @@ def test_what_is_no_model_or_another_than_is_said_is_refused():
         OnnxSession(onnx_model(), ("CUDAExecutionProvider", "CPUExecutionProvider"))
 
 
-def test_weights_outside_the_file_are_never_read(tmp_path, monkeypatch):
-    """A graph may name a file for its weights; bytes have no folder, and whatever lies in this one is left alone."""
-    model = onnx.load_model_from_string(onnx_model())
-    (weights, *_) = model.graph.initializer
-    (tmp_path / "weights.bin").write_bytes(b"\0" * 4096)
-    weights.ClearField("raw_data")
-    weights.ClearField("float_data")
-    weights.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in (("location", str(tmp_path / "weights.bin")), ("offset", "0"), ("length", "4096")):
-        entry = weights.external_data.add()
-        entry.key, entry.value = key, value
-    monkeypatch.chdir(tmp_path)
-    for name in (str(tmp_path / "weights.bin"), "weights.bin"):
-        weights.external_data[0].value = name
-        with pytest.raises(ModelRefused, match="cannot run it"):
-            OnnxSession(model.SerializeToString()).require(SIGNATURE).try_example((1.0, 2.0, 3.0), SIGNATURE)
+TABLE_ROWS = 100_000
+
+
+def looked_up(location):
+    """A model whose table lies outside it, too large and too much used for an optimizer to fold it away."""
+    table = onnx.TensorProto(name="table", data_type=onnx.TensorProto.FLOAT, dims=[TABLE_ROWS, 1])
+    table.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0"), ("length", str(4 * TABLE_ROWS))):
+        table.external_data.add(key=key, value=value)
+    nodes = [
+        onnx.helper.make_node("Cast", [INPUT], ["places"], to=onnx.TensorProto.INT64),
+        onnx.helper.make_node("Gather", ["table", "places"], ["seen"]),
+        onnx.helper.make_node("ReduceSum", ["seen"], ["p"], keepdims=0),
+    ]
+    takes = onnx.helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, ["batch", 3])
+    gives = onnx.helper.make_tensor_value_info("p", onnx.TensorProto.FLOAT, None)
+    graph = onnx.helper.make_graph(nodes, "g", [takes], [gives], [table])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    return onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+
+
+@pytest.mark.parametrize("location", ["weights.bin", "./weights.bin", "../weights.bin", "below/../weights.bin", "{}"])
+def test_weights_outside_the_file_are_never_read(tmp_path, monkeypatch, location):
+    """A graph may name a file for its weights: whatever lies in the working directory or above it is left alone."""
+    (tmp_path / "here" / "below").mkdir(parents=True)
+    for folder in (tmp_path, tmp_path / "here"):
+        (folder / "weights.bin").write_bytes(b"\0" * 4 * TABLE_ROWS)
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ModelRefused, match="cannot run it"):
+        OnnxSession(looked_up(location.format(tmp_path / "weights.bin")))
 
 
 def test_an_example_that_is_answered_with_no_number_is_refused():
