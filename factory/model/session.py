@@ -23,7 +23,7 @@ _WARM_UP_CALLS, _TIMED_CALLS = 50, 500
 _PART_ROWS = 256
 """What a network holds of so few rows stays in the processor's cache: twice as fast as thousands at once."""
 _CONFIG = {
-    # Even of a model given as bytes, ONNX Runtime reads weights that lie outside it from the working directory and below
+    # Even of a model given as bytes, ONNX Runtime reads weights outside it, from the working directory, below it
     # or above it. Nothing lies below a device.
     "session.model_external_initializers_file_folder_path": f"{os.devnull}/none",
     # ONNX Runtime's own format is a second door, which no gate has looked at.
