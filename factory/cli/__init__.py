@@ -1,6 +1,6 @@
 """The command line: one module a group of commands, and what a person sees of them.
 
-This module has the entry point and loads nothing: a signal must find somebody who hears it from the first moment on.
+This module has the entry point and loads nothing: signals must be handled from the first moment on.
 """
 
 import sys

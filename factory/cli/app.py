@@ -66,7 +66,7 @@ def operate(
     until: Annotated[str, typer.Option(help="As-of date YYYY-MM-DD, exclusive; the line's own when left out.")] = "",
     home: HomeFolder = None,
 ) -> None:
-    """Bring new rows in, let what serves decide about them, join outcomes, judge drift; train and release nothing.
+    """Bring new rows in, let releases decide about them, join outcomes, judge drift; train and release nothing.
 
     Exit codes as of `factory run`.
     """
@@ -104,15 +104,15 @@ def demo(
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False, home: HomeFolder = None
 ) -> None:
-    """Tell what each site serves, and why."""
+    """Show what each site serves, and why."""
     from factory.cli.screen import show_status
     from factory.reports.status import status as current
 
-    found = current(home_at(home))
+    statuses = current(home_at(home))
     if as_json:
-        typer.echo(json.dumps(found, indent=2, default=str))
+        typer.echo(json.dumps(statuses, indent=2, default=str))
     else:
-        show_status(found)
+        show_status(statuses)
 
 
 @app.command()
@@ -200,9 +200,9 @@ def why(prediction: str, home: HomeFolder = None) -> None:
     place = home_at(home)
     key, repository = public_key(place.public_key), ModelRepository.at(place)
     taken = taken_in(LakeStore.at(place), repository)
-    told = answer(place.prediction_log, repository, key, prediction, taken)
-    typer.echo(json.dumps(told, indent=2))
-    raise typer.Exit(0 if told["rebuilt"] else 1)
+    explained = answer(place.prediction_log, repository, key, prediction, taken)
+    typer.echo(json.dumps(explained, indent=2))
+    raise typer.Exit(0 if explained["rebuilt"] else 1)
 
 
 @key_app.command("add")
@@ -214,16 +214,16 @@ def add_key(
     manage: Annotated[bool, typer.Option("--manage", help="May load and unload models.")] = False,
     home: HomeFolder = None,
 ) -> None:
-    """Make a key, or a new one in the place of an old one, and print it: it is kept nowhere."""
+    """Make a key, or a new one in the place of an old one, and print it: the key itself is not stored."""
     from factory.gateway.access import key_file
 
-    opens = {what: _names(told) for what, told in (("lines", lines), ("sites", sites))}
+    opens = {what: _names(names) for what, names in (("lines", lines), ("sites", sites))}
     typer.echo(key_file.add_key(home_at(home).api_keys, name, **opens, rows_per_s=rows_per_s, manage=manage))
 
 
 @key_app.command("remove")
 def remove_key(name: str, home: HomeFolder = None) -> None:
-    """Let a key count no longer."""
+    """Remove a key, so that it opens nothing any more."""
     from factory.gateway.access import key_file
 
     key_file.remove_key(home_at(home).api_keys, name)
@@ -253,22 +253,22 @@ def fetch(line: str, home: HomeFolder = None) -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False, home: HomeFolder = None
 ) -> None:
-    """Say what this machine has and lacks; exit code 1 if it lacks something that is needed."""
+    """Show what this machine has and lacks; exit code 1 if something needed is lacking."""
     from factory.cli.doctor import findings, lacks
     from factory.cli.screen import show_findings
 
-    found = findings(home_at(home))
+    checked = findings(home_at(home))
     if as_json:
-        told = {"fine": not lacks(found), "findings": [asdict(finding) for finding in found]}
-        typer.echo(json.dumps(told, indent=2))
+        report = {"fine": not lacks(checked), "findings": [asdict(finding) for finding in checked]}
+        typer.echo(json.dumps(report, indent=2))
     else:
-        show_findings(found)
-    raise typer.Exit(int(lacks(found)))
+        show_findings(checked)
+    raise typer.Exit(int(lacks(checked)))
 
 
-def _names(told: str) -> list[str] | None:
+def _names(text: str) -> list[str] | None:
     """Return the names in a comma-separated list; None where all are meant."""
-    return [name.strip() for name in told.split(",")] if told else None
+    return [name.strip() for name in text.split(",")] if text else None
 
 
 def _listed(names: str) -> tuple[str, ...]:

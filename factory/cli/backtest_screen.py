@@ -11,19 +11,19 @@ from factory.economics.backtest.tally import POLICIES
 HEADERS = {"never": "never", "blind": "blind", "factory": "factory"}
 
 
-def show(told: Mapping[str, Any], console: Console) -> None:
+def show(report: Mapping[str, Any], console: Console) -> None:
     """Print the report (factory.economics.backtest.tally.report)."""
-    table = Table(box=None, title=f"{told['line']}: net EUR above deciding without a model", title_justify="left")
+    table = Table(box=None, title=f"{report['line']}: net EUR above deciding without a model", title_justify="left")
     table.add_column("from")
     for name in ("decisions", *POLICIES, "retrained", "released", "refused"):
         table.add_column(name, justify="right")
-    for month in told["months"]:
+    for month in report["months"]:
         table.add_row(month["from"], f"{month['decisions']:,}", *_nets(month), *_events(month))
-    decisions = f"{sum(month['decisions'] for month in told['months']):,}"
-    table.add_row("in all", decisions, *_nets(told["total"]), "", "", "", style="bold")
+    decisions = f"{sum(month['decisions'] for month in report['months']):,}"
+    table.add_row("in all", decisions, *_nets(report["total"]), "", "", "", style="bold")
     console.print(table)
     for policy in POLICIES:
-        figures = told["total"][policy]
+        figures = report["total"][policy]
         console.print(
             f"{policy}: {figures['retrainings']} retrainings, {figures['site_models']} site models, "
             f"{figures['seconds'] / 60:.1f} minutes, {figures['cost_eur']:,.0f} EUR",

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM of a command from its first moment to its last, whatever else it does or does not do with them.
+"""Ctrl-C and SIGTERM of a command from its first moment to its last, whoever else handles them.
 
 Loads nothing that costs time, for until its handlers are in place a signal ends the process without a word.
 """
@@ -12,13 +12,13 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_S = 1.0
-"""A second Ctrl-C later than this is meant; sooner it is not: `timeout` sends its signal twice, a finger does too."""
+"""A second Ctrl-C kills only after so long: `timeout` sends its signal twice, and so may a finger."""
 STOPPED = b"stopped before anything was begun, or between two steps; nothing is half done\n"
 KILLED = b"killed at once; the same command records that and goes on from here\n"
 
 
 class EarlySignals:
-    """Hears both signals as soon as it is made, where nobody else has taken them over meanwhile.
+    """Handles both signals from its making on, unless somebody else replaces the handlers.
 
     Until the command begins the process ends at once, for nothing is begun that could be left half done, and a raised
     KeyboardInterrupt might be swallowed by whatever is being imported. While it runs, the first signal raises
@@ -32,7 +32,7 @@ class EarlySignals:
         self._is_begun = False
         self._code: int | None = None
         for number in SIGNALS:
-            signal.signal(number, self._hear)
+            signal.signal(number, self._handle)
         # Registered first it runs last: after it Python takes every handler of ours away, and the default one kills.
         atexit.register(_ignore)
 
@@ -46,10 +46,10 @@ class EarlySignals:
 
     @property
     def code(self) -> int:
-        """The exit code of a command that a signal interrupted; by SIGINT where nobody knows by which."""
+        """The exit code of a command that a signal interrupted; SIGINT's where the signal is not known."""
         return 128 + (self.received or SIGNALS)[0]
 
-    def _hear(self, number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self._code is not None:
             os._exit(self._code)
         self.received.append(number)

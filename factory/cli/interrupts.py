@@ -14,12 +14,12 @@ from types import FrameType
 from factory.cli.early_signals import KILLED, PATIENCE_S, SIGNALS, EarlySignals, write_error
 
 STOPPING = b"\nstopping where it is; press Ctrl-C again to kill it\n"
-BEHIND_S = 5.0
-"""So long at most the thread that reads signals may be behind on a busy machine."""
+MAX_LAG_S = 5.0
+"""How long at most the thread that reads signals may lag on a busy machine."""
 
 
 class Interrupts:
-    """Knows of every SIGINT and SIGTERM since it was entered, whoever handled them, and of one just before.
+    """Knows every SIGINT and SIGTERM since it was entered, whoever handled them, and one just before.
 
     The orchestrator puts handlers of its own in place while a step runs, and Python runs handlers only between two of
     its instructions. So Python writes each signal's number to a socket of ours as it comes, and a thread reads there.
@@ -34,7 +34,7 @@ class Interrupts:
     def __enter__(self) -> "Interrupts":
         """Begin to listen; the first signal raises KeyboardInterrupt, also where the parent had them ignored.
 
-        Raises KeyboardInterrupt at once where the command was interrupted before and whoever was at work did not stop.
+        Raises KeyboardInterrupt at once where the command was interrupted before and went on all the same.
         """
         self._ours, self._theirs = socket.socketpair()
         self._theirs.setblocking(False)
@@ -48,7 +48,7 @@ class Interrupts:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Stop listening; an interruption that nobody made words of ends the command with the signal's code."""
+        """Stop listening; an interruption that nobody caught ends the command with the signal's code."""
         self._has_raised = True
         signal.set_wakeup_fd(self._wakeup)
         self._theirs.close()  # the thread has then read all there was
@@ -87,7 +87,7 @@ class Interrupts:
 
     def signal(self) -> int:
         """Return the signal by which the process was asked to stop first; SIGINT where none arrives."""
-        self._has_come.wait(BEHIND_S)  # the thread that reads may be behind the handler that raised
+        self._has_come.wait(MAX_LAG_S)  # the thread that reads may be behind the handler that raised
         return self.received[0] if self.received else signal.SIGINT
 
 

@@ -1,6 +1,6 @@
 """What a person sees while a line runs: bars in a terminal, plain lines elsewhere, and a summary at the end.
 
-Goes in: the events of a run (factory/pipeline/events.py). Comes out: text on the console.
+The events of a run (factory/pipeline/events.py) in, text on the console out.
 """
 
 import logging
@@ -28,12 +28,12 @@ from factory.pipeline.events import (
 RUN_PAGE = "http://127.0.0.1:3000/runs/"
 """Where `factory ui` shows a run."""
 MAX_NAMES = 60
-"""So many characters of site names are shown behind a step."""
+"""At most so many characters of site names stand behind a step."""
 
 
 @dataclass(kw_only=True)
 class Step:
-    """One step of a run as far as its events tell."""
+    """One step of a run, by its events so far."""
 
     name: str
     todo: Sequence[str] = ()
@@ -46,7 +46,7 @@ class Step:
 
     @property
     def over(self) -> int:
-        """How many sites are through with it, one way or the other."""
+        """How many sites have gone through it or failed in it."""
         return self.done + len(self.failed)
 
     @property
@@ -57,7 +57,7 @@ class Step:
 
 
 class Lines:
-    """Shows a run as plain lines, for a log: what each step begins with, what it ended with, and what fails."""
+    """Shows a run as plain lines, for a log: each step's beginning and end, and what fails."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -253,5 +253,5 @@ def named(sites: Sequence[str]) -> str:
 
 
 def _shown(site: str) -> str:
-    """Return a site's name; what belongs to the whole line is told as `line`."""
+    """Return a site's name; the whole line is shown as `line`."""
     return "line" if site in ("", LINE_SITE) else site

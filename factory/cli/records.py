@@ -1,4 +1,4 @@
-"""`factory records prune`: what people do with the gateway's records once they are in the lake.
+"""`factory records prune`: removes the gateway's records once they are in the lake.
 
 Needs the factory's home and its lake; the gateway may run meanwhile, for only segments that nobody writes are touched.
 """
@@ -37,10 +37,10 @@ def _age_s(text: str) -> str:
 @app.command()
 def prune(
     older_than: Annotated[str, typer.Option(help="Days or hours, as in 30d, 12h.", callback=_age_s)] = "30d",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     home: HomeFolder = None,
 ) -> None:
-    """Remove segments whose every row is in the lake of its line; tell why the others of that age stay."""
+    """Remove segments whose every row is in the lake of its line; show why the others of that age stay."""
     from factory.monitoring.prediction_log.pruning import judged
     from factory.storage.lake_store import LakeStore
 
@@ -75,6 +75,6 @@ def taken_in(lakes: "LakeStore", repository: "ServedReleases") -> "Callable[[str
         from factory.monitoring.prediction_log.rows import recorded_again
 
         lines = sorted({model.partition(".")[0] for model in repository.models()})
-        return next((found for line in lines if (found := recorded_again(lakes.of(line), prediction))), None)
+        return next((batch for line in lines if (batch := recorded_again(lakes.of(line), prediction))), None)
 
     return find

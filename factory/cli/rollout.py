@@ -88,7 +88,7 @@ def start(  # noqa: PLR0913, PLR0917  a command's options, each by its name
 
 @app.command()
 def status(line: str, as_json: AsJson = False, home: HomeFolder = None) -> None:
-    """Tell how far a line's newest rollout is, by which figures, and what was reverted."""
+    """Show how far a line's newest rollout is, by which figures, and what was reverted."""
     from factory.cli.rollout_screen import rollout_lines
 
     rollout = _read(home_at(home), line)

@@ -18,7 +18,7 @@ def rollout_lines(rollout: Rollout) -> list[str]:
 
 
 def wave_lines(rollout: Rollout, number: int) -> list[str]:
-    """Return what there is to say of a wave where it is now."""
+    """Return a wave's state at its present step."""
     wave = rollout.waves[number]
     head = f"wave {number + 1} of {len(rollout.waves)}, {wave.step}: {', '.join(wave.sites)}"
     if wave.step == "to come":
@@ -33,7 +33,7 @@ def wave_lines(rollout: Rollout, number: int) -> list[str]:
 
 
 def step_lines(rollout: Rollout, number: int) -> list[str]:
-    """Return what a wave's newest step has to say: the figures once, then only what is new."""
+    """Return what a wave's newest step adds: the figures once, then only what is new."""
     wave = rollout.waves[number]
     if wave.step in ("judged", "halted"):
         return [*wave_lines(rollout, number), *(advice(rollout) if wave.step == "halted" else [])]
@@ -51,7 +51,7 @@ def advice(rollout: Rollout) -> list[str]:
     after = [site for wave in rollout.waves if wave.step in ("to come", "halted") for site in wave.sites]
     return [
         f"Halted. {len(after)} sites serve what they served and wait: {', '.join(after)}",
-        "Mend the cause; then let the held sites go and begin anew:",
+        "Remove the cause; then let the held sites go and begin anew:",
         *(f"  factory allow {site} --line {rollout.line} --by NAME --reason …" for site in held),
         f"  {rollout.command} --again",
         f"Or give it up: factory rollout end {rollout.line} --by NAME --reason …",
@@ -68,8 +68,8 @@ def _table(outcomes: Sequence[Outcome]) -> list[str]:
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
     """Return a table's row: words to the left, figures to the right."""
     words, figures = zip(cells[:3], widths[:3], strict=True), zip(cells[3:], widths[3:], strict=True)
-    told = [*(f"{text:<{width}}" for text, width in words), *(f"{text:>{width}}" for text, width in figures)]
-    return "  ".join(told).rstrip()
+    texts = [*(f"{text:<{width}}" for text, width in words), *(f"{text:>{width}}" for text, width in figures)]
+    return "  ".join(texts).rstrip()
 
 
 def _cells(outcome: Outcome) -> list[str]:

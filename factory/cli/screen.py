@@ -1,4 +1,4 @@
-"""What a person sees in a terminal: the table of sites, what to do next, what the doctor found."""
+"""What a person sees in a terminal: the table of sites, what to do next, the doctor's findings."""
 
 import os
 import sys
@@ -28,9 +28,9 @@ def own_console() -> Iterator[Console]:
         yield Console(file=file)
 
 
-def show_status(found: Mapping[str, Any], line: str | None = None) -> None:
+def show_status(statuses: Mapping[str, Any], line: str | None = None) -> None:
     """Print a table of sites for each line."""
-    lines = {name: what for name, what in found["lines"].items() if line in (None, name)}
+    lines = {name: what for name, what in statuses["lines"].items() if line in (None, name)}
     if not lines:
         console.print("Nothing has run yet here: try `make demo`, or `factory run LINE`.")
     for name, what in lines.items():
@@ -87,8 +87,8 @@ def _cells(state: Mapping[str, Any]) -> list[str]:
 
 def _headline(sites: Mapping[str, Any]) -> str:
     """Return the figure by which the line's models are compared, as its verdicts say."""
-    told = (state["verdict"]["figures"].get("headline") for state in sites.values() if state["verdict"])
-    return next(filter(None, told), "headline")
+    names = (state["verdict"]["figures"].get("headline") for state in sites.values() if state["verdict"])
+    return next(filter(None, names), "headline")
 
 
 def _measure(value: float | None) -> str:
@@ -110,15 +110,15 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _print_refusals(sites: Mapping[str, Any]) -> None:
-    told = {site: (state["verdict"] or {}).get("reasons", []) for site, state in sites.items()}
+    reasons = {site: (state["verdict"] or {}).get("reasons", []) for site, state in sites.items()}
     dry = {site: (state["verdict"] or {}).get("figures", {}).get("would_refuse") for site, state in sites.items()}
-    _print_by_site("Why sites were refused (all figures: `factory status --json`)", told)
-    _print_by_site("Why what passed is not released", _told_once(sites, "held_back"))
+    _print_by_site("Why sites were refused (all figures: `factory status --json`)", reasons)
+    _print_by_site("Why what passed is not released", _by_site(sites, "held_back"))
     _print_by_site("Where a rollback holds the site", _holds(sites))
-    _print_by_site("What a dry run would have refused", {site: [said] for site, said in dry.items() if said})
+    _print_by_site("What a dry run would have refused", {site: [text] for site, text in dry.items() if text})
 
 
-def _told_once(sites: Mapping[str, Any], name: str) -> dict[str, list[str]]:
+def _by_site(sites: Mapping[str, Any], name: str) -> dict[str, list[str]]:
     return {site: [state[name]] for site, state in sites.items() if state[name]}
 
 
@@ -133,9 +133,9 @@ def _holds(sites: Mapping[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def _print_by_site(title: str, told: Mapping[str, Iterable[str]]) -> None:
-    """Print what there is to say of sites, a line each thing; nothing where there is nothing."""
-    lines = [f"  {site}  {what}" for site, said in told.items() for what in said]
+def _print_by_site(title: str, texts: Mapping[str, Iterable[str]]) -> None:
+    """Print the texts of each site, a line each, under a title; nothing where there are none."""
+    lines = [f"  {site}  {what}" for site, of_site in texts.items() for what in of_site]
     for line in [title, *lines] if lines else ():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -157,8 +157,8 @@ def show_next_steps(home: Home, model: str | None) -> None:
         console.print(f"  {'a first prediction':<34} {ask}", markup=False, highlight=False, soft_wrap=True)
 
 
-def show_findings(found: Iterable[Finding]) -> None:
-    """Print what the doctor found: `ok`, `note` for what nothing depends on, `lack` for what is needed."""
-    for finding in found:
-        mark, style = ("ok", "green") if finding.fine else ("lack", "red") if finding.needed else ("note", "yellow")
-        console.print(Text(f"{mark:<4} ", style), Text(f"{finding.thing}: {finding.found}"), sep="", soft_wrap=True)
+def show_findings(findings: Iterable[Finding]) -> None:
+    """Print the doctor's findings: `ok`, `note` for what nothing depends on, `lack` for what is needed."""
+    for finding in findings:
+        word, style = ("ok", "green") if finding.fine else ("lack", "red") if finding.needed else ("note", "yellow")
+        console.print(Text(f"{word:<4} ", style), Text(f"{finding.thing}: {finding.found}"), sep="", soft_wrap=True)

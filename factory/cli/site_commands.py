@@ -38,7 +38,7 @@ class Releases:
 
     @property
     def history(self) -> "SiteHistories":
-        """What was done at them."""
+        """The histories of the sites."""
         return self.repository.site_history
 
     def key(self) -> "Ed25519PrivateKey":
@@ -74,16 +74,15 @@ def history(
     home: HomeFolder = None,
 ) -> None:
     """Tell who promoted, refused, approved, released or rolled back what at a site, when and why."""
-    from factory.cli.history_report import told_of, verified
-    from factory.cli.history_screen import show_history, show_verified
+    from factory.cli.history import show_history, show_verified, site_history, verified
 
     releases = Releases(home=home_at(home))
     if site == VERIFY and not line:
-        found = verified(releases.repository, releases.models(), releases.public_key(), _heads(heads))
-        _print(found) if as_json else show_verified(found)
-        raise typer.Exit(1 if any(told["findings"] for told in found["sites"].values()) else 0)
-    told = told_of(releases.repository, chosen(site, line, releases.models()), releases.public_key())
-    _print(told) if as_json else show_history(told)
+        report = verified(releases.repository, releases.models(), releases.public_key(), _heads(heads))
+        _print(report) if as_json else show_verified(report)
+        raise typer.Exit(1 if any(site["findings"] for site in report["sites"].values()) else 0)
+    records = site_history(releases.repository, chosen(site, line, releases.models()), releases.public_key())
+    _print(records) if as_json else show_history(records)
 
 
 def rollback(
@@ -120,7 +119,7 @@ def allow(site: str, by: By, reason: Reason, line: Line = "", home: HomeFolder =
 
 
 def approve(site: str, version: int, by: By, reason: Reason, line: Line = "", home: HomeFolder = None) -> None:
-    """Consent to a candidate that passed its gates, where its line wants a person to."""
+    """Consent to a candidate that passed its gates, where its line requires a person's approval."""
     from factory.release.approval import approve as put_on_record
     from factory.storage.lake_store import LakeStore
 
@@ -139,13 +138,13 @@ def chosen(site: str, line: str, models: Iterable[str]) -> str:
 
     known = sorted(models)
     if line:
-        found = [name for name in known if name == model_name(line, site)]
+        matching = [name for name in known if name == model_name(line, site)]
     else:
-        found = [name for name in known if name.partition(".")[2] == checked_name(site)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        lines = ", ".join(name.partition(".")[0] for name in found)
+        matching = [name for name in known if name.partition(".")[2] == checked_name(site)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        lines = ", ".join(name.partition(".")[0] for name in matching)
         raise NameRefused(f"site {site!r} is at several lines: {lines}; say which with --line")
     raise NameRefused(f"nothing is known of site {site!r}{f' of line {line}' if line else ''}; there are {_few(known)}")
 
@@ -160,7 +159,7 @@ def _heads(file: Path | None) -> dict[str, tuple[int, str]]:
         return {}
     try:
         sites = json.loads(file.read_text(encoding="utf-8"))["sites"]
-        heads = {model: told["head"] for model, told in sites.items()}
+        heads = {model: site["head"] for model, site in sites.items()}
         return {model: (int(head["count"]), str(head["hash"])) for model, head in heads.items() if head}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise typer.BadParameter(
@@ -168,5 +167,5 @@ def _heads(file: Path | None) -> dict[str, tuple[int, str]]:
         ) from error
 
 
-def _print(told: object) -> None:
-    typer.echo(json.dumps(told, indent=2))
+def _print(content: object) -> None:
+    typer.echo(json.dumps(content, indent=2))

@@ -18,23 +18,23 @@ _ROWS: dict[str, Callable[[SideFigures], str]] = {
 }
 
 
-def show_trial(model: str, found: Shown | None) -> None:
+def show_trial(model: str, shown: Shown | None) -> None:
     """Print a trial's figures beside the champion's, how they agree, and what speaks against promoting it."""
-    if found is None:
+    if shown is None:
         _print(f"{model} has no trial; its champion has all requests.")
         return
-    trial, both = found.trial, (found.figures.champion, found.figures.challenger)
+    trial, both = shown.trial, (shown.figures.champion, shown.figures.challenger)
     _print(f"{model}: {trial.description}, since {trial.since[:16]} by {trial.by}: {trial.reason}")
     table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in ("", "champion", trial.mode):
         table.add_column(heading, justify="left" if heading == "" else "right")
-    for name, told in _ROWS.items():
-        table.add_row(name, *map(told, both))
+    for name, text_of in _ROWS.items():
+        table.add_row(name, *map(text_of, both))
     _add_means(table, "decides", [side.decisions for side in both], "{:.1%}")
     _add_means(table, "mean", [side.mean_answers for side in both], "{:.4g}")
     console.print(table)
-    _print_compared(found)
-    for reason in found.objections:
+    _print_compared(shown)
+    for reason in shown.objections:
         _print(f"Against promoting it: {reason}")
 
 
@@ -44,8 +44,8 @@ def _add_means(table: Table, what: str, sides: Sequence[Mapping[str, float]], fo
         table.add_row(Text(f"{what} {name}"), *cells)
 
 
-def _print_compared(found: Shown) -> None:
-    if (compared := found.figures.compared) is None:
+def _print_compared(shown: Shown) -> None:
+    if (compared := shown.figures.compared) is None:
         return
     agree = "" if compared.agreement is None else f"the same decision in {compared.agreement:.1%}; "
     apart = ", ".join(f"{name} {value:.4g}" for name, value in compared.mean_absolute_difference.items()) or "—"

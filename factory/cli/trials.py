@@ -28,11 +28,11 @@ def show(site: str, line: Line = "", as_json: AsJson = False, home: HomeFolder =
 
     releases = Releases(home=home_at(home))
     model = chosen(site, line, releases.models())
-    found = _shown(releases, model)
+    shown = _shown(releases, model)
     if as_json:
-        typer.echo(json.dumps({"model": model, **(found.to_dict() if found else {"trial": None})}, indent=2))
+        typer.echo(json.dumps({"model": model, **(shown.to_dict() if shown else {"trial": None})}, indent=2))
     else:
-        show_trial(model, found)
+        show_trial(model, shown)
 
 
 @app.command()
@@ -75,16 +75,16 @@ def promote(
     line: Line = "",
     home: HomeFolder = None,
 ) -> None:
-    """Make what is on trial what the site serves; refused where it was asked too little, or failed."""
+    """Make the release on trial the one the site serves; refused where it had too few requests, or failed."""
     from factory.errors import ReleaseRefused
     from factory.monitoring.trials import decisions
 
     releases = Releases(home=home_at(home))
     model = chosen(site, line, releases.models())
-    found = _shown(releases, model)
-    if found is None:
+    shown = _shown(releases, model)
+    if shown is None:
         raise ReleaseRefused(f"{model} has no trial that could be promoted")
-    served = decisions.promote(releases.repository, found, by=by, reason=reason, key=releases.key(), anyway=anyway)
+    served = decisions.promote(releases.repository, shown, by=by, reason=reason, key=releases.key(), anyway=anyway)
     typer.echo(f"{model} serves version {served.version} now, as release {served.sequence}; its trial is over")
 
 

@@ -1,0 +1,108 @@
+"""A site's history: in plain JSON types for a program, and as a person reads it in a terminal."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from rich.table import Table
+
+from factory.cli.screen import console
+from factory.errors import ModelRefused
+from factory.release.history.head import Head
+from factory.release.history.verify import findings
+from factory.release.protocols import ReleaseRepository
+
+COLUMNS = ("", "when (UTC)", "what", "who", "version", "release", "model", "why")
+
+
+def site_history(repository: ReleaseRepository, model: str, key: Ed25519PublicKey) -> dict[str, Any]:
+    """Return `{"model", "records": […], "hold", "wait", "head", "findings": […]}`, records oldest first."""
+    written = repository.site_history.read(model)
+    permissions = repository.permissions(model, key)
+    return {
+        "model": model,
+        "records": [asdict(record) for record in written.records()],
+        "hold": asdict(permissions.hold) if permissions.hold else None,
+        "wait": asdict(permissions.wait) if permissions.wait else None,
+        **_checked(repository, model, key, None),
+    }
+
+
+def verified(
+    repository: ReleaseRepository, models: Iterable[str], key: Ed25519PublicKey, heads: Mapping[str, tuple[int, str]]
+) -> dict[str, Any]:
+    """Return `{"sites": {model: {"head": {"count", "hash"}, "findings": […]}}}`; `heads` are kept elsewhere."""
+    every_model = sorted({*models, *heads})
+    return {"sites": {model: _checked(repository, model, key, heads.get(model)) for model in every_model}}
+
+
+def _checked(
+    repository: ReleaseRepository, model: str, key: Ed25519PublicKey, head_elsewhere: tuple[int, str] | None
+) -> dict[str, Any]:
+    written = repository.site_history.read(model)
+    witness = None
+    if head_elsewhere:
+        witness = Head(model=model, count=head_elsewhere[0], hash=head_elsewhere[1])
+    faults = findings(written, key, releases=_releases(repository, model), witness=witness)
+    head = Head.of(model, written.lines) if written.lines else None
+    return {
+        "head": {"count": head.count, "hash": head.hash} if head else None,
+        "findings": [finding.what for finding in faults],
+    }
+
+
+def _releases(repository: ReleaseRepository, model: str) -> dict[int, str]:
+    """Return the releases that lie in the repository; one whose manifest cannot be read cannot be served either."""
+    digests = {}
+    for sequence in repository.sequences(model):
+        try:
+            digests[sequence] = repository.manifest(model, sequence).digest
+        except ModelRefused:
+            continue
+    return digests
+
+
+def show_history(history: Mapping[str, Any]) -> None:
+    """Print a site's records, oldest first, whether a rollback holds it, and every fault in them."""
+    table = Table(title=history["model"], title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for heading in COLUMNS:
+        table.add_column(heading, no_wrap=heading != "why")
+    for record in history["records"]:
+        table.add_row(*_cells(record))
+    console.print(table)
+    if hold := history["hold"]:
+        _say(f"Held on release {hold['release']} by {hold['actor']}, since {hold['at'][:16]}: {hold['reason']}")
+    if wait := history["wait"]:
+        _say(f"Waits for its turn in the rollout by {wait['actor']}, since {wait['at'][:16]}: {wait['reason']}")
+    _print_findings({history["model"]: history["findings"]})
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _cells(record: Mapping[str, Any]) -> list[str]:
+    known = [record["sequence"], record["at"][:19].replace("T", " "), record["kind"], record["actor"]]
+    numbers = [record["version"], record["release"], (record["digest"] or "")[:12], record["reason"]]
+    return [_plain(value) for value in (*known, *numbers)]
+
+
+def _plain(value: object) -> str:
+    """Return the text with nothing in it that the terminal would take for a command or a style."""
+    text = "" if value is None else str(value)
+    return "".join(letter for letter in text if letter.isprintable()).replace("[", r"\[")
+
+
+def show_verified(report: Mapping[str, Any]) -> None:
+    """Print whether the histories are as they were written, and every fault."""
+    findings = {model: site["findings"] for model, site in report["sites"].items()}
+    unchanged = sum(not faults for faults in findings.values())
+    console.print(f"{unchanged} of {len(findings)} histories are as they were written.", highlight=False)
+    _print_findings(findings)
+
+
+def _print_findings(findings: Mapping[str, list[str]]) -> None:
+    for model, faults in findings.items():
+        for fault in faults:
+            console.print(f"  {model}: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
