@@ -23,7 +23,7 @@ FactoryError
 ├── ProviderMissing          what the gateway's models were to run on is not installed
 ├── CannotListen             an address or port that the gateway cannot have
 ├── KeyRefused               a file of API keys that is none, or a key that is not in it
-├── ContextRefused           what the gateway would build features on: unsigned, changed, or of other code
+├── SnapshotRefused           what the gateway would build features on: unsigned, changed, or of other code
 ├── RecordRefused            a business row that is none of its table's
 └── ModelRefused             a model file that must not be loaded: digest, signature or verdict do not fit
 """
@@ -88,8 +88,8 @@ class MeasuredOtherwise(FactoryError):
     """Figures were measured with another margin than is asked about, or not at all: they must be measured again."""
 
 
-class ContextRefused(FactoryError):
-    """A line's context must not be built on: it is unsigned, was changed, or is of other code than is here."""
+class SnapshotRefused(FactoryError):
+    """A line's snapshot must not be built on: it is unsigned, was changed, or is of other code than is here."""
 
 
 class RecordRefused(FactoryError):

@@ -2,9 +2,9 @@
 
     python -m benchmarks.serving.business HOME [--line departure_delay] [--site UA] [--rows 1,32,200] [--seconds 5]
 
-HOME is one in which `factory run` of the line has ended. The newest raw rows of the site that the line's context
+HOME is one in which `factory run` of the line has ended. The newest raw rows of the site that the line's snapshot
 answers are asked about as `records`; beside it the same rows' features as `rows`, by name, which is the bound of a
-gateway that builds nothing; and, without a gateway, the line's own feature code on the same rows and context alone,
+gateway that builds nothing; and, without a gateway, the line's own feature code on the same rows and snapshot alone,
 neither judged by the contract nor sent. Prints requests per second, p50 and p99 in milliseconds, CPU milliseconds a
 request, and what a request of records takes as a multiple of the feature code alone. Needs `wrk`.
 """
@@ -28,7 +28,7 @@ import polars.selectors as cs
 from benchmarks.serving.compare import PORT, ROOT, Server, gateway, started
 from benchmarks.serving.load import loaded
 from factory.features.online.builder import Builder
-from factory.features.online.serving import ServedContexts
+from factory.features.online.serving import ServedSnapshots
 from factory.storage.columns import LOAD, ROW
 from factory.storage.home import Home
 from factory.storage.lake_store import LakeStore
@@ -38,13 +38,13 @@ ROUNDS = 15
 
 
 def newest(home: Path, builder: Builder, site: str, count: int) -> list[dict[str, Any]]:
-    """Return the newest raw rows of the site that the context answers, as a client writes them."""
-    path = builder.context.row_path
-    raw = LakeStore.at(Home.at(home)).of(builder.context.line).scan(f"raw/{path.table}", [site])
+    """Return the newest raw rows of the site that the snapshot answers, as a client writes them."""
+    path = builder.snapshot.row_path
+    raw = LakeStore.at(Home.at(home)).of(builder.snapshot.line).scan(f"raw/{path.table}", [site])
     rows = raw.sort(LOAD, ROW).unique(path.key, keep="last", maintain_order=True).tail(2 * count).collect()
     written = rows.select(list(path.columns)).with_columns(cs.temporal().dt.to_string("iso:strict")).to_dicts()
     places = builder.build(site, written).places[-count:]
-    assert len(places) == count, f"the context answers {len(places)} of the newest rows of {site}, not {count}"
+    assert len(places) == count, f"the snapshot answers {len(places)} of the newest rows of {site}, not {count}"
     return [written[place] for place in places]
 
 
@@ -90,7 +90,7 @@ def main() -> None:
     assert shutil.which("wrk"), "wrk is not installed"
     sys.path.insert(0, str(ROOT))
     place = Home.at(given.home)
-    builder = ServedContexts(place.models, place.public_key, ROOT).builder(given.line)
+    builder = ServedSnapshots(place.models, place.public_key, ROOT).builder(given.line)
     print(
         f"{'rows':>5} {'asked as':>9} {'conns':>5} {'req/s':>10} {'p50 ms':>9} {'p99 ms':>9} {'CPU ms/req':>11}  ratio"
     )

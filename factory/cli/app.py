@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from factory.cli import site_commands
-from factory.cli.backtest import replay
+from factory.cli.backtest import backtest
 from factory.cli.new import app as new_app
 from factory.cli.options import HomeFolder, home_at
 from factory.cli.records import app as records_app
@@ -28,7 +28,7 @@ app = typer.Typer(
 site_app = typer.Typer(no_args_is_help=True, help="The sites of a line.")
 app.add_typer(site_app, name="site")
 app.add_typer(new_app, name="new")
-app.command()(replay)
+app.command()(backtest)
 app.add_typer(rollout_app, name="rollout")
 app.add_typer(trial_app, name="trial")
 app.add_typer(records_app, name="records")

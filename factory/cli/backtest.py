@@ -1,4 +1,4 @@
-"""`factory replay`: a line's past in a home of its own, so that nothing real is touched."""
+"""`factory backtest`: a line's past in a home of its own, so that nothing real is touched."""
 
 import json
 import os
@@ -14,11 +14,11 @@ from factory.errors import LineError
 from factory.storage.home import Home
 
 REAL = ("MLFLOW_TRACKING_URI", "FACTORY_LAKE", "FACTORY_ALERT_WEBHOOK", "FACTORY_ALERT_URLS")
-"""Places outside the home that a replay must neither write to nor alert."""
-MARKER_FILE = "replay.txt"
+"""Places outside the home that a backtest must neither write to nor alert."""
+MARKER_FILE = "backtest.txt"
 
 
-def replay(
+def backtest(
     line: str,
     begin: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD: the first models are made as of it.")],
     end: Annotated[str, typer.Option("--to", help="Last day, YYYY-MM-DD.")],
@@ -26,16 +26,16 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
     home: HomeFolder = None,
 ) -> None:
-    """Replay a line's past with its real sensors and gates: what the factory earned, beside never and blind retraining.
+    """Run a line's past again with its real sensors and gates; tell what it earned beside never and blind retraining.
 
-    It takes a full run of the line for each step. Everything is kept in <home>/replay/<line>, a home of its own.
+    It takes a full run of the line for each step. Everything is kept in <home>/backtest/<line>, a home of its own.
     """
     from factory.cli.backtest_screen import show
     from factory.cli.interrupts import Interrupts
     from factory.cli.lines import opened_lines
     from factory.cli.screen import console
     from factory.economics.backtest.picture import picture
-    from factory.orchestration.backtest import Replay
+    from factory.orchestration.backtest import Backtest
     from factory.pipeline.events import Stopped
 
     moments(begin, end, every)  # a mistake is refused before anything is done
@@ -45,27 +45,27 @@ def replay(
     with Interrupts() as interrupts:
         try:
             with opened_lines(Home.at(place), interrupts) as lines:
-                report = Replay(line, lines, lambda text: typer.echo(text, err=True)).run(begin, end, every)
+                report = Backtest(line, lines, lambda text: typer.echo(text, err=True)).run(begin, end, every)
         except (Stopped, KeyboardInterrupt):
-            typer.echo("stopped; a replay begins anew when it is asked for again", err=True)
+            typer.echo("stopped; a backtest begins anew when it is asked for again", err=True)
             raise typer.Exit(128 + interrupts.signal()) from None
-    (place / "replay.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
-    (place / "replay.svg").write_text(picture(report), encoding="utf-8")
+    (place / "backtest.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
+    (place / "backtest.svg").write_text(picture(report), encoding="utf-8")
     if as_json:
         typer.echo(json.dumps(report, indent=2))
     else:
         show(report, console)
-        typer.echo(f"drawn in {place / 'replay.svg'}")
+        typer.echo(f"drawn in {place / 'backtest.svg'}")
 
 
 def emptied(place: Path) -> Path:
-    """Return the folder, made empty if a replay made it; raises LineError if anything else did."""
+    """Return the folder, made empty if a backtest made it; raises LineError if anything else did."""
     if place.exists():
         if not (place / MARKER_FILE).is_file():
-            raise LineError(f"{place} is there and no replay made it; move it away")
+            raise LineError(f"{place} is there and no backtest made it; move it away")
         shutil.rmtree(place)
     place.mkdir(parents=True)
     (place / MARKER_FILE).write_text(
-        "Made by `factory replay`, which empties it when it begins again.\n", encoding="utf-8"
+        "Made by `factory backtest`, which empties it when it begins again.\n", encoding="utf-8"
     )
     return place

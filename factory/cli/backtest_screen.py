@@ -1,4 +1,4 @@
-"""A replay for people: a row a period, what each policy earned net, and what the factory did."""
+"""A backtest for people: a row a period, what each policy earned net, and what the factory did."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

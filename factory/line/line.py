@@ -75,7 +75,7 @@ class Line:
     schedule: str
     """When the whole line runs by itself: five fields of cron, in UTC; empty: never."""
     costs: Costs
-    context: LookBack | None
+    online_snapshot: LookBack | None
     """How far back features look, where the gateway is to build them; None: it takes features only."""
     as_of: datetime | None
     """The moment before which the line looks at the world (UTC, naive); None: the beginning of today."""
@@ -90,8 +90,8 @@ class Line:
         settings = getattr(self.recipe, "condition_columns", ())
         if missing := [name for name in settings if name not in self.features.columns]:
             raise LineError(f"recipe: condition column {missing[0]!r} is not among the features' columns")
-        if self.context and (wrong := sorted(set(self.context.last_of) - set(self.tables))):
-            raise LineError(f"context: last_of names {wrong[0]!r}; the tables are {', '.join(self.tables)}")
+        if self.online_snapshot and (wrong := sorted(set(self.online_snapshot.last_of) - set(self.tables))):
+            raise LineError(f"online_snapshot: last_of names {wrong[0]!r}; the tables are {', '.join(self.tables)}")
         figures = {*self.task.gateable, *self.figures, "value_eur"}
         if unknown := sorted({*self.gates.at_least, *self.gates.at_most} - figures):
             raise LineError(f"gates: there is no figure {unknown[0]!r}; there are {', '.join(sorted(figures))}")

@@ -1,4 +1,4 @@
-"""A line's `context` section: how far back its features look, and so what the gateway has to know beside a row."""
+"""A line's `online_snapshot` section: how far back features look, and so what the gateway knows beside a row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import polars as pl
 
 RECENT = timedelta(days=2)
-"""How much older than the newest row a decision may be and still be answered; the context covers it, too."""
+"""How much older than the newest row a decision may be and still be answered; the snapshot covers it, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LookBack:
-    """What a context keeps of each clean table: its newest days by its cursor, and single older rows.
+    """What a snapshot keeps of each clean table: its newest days by its cursor, and single older rows.
 
     A table whose cursor is not a time is kept whole.
     """

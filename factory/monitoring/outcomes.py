@@ -24,7 +24,7 @@ from factory.monitoring.predictions import (
 from factory.storage.columns import SITE
 
 VALUE = "value_eur"
-SERVED_OUTCOMES = "served_outcomes"
+LOGGED_OUTCOMES = "logged_outcomes"
 ROLE = "role"
 
 

@@ -48,8 +48,8 @@ class Course:
     events: dict[str, list[str]] = field(default_factory=dict)
 
 
-class Replay:
-    """One line's replay in a home of its own; `say` tells people how far it is."""
+class Backtest:
+    """One line's backtest in a home of its own; `say` tells people how far it is."""
 
     def __init__(self, line: str, launcher: LineLauncher, say: Callable[[str], None]) -> None:
         self.name = line

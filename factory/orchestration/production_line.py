@@ -43,7 +43,7 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
     figures: Mapping[str, str] = {}
     schedule: str = ""
     costs: Annotated[Costs, dg.Resolver(_as_read, model_field_type=Costs)] = Costs()
-    context: Annotated[LookBack | None, dg.Resolver(_as_read, model_field_type=LookBack | None)] = None
+    online_snapshot: Annotated[LookBack | None, dg.Resolver(_as_read, model_field_type=LookBack | None)] = None
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return everything the orchestrator needs to run this line."""
@@ -84,7 +84,7 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
             figures={name: file.imported(dotted, "figures", name) for name, dotted in self.figures.items()},
             schedule=_checked_cron(self.schedule, file),
             costs=self.costs,
-            context=self.context,
+            online_snapshot=self.online_snapshot,
             as_of=file.moment(self.as_of, "as_of"),
         )
 

@@ -34,7 +34,7 @@ SECTIONS: Mapping[str, Section] = {
     "gates": lambda line, _: line.gates,
     "value": lambda line, _: line.value,
     "figures": lambda line, _: dict(line.figures),
-    "context": lambda line, _: line.context,
+    "online_snapshot": lambda line, _: line.online_snapshot,
 }
 """The sections of a line's file that decide anything a stage makes, each as the part of it that counts."""
 

@@ -1,12 +1,12 @@
-"""The stage `served_outcomes`: what really happened after the gateway's answers, once that is known."""
+"""The stage `logged_outcomes`: what really happened after the gateway's answers, once that is known."""
 
 from collections.abc import Sequence
 
 import polars as pl
 
 from factory.compute.isolation import Isolated
-from factory.monitoring.outcomes import SERVED_OUTCOMES, delivered_decisions, outcomes
-from factory.monitoring.prediction_log.rows import PREDICTION, ROW, SERVED, SUBJECT
+from factory.monitoring.outcomes import LOGGED_OUTCOMES, delivered_decisions, outcomes
+from factory.monitoring.prediction_log.rows import PREDICTION, PREDICTION_LOG, ROW, SUBJECT
 from factory.monitoring.predictions import DIGEST, key_columns
 from factory.names import model_name
 from factory.pipeline.line_run import LineRun
@@ -28,12 +28,12 @@ class LoggedOutcomes:
     def join(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Join the labels known by now to the answers that callers got, and say what each decision was worth."""
         key = [*key_columns(self.line), PREDICTION, ROW]
-        return self.served.keep_outcomes(SERVED_OUTCOMES, sites, self._outcomes, key)
+        return self.served.keep_outcomes(LOGGED_OUTCOMES, sites, self._outcomes, key)
 
     def _outcomes(self, site: str) -> pl.DataFrame | None:
-        if not self.lake.has(SERVED) or not self.served.tells_time:
+        if not self.lake.has(PREDICTION_LOG) or not self.served.tells_time:
             return None
-        served = self.lake.scan(SERVED, [site])
+        served = self.lake.scan(PREDICTION_LOG, [site])
         rows = self.served.rows.filter(pl.col(SITE) == site)
         decisions = delivered_decisions(self.line, served, rows.schema, self._thresholds(site, served))
         idle = {digest: self.served.reference(site, digest).idle for digest in decisions[DIGEST].unique().to_list()}

@@ -1,4 +1,4 @@
-"""The stage `context`: what the gateway needs to build features of a row that just came, beside the models.
+"""The stage `online_snapshot`: what the gateway needs to build features of a row that just came, beside the models.
 
 It is one for the whole line, since a site's features look at its neighbours. Each site is checked by itself: one whose
 features differ from those in training fails alone and is left out.
@@ -11,28 +11,28 @@ from typing import Any
 import polars as pl
 
 from factory.compute.isolation import Isolated, one_by_one
-from factory.errors import ContextRefused
-from factory.features.online.assembly import AssembledContext, assembled
+from factory.errors import SnapshotRefused
+from factory.features.online.assembly import AssembledSnapshot, assembled
 from factory.features.online.builder import Builder
-from factory.features.online.manifest import Context
+from factory.features.online.manifest import OnlineSnapshot
 from factory.features.online.proof import checked
-from factory.features.online.store import Contexts
+from factory.features.online.store import Snapshots
 from factory.line.look_back import LookBack
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
 from factory.storage.journal import fingerprint
 from factory.storage.lake import SITE
 
-CONTEXT = "context"
-SNAPSHOT_CODE = (("features", "feature names", "context"), ("features", "data"))
+ONLINE_SNAPSHOT = "online_snapshot"
+SNAPSHOT_CODE = (("features", "feature names", "online_snapshot"), ("features", "data"))
 """The sections and rooms that decide what is in a snapshot and what is built on it."""
 
 
 def online_snapshot(run: LineRun) -> Work:
     """Return what makes the snapshot, for a line that says how far back its features look."""
-    if run.line.context is None:
-        raise ValueError(f"line {run.line.name} has no section `context`, so no snapshot is made of it")
-    return Work(do=Publishing(run, run.line.context).publish)
+    if run.line.online_snapshot is None:
+        raise ValueError(f"line {run.line.name} has no section `online_snapshot`, so no snapshot is made of it")
+    return Work(do=Publishing(run, run.line.online_snapshot).publish)
 
 
 class Publishing:
@@ -42,30 +42,30 @@ class Publishing:
         self.run, self.line, self.lake = run, run.line, run.lake
         self.look_back = look_back
         self.key = run.store.key()
-        self.contexts = Contexts(run.store.root)
+        self.snapshots = Snapshots(run.store.root)
 
     def publish(self, sites: Sequence[str]) -> Isolated[Figures]:
-        """Make the context anew if anything it comes from changed, and check every site that has features."""
+        """Make the snapshot anew if anything it comes from changed, and check every site that has features."""
         made_from, current = self._made_from(), self._current()
         if current is not None and current.made_from == made_from and set(sites) <= set(current.sites):
             return Isolated(done={site: _figures(current, changed=False) for site in sites})
         new = assembled(self.line, self.look_back, self._clean(), made_from)
         proofs = self._checked(new, sorted({*sites, *self._known_sites()}))
-        context = replace(new.context, sites=tuple(proofs.done))
-        self.contexts.put(context.signed(self.key), new.files)
-        done = {site: {**_figures(context), "rows_checked": rows} for site, rows in proofs.done.items()}
+        snapshot = replace(new.snapshot, sites=tuple(proofs.done))
+        self.snapshots.put(snapshot.signed(self.key), new.files)
+        done = {site: {**_figures(snapshot), "rows_checked": rows} for site, rows in proofs.done.items()}
         for site in sorted(set(proofs.failed) - set(sites)):
-            self.run.warn(f"{CONTEXT}: {site} takes features alone at the gateway: {proofs.failed[site]}")
+            self.run.warn(f"{ONLINE_SNAPSHOT}: {site} takes features alone at the gateway: {proofs.failed[site]}")
         return Isolated(
             done={site: done[site] for site in sites if site in done},
             failed={site: proofs.failed[site] for site in sites if site in proofs.failed},
         )
 
-    def _current(self) -> Context | None:
-        """Return the context there is, whole; None where it must be made anew."""
+    def _current(self) -> OnlineSnapshot | None:
+        """Return the snapshot there is, whole; None where it must be made anew."""
         try:
-            return self.contexts.load(self.line.name, self.key.public_key())[0]
-        except ContextRefused:
+            return self.snapshots.load(self.line.name, self.key.public_key())[0]
+        except SnapshotRefused:
             return None
 
     def _made_from(self) -> str:
@@ -84,12 +84,12 @@ class Publishing:
         sites: list[Any] = self.lake.scan("features").select(pl.col(SITE).unique()).collect()[SITE].to_list()
         return sites
 
-    def _checked(self, new: AssembledContext, sites: Sequence[str]) -> Isolated[int]:
-        builder = Builder(replace(new.context, sites=tuple(sites)), new.tables)
+    def _checked(self, new: AssembledSnapshot, sites: Sequence[str]) -> Isolated[int]:
+        builder = Builder(replace(new.snapshot, sites=tuple(sites)), new.tables)
         raw, features = self.lake.scan(f"raw/{self.line.decision_table}"), self.lake.scan("features")
         return one_by_one(sites, lambda site: checked(builder, site, raw, features))
 
 
-def _figures(context: Context, *, changed: bool = True) -> Figures:
-    rows = {name: table.rows for name, table in context.tables.items()}
-    return {ROW_COUNT: sum(rows.values()), "rows": rows, "known_until": context.known_until, CHANGED: changed}
+def _figures(snapshot: OnlineSnapshot, *, changed: bool = True) -> Figures:
+    rows = {name: table.rows for name, table in snapshot.tables.items()}
+    return {ROW_COUNT: sum(rows.values()), "rows": rows, "known_until": snapshot.known_until, CHANGED: changed}

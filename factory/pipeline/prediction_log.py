@@ -1,4 +1,4 @@
-"""The stage `served`: what the gateway was asked and answered comes into the lake, each row once.
+"""The stage `prediction_log`: what the gateway was asked and answered comes into the lake, each row once.
 
 Rows are told apart by the prediction's name, so that a run that dies anywhere is simply run again: it skips the rows
 that are in the lake. How far the records were read is kept after the rows, and saves reading them all each time.
@@ -15,7 +15,7 @@ from factory.compute.isolation import Isolated, together
 from factory.errors import ModelRefused
 from factory.model.signature import Signature
 from factory.monitoring.prediction_log.reading import BySite, LogReader, cursors, keep_cursors
-from factory.monitoring.prediction_log.rows import ANSWERED_AT, SERVED, not_served, served_rows
+from factory.monitoring.prediction_log.rows import ANSWERED_AT, PREDICTION_LOG, not_served, served_rows
 from factory.names import model_name
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
@@ -62,7 +62,7 @@ class TakingIn:
             return Isolated(failed=dict.fromkeys(sites, error))
 
     def _taken_in(self, sites: Sequence[str]) -> Isolated[Figures]:
-        read = cursors(self.lake, self.lake.site_versions(SERVED, sites))
+        read = cursors(self.lake, self.lake.site_versions(PREDICTION_LOG, sites))
         reader = LogReader(folder=self.run.prediction_log, line=self.line.name, read=read)
         added, failed = dict.fromkeys(sites, Added()), dict[str, Exception]()
         for portion in reader.portions():
@@ -75,7 +75,7 @@ class TakingIn:
 
     def _add(self, portion: BySite, sites: Sequence[str]) -> Mapping[str, Added]:
         """Add the rows of the sites that are not in the lake yet, in one commit."""
-        seen = self.lake.site_versions(SERVED, sites)
+        seen = self.lake.site_versions(PREDICTION_LOG, sites)
         batches = [batch for site in sites for batch in portion[site]]
         releases = {(batch.site, batch.digest) for batch in batches}
         known = {release: signature for release in releases if (signature := self._signature(*release))}
@@ -83,18 +83,20 @@ class TakingIn:
         of_site = {site: rows.filter(pl.col(SITE) == site) for site in sites}
         new = {site: some for site, some in of_site.items() if len(some)}
         if new:
-            self.lake.append(SERVED, rows, {site: seen[site] for site in new}, widen=True)
+            self.lake.append(PREDICTION_LOG, rows, {site: seen[site] for site in new}, widen=True)
         return {site: _added(some) for site, some in of_site.items()}
 
     def _keep_cursors(self, reader: LogReader, sites: Sequence[str]) -> Mapping[str, Exception]:
         """Keep how far the sites are read; return why that failed, by site. Warn of damaged segments."""
 
         def keep(some: Sequence[str]) -> Mapping[str, None]:
-            keep_cursors(self.lake, dict.fromkeys(some, reader.reached), self.lake.site_versions(SERVED, some))
+            keep_cursors(self.lake, dict.fromkeys(some, reader.reached), self.lake.site_versions(PREDICTION_LOG, some))
             return dict.fromkeys(some)
 
         for segment, lost in reader.damaged.items():
-            self.run.warn(f"{SERVED}: {segment} is damaged, its last {lost} bytes cannot be read; what is before is in")
+            self.run.warn(
+                f"{PREDICTION_LOG}: {segment} is damaged, its last {lost} bytes cannot be read; what is before is in"
+            )
         return together([site for site in sites if reader.read[site] != reader.reached], keep).failed
 
     def _signature(self, site: str, digest: str) -> Signature | None:
@@ -107,10 +109,12 @@ class TakingIn:
         try:
             manifest = self.run.store.repository().manifest_of(model_name(self.line.name, site), digest)
         except ModelRefused as error:
-            self.run.warn(f"{SERVED}: {site}: its releases cannot be read ({error})")
+            self.run.warn(f"{PREDICTION_LOG}: {site}: its releases cannot be read ({error})")
             manifest = None
         if manifest is None:
-            self.run.warn(f"{SERVED}: {site}: no release has digest {digest[:12]}; its answers are kept without names")
+            self.run.warn(
+                f"{PREDICTION_LOG}: {site}: no release has digest {digest[:12]}; its answers are kept without names"
+            )
         return manifest.model_signature if manifest else None
 
 

@@ -133,16 +133,16 @@ STAGES = (
         columns=_feature_columns,
     ),
     Stage(
-        name="context",
+        name="online_snapshot",
         run="operations",
         makes={
-            "context": "What the gateway keeps beside the models to build features of a row that just came, checked "
-            "against training."
+            "online_snapshot": "What the gateway keeps beside the models to build features of a row that just came, "
+            "checked against training."
         },
         reads=("features", "clean_*"),
         kinds=frozenset({"polars"}),
         module="online_snapshot",
-        is_in=lambda line: line.context is not None,
+        is_in=lambda line: line.online_snapshot is not None,
     ),
     Stage(
         name="predictions",
@@ -169,19 +169,21 @@ STAGES = (
         module="drift",
     ),
     Stage(
-        name="served",
+        name="prediction_log",
         run="operations",
-        makes={"served": "What the gateway was asked and answered, row by row, by which file, and who was told."},
+        makes={
+            "prediction_log": "What the gateway was asked and answered, row by row, by which file, and who was told."
+        },
         reads=("release",),
         kinds=frozenset({"polars", "deltalake"}),
         module="prediction_log",
         columns=_logged_columns,
     ),
     Stage(
-        name="served_outcomes",
+        name="logged_outcomes",
         run="operations",
-        makes={"served_outcomes": "What really happened to what the gateway told, and what it was worth."},
-        reads=("served", "features"),
+        makes={"logged_outcomes": "What really happened to what the gateway told, and what it was worth."},
+        reads=("prediction_log", "features"),
         kinds=frozenset({"polars", "deltalake"}),
         module="logged_outcomes",
     ),

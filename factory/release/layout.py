@@ -1,9 +1,9 @@
-"""Names in the model repository: a release's folder, a trial's and a context's file, which names are models'."""
+"""Names in the model repository: a release's folder, a trial's and a snapshot's file, which names are models'."""
 
 from factory.errors import ModelRefused, NameRefused
 from factory.names import line_and_site
 
-RELEASES, TRIALS, CONTEXTS = ".releases", ".trials", ".contexts"
+RELEASES, TRIALS, SNAPSHOTS = ".releases", ".trials", ".snapshots"
 
 
 def target(model: str, sequence: int) -> str:
@@ -16,9 +16,9 @@ def trial_file(model: str) -> str:
     return f"{TRIALS}/{model}.json"
 
 
-def context_file(line: str) -> str:
-    """Return where a line's context is written."""
-    return f"{CONTEXTS}/{line}.json"
+def snapshot_file(line: str) -> str:
+    """Return where a line's snapshot is written."""
+    return f"{SNAPSHOTS}/{line}.json"
 
 
 def is_model(name: str) -> bool:

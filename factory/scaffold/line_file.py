@@ -135,8 +135,8 @@ def _features(plan: Plan) -> str:
     return "\n".join(
         [
             "  # A row's features come from that row alone, so the gateway needs no other to build them for a client.",
-            "  # A build that looks back on earlier rows says how far: `context: {days: 28}`.",
-            "  context: {row_alone: true}",
+            "  # A build that looks back on earlier rows says how far: `online_snapshot: {days: 28}`.",
+            "  online_snapshot: {row_alone: true}",
             "",
             "  # What is known at the moment of the decision, and nothing later; each with what it holds.",
             "  features:",

@@ -129,7 +129,7 @@ class Home:
 
     def backtest(self, line: str) -> Path:
         """Return the folder of a line's backtest, a home of its own."""
-        return self.root / "replay" / checked_name(line, "line")
+        return self.root / "backtest" / checked_name(line, "line")
 
 
 def storage_options(text: str) -> dict[str, str]:

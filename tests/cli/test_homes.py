@@ -48,12 +48,12 @@ def test_one_function_makes_the_home_of_every_command():
     }
     assert made == {
         ("options.py", "Home.found"),
-        ("backtest.py", "Home.at"),  # a replay must not use the real lake
+        ("backtest.py", "Home.at"),  # a backtest must not use the real lake
         ("screen.py", "Home.found"),  # is it the default, which need not be typed?
     }
 
 
-def test_none_but_options_and_the_replay_read_the_environment():
+def test_none_but_options_and_the_backtest_read_the_environment():
     reading = {file.name for file in CLI.glob("*.py") if "os.environ" in file.read_text(encoding="utf-8")}
     assert reading == {"options.py", "backtest.py"}
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from factory.gateway.models.feature_builders import ContextSource
+from factory.gateway.models.feature_builders import SnapshotSource
 from factory.gateway.processes.server import Server
 from factory.gateway.settings import Settings
 from factory.model.signature import Signature
@@ -125,10 +125,10 @@ class Shop:
 
 
 @contextmanager
-def running(shop: Shop, contexts: ContextSource | None = None, **settings: Any) -> Iterator[Server]:
+def running(shop: Shop, snapshots: SnapshotSource | None = None, **settings: Any) -> Iterator[Server]:
     """Run a real server on a free port of the loopback."""
     chosen = Settings(**{"port": 0, "refresh_every_s": 0.05, **settings})
-    server = Server(shop.home / "models", shop.public, chosen, contexts)
+    server = Server(shop.home / "models", shop.public, chosen, snapshots)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -36,8 +36,8 @@ SAMPLE = Counted(
     refused_trials={"toy.DL": 2},
     released={CHAMPION: 1_700_000_000.25},
     shares={CANARY: 0.1},
-    contexts={"toy": 1_700_000_123.5},
-    refused_contexts={"toy": 4},
+    snapshots={"toy": 1_700_000_123.5},
+    refused_snapshots={"toy": 4},
 )
 
 

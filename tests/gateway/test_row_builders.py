@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from factory.errors import ContextRefused
+from factory.errors import SnapshotRefused
 from factory.gateway.models import feature_builders as row_builders
 from factory.release import Guard
 from tests.gateway.builders import Shop, eventually, gateway, onnx_model
@@ -47,7 +47,7 @@ class Builder:
 
 
 class Source:
-    """Contexts of some lines; what is an error is raised."""
+    """Snapshots of some lines; what is an error is raised."""
 
     def __init__(self, **lines):
         self.lines = lines
@@ -71,7 +71,7 @@ def shop(tmp_path):
 
 
 def ask(client, rows):
-    """The answer, once the contexts are loaded."""
+    """The answer, once the snapshots are loaded."""
     found = []
     asked = {"records": rows}
     eventually(lambda: found.append(client.post(DOOR, json=asked)) or found[-1].status_code != 503)
@@ -79,7 +79,7 @@ def ask(client, rows):
 
 
 def test_rows_are_named_as_the_client_has_them_though_some_were_refused_before(shop):
-    with gateway(shop, contexts=Source(toy=Builder())) as client:
+    with gateway(shop, snapshots=Source(toy=Builder())) as client:
         told = ask(client, [{"y": 1}, {"x": 0.5}, {"x": 7}]).json()
         assert [row["outside"] for row in told["rows"]] == [False, False, True]
         assert told["outside"] == "row 2: f1 is 7, training saw 0 to 1"
@@ -87,17 +87,17 @@ def test_rows_are_named_as_the_client_has_them_though_some_were_refused_before(s
         assert (refused.status_code, refused.json()["detail"]) == (400, "row 1: f0 is beyond the range of FP32")
 
 
-@pytest.mark.parametrize("fault", [SyntaxError("not so"), ZeroDivisionError(), ContextRefused("another code")])
-def test_a_line_whose_context_cannot_be_loaded_keeps_no_other_from_its_own(shop, fault):
-    with gateway(shop, contexts=Source(broken=fault, toy=Builder())) as client:
+@pytest.mark.parametrize("fault", [SyntaxError("not so"), ZeroDivisionError(), SnapshotRefused("another code")])
+def test_a_line_whose_snapshot_cannot_be_loaded_keeps_no_other_from_its_own(shop, fault):
+    with gateway(shop, snapshots=Source(broken=fault, toy=Builder())) as client:
         assert ask(client, [{"x": 0.5}]).status_code == 200
-        assert "its context was refused" in client.get("/").text
-        assert 'factory_context_refused_total{line="broken"} 1.0\n' in client.get("/metrics").text
+        assert "its snapshot was refused" in client.get("/").text
+        assert 'factory_online_snapshot_refused_total{line="broken"} 1.0\n' in client.get("/metrics").text
 
 
 def test_a_disk_that_is_away_for_a_moment_is_looked_at_again(shop):
     source = Source(toy=OSError("the disk is away"))
-    with gateway(shop, contexts=source) as client:
+    with gateway(shop, snapshots=source) as client:
         eventually(lambda: "the disk is away" in client.get("/").text)
         source.lines["toy"] = Builder()
         eventually(lambda: client.post(DOOR, json={"records": [{"x": 0.5}]}).status_code == 200)
@@ -107,7 +107,7 @@ def test_a_disk_that_is_away_for_a_moment_is_looked_at_again(shop):
 def test_no_more_rows_wait_than_the_limit_says(shop, monkeypatch):
     monkeypatch.setattr(row_builders, "MAX_WAITING_ROWS", 100)
     builder = Builder()
-    with gateway(shop, contexts=Source(toy=builder)) as client, ThreadPoolExecutor(1) as threads:
+    with gateway(shop, snapshots=Source(toy=builder)) as client, ThreadPoolExecutor(1) as threads:
         assert ask(client, [{"x": 0.5}]).status_code == 200
         builder.free.clear()
         builder.began.clear()

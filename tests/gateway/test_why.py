@@ -12,7 +12,7 @@ from factory.errors import PredictionUnknown
 from factory.gateway.models.explanation import why
 from factory.model.signature import Signature
 from factory.monitoring.prediction_log.files import recorded, segments
-from factory.monitoring.prediction_log.rows import SERVED, served_rows
+from factory.monitoring.prediction_log.rows import PREDICTION_LOG, served_rows
 from factory.release import Guard
 from factory.storage.lake import Lake
 from factory.storage.lake_store import LakeStore
@@ -73,7 +73,7 @@ def in_lake(shop, root):
     """What finds predictions in a lake that has taken in all that a shop's gateway recorded."""
     lake = Lake(root, "toy")
     batches = [batch for segment in segments(shop.home / "predictions") for batch, _ in recorded(segment)]
-    lake.append(SERVED, served_rows(batches, [], {}), {"UA": 0})
+    lake.append(PREDICTION_LOG, served_rows(batches, [], {}), {"UA": 0})
     return taken_in(LakeStore(url=str(root)), shop.repository)
 
 
@@ -102,7 +102,7 @@ def test_a_trial_that_failed_gave_no_answer_that_could_be_rebuilt(asked, tmp_pat
     shop, _ = asked
     lake = Lake(tmp_path, "toy")
     failed = batch("f-1", role="canary", copies=["c"], error="it broke")
-    lake.append(SERVED, served_rows([failed], [], {}), {"UA": 0})
+    lake.append(PREDICTION_LOG, served_rows([failed], [], {}), {"UA": 0})
     with pytest.raises(PredictionUnknown):
         why(
             tmp_path,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from factory.model.signature import Signature
 from factory.monitoring.prediction_log.files import RecordedBatch
 from factory.monitoring.prediction_log.rows import (
-    SERVED,
+    PREDICTION_LOG,
     as_recorded,
     by_name,
     columns,
@@ -33,7 +33,7 @@ def rows_of(*batches, answers=ANSWERS, signatures=None):
 
 def kept(lake, rows):
     sites = rows["site"].unique().to_list()
-    lake.append(SERVED, rows, lake.site_versions(SERVED, sites), widen=True)
+    lake.append(PREDICTION_LOG, rows, lake.site_versions(PREDICTION_LOG, sites), widen=True)
 
 
 def test_each_asked_row_is_a_row_that_says_who_asked_whom_and_what_was_answered():
@@ -120,7 +120,7 @@ def test_a_line_whose_answers_are_others_now_goes_on_in_the_same_table(tmp_path)
     lake = Lake(tmp_path, "toy")
     kept(lake, rows_of(batch("x")))
     kept(lake, rows_of(batch("y", at=AT + 1), answers=["probability", "maybe"]))
-    found = lake.scan(SERVED).sort("answered_at").collect()
+    found = lake.scan(PREDICTION_LOG).sort("answered_at").collect()
     assert found["predicted_probability"].to_list() == [0.25, 0.25]
     assert found["predicted_maybe"].to_list() == [None, None]
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from factory.cli.app import app
 from factory.monitoring.prediction_log.files import recorded, segments
-from factory.monitoring.prediction_log.rows import SERVED, served_rows
+from factory.monitoring.prediction_log.rows import PREDICTION_LOG, served_rows
 from factory.release import Draft, Terms
 from factory.storage.lake import Lake
 from tests.gateway.builders import Shop, onnx_model, verdict
@@ -34,7 +34,7 @@ def aged(place, days):
 def take_in(home, *batches, line="toy"):
     lake = Lake(home / "lake", line)
     rows = served_rows(batches, [], {})
-    lake.append(SERVED, rows, lake.site_versions(SERVED, rows["site"].unique().to_list()))
+    lake.append(PREDICTION_LOG, rows, lake.site_versions(PREDICTION_LOG, rows["site"].unique().to_list()))
 
 
 def prune(home, *words, **environment):

@@ -72,16 +72,16 @@ def test_a_run_killed_amid_its_source_leaves_nothing_of_the_plant_and_the_next_o
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["taken_in", "served"])
+@pytest.mark.parametrize("point", ["taken_in", "prediction_log"])
 def test_a_run_killed_amid_the_gateways_records_is_run_again_without_a_row_twice_or_lost(tmp_path, point):
     toy = ToyFactory(tmp_path)
     segment(tmp_path / "predictions", "1.open", batch("a", "b", line=NAME, site="north"))
     code, _, _ = ended(started(tmp_path, "operate", point, until="2024-02-08"))
     assert code == KILLED
-    assert rows(toy, "served", "prediction", "row") == [("a", 0), ("b", 0)]
+    assert rows(toy, "prediction_log", "prediction", "row") == [("a", 0), ("b", 0)]
     segment(tmp_path / "predictions", "1.open", batch("c", line=NAME, site="north"))
     assert toy.operate(until="2024-02-08") == 0
-    assert rows(toy, "served", "prediction", "row") == [("a", 0), ("b", 0), ("c", 0)]
+    assert rows(toy, "prediction_log", "prediction", "row") == [("a", 0), ("b", 0), ("c", 0)]
 
 
 def test_of_two_runs_at_once_one_ends_well_the_other_says_so_and_no_row_is_there_twice(tmp_path):

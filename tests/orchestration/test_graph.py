@@ -71,8 +71,18 @@ def test_every_asset_says_what_it_holds_whose_it_is_and_what_it_is_made_with():
 def test_sites_are_a_dynamic_partition_so_that_adding_one_needs_no_deploy():
     per_site = {key: node.partitions_def for key, node in nodes().items() if node.partitions_def}
     assert {key.removeprefix(f"{LINE}/") for key in per_site} == {
-        *("raw/flights", "clean", "quarantine", "features", "context", "served", "predictions", "outcomes", "drift"),
-        *("served_outcomes", "site_model", "verdict", "release", "report"),
+        *(
+            "raw/flights",
+            "clean",
+            "quarantine",
+            "features",
+            "online_snapshot",
+            "prediction_log",
+            "predictions",
+            "outcomes",
+            "drift",
+        ),
+        *("logged_outcomes", "site_model", "verdict", "release", "report"),
     }
     assert all(isinstance(sites, dg.DynamicPartitionsDefinition) for sites in per_site.values())
     assert {sites.name for sites in per_site.values()} == {"departure_delay_sites"}

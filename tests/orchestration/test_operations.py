@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from factory.monitoring.alerts import Alerts
-from factory.monitoring.outcomes import SERVED_OUTCOMES
+from factory.monitoring.outcomes import LOGGED_OUTCOMES
 from factory.names import model_name
 from factory.storage.lake import Lake
 from factory.storage.lake_store import LakeStore
@@ -88,7 +88,7 @@ def test_what_the_gateway_told_about_known_rows_has_outcomes_too_and_they_change
     told = {"line": NAME, "site": "north", "digest": rows["digest"][0], "rows": [3], "answers": answers}
     segment(toy.home / "predictions", "1.log", batch("x", subjects=subjects, **told))
     assert toy.operate(until=LATER) == 0
-    found, value = table(toy, SERVED_OUTCOMES).sort("row"), toy_line().value
+    found, value = table(toy, LOGGED_OUTCOMES).sort("row"), toy_line().value
     assert found["part"].to_list() == rows["part"].to_list()
     assert found["label"].to_list() == rows["label"].to_list()
     alarm = [value.gain_eur if label else value.false_alarm_eur for label in found["label"]]
@@ -96,9 +96,9 @@ def test_what_the_gateway_told_about_known_rows_has_outcomes_too_and_they_change
     assert {name: version for name, version in versions(toy).items() if name != "journal"} == {
         name: version for name, version in before.items() if name != "journal"
     }
-    again = toy.lake.version(SERVED_OUTCOMES)
+    again = toy.lake.version(LOGGED_OUTCOMES)
     assert toy.operate(until=LATER) == 0
-    assert toy.lake.version(SERVED_OUTCOMES) == again
+    assert toy.lake.version(LOGGED_OUTCOMES) == again
 
 
 def test_what_was_decided_before_a_new_release_was_decided_by_the_old_one(tmp_path):

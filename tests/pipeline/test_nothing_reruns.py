@@ -9,10 +9,10 @@ from tests.toy.edited import EditedProject
 from tests.toy.line import NAME
 
 DATA = {"clean", "quarantine"}
-FEATURES = {"features", "context"}
+FEATURES = {"features", "online_snapshot"}
 MODELS = {"base_model", "site_model"}
 JUDGED = {"verdict", "release", "report"}
-OPERATIONS = {"predictions", "outcomes", "drift", "served", "served_outcomes"}
+OPERATIONS = {"predictions", "outcomes", "drift", "prediction_log", "logged_outcomes"}
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +75,8 @@ DECISIONS = {
     "what a decision is worth": (("defs.yaml", "missed_eur: -5", "missed_eur: -6"), {"verdict"}, JUDGED | OPERATIONS),
     "an expectation that all rows keep": (
         ("defs.yaml", "min_value: 0, max_value: 1000}}", "min_value: -1, max_value: 1000}}"),
-        DATA | {"context"},  # the gateway keeps the contract, too, and has it from there
-        DATA | {"context", "report"},
+        DATA | {"online_snapshot"},  # the gateway keeps the contract, too, and has it from there
+        DATA | {"online_snapshot", "report"},
     ),
     "an expectation that some rows break": (
         ("defs.yaml", "min_value: 0, max_value: 1000}}", "min_value: 0, max_value: 850}}"),

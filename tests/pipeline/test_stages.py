@@ -52,7 +52,7 @@ def test_each_step_reads_what_an_earlier_one_makes_or_what_was_released_before()
 
 
 def test_a_line_without_a_stage_has_no_step_of_it():
-    assert "context" not in [step.name for step in steps(replace(toy_line(), context=None))]
+    assert "online_snapshot" not in [step.name for step in steps(replace(toy_line(), online_snapshot=None))]
 
 
 def test_operating_trains_and_releases_nothing_and_training_judges_nothing():

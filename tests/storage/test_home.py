@@ -11,7 +11,7 @@ from factory.storage.home import Home, history_beside
 ROOT = Path(__file__).resolve().parents[2]
 AT = Home.at(Path("/home"))
 PLACES = {name for name, value in vars(Home).items() if isinstance(value, property)} - {"tracking_uri"}
-NAMES = {getattr(AT, name).name for name in PLACES} | {"lake", "mlflow.db", "replay"}
+NAMES = {getattr(AT, name).name for name in PLACES} | {"lake", "mlflow.db", "backtest"}
 
 
 @pytest.fixture

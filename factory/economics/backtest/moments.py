@@ -1,4 +1,4 @@
-"""Dates in, the moments between a replay's periods out."""
+"""Dates in, the moments between a backtest's periods out."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

@@ -21,7 +21,7 @@ text.never, text.blind, text.factory { stroke: none; font-weight: 600; } circle 
 
 
 def picture(report: Mapping[str, Any]) -> Markup:
-    """Return the replay's report (factory.economics.backtest.tally.report) as a picture of what retraining earned.
+    """Return the backtest's report (factory.economics.backtest.tally.report) as a picture of what retraining earned.
 
     It shows net EUR, added up, beyond never retraining; each policy's total stands at its line's end.
     """

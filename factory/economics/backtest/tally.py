@@ -1,6 +1,6 @@
 """What each policy earned and paid, period by period.
 
-Value is what decisions were worth above deciding without a model, by outcomes known at the end of the replay. A
+Value is what decisions were worth above deciding without a model, by outcomes known at the end of the backtest. A
 retraining is paid for in the period that it serves, by the line's `costs`. The first models are the same for all
 policies and cost nothing.
 """
@@ -66,7 +66,7 @@ def summed(periods: Sequence[Period]) -> dict[str, Any]:
 
 
 def report(line: str, steps: Sequence[Step]) -> dict[str, Any]:
-    """Return the whole replay: `{"line", "months": [{"from", "to", "decisions", <policy>: {…}, …}], "total": {…}}`."""
+    """Return the whole of it: `{"line", "months": [{"from", "to", "decisions", <policy>: {…}, …}], "total": {…}}`."""
     return {
         "line": line,
         "months": [

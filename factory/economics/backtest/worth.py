@@ -1,4 +1,4 @@
-"""What decisions of a replay were worth: decisions that models make now, or those of recorded predictions."""
+"""What decisions of a backtest were worth: decisions that models make now, or those of recorded predictions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A line's clean tables in; its context out with the Parquet files that it names; neither checked nor signed yet."""
+"""A line's clean tables in; its snapshot out with the Parquet files that it names; neither checked nor signed yet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import polars as pl
 
 from factory.errors import LineError
 from factory.features.online.code import code_of, dotted
-from factory.features.online.manifest import Context, ContextTable, RowPath
+from factory.features.online.manifest import OnlineSnapshot, RowPath, SnapshotTable
 from factory.features.online.store import parquet
 from factory.line.line import Line
 from factory.line.look_back import RECENT, LookBack, tells_time
@@ -16,16 +16,16 @@ from factory.storage.columns import SITE
 
 
 @dataclass(frozen=True, kw_only=True)
-class AssembledContext:
-    """A context that names no site yet, its tables, and their files by digest."""
+class AssembledSnapshot:
+    """A snapshot that names no site yet, its tables, and their files by digest."""
 
-    context: Context
+    snapshot: OnlineSnapshot
     tables: Mapping[str, pl.DataFrame]
     files: Mapping[str, bytes]
 
 
-def assembled(line: Line, look_back: LookBack, clean: Mapping[str, pl.LazyFrame], made_from: str) -> AssembledContext:
-    """Return the context of a line's clean tables; raises LineError where a row cannot be identified by its key."""
+def assembled(line: Line, look_back: LookBack, clean: Mapping[str, pl.LazyFrame], made_from: str) -> AssembledSnapshot:
+    """Return the snapshot of a line's clean tables; raises LineError where a row cannot be identified by its key."""
     if look_back.row_alone:
         clean = {**clean, line.decision_table: clean[line.decision_table].head(0)}
     newest = _newest(line, clean)
@@ -35,18 +35,18 @@ def assembled(line: Line, look_back: LookBack, clean: Mapping[str, pl.LazyFrame]
     }
     _require_keys(line, tables[line.decision_table])
     files = {name: parquet(rows) for name, rows in tables.items()}
-    context = Context(
+    snapshot = OnlineSnapshot(
         line=line.name,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         made_from=made_from,
         row_path=_row_path(line),
-        tables={name: ContextTable(digest=digest, rows=len(tables[name])) for name, (digest, _) in files.items()},
+        tables={name: SnapshotTable(digest=digest, rows=len(tables[name])) for name, (digest, _) in files.items()},
         sites=(),
         known_until=_iso(newest),
         answers_from=_iso(newest and newest - RECENT),
         answers_until=_iso(newest and _stale_from(look_back, newest)),
     )
-    return AssembledContext(context=context, tables=tables, files=dict(files.values()))
+    return AssembledSnapshot(snapshot=snapshot, tables=tables, files=dict(files.values()))
 
 
 def _newest(line: Line, clean: Mapping[str, pl.LazyFrame]) -> datetime | None:
@@ -98,11 +98,11 @@ def _require_keys(line: Line, decisions: pl.DataFrame) -> None:
     wanted = {SITE, *line.decisions.key}
     if missing := sorted(wanted - set(decisions.columns)):
         raise LineError(
-            f"line {line.name}: clean rows of {line.decision_table} have no {', '.join(missing)}, which a context "
-            "needs: keep the key in the table's repair, or leave the section `context` out"
+            f"line {line.name}: clean rows of {line.decision_table} have no {', '.join(missing)}, which a snapshot "
+            "needs: keep the key in the table's repair, or leave the section `online_snapshot` out"
         )
     if missing := [name for name in line.features.key if name not in line.decisions.columns]:
         raise LineError(
             f"line {line.name}: features.key names {', '.join(missing)}, no raw column of {line.decision_table}, which "
-            "a context needs: name raw columns there, or leave the section `context` out"
+            "a snapshot needs: name raw columns there, or leave the section `online_snapshot` out"
         )

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from factory.data.contract.compiler import compile_contract
 from factory.data.contract.contract import RULE, Contract
-from factory.errors import ContextRefused, LineError, RecordRefused
+from factory.errors import LineError, RecordRefused, SnapshotRefused
 from factory.features.online.business_rows import Field, typed
 from factory.features.online.code import code_of
-from factory.features.online.manifest import Context, RowPath
+from factory.features.online.manifest import OnlineSnapshot, RowPath
 from factory.features.samples import in_order, network_input
 from factory.features.windows import ASKED
 from factory.line.split import DECIDED_AT, PLACE
@@ -46,15 +46,15 @@ class Built:
 
 
 class Builder:
-    """One line's way from a business row to features, on one context."""
+    """One line's way from a business row to features, on one snapshot."""
 
-    def __init__(self, context: Context, tables: Mapping[str, pl.DataFrame]) -> None:
-        """Raises ContextRefused unless this process has the code that made the context, and can judge its contract."""
-        self.context, self._path = context, context.row_path
-        self._repair, self._build = _line_code(context.line, self._path)
+    def __init__(self, snapshot: OnlineSnapshot, tables: Mapping[str, pl.DataFrame]) -> None:
+        """Raises SnapshotRefused unless this process has the code that made it, and can judge its contract."""
+        self.snapshot, self._path = snapshot, snapshot.row_path
+        self._repair, self._build = _line_code(snapshot.line, self._path)
         self._tables = {name: rows for name, rows in tables.items() if name != self._path.table}
         self._decisions = tables[self._path.table]
-        self._contract = _compiled(context)
+        self._contract = _compiled(snapshot)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -64,13 +64,13 @@ class Builder:
     @property
     def known_until(self) -> str | None:
         """The moment of the newest row it looks back on, ISO in UTC."""
-        return self.context.known_until
+        return self.snapshot.known_until
 
     def build(self, site: str, records: Sequence[Mapping[str, Field]]) -> Built:
         """Return the records' features; raises RecordRefused where a row does not belong to this table and site."""
-        if site not in self.context.sites:
+        if site not in self.snapshot.sites:
             raise RecordRefused(
-                f"line {self.context.line}, site {site}: its features, built here, were not seen to be those of "
+                f"line {self.snapshot.line}, site {site}: its features, built here, were not seen to be those of "
                 "training; ask with features, or run the line's operations"
             )
         raw = self.typed(site, records)
@@ -160,16 +160,16 @@ class Builder:
 
     @property
     def _bounded(self) -> bool:
-        """Whether there are decisions that the context does not answer."""
-        return bool(self.context.answers_from or self.context.answers_until)
+        """Whether there are decisions that the snapshot does not answer."""
+        return bool(self.snapshot.answers_from or self.snapshot.answers_until)
 
     def _too_far(self, decided_at: datetime) -> str | None:
         """Return why features cannot be built for a decision at that moment; None if they can."""
-        context, moment = self.context, decided_at.isoformat()
-        if context.answers_from and decided_at < _like(context.answers_from, decided_at):
-            return f"is decided at {moment}; features are built here for decisions from {context.answers_from} on"
-        if context.answers_until and decided_at >= _like(context.answers_until, decided_at):
-            return f"is decided at {moment}, too long after the newest row known here, {context.known_until}"
+        snapshot, moment = self.snapshot, decided_at.isoformat()
+        if snapshot.answers_from and decided_at < _like(snapshot.answers_from, decided_at):
+            return f"is decided at {moment}; features are built here for decisions from {snapshot.answers_from} on"
+        if snapshot.answers_until and decided_at >= _like(snapshot.answers_until, decided_at):
+            return f"is decided at {moment}, too long after the newest row known here, {snapshot.known_until}"
         return None
 
 
@@ -193,18 +193,18 @@ def _subject(row: Mapping[str, Any]) -> str:
 
 
 def _line_code(line: str, path: RowPath) -> list[Callable[..., Any]]:
-    """Return repair and build as this process has them; raises ContextRefused unless they made the features."""
+    """Return repair and build as this process has them; raises SnapshotRefused unless they made the features."""
     names = [path.repair, path.build]
     try:
         code = code_of(*names)
         functions = [_imported(name) for name in names]
     except Exception as error:  # a module may raise whatever it likes while it is imported
-        raise ContextRefused(
+        raise SnapshotRefused(
             f"line {line}: {' and '.join(names)} cannot be loaded here ({type(error).__name__}: {error}); start the "
             "gateway where the line's code is"
         ) from error
     if code != path.code:
-        raise ContextRefused(
+        raise SnapshotRefused(
             f"line {line}: the code here ({code[:12]}) is not what made the features ({path.code[:12]}); install here "
             "what the line runs with, and restart the gateway if its code was changed under it, or run the line's "
             "operations again"
@@ -218,10 +218,10 @@ def _imported(dotted: str) -> Callable[..., Any]:
     return function
 
 
-def _compiled(context: Context) -> Contract:
-    """Return the decision table's contract; raises ContextRefused where this version of the factory cannot judge it."""
-    path = context.row_path
+def _compiled(snapshot: OnlineSnapshot) -> Contract:
+    """Return the decision table's contract; raises SnapshotRefused where this factory cannot judge it."""
+    path = snapshot.row_path
     try:
-        return compile_contract(path.contract, columns=path.columns, place=context.named)
+        return compile_contract(path.contract, columns=path.columns, place=snapshot.named)
     except LineError as error:
-        raise ContextRefused(f"{error}; install here what the line runs with, or run its operations again") from error
+        raise SnapshotRefused(f"{error}; install here what the line runs with, or run its operations again") from error

@@ -1,4 +1,4 @@
-"""A context's manifest: the rows it holds, the code that made it, and the sites where it was proved right.
+"""An online snapshot's manifest: the rows it holds, the code that made it, and the sites where it was proved right.
 
 The release key signs the whole manifest. The functions it names are imported from the gateway's own files, which must
 be the ones that made the features: the manifest has their digest.
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from factory.errors import ContextRefused, ModelRefused
+from factory.errors import ModelRefused, SnapshotRefused
 from factory.line.expectation import Expectation
 from factory.release.signing import Signed
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContextTable:
-    """One clean table of a context: the SHA-256 of its Parquet file, and how many rows it has."""
+class SnapshotTable:
+    """One clean table of a snapshot: the SHA-256 of its Parquet file, and how many rows it has."""
 
     digest: str
     rows: int
@@ -47,15 +47,15 @@ class RowPath:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context(Signed):
-    """One line's context. Moments are ISO times in UTC."""
+class OnlineSnapshot(Signed):
+    """One line's online snapshot. Moments are ISO times in UTC."""
 
     line: str
     made_at: str
     made_from: str
-    """Stands for all it was made from: another context has the same only if it is the same."""
+    """Stands for all it was made from: another snapshot has the same only if it is the same."""
     row_path: RowPath
-    tables: Mapping[str, ContextTable]
+    tables: Mapping[str, SnapshotTable]
     sites: tuple[str, ...]
     """Where recent rows, built again, had exactly the features that training has.
 
@@ -64,7 +64,7 @@ class Context(Signed):
     known_until: str | None
     """The newest row's moment; None where the tables have no times."""
     answers_from: str | None
-    """Decisions before this moment would look back further than the context goes."""
+    """Decisions before this moment would look back further than the snapshot goes."""
     answers_until: str | None
     """Decisions from this moment on are too far from the newest row; None: there is no limit."""
     signature: str = ""
@@ -74,21 +74,21 @@ class Context(Signed):
         return (json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n").encode("ascii")
 
     @classmethod
-    def from_json(cls, content: bytes, what: str = "context") -> "Context":
-        """Rebuild a context; raises ContextRefused on what `to_json` never wrote."""
+    def from_json(cls, content: bytes, what: str = "online snapshot") -> "OnlineSnapshot":
+        """Rebuild a snapshot; raises SnapshotRefused on what `to_json` never wrote."""
         try:
             return msgspec.json.decode(content, type=cls)
         except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
-            raise ContextRefused(f"{what} cannot be read: {error}; run the line's operations again") from error
+            raise SnapshotRefused(f"{what} cannot be read: {error}; run the line's operations again") from error
 
     @property
     def named(self) -> str:
         """What it is, in an error."""
-        return f"the context of line {self.line}"
+        return f"the online snapshot of line {self.line}"
 
     def require_signature(self, key: Ed25519PublicKey) -> None:
-        """Raise ContextRefused unless the key's owner signed exactly this."""
+        """Raise SnapshotRefused unless the key's owner signed exactly this."""
         try:
             super().require_signature(key)
         except ModelRefused as error:
-            raise ContextRefused(str(error)) from error
+            raise SnapshotRefused(str(error)) from error

@@ -1,6 +1,6 @@
-"""Whether a context gives the features that training has: recent rows of each site are built again and compared.
+"""Whether a snapshot gives the features that training has: recent rows of each site are built again and compared.
 
-This finds features that look back further than the context, features that depend on later rows, and a repair or build
+This finds features that look back further than the snapshot, features that depend on later rows, and a repair or build
 that treats one row differently from many; before a client is answered.
 """
 
@@ -34,9 +34,9 @@ def checked(builder: Builder, site: str, raw: pl.LazyFrame, features: pl.LazyFra
 
 
 def _recent(builder: Builder, features: pl.LazyFrame) -> pl.DataFrame:
-    """Return feature rows that the context answers, from both ends."""
-    start = builder.context.answers_from
-    rows = features.sort(DECIDED_AT, *builder.context.row_path.features_key)
+    """Return feature rows that the snapshot answers, from both ends."""
+    start = builder.snapshot.answers_from
+    rows = features.sort(DECIDED_AT, *builder.snapshot.row_path.features_key)
     if start is not None:
         moment = comparable(datetime.fromisoformat(start), rows.collect_schema()[DECIDED_AT])
         rows = rows.filter(pl.col(DECIDED_AT) >= moment)
@@ -46,21 +46,21 @@ def _recent(builder: Builder, features: pl.LazyFrame) -> pl.DataFrame:
 
 def _raw_rows(builder: Builder, raw: pl.LazyFrame, recent: pl.DataFrame) -> pl.DataFrame:
     """Return the raw rows that the feature rows come from, each in its newest version."""
-    path = builder.context.row_path
+    path = builder.snapshot.row_path
     by = [SITE, *path.features_key]
     wanted = raw.join(recent.lazy().select(by), on=by, how="semi", nulls_equal=True).sort(LOAD, ROW)
     return wanted.unique([SITE, *path.key], keep="last", maintain_order=True).select(SITE, *path.columns).collect()
 
 
 def _require_same(builder: Builder, site: str, built: pl.DataFrame, expected: pl.DataFrame) -> None:
-    path = builder.context.row_path
+    path = builder.snapshot.row_path
     by, names = [SITE, *path.features_key], list(path.features)
     order = [*by, DECIDED_AT]
     built, expected = (rows.select(*order, *names).sort(order) for rows in (built, expected))
     if not built.select(order).equals(expected.select(order)):
         raise LineError(
             f"site {site}: of its {len(expected)} recent decisions {len(built)} come out when they are built anew on "
-            "the context, or with another key or moment; see that the table's repair leaves the key as it is"
+            "the snapshot, or with another key or moment; see that the table's repair leaves the key as it is"
         )
     differing = {name: _first(built[name], expected[name]) for name in names}
     if wrong := {name: place for name, place in differing.items() if place is not None}:
@@ -77,7 +77,7 @@ def _difference(site: str, wrong: Mapping[str, int], built: pl.DataFrame, expect
     (name, place), *more = wrong.items()
     others = f" (so are {', '.join(other for other, _ in more[:5])})" if more else ""
     return (
-        f"site {site}: built anew on the context, {name} of its decision at {expected[DECIDED_AT][place]} is "
-        f"{built[name][place]} and not {expected[name][place]}{others}: features look back further than the context "
-        "goes; raise `context: days`, or name in `last_of` what the newest earlier row is needed of"
+        f"site {site}: built anew on the snapshot, {name} of its decision at {expected[DECIDED_AT][place]} is "
+        f"{built[name][place]} and not {expected[name][place]}{others}: features look back further than the snapshot "
+        "goes; raise `online_snapshot: days`, or name in `last_of` what the newest earlier row is needed of"
     )

@@ -1,7 +1,7 @@
-"""Where contexts lie in the model repository, and how they are read and written.
+"""Where snapshots lie in the model repository, and how they are read and written.
 
-<root>/.contexts/<line>.json               what the line's context is, signed; replaced by one rename
-<root>/.contexts/<line>/<SHA-256>.parquet  its tables, and those of the context before it; never changed
+<root>/.snapshots/<line>.json               what the line's snapshot is, signed; replaced by one rename
+<root>/.snapshots/<line>/<SHA-256>.parquet  its tables, and those of the snapshot before it; never changed
 """
 
 import hashlib
@@ -12,76 +12,78 @@ from pathlib import Path
 import polars as pl
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from factory.errors import ContextRefused, ModelRefused
-from factory.features.online.manifest import Context
+from factory.errors import ModelRefused, SnapshotRefused
+from factory.features.online.manifest import OnlineSnapshot
 from factory.names import checked_name
-from factory.release.layout import CONTEXTS, context_file
+from factory.release.layout import SNAPSHOTS, snapshot_file
 from factory.storage.atomic_files import TEMPORARY, read_file, replace_file, sync_folder
 from factory.storage.locks import FileLocks, Locks
 
-MAX_CONTEXT_BYTES = 4 * 1024**2
+MAX_SNAPSHOT_BYTES = 4 * 1024**2
 MAX_TABLE_BYTES = 512 * 1024**2
 SUFFIX = ".parquet"
 
 
-class Contexts:
-    """The contexts of all lines in one model repository."""
+class Snapshots:
+    """The snapshots of all lines in one model repository."""
 
     def __init__(self, root: Path, locks: Locks | None = None) -> None:
         """Take the folder, and the locks by which writers exclude one another; by default files in the folder."""
         self.root = root
-        self.locks = locks or FileLocks(root / CONTEXTS / ".locks")
+        self.locks = locks or FileLocks(root / SNAPSHOTS / ".locks")
 
-    def current(self, line: str) -> Context | None:
-        """Return the line's context, its signature unchecked; None without one. Raises ContextRefused."""
-        place = self.root / context_file(checked_name(line, "line"))
+    def current(self, line: str) -> OnlineSnapshot | None:
+        """Return the line's snapshot, its signature unchecked; None without one. Raises SnapshotRefused."""
+        place = self.root / snapshot_file(checked_name(line, "line"))
         if not place.exists():
             return None
         try:
-            context = Context.from_json(read_file(place, at_most=MAX_CONTEXT_BYTES), str(place))
+            snapshot = OnlineSnapshot.from_json(read_file(place, at_most=MAX_SNAPSHOT_BYTES), str(place))
         except ModelRefused as error:
-            raise ContextRefused(str(error)) from error
-        if context.line != line:
-            raise ContextRefused(f"{place} is the context of line {context.line}; run the operations of {line} again")
-        return context
+            raise SnapshotRefused(str(error)) from error
+        if snapshot.line != line:
+            raise SnapshotRefused(
+                f"{place} is the snapshot of line {snapshot.line}; run the operations of {line} again"
+            )
+        return snapshot
 
-    def load(self, line: str, key: Ed25519PublicKey) -> tuple[Context, dict[str, pl.DataFrame]]:
-        """Return the line's context and its tables; raises ContextRefused unless both are as signed."""
-        context = self.current(line)
-        if context is None:
-            raise ContextRefused(f"line {line} has no context in {self.root}; run its operations")
-        context.require_signature(key)
-        return context, {name: self._table(line, name, table.digest) for name, table in context.tables.items()}
+    def load(self, line: str, key: Ed25519PublicKey) -> tuple[OnlineSnapshot, dict[str, pl.DataFrame]]:
+        """Return the line's snapshot and its tables; raises SnapshotRefused unless both are as signed."""
+        snapshot = self.current(line)
+        if snapshot is None:
+            raise SnapshotRefused(f"line {line} has no snapshot in {self.root}; run its operations")
+        snapshot.require_signature(key)
+        return snapshot, {name: self._table(line, name, table.digest) for name, table in snapshot.tables.items()}
 
     def _table(self, line: str, name: str, digest: str) -> pl.DataFrame:
         try:
-            content = read_file(self.root / CONTEXTS / line / f"{digest}{SUFFIX}", at_most=MAX_TABLE_BYTES)
+            content = read_file(self.root / SNAPSHOTS / line / f"{digest}{SUFFIX}", at_most=MAX_TABLE_BYTES)
         except ModelRefused as error:
-            raise ContextRefused(f"line {line}, table {name} of its context: {error}") from error
+            raise SnapshotRefused(f"line {line}, table {name} of its snapshot: {error}") from error
         if hashlib.sha256(content).hexdigest() != digest:
-            raise ContextRefused(f"line {line}: table {name} of its context was changed; run its operations again")
+            raise SnapshotRefused(f"line {line}: table {name} of its snapshot was changed; run its operations again")
         return pl.read_parquet(io.BytesIO(content))
 
-    def put(self, context: Context, files: Mapping[str, bytes]) -> None:
-        """Make a signed context the line's own; `files` are its tables' Parquet files by their digest.
+    def put(self, snapshot: OnlineSnapshot, files: Mapping[str, bytes]) -> None:
+        """Make a signed snapshot the line's own; `files` are its tables' Parquet files by their digest.
 
-        A reader sees either the earlier context or this one, whole. Files that neither of them names are removed.
+        A reader sees either the earlier snapshot or this one, whole. Files that neither of them names are removed.
         """
-        folder = self.root / CONTEXTS / context.line
+        folder = self.root / SNAPSHOTS / snapshot.line
         folder.mkdir(parents=True, exist_ok=True)
-        with self.locks.hold(f"contexts.{context.line}"):
-            before = self._named(context.line)
+        with self.locks.hold(f"snapshots.{snapshot.line}"):
+            before = self._named(snapshot.line)
             for digest, content in files.items():
                 if not (folder / f"{digest}{SUFFIX}").exists():
                     replace_file(folder / f"{digest}{SUFFIX}", content, mode=0o444)
-            replace_file(self.root / context_file(context.line), context.to_json(), mode=0o444)
+            replace_file(self.root / snapshot_file(snapshot.line), snapshot.to_json(), mode=0o444)
             self._clear(folder, before | set(files))
             sync_folder(folder)
 
     def _named(self, line: str) -> set[str]:
         try:
             current = self.current(line)
-        except ContextRefused:
+        except SnapshotRefused:
             return set()
         return {table.digest for table in current.tables.values()} if current else set()
 

@@ -185,10 +185,10 @@ class Gateway:
         refused = Refused(
             releases=_open(grant.opens, service.refused),
             trials=_open(grant.opens, service.refused_trials),
-            contexts=_open(grant.opens_line, self._builders.refused),
+            snapshots=_open(grant.opens_line, self._builders.refused),
         )
         page = status_page(
-            _open(grant.opens, service.entries), refused, counted, _open(grant.opens_line, counted.contexts), address
+            _open(grant.opens, service.entries), refused, counted, _open(grant.opens_line, counted.snapshots), address
         )
         return Answer(body=page.encode(), kind=HTML, headers=_PAGE_HEADERS)
 

@@ -29,7 +29,7 @@ pre {{ white-space: pre-wrap; background: #f5f5f5; padding: .6rem; max-width: 40
 </style>
 <h1>Gateway</h1>
 <p>{summary} <a href="/metrics">Metrics</a>, <a href="/v2">server</a>, <a href="/docs">what can be asked</a>.</p>
-{contexts}
+{snapshots}
 <table>
 <tr><th>line</th><th>site</th><th>answers</th><th>version</th><th>digest</th><th>since</th>
 <th>requests</th><th>mean ms</th>
@@ -42,28 +42,28 @@ pre {{ white-space: pre-wrap; background: #f5f5f5; padding: .6rem; max-width: 40
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """What this process does not use, and why: releases and trials by model, contexts by line."""
+    """What this process does not use, and why: releases and trials by model, snapshots by line."""
 
     releases: Mapping[str, str]
     trials: Mapping[str, str]
-    contexts: Mapping[str, str]
+    snapshots: Mapping[str, str]
 
 
 def status_page(
-    served: Mapping[str, Entry], refused: Refused, counted: Counted, contexts: Mapping[str, float], address: str
+    served: Mapping[str, Entry], refused: Refused, counted: Counted, snapshots: Mapping[str, float], address: str
 ) -> str:
     """Return the page as HTML.
 
-    `counted` is by the whole gateway, `contexts` until when each line's rows are known, in seconds since 1970, and
+    `counted` is by the whole gateway, `snapshots` until when each line's rows are known, in seconds since 1970, and
     `address` the gateway's own, `http://host:port`.
     """
     rows = [row for name in sorted(served) for row in _rows(served[name], counted, address)]
     rows += [_refused_row(name, _old_or_nothing(name in served), why) for name, why in sorted(refused.releases.items())]
     rows += [_refused_row(name, "its trial was refused", why) for name, why in sorted(refused.trials.items())]
-    rows += [_refused_row(line, "its context was refused", why) for line, why in sorted(refused.contexts.items())]
+    rows += [_refused_row(line, "its snapshot was refused", why) for line, why in sorted(refused.snapshots.items())]
     summary = f"Models served: {len(served)}. Releases refused: {len(refused.releases)}. Trials: {_trials(served)}. "
     summary += f"Processes that answer: {counted.workers}. Models run on: {_providers(served)}."
-    return _PAGE.format(summary=summary, contexts=_contexts(contexts), rows="\n".join(rows))
+    return _PAGE.format(summary=summary, snapshots=_snapshots(snapshots), rows="\n".join(rows))
 
 
 def curl(model: ServedModel, address: str) -> str:
@@ -72,10 +72,10 @@ def curl(model: ServedModel, address: str) -> str:
     return f"curl -s {address}/v2/models/{model.manifest.model}/infer -d '{body}'"
 
 
-def _contexts(known_until: Mapping[str, float]) -> str:
+def _snapshots(known_until: Mapping[str, float]) -> str:
     """Say for which lines business rows are answered, and how much is known of what was before them."""
     if not known_until:
-        return "<p>Business rows: no line has a context here, so features are asked about, by name.</p>"
+        return "<p>Business rows: no line has a snapshot here, so features are asked about, by name.</p>"
     moments = (f"{escape(line)}, {_moment(at)}" for line, at in sorted(known_until.items()))
     return f"<p>Business rows are answered, on what was known until: {'; '.join(moments)}.</p>"
 

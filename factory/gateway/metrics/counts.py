@@ -22,7 +22,7 @@ COUNTERS = {
     "factory_rows_abstained_total": "Rows not answered, for they lie outside the training ranges",
     "factory_copies_dropped_total": "Copies of requests that a shadow was too busy to be asked",
     "factory_business_rows_built_total": "Business rows whose features were built here",
-    "factory_business_rows_refused_total": "Business rows not answered: broken, or beyond the context",
+    "factory_business_rows_refused_total": "Business rows not answered: broken, or beyond the snapshot",
     "factory_reason_rows_total": "Rows that a model was asked only to name the reasons of its answers",
 }
 """By name, what is counted of every series."""
@@ -113,9 +113,9 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     """Of what is served, since when, Unix time."""
     shares: Mapping[Labels, float] = {}
     """Of each trial that runs, its share of the requests."""
-    contexts: Mapping[str, float] = {}
+    snapshots: Mapping[str, float] = {}
     """By line, the newest row that its features know of, Unix time; 0 where its tables tell no time."""
-    refused_contexts: Mapping[str, int] = {}
+    refused_snapshots: Mapping[str, int] = {}
 
     def plus(self, other: "Counted") -> "Counted":
         """Return what both together have counted."""
@@ -129,8 +129,8 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
             refused_trials=_each(max, self.refused_trials, other.refused_trials),
             released=_each(max, self.released, other.released),
             shares=_each(max, self.shares, other.shares),
-            contexts=_each(max, self.contexts, other.contexts),
-            refused_contexts=_each(max, self.refused_contexts, other.refused_contexts),
+            snapshots=_each(max, self.snapshots, other.snapshots),
+            refused_snapshots=_each(max, self.refused_snapshots, other.refused_snapshots),
         )
 
     def ended(self) -> "Counted":
@@ -138,7 +138,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
         quiet = {labels: msgspec.structs.replace(one, waiting_rows=0) for labels, one in self.series.items()}
         records = msgspec.structs.replace(self.records, failing=False) if self.records else None
         return msgspec.structs.replace(
-            self, workers=0, series=quiet, records=records, awake=0, released={}, shares={}, contexts={}
+            self, workers=0, series=quiet, records=records, awake=0, released={}, shares={}, snapshots={}
         )
 
 

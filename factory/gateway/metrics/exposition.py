@@ -56,7 +56,7 @@ class _Families(Collector):
         yield from self._recorded()
         yield from self._releases()
         yield from self._trials()
-        yield from self._contexts()
+        yield from self._snapshots()
 
     def _requests(self) -> Iterator[Metric]:
         for name, meaning in COUNTERS.items():
@@ -107,14 +107,14 @@ class _Families(Collector):
         meaning = "Trials that were not loaded: file, digest, signature or verdict do not fit"
         yield _counter("factory_trial_refused_total", meaning, "model", self._counted.refused_trials)
 
-    def _contexts(self) -> Iterator[Metric]:
+    def _snapshots(self) -> Iterator[Metric]:
         meaning = "The newest row that features of a line's business rows know of, Unix time"
-        known_until = GaugeMetricFamily("factory_context_known_until_seconds", meaning, labels=["line"])
-        for line, at in sorted(self._counted.contexts.items()):
+        known_until = GaugeMetricFamily("factory_online_snapshot_known_until_seconds", meaning, labels=["line"])
+        for line, at in sorted(self._counted.snapshots.items()):
             known_until.add_metric([line], at)
         yield known_until
-        meaning = "Contexts that were not loaded: signature, digest or code do not fit"
-        yield _counter("factory_context_refused_total", meaning, "line", self._counted.refused_contexts)
+        meaning = "Snapshots that were not loaded: signature, digest or code do not fit"
+        yield _counter("factory_online_snapshot_refused_total", meaning, "line", self._counted.refused_snapshots)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

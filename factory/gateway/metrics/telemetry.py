@@ -106,8 +106,8 @@ class Telemetry:
     def __init__(self) -> None:
         self.refused_releases: Counter[str] = Counter()
         self.refused_trials: Counter[str] = Counter()
-        self.refused_contexts: Counter[str] = Counter()
-        self.contexts: Callable[[], Mapping[str, float]] = dict
+        self.refused_snapshots: Counter[str] = Counter()
+        self.snapshots: Callable[[], Mapping[str, float]] = dict
         self.errors: Counter[int] = Counter()
         self.records: RecordCounts | None = None
         self.awake: Callable[[], int] = int
@@ -132,8 +132,8 @@ class Telemetry:
             refused_trials=dict(self.refused_trials),
             released={self.of(one).labels: datetime.fromisoformat(one.released_at).timestamp() for one in served},
             shares=dict(shares),
-            contexts=self.contexts(),
-            refused_contexts=dict(self.refused_contexts),
+            snapshots=self.snapshots(),
+            refused_snapshots=dict(self.refused_snapshots),
         )
 
     def _recorded(self) -> Recorded | None:

@@ -1,6 +1,6 @@
 """Builds features of business rows, line by line, beside the event loop.
 
-How that is done is not the gateway's to know: whoever starts it hands it a `ContextSource`. Contexts are followed as
+How that is done is not the gateway's to know: whoever starts it hands it a `SnapshotSource`. Snapshots are followed as
 they change in the model repository; one that is refused leaves the one before it in use.
 """
 
@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Protocol
 
-from factory.errors import ContextRefused, RecordRefused
+from factory.errors import RecordRefused, SnapshotRefused
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.refusal import RequestRefused, come_again
 from factory.model.session import Rows
@@ -59,20 +59,20 @@ class RowBuilder(Protocol):
         ...
 
 
-class ContextSource(Protocol):
-    """Where contexts come from."""
+class SnapshotSource(Protocol):
+    """Where snapshots come from."""
 
     def marks(self) -> Mapping[str, str] | None:
-        """Return, for each line with a context, a token that changes with it; None where the folder is away."""
+        """Return, for each line with a snapshot, a token that changes with it; None where the folder is away."""
         ...
 
     def builder(self, line: str) -> RowBuilder:
-        """Return what builds rows on the line's context; raises ContextRefused where it must not be used."""
+        """Return what builds rows on the line's snapshot; raises SnapshotRefused where it must not be used."""
         ...
 
 
-class NoContexts:
-    """Keeps ContextSource's promise where there are none."""
+class NoSnapshots:
+    """Keeps SnapshotSource's promise where there are none."""
 
     def marks(self) -> Mapping[str, str]:
         """Return nothing."""
@@ -80,16 +80,16 @@ class NoContexts:
 
     def builder(self, line: str) -> RowBuilder:
         """Refuse."""
-        raise ContextRefused(f"line {line} has no context here")
+        raise SnapshotRefused(f"line {line} has no snapshot here")
 
 
 class RowBuilders:
     """The lines whose business rows can be asked about; used on one event loop."""
 
-    def __init__(self, source: ContextSource, telemetry: Telemetry) -> None:
+    def __init__(self, source: SnapshotSource, telemetry: Telemetry) -> None:
         self.refused: dict[str, str] = {}
         self._telemetry = telemetry
-        telemetry.contexts = self._known_until
+        telemetry.snapshots = self._known_until
         self._source = source
         self._builders: dict[str, RowBuilder] = {}
         self._seen: dict[str, str] = {}
@@ -102,16 +102,16 @@ class RowBuilders:
         return {line: datetime.fromisoformat(at).timestamp() if at else 0.0 for line, at in moments.items()}
 
     async def watch(self, every_s: float) -> None:
-        """Follow the contexts until cancelled; the first look is at once."""
+        """Follow the snapshots until cancelled; the first look is at once."""
         while True:
             try:
                 await self.refresh()
             except Exception:  # the task must outlive a disk that is away for a moment
-                log.exception("the contexts could not be read; what is in use stays")
+                log.exception("the snapshots could not be read; what is in use stays")
             await asyncio.sleep(every_s)
 
     async def refresh(self) -> None:
-        """Take over contexts that are new or changed, and forget those that are gone."""
+        """Take over snapshots that are new or changed, and forget those that are gone."""
         marks = await asyncio.to_thread(self._source.marks)
         if marks is None:
             return
@@ -130,10 +130,10 @@ class RowBuilders:
             if self.refused.get(line) != str(error):
                 self._refuse(line, str(error))
             return
-        except ContextRefused as error:
+        except SnapshotRefused as error:
             self._refuse(line, str(error))
-        except Exception as error:  # the boundary of a line: what is wrong with one keeps no other from its context
-            log.exception("the context of %s could not be loaded", line)
+        except Exception as error:  # the boundary of a line: what is wrong with one keeps no other from its snapshot
+            log.exception("the snapshot of %s could not be loaded", line)
             self._refuse(line, f"it failed while it was loaded: {type(error).__name__}; the log says where")
         else:
             self.refused.pop(line, None)
@@ -142,8 +142,8 @@ class RowBuilders:
 
     def _refuse(self, line: str, reason: str) -> None:
         self.refused[line] = reason
-        self._telemetry.refused_contexts[line] += 1
-        log.error("context refused, %s: %s", self._what_stays(line), reason)
+        self._telemetry.refused_snapshots[line] += 1
+        log.error("snapshot refused, %s: %s", self._what_stays(line), reason)
 
     def _what_stays(self, line: str) -> str:
         return "the one before it stays in use" if line in self._builders else "only features can be asked of it"
@@ -161,10 +161,10 @@ class RowBuilders:
 
     def _missing(self, line: str) -> RequestRefused:
         if line in self.refused:
-            return RequestRefused(409, f"line {line}: its context was refused, see the log; send `rows` of features")
+            return RequestRefused(409, f"line {line}: its snapshot was refused, see the log; send `rows` of features")
         if not self._looked:
-            return come_again(503, "the contexts are being loaded, which takes a second", 1)
-        return RequestRefused(409, f"line {line} has no context, so its features are not built here; send `rows`")
+            return come_again(503, "the snapshots are being loaded, which takes a second", 1)
+        return RequestRefused(409, f"line {line} has no snapshot, so its features are not built here; send `rows`")
 
     def build(self, builder: RowBuilder, site: str, records: Sequence[Fields], done: OnBuilt) -> None:
         """Build a request's rows in a thread, and tell on the event loop; raises RequestRefused (503) when full."""

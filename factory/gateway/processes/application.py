@@ -1,7 +1,7 @@
 """The gateway as an ASGI application, for a platform that insists on its own server: `uvicorn`, `hypercorn`, `granian`.
 
     # asgi.py, run as: uvicorn asgi:app
-    app = application(models, public_key, Settings(keys=…, records=…), contexts)
+    app = application(models, public_key, Settings(keys=…, records=…), snapshots)
 
 One process is one whole gateway: its counts, its key rates, its models. For more, run replicas.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from factory.gateway.http.asgi import AsgiApplication
 from factory.gateway.http.door import Door
-from factory.gateway.models.feature_builders import ContextSource
+from factory.gateway.models.feature_builders import SnapshotSource
 from factory.gateway.processes.gateway_process import GatewayProcess
 from factory.gateway.settings import Settings
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def application(
-    models: Path, public_key: Path, settings: Settings, contexts: ContextSource | None = None
+    models: Path, public_key: Path, settings: Settings, snapshots: SnapshotSource | None = None
 ) -> AsgiApplication:
     """Return an application that serves every released model between the server's startup and its shutdown.
 
@@ -31,7 +31,7 @@ def application(
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Door]:
-        process = GatewayProcess(models, public_key, settings, contexts)
+        process = GatewayProcess(models, public_key, settings, snapshots)
         if process.is_open:
             log.warning("no API keys: whoever reaches this server may ask everything; `factory key add` makes one")
         async with process.running():

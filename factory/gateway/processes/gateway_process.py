@@ -18,7 +18,7 @@ from factory.gateway.endpoints.routes import Gateway
 from factory.gateway.endpoints.service import Service
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.catalogue import Catalogue
-from factory.gateway.models.feature_builders import ContextSource, NoContexts, RowBuilders
+from factory.gateway.models.feature_builders import NoSnapshots, RowBuilders, SnapshotSource
 from factory.gateway.models.prediction_writer import RecordWriter
 from factory.gateway.models.question import Predictions
 from factory.gateway.models.session_cache import SessionCache
@@ -43,7 +43,7 @@ class GatewayProcess:
         models: Path,
         public_key: Path,
         settings: Settings,
-        contexts: ContextSource | None = None,
+        snapshots: SnapshotSource | None = None,
         membership: Membership | None = None,
     ) -> None:
         """Raises ModelRefused without a public key, KeyRefused on a damaged key file, ProviderMissing."""
@@ -63,7 +63,7 @@ class GatewayProcess:
         single = SingleProcess(self._catalogue, telemetry)
         self._processes = PeerProcess(single, membership) if membership else single
         self._service = Service(self._catalogue, self._processes)
-        self._builders = RowBuilders(contexts or NoContexts(), telemetry)
+        self._builders = RowBuilders(snapshots or NoSnapshots(), telemetry)
         self.door = Gateway(self._service, self._access, telemetry, self._builders, settings.cpu_hour_eur)
         """Answers requests, while the process runs."""
         self.grpc_port = 0

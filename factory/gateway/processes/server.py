@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 
 from factory.gateway.http.connection import Connections
-from factory.gateway.models.feature_builders import ContextSource
+from factory.gateway.models.feature_builders import SnapshotSource
 from factory.gateway.processes.gateway_process import DRAIN_S, GatewayProcess, background
 from factory.gateway.processes.ports import cannot_listen, host_and_port
 from factory.gateway.processes.worker_config import Membership
@@ -20,17 +20,17 @@ from factory.gateway.settings import Settings
 log = logging.getLogger(__name__)
 
 
-def serve(models: Path, public_key: Path, settings: Settings, contexts: ContextSource) -> None:
+def serve(models: Path, public_key: Path, settings: Settings, snapshots: SnapshotSource) -> None:
     """Serve every released model until SIGINT or SIGTERM; requests that are under way are answered before it ends.
 
-    `contexts` are what features of business rows are built on.
+    `snapshots` are what features of business rows are built on.
 
     Raises ModelRefused where there is no public key to check releases with, KeyRefused on a damaged key file,
     TlsRefused on a certificate or key that cannot be used, ProviderMissing where ONNX Runtime lacks what the models are
     to run on, and CannotListen where the port is taken.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    run_frozen(Server(models, public_key, settings, contexts))
+    run_frozen(Server(models, public_key, settings, snapshots))
 
 
 def run_frozen(server: "Server") -> None:
@@ -47,14 +47,14 @@ class Server:
         models: Path,
         public_key: Path,
         settings: Settings,
-        contexts: ContextSource | None = None,
+        snapshots: SnapshotSource | None = None,
         membership: Membership | None = None,
     ) -> None:
         """Raises what `serve` raises."""
         self._tls = settings.tls.context() if settings.tls else None
         self._settings = settings
         self._is_one_of_several = membership is not None
-        self._process = GatewayProcess(models, public_key, settings, contexts, membership)
+        self._process = GatewayProcess(models, public_key, settings, snapshots, membership)
         self._connections = Connections(self._process.door, settings.limits)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()

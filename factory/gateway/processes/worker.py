@@ -13,15 +13,15 @@ from collections.abc import Callable
 import msgspec
 
 from factory.errors import FactoryError
-from factory.gateway.models.feature_builders import ContextSource
+from factory.gateway.models.feature_builders import SnapshotSource
 from factory.gateway.processes.server import Server, run_frozen
 from factory.gateway.processes.worker_config import Started, WorkerConfig
 
 
-def work(contexts: Callable[[WorkerConfig], ContextSource]) -> int:
+def work(snapshots: Callable[[WorkerConfig], SnapshotSource]) -> int:
     """Serve until told to end, or until there is no supervisor any more; return the exit code.
 
-    `contexts` gives what features of business rows are built on.
+    `snapshots` gives what features of business rows are built on.
     """
     supervisor = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no message to the supervisor
@@ -29,7 +29,7 @@ def work(contexts: Callable[[WorkerConfig], ContextSource]) -> int:
     number = config.membership.number
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s worker {number}, %(name)s: %(message)s")
     try:
-        server = Server(config.models, config.public_key, config.settings, contexts(config), config.membership)
+        server = Server(config.models, config.public_key, config.settings, snapshots(config), config.membership)
         for watch in (_end_with_supervisor, _report_start):
             threading.Thread(target=watch, args=(server, supervisor), daemon=True).start()
         run_frozen(server)

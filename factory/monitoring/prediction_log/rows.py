@@ -16,7 +16,7 @@ from factory.monitoring.prediction_log.files import RecordedBatch
 from factory.storage.columns import SITE
 from factory.storage.lake import Lake
 
-SERVED = "served"
+PREDICTION_LOG = "prediction_log"
 PREDICTION, ROW, ANSWERED_AT, SUBJECT = "prediction", "row", "answered_at", "subject"
 INPUTS, ANSWERS = "inputs", "answers"
 _ASKED: Mapping[str, tuple[Any, str]] = {
@@ -71,9 +71,9 @@ def not_served(rows: pl.DataFrame, lake: Lake) -> pl.DataFrame:
 
     A prediction is recorded once, at one moment: only what the lake has of these rows' time is looked at.
     """
-    if rows.is_empty() or not lake.has(SERVED):
+    if rows.is_empty() or not lake.has(PREDICTION_LOG):
         return rows
-    in_lake = lake.scan(SERVED, rows[SITE].unique().to_list())
+    in_lake = lake.scan(PREDICTION_LOG, rows[SITE].unique().to_list())
     in_lake = in_lake.filter(pl.col(ANSWERED_AT).is_between(rows[ANSWERED_AT].min(), rows[ANSWERED_AT].max()))
     key = [SITE, PREDICTION, ROW]
     return rows.join(in_lake.select(key).collect(), on=key, how="anti", maintain_order="left")
@@ -81,9 +81,9 @@ def not_served(rows: pl.DataFrame, lake: Lake) -> pl.DataFrame:
 
 def recorded_again(lake: Lake, prediction: str) -> RecordedBatch | None:
     """Return a prediction from the lake as the gateway recorded it; None where it is not there."""
-    if not lake.has(SERVED):
+    if not lake.has(PREDICTION_LOG):
         return None
-    rows = lake.scan(SERVED).filter(pl.col(PREDICTION) == prediction).collect()
+    rows = lake.scan(PREDICTION_LOG).filter(pl.col(PREDICTION) == prediction).collect()
     return as_recorded(lake.line, rows) if len(rows) else None
 
 

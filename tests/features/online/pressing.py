@@ -1,4 +1,4 @@
-"""A context of the toy line, made from its source without a run."""
+"""A snapshot of the toy line, made from its source without a run."""
 
 import dataclasses
 from pathlib import Path
@@ -7,7 +7,7 @@ import polars as pl
 
 from factory.features.online.assembly import assembled
 from factory.features.online.builder import Builder
-from factory.features.online.store import Contexts
+from factory.features.online.store import Snapshots
 from factory.line.look_back import LookBack
 from factory.release.signing import signing_key
 from tests.toy.line import toy_line
@@ -32,24 +32,24 @@ def features():
     return LINE.features.build(clean_tables())
 
 
-def made_context(line=LINE, look_back=None, sites=tuple(PARTS), tables=None):
-    """A context and its tables, of all sites, unsigned."""
+def made_snapshot(line=LINE, look_back=None, sites=tuple(PARTS), tables=None):
+    """A snapshot and its tables, of all sites, unsigned."""
     new = assembled(line, look_back or LookBack(days=1), tables or clean_tables(), "these rows")
-    return dataclasses.replace(new, context=dataclasses.replace(new.context, sites=tuple(sites)))
+    return dataclasses.replace(new, snapshot=dataclasses.replace(new.snapshot, sites=tuple(sites)))
 
 
 def builder(**how) -> Builder:
-    """What builds rows on such a context."""
-    new = made_context(**how)
-    return Builder(new.context, new.tables)
+    """What builds rows on such a snapshot."""
+    new = made_snapshot(**how)
+    return Builder(new.snapshot, new.tables)
 
 
-def published(home: Path, **how) -> Contexts:
-    """The context, signed and put beside the models of a home."""
-    new = made_context(**how)
-    contexts = Contexts(home / "models")
-    contexts.put(new.context.signed(signing_key(home / "keys")), new.files)
-    return contexts
+def published(home: Path, **how) -> Snapshots:
+    """The snapshot, signed and put beside the models of a home."""
+    new = made_snapshot(**how)
+    snapshots = Snapshots(home / "models")
+    snapshots.put(new.snapshot.signed(signing_key(home / "keys")), new.files)
+    return snapshots
 
 
 def record(row, **changed):

@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from factory.errors import ContextRefused, LineError, RecordRefused
+from factory.errors import LineError, RecordRefused, SnapshotRefused
 from factory.features.online.assembly import assembled
 from factory.features.online.builder import Builder
 from factory.features.online.proof import checked
 from factory.line.look_back import LookBack
 from tests.features.online import pressing
-from tests.features.online.pressing import LINE, builder, made_context, newest, record
+from tests.features.online.pressing import LINE, builder, made_snapshot, newest, record
 from tests.toy.press_faults.presses import build as build_alone
 
 NAMES = ["force_kn", "heat_c", "crew"]
@@ -47,7 +47,7 @@ def test_a_row_that_nobody_has_seen_yet_is_built_all_the_same():
 
 def test_where_a_row_says_all_by_itself_no_other_is_kept():
     alone = builder(look_back=LookBack(row_alone=True))
-    assert {name: kept.rows for name, kept in alone.context.tables.items()} == {"parts": 0, "shifts": 60}
+    assert {name: kept.rows for name, kept in alone.snapshot.tables.items()} == {"parts": 0, "shifts": 60}
     asked = newest("north", 2)
     built = alone.build("north", [record(row) for row in asked])
     np.testing.assert_array_equal(built.features, expected(asked))
@@ -68,7 +68,7 @@ def test_where_every_row_breaks_the_contract_nothing_is_built():
     assert (built.features.shape, list(built.refused)) == ((0, 3), [0])
 
 
-def test_a_decision_beyond_the_context_is_refused_with_both_moments():
+def test_a_decision_beyond_the_snapshot_is_refused_with_both_moments():
     stale = LookBack(days=1, stale_after_hours=2)
     (row,) = newest("north")
     early, late = ((row["pressed_at"] + timedelta(hours=hours)).isoformat() for hours in (-72, 30))
@@ -133,26 +133,26 @@ def test_one_thing_asked_twice_is_refused():
 
 
 def test_code_that_is_not_what_made_the_features_is_refused():
-    new = made_context()
+    new = made_snapshot()
     for wrong, says in (
         ({"code": "0" * 64}, "is not what made the features"),
         ({"build": "tests.nowhere:build"}, "tests.nowhere:build cannot be loaded here"),
     ):
-        path = dataclasses.replace(new.context.row_path, **wrong)
-        with pytest.raises(ContextRefused, match=says):
-            Builder(dataclasses.replace(new.context, row_path=path), new.tables)
+        path = dataclasses.replace(new.snapshot.row_path, **wrong)
+        with pytest.raises(SnapshotRefused, match=says):
+            Builder(dataclasses.replace(new.snapshot, row_path=path), new.tables)
 
 
-def test_a_context_that_gives_the_features_of_training_is_seen_to():
+def test_a_snapshot_that_gives_the_features_of_training_is_seen_to():
     assert checked(builder(), "north", pressing.raw_rows(), pressing.features()) > 10
     assert checked(builder(), "mars", pressing.raw_rows(), pressing.features()) == 0
 
 
-def test_features_that_look_back_further_than_the_context_are_told_with_both_values():
+def test_features_that_look_back_further_than_the_snapshot_are_told_with_both_values():
     line = dataclasses.replace(LINE, features=dataclasses.replace(LINE.features, build=parts_so_far))
-    new = made_context(line=line)
-    with pytest.raises(LineError, match=r"site north: built anew on the context, crew of its decision at .* is \d+"):
-        checked(Builder(new.context, new.tables), "north", pressing.raw_rows(), parts_so_far(pressing.clean_tables()))
+    new = made_snapshot(line=line)
+    with pytest.raises(LineError, match=r"site north: built anew on the snapshot, crew of its decision at .* is \d+"):
+        checked(Builder(new.snapshot, new.tables), "north", pressing.raw_rows(), parts_so_far(pressing.clean_tables()))
 
 
 def parts_so_far(tables):

@@ -1,4 +1,4 @@
-"""What a context keeps of a table: the newest days, and single rows however old."""
+"""What a snapshot keeps of a table: the newest days, and single rows however old."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What a process imported is what it builds with: a context of other code is refused, whatever lies on the disk now."""
+"""What a process imported is what it builds with: a snapshot of other code is refused, whatever is on the disk now."""
 
 import dataclasses
 import importlib
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from factory.errors import ContextRefused, LineError
+from factory.errors import LineError, SnapshotRefused
 from factory.features.online.builder import Builder
 from factory.features.online.code import code_of
 from factory.line.expectation import Expectation
-from tests.features.online.pressing import LINE, made_context, newest, record
+from tests.features.online.pressing import LINE, made_snapshot, newest, record
 
 ARITHMETIC = """
 import polars as pl
@@ -58,38 +58,38 @@ def line_of(module):
 
 
 def of_code(new, **changed):
-    """What builds on the context, had it been made by other code."""
-    path = dataclasses.replace(new.context.row_path, **changed)
-    return Builder(dataclasses.replace(new.context, row_path=path), new.tables)
+    """What builds on the snapshot, had it been made by other code."""
+    path = dataclasses.replace(new.snapshot.row_path, **changed)
+    return Builder(dataclasses.replace(new.snapshot, row_path=path), new.tables)
 
 
 def test_code_installed_under_a_running_process_is_not_what_the_process_builds_with(room):
     file = room / "pressed_twice.py"
     file.write_text(ARITHMETIC.format(factor=1))
     line = line_of(importlib.import_module("pressed_twice"))
-    before = made_context(line=line)
-    assert before.context.row_path.code == code_elsewhere(room, "pressed_twice")
+    before = made_snapshot(line=line)
+    assert before.snapshot.row_path.code == code_elsewhere(room, "pressed_twice")
     asked = [record(newest("north")[0])]
-    built = Builder(before.context, before.tables).build("north", asked)
+    built = Builder(before.snapshot, before.tables).build("north", asked)
 
     file.write_text(ARITHMETIC.format(factor=1000))
-    with pytest.raises(ContextRefused, match="restart the gateway if its code was changed under it"):
+    with pytest.raises(SnapshotRefused, match="restart the gateway if its code was changed under it"):
         of_code(before, code=code_elsewhere(room, "pressed_twice"))
-    again = made_context(line=line)
-    assert again.context.row_path == before.context.row_path
-    assert (Builder(again.context, again.tables).build("north", asked).features == built.features).all()
+    again = made_snapshot(line=line)
+    assert again.snapshot.row_path == before.snapshot.row_path
+    assert (Builder(again.snapshot, again.tables).build("north", asked).features == built.features).all()
 
 
 def test_what_a_failed_import_left_behind_counts_as_imported(room):
     (room / "pressing_aid.py").write_text("FACTOR = 1\n")
     file = room / "pressed_wrongly.py"
     file.write_text("from pressing_aid import FACTOR\n" + ARITHMETIC.format(factor="FACTOR") + "raise OSError('no')\n")
-    new, names = made_context(), {"repair": "pressed_wrongly:repair", "build": "pressed_wrongly:build"}
-    with pytest.raises(ContextRefused, match="OSError: no"):
+    new, names = made_snapshot(), {"repair": "pressed_wrongly:repair", "build": "pressed_wrongly:build"}
+    with pytest.raises(SnapshotRefused, match="OSError: no"):
         of_code(new, **names)
     (room / "pressing_aid.py").write_text("FACTOR = 1000\n")
     file.write_text(file.read_text().replace("raise OSError('no')\n", ""))
-    with pytest.raises(ContextRefused, match="restart the gateway"):
+    with pytest.raises(SnapshotRefused, match="restart the gateway"):
         of_code(new, **names, code=code_elsewhere(room, "pressed_wrongly"))
 
 
@@ -103,10 +103,10 @@ def test_what_a_failed_import_left_behind_counts_as_imported(room):
         ("of_no_code", "\udcff", "UnicodeDecodeError: "),
     ],
 )
-def test_code_that_cannot_be_imported_is_a_refused_context_with_the_reason(room, name, content, reason):
+def test_code_that_cannot_be_imported_is_a_refused_snapshot_with_the_reason(room, name, content, reason):
     (room / f"{name}.py").write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(ContextRefused, match=rf"{name}:build cannot be loaded here \({reason}"):
-        of_code(made_context(), build=f"{name}:build")
+    with pytest.raises(SnapshotRefused, match=rf"{name}:build cannot be loaded here \({reason}"):
+        of_code(made_snapshot(), build=f"{name}:build")
 
 
 @pytest.mark.parametrize("nowhere", ["sys:exit", "tests.nowhere:build", ":build"])
@@ -119,7 +119,7 @@ def test_a_function_of_no_file_has_no_code(nowhere):
     "wrong",
     [{"contract": (Expectation(type="expect_a_miracle", kwargs={}),)}, {"columns": {"part": "Float65"}}],
 )
-def test_a_contract_that_cannot_be_judged_here_is_a_refused_context(wrong):
-    with pytest.raises(ContextRefused, match=r"the context of line press_faults: .*install here") as refused:
-        of_code(made_context(), **wrong)
+def test_a_contract_that_cannot_be_judged_here_is_a_refused_snapshot(wrong):
+    with pytest.raises(SnapshotRefused, match=r"the online snapshot of line press_faults: .*install here") as refused:
+        of_code(made_snapshot(), **wrong)
     assert isinstance(refused.value.__cause__, LineError)

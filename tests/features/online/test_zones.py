@@ -1,4 +1,4 @@
-"""Whatever zone a line's moments are told in, a context keeps, answers and checks the same decisions."""
+"""Whatever zone a line's moments are told in, a snapshot keeps, answers and checks the same decisions."""
 
 import dataclasses
 from datetime import timedelta
@@ -11,7 +11,7 @@ from factory.features.online.proof import checked
 from factory.line.look_back import RECENT, LookBack
 from factory.storage.columns import type_name
 from tests.features.online import pressing
-from tests.features.online.pressing import LINE, made_context, newest
+from tests.features.online.pressing import LINE, made_snapshot, newest
 from tests.toy.press_faults.presses import PARTS, parts, repair_parts
 
 ZONES = [None, "UTC", "Asia/Tokyo", "America/New_York"]
@@ -25,14 +25,14 @@ def in_zone(rows, zone):
     return rows.with_columns(at.convert_time_zone(zone) if zone else at.replace_time_zone(None))
 
 
-def context_in(zone, raw):
-    """The context of a line whose moments are told so, and its clean tables."""
+def snapshot_in(zone, raw):
+    """The snapshot of a line whose moments are told so, and its clean tables."""
     clean = {**pressing.clean_tables(), "parts": repair_parts(raw.drop("_load", "_row"))}
     columns = {**LINE.decisions.columns, "pressed_at": type_name(pl.Datetime("us", zone))}
     table = dataclasses.replace(LINE.decisions, columns=columns)
     line = dataclasses.replace(LINE, tables={**LINE.tables, "parts": table})
     look_back = LookBack(days=DAYS, stale_after_hours=2)
-    return made_context(line=line, look_back=look_back, tables=clean), clean
+    return made_snapshot(line=line, look_back=look_back, tables=clean), clean
 
 
 def since(plant, age):
@@ -43,19 +43,19 @@ def since(plant, age):
 @pytest.mark.parametrize("zone", ZONES)
 def test_moments_of_every_zone_are_kept_and_checked_alike(zone):
     raw = in_zone(pressing.raw_rows(), zone)
-    new, clean = context_in(zone, raw)
-    assert new.context.known_until == NEWEST.isoformat()
-    assert new.context.tables["parts"].rows == sum(since(plant, RECENT + timedelta(days=DAYS)) for plant in PARTS)
+    new, clean = snapshot_in(zone, raw)
+    assert new.snapshot.known_until == NEWEST.isoformat()
+    assert new.snapshot.tables["parts"].rows == sum(since(plant, RECENT + timedelta(days=DAYS)) for plant in PARTS)
     features = LINE.features.build(clean)
     for plant in PARTS:
-        assert checked(Builder(new.context, new.tables), plant, raw, features) == since(plant, RECENT)
+        assert checked(Builder(new.snapshot, new.tables), plant, raw, features) == since(plant, RECENT)
 
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_moments_of_every_zone_are_answered_alike(zone):
-    new, _ = context_in(zone, in_zone(pressing.raw_rows(), zone))
+    new, _ = snapshot_in(zone, in_zone(pressing.raw_rows(), zone))
     rows = in_zone(pl.DataFrame(newest("north", since("north", RECENT) + 1)), zone).to_dicts()
-    built = Builder(new.context, new.tables).build("north", [pressing.record(row) for row in rows])
+    built = Builder(new.snapshot, new.tables).build("north", [pressing.record(row) for row in rows])
     assert list(built.refused) == [0]
     assert "features are built here for decisions from" in built.refused[0]
 
@@ -63,5 +63,5 @@ def test_moments_of_every_zone_are_answered_alike(zone):
 def test_hours_are_counted_over_a_change_of_clocks():
     spring = timedelta(days=11)  # New York changed its clocks within the two days before
     raw = in_zone(pressing.raw_rows().with_columns(pl.col("pressed_at") + spring), "America/New_York")
-    new, _ = context_in("America/New_York", raw)
-    assert new.context.answers_from == (NEWEST + spring - RECENT).isoformat()
+    new, _ = snapshot_in("America/New_York", raw)
+    assert new.snapshot.answers_from == (NEWEST + spring - RECENT).isoformat()

@@ -1,4 +1,4 @@
-"""The calendar of a replay, its money, its picture, and where it is kept."""
+"""The calendar of a backtest, its money, its picture, and where it is kept."""
 
 from datetime import datetime
 from itertools import pairwise
@@ -99,10 +99,10 @@ def test_people_see_each_month_and_the_sum():
     assert "blind: 2 retrainings, 8 site models, 12.0 minutes, 100 EUR" in text
 
 
-def test_a_replay_empties_only_what_a_replay_made(tmp_path):
-    place = emptied(tmp_path / "replay")
+def test_a_backtest_empties_only_what_a_backtest_made(tmp_path):
+    place = emptied(tmp_path / "backtest")
     (place / "left").touch()
     assert [path.name for path in emptied(place).iterdir()] == [MARKER_FILE]
     (tmp_path / "mine").mkdir()
-    with pytest.raises(LineError, match="no replay made it"):
+    with pytest.raises(LineError, match="no backtest made it"):
         emptied(tmp_path / "mine")

@@ -1,6 +1,6 @@
 """How long after a site's release its clients get the new model's answers, with the gateway's own settings.
 
-    python benchmarks/served.py [--rounds 20] [--sites 16]
+    python benchmarks/prediction_log.py [--rounds 20] [--sites 16]
 
 A client asks without pause; the clock runs from the moment that the releasing function is called until the first
 answer that names the new version. The bound is how often the gateway looks, beside what a release takes.

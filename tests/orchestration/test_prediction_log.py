@@ -7,7 +7,7 @@ import pytest
 
 from factory.errors import LakeError
 from factory.monitoring.prediction_log.reading import CURSORS
-from factory.monitoring.prediction_log.rows import SERVED, served_rows
+from factory.monitoring.prediction_log.rows import PREDICTION_LOG, served_rows
 from factory.names import model_name
 from factory.storage.lake import Lake
 from factory.storage.lake_store import LakeStore
@@ -20,8 +20,8 @@ SITES = ["east", "north", "south"]
 
 
 def take_in(toy, sites=SITES):
-    """Make the asset `served` of the sites; return the sites that failed, each other one's metadata, and warnings."""
-    run = run_assets(toy, f"{NAME}_operations_job", sites, assets=[SERVED])
+    """Make `prediction_log` of the sites; return the sites that failed, each other one's metadata, and warnings."""
+    run = run_assets(toy, f"{NAME}_operations_job", sites, assets=[PREDICTION_LOG])
     warned = [entry.message for entry in run.log if entry.level >= logging.WARNING]
     told = {one.partition: {name: value.value for name, value in one.metadata.items()} for one in run.made}
     assert set(run.failures) == set(sites) - set(told), run.failures
@@ -34,7 +34,7 @@ def records(toy):
 
 def served(toy):
     """The predictions that the lake has rows of, with their sites; fails on a row that is there twice."""
-    rows = toy.lake.scan(SERVED).select("site", "prediction", "row").collect().rows()
+    rows = toy.lake.scan(PREDICTION_LOG).select("site", "prediction", "row").collect().rows()
     assert len(rows) == len(set(rows))
     return sorted((site, name) for site, name, _ in rows)
 
@@ -52,13 +52,13 @@ def test_what_a_gateway_answered_is_in_the_lake_row_by_row_and_doing_it_again_ch
         address = f"/v2/models/{model_name(NAME, 'north')}/infer"
         answer = client.post(address, json=question(asked)).json()
     assert take_in(toy)[0] == []
-    rows = toy.lake.scan(SERVED).sort("row").collect()
+    rows = toy.lake.scan(PREDICTION_LOG).sort("row").collect()
     assert set(rows["prediction"]) == {answer["parameters"]["prediction_id"]}
     assert set(rows["digest"]) == {passed.digest}
     assert rows["inputs"].to_list() == asked
     assert rows["predicted_probability"].to_list() == answer["outputs"][0]["data"]
     assert rows["predicted_probability"].to_list() == pytest.approx(expected([[1, 0, 3], [2, 2, 2]]).tolist(), abs=1e-6)
-    before = {table: toy.lake.version(table) for table in (SERVED, CURSORS, "journal")}
+    before = {table: toy.lake.version(table) for table in (PREDICTION_LOG, CURSORS, "journal")}
     assert take_in(toy)[1]["north"]["changed"] is False
     assert {table: toy.lake.version(table) for table in before} == before
 
@@ -68,7 +68,7 @@ def test_a_whole_operating_run_takes_them_in_and_tells_how_many_and_of_when(tmp_
     segment(records(toy), "1.open", at("a"), at("b", at=AT + 1), at("c", "south", role="shadow", error="it broke"))
     assert toy.operate(until="2024-02-08") == 0
     assert served(toy) == [("north", "a"), ("north", "b"), ("south", "c")]
-    figures = toy.journal.latest(SERVED)
+    figures = toy.journal.latest(PREDICTION_LOG)
     assert figures["north"].figures["row_count"] == 2
     assert figures["north"].figures["newest"] == "2023-11-14T22:13:21.000+00:00"
     assert figures["south"].figures["failed_rows"] == 1
@@ -123,9 +123,9 @@ class BusyLake(Lake):
 
     def has(self, table):
         found = super().has(table)
-        if table == SERVED and not found:
+        if table == PREDICTION_LOG and not found:
             Lake(self.root.rpartition("/")[0], self.line).append(
-                SERVED, served_rows([at("a")], toy_line().task.answers, {}), {"north": 0}
+                PREDICTION_LOG, served_rows([at("a")], toy_line().task.answers, {}), {"north": 0}
             )
         return found
 
@@ -162,7 +162,7 @@ def test_rows_that_are_gone_from_the_lake_are_read_anew(tmp_path):
     toy = ToyFactory(tmp_path)
     segment(records(toy), "1.log", at("a"))
     take_in(toy)
-    (tmp_path / "lake" / NAME / SERVED).rename(tmp_path / "away")
+    (tmp_path / "lake" / NAME / PREDICTION_LOG).rename(tmp_path / "away")
     assert take_in(toy)[1]["north"]["dagster/row_count"] == 1
 
 
@@ -174,7 +174,7 @@ def test_records_that_cannot_be_read_stop_their_stage_alone_and_come_in_later(tm
     place.mkdir()  # in the way
     failed, _, warned = take_in(toy)
     assert failed == SITES
-    assert any("served of north failed: IsADirectoryError" in text for text in warned)
+    assert any("prediction_log of north failed: IsADirectoryError" in text for text in warned)
     place.rmdir()
     place.write_bytes(content)
     assert take_in(toy)[0] == []
@@ -189,6 +189,6 @@ def test_a_release_that_is_nowhere_and_a_damaged_segment_are_told_of_and_stop_no
     failed, _, warned = take_in(toy)
     assert failed == []
     assert served(toy) == [("north", "a"), ("north", "b")]
-    assert toy.lake.scan(SERVED).collect()["predicted_probability"].to_list() == [None, None]
+    assert toy.lake.scan(PREDICTION_LOG).collect()["predicted_probability"].to_list() == [None, None]
     assert any("no release has digest dddddddddddd" in text for text in warned)
     assert any("1.log is damaged" in text for text in warned)

@@ -1,8 +1,8 @@
-"""A replay of the toy line: the calendar is walked, each policy's money is right, and the real home is left alone."""
+"""A backtest of the toy line: the calendar is walked, each policy's money is right, and the real home is left alone."""
 
 import pytest
 
-from factory.orchestration.backtest import Replay
+from factory.orchestration.backtest import Backtest
 from factory.orchestration.instance import opened_instance
 from factory.orchestration.launch import LineLauncher
 from tests.toy.line import NAME, ToyFactory
@@ -12,12 +12,12 @@ def replayed(home, *, every="week", first="2024-02-08", last="2024-02-29", sched
     toy = ToyFactory(home, schedule=schedule)
     with opened_instance(home / "dagster") as instance:
         launcher = LineLauncher(definitions=toy.definitions(source or None), instance=instance)
-        return toy, Replay(NAME, launcher, lambda _: None).run(first, last, every)
+        return toy, Backtest(NAME, launcher, lambda _: None).run(first, last, every)
 
 
 @pytest.fixture(scope="module")
 def hot(tmp_path_factory):
-    """The north runs hot from the first day of the replay on."""
+    """The north runs hot from the first day of the backtest on."""
     return replayed(tmp_path_factory.mktemp("hot"), hot=["north"])
 
 

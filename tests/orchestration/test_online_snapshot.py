@@ -7,8 +7,8 @@ import shutil
 import polars as pl
 import pytest
 
-from factory.features.online.serving import ServedContexts
-from factory.features.online.store import Contexts
+from factory.features.online.serving import ServedSnapshots
+from factory.features.online.store import Snapshots
 from factory.gateway.models.explanation import why
 from factory.monitoring.prediction_log.files import recorded, segments
 from tests.features.online.pressing import newest, record
@@ -28,12 +28,12 @@ def toy(tmp_path_factory):
 
 
 def served(toy, **settings):
-    contexts = ServedContexts(toy.home / "models", toy.home / "keys" / "release.pub")
-    return gateway(Shop(toy.home), contexts=contexts, **settings)
+    snapshots = ServedSnapshots(toy.home / "models", toy.home / "keys" / "release.pub")
+    return gateway(Shop(toy.home), snapshots=snapshots, **settings)
 
 
 def ask(client, body):
-    """The answer, once the contexts are loaded."""
+    """The answer, once the snapshots are loaded."""
     found = []
     eventually(lambda: found.append(client.post(DOOR, json=body)) or found[-1].status_code != 503)
     return found[-1]
@@ -64,7 +64,7 @@ def test_a_business_row_is_answered_as_its_features_are_and_the_record_says_what
     assert told["known_until"].startswith(KNOWN_UNTIL)
     assert re.search(r"factory_business_rows_built_total{.*} 3.0\n", metrics)
     assert re.search(r"factory_business_rows_refused_total{.*} 1.0\n", metrics)
-    assert f'factory_context_known_until_seconds{{line="{NAME}"}}' in metrics
+    assert f'factory_online_snapshot_known_until_seconds{{line="{NAME}"}}' in metrics
     assert f"{NAME}, {KNOWN_UNTIL}" in page
     (batch, _), *_ = recorded(segments(tmp_path)[0])
     assert [json.loads(subject)["part"] for subject in batch.subjects] == [row["part"] for row in rows]
@@ -88,22 +88,22 @@ def test_a_business_row_that_cannot_be_asked_is_a_problem_that_says_why(toy, bod
         assert says in answer.json()["detail"]
 
 
-def test_the_gateway_builds_features_with_the_lake_gone_and_follows_a_new_context(toy, tmp_path):
+def test_the_gateway_builds_features_with_the_lake_gone_and_follows_a_new_snapshot(toy, tmp_path):
     home = tmp_path / "elsewhere"
     for part in ("models", "keys"):
         shutil.copytree(toy.home / part, home / part, symlinks=True)
     (row,) = newest("north")
     with served(ToyFactory(home)) as client:
         assert ask(client, {"records": [record(row)]}).status_code == 200
-        file = home / "models" / ".contexts" / f"{NAME}.json"
+        file = home / "models" / ".snapshots" / f"{NAME}.json"
         content = file.read_text()
         file.unlink()
         eventually(lambda: client.post(DOOR, json={"records": [record(row)]}).status_code == 409)
-        assert "no line has a context here" in client.get("/").text
+        assert "no line has a snapshot here" in client.get("/").text
         file.write_text(content)
         eventually(lambda: client.post(DOOR, json={"records": [record(row)]}).status_code == 200)
         file.write_text(content.replace('"north"', '"mars"'))  # unsigned: the one before stays in use
-        eventually(lambda: "its context was refused" in client.get("/").text)
+        eventually(lambda: "its snapshot was refused" in client.get("/").text)
         assert client.post(DOOR, json={"records": [record(row)]}).status_code == 200
 
 
@@ -111,14 +111,14 @@ def test_operating_again_changes_nothing_and_what_was_lost_is_made_anew(toy, tmp
     home = tmp_path / "copy"
     shutil.copytree(toy.home, home, symlinks=True)
     copy = ToyFactory(home)
-    contexts = Contexts(home / "models")
-    before = contexts.current(NAME)
+    snapshots = Snapshots(home / "models")
+    before = snapshots.current(NAME)
     assert before.sites == ("east", "north", "south")
     assert copy.operate() == 0
-    assert contexts.current(NAME) == before
-    (home / "models" / ".contexts" / NAME / f"{before.tables['parts'].digest}.parquet").unlink()
+    assert snapshots.current(NAME) == before
+    (home / "models" / ".snapshots" / NAME / f"{before.tables['parts'].digest}.parquet").unlink()
     assert copy.operate() == 0
-    assert contexts.load(NAME, copy.store.key().public_key())[0].tables == before.tables
+    assert snapshots.load(NAME, copy.store.key().public_key())[0].tables == before.tables
 
 
 def test_a_site_whose_features_come_out_otherwise_fails_alone_and_takes_features_only(toy, tmp_path):
@@ -128,7 +128,7 @@ def test_a_site_whose_features_come_out_otherwise_fails_alone_and_takes_features
     rows = copy.lake.scan("features", ["north"]).with_columns(pl.col("heat_c") + 1).collect()
     copy.lake.replace("features", rows, copy.lake.site_versions("features", ["north"]))
     assert copy.operate() == 1
-    assert Contexts(home / "models").current(NAME).sites == ("east", "south")
+    assert Snapshots(home / "models").current(NAME).sites == ("east", "south")
     with served(copy) as client:
         answer = ask(client, {"records": [record(newest("north")[0])]})
         assert answer.status_code == 400
@@ -148,7 +148,7 @@ def test_what_the_door_told_about_a_row_gets_its_outcome_and_its_worth(toy, tmp_
     assert rebuilt["rebuilt"]
     assert [row["about"]["part"] for row in rebuilt["rows"]] == [row["part"] for row in rows]
     assert copy.operate() == 0
-    known = copy.lake.scan("served_outcomes", ["north"]).sort("part").collect()
+    known = copy.lake.scan("logged_outcomes", ["north"]).sort("part").collect()
     assert known["part"].to_list() == [row["part"] for row in rows]
     assert known["label"].to_list() == [float(row["faulty"]) for row in rows]
     assert set(known["prediction"]) == {prediction}

@@ -42,12 +42,12 @@ def tables(line):
 
 def builder(line, clean, look_back):
     new = assembled(line, look_back, {name: rows.lazy() for name, rows in clean.items()}, "a quarter")
-    return Builder(dataclasses.replace(new.context, sites=SITES), new.tables)
+    return Builder(dataclasses.replace(new.snapshot, sites=SITES), new.tables)
 
 
-def test_recent_flights_built_anew_on_the_lines_own_context_have_the_features_of_training(line, tables):
+def test_recent_flights_built_anew_on_the_lines_own_snapshot_have_the_features_of_training(line, tables):
     flights, clean, features = tables
-    built = builder(line, clean, line.context)
+    built = builder(line, clean, line.online_snapshot)
     for site in SITES:
         assert checked(built, site, flights.lazy(), features.lazy()) > 0
 
@@ -59,7 +59,7 @@ def test_recent_flights_built_anew_on_the_lines_own_context_have_the_features_of
         (LookBack(days=29), "aircraft_"),
     ],
 )
-def test_a_context_that_is_too_short_is_found_out(line, tables, look_back, feature):
+def test_a_snapshot_that_is_too_short_is_found_out(line, tables, look_back, feature):
     flights, clean, features = tables
     short = builder(line, clean, look_back)
     found = one_by_one(
@@ -87,7 +87,7 @@ VALUES = {
 
 def test_whatever_values_a_client_sends_each_row_is_built_or_refused(line, tables):
     flights, clean, _ = tables
-    built = builder(line, clean, line.context)
+    built = builder(line, clean, line.online_snapshot)
     row = (
         flights.filter(pl.col("carrier") == "UA").sort("time_hour").tail(1).drop("site", "_load", "_row").to_dicts()[0]
     )
