@@ -39,7 +39,8 @@ def export_onnx(models: Mapping[str, Weights], recipe: Recipe, task: Task, signa
     first = next(iter(models.values()))
     for site, weights in models.items():
         _check_fit(site, weights, first)
-    shapes = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in first.items())
+    # Sorted, for weights read from a file come in another order than those of a network, and are the same graph.
+    shapes = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in sorted(first.items()))
     graph = _graph(recipe, task, shapes, signature)
     return {site: _filled(graph, site, weights) for site, weights in models.items()}
 

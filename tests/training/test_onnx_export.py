@@ -49,6 +49,12 @@ def test_each_site_gets_its_own_weights(exported):
     assert np.abs(onnx_answer(exported["A"], awkward_rows()) - onnx_answer(exported["B"], awkward_rows())).max() > 0.05
 
 
+def test_weights_in_another_order_are_put_into_the_same_graph_which_is_exported_once(exported, models, monkeypatch):
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: pytest.fail("exported a second time"))
+    turned_round = {site: dict(reversed(weights.items())) for site, weights in models.items()}
+    assert export_onnx(turned_round, SMALL, TASK, SIGNATURE) == exported
+
+
 def test_parity_error_sees_other_weights(exported, models):
     assert parity_error(exported["A"], models["B"], SMALL, TASK, awkward_rows()) > 0.05
 
