@@ -46,13 +46,13 @@ class Feature:
 def features_of(profile: Profile) -> tuple[Feature, ...]:
     """Return the features, at most MOST, with names that differ."""
     taken = {"site", "label", "decided_at", *profile.key, profile.entity, profile.target}
-    found: list[Feature] = []
+    features: list[Feature] = []
     for feature in (*_of_columns(profile), *_of_gaps(profile)):
         if feature.name not in taken and width(feature.code) <= _WIDTH:
             taken.add(feature.name)
-            found.append(feature)
+            features.append(feature)
     order = {group: place for place, group in enumerate(GROUPS)}
-    return tuple(sorted(found, key=lambda feature: order[feature.group])[:MOST])
+    return tuple(sorted(features, key=lambda feature: order[feature.group])[:MOST])
 
 
 def usable(profile: Profile) -> list[Column]:
@@ -169,12 +169,12 @@ def _text(column: Column, profile: Profile) -> Iterator[Feature]:
 
 def common_words(texts: pl.Series) -> list[str]:
     """Return the words that are in some of the texts and not in most, the commonest first, blind to the target."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     known = texts.drop_nulls().str.to_lowercase()
     for words in known.str.extract_all(_WORD).list.unique():
-        found.update(words)
+        counts.update(words)
     least, most = (share * len(known) for share in _WORD_SHARES)
-    ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [word for word, count in ranked if max(least, 3) <= count <= most and word not in _STOP_WORDS][:_WORDS]
 
 

@@ -98,7 +98,7 @@ def source_arguments(plan: Plan) -> dict[str, Any]:
     profile = plan.profile
     kept = {name: column for name, column in profile.columns.items() if name not in plan.private}
     private = [profile.columns[name].source_name for name in plan.private]
-    found: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "at": profile.at.at,
         "names": {name: column.source_name for name, column in kept.items() if name != column.source_name},
         "formats": {name: column.shape.format for name, column in kept.items() if column.shape.format},
@@ -110,7 +110,7 @@ def source_arguments(plan: Plan) -> dict[str, Any]:
         "row_number": "" if profile.key else ROW_NUMBER,
         "sites": plan.site_names,
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in arguments.items() if value}
 
 
 def _tables(plan: Plan) -> str:

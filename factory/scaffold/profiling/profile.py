@@ -150,8 +150,8 @@ class Counting:
             self._count_sites(batch)
 
     def _count_sites(self, batch: pl.DataFrame) -> None:
-        found = batch.group_by(self._site).agg(pl.len().alias("_rows"), pl.col(self._target).count().alias("_known"))
-        for site, rows, known in found.iter_rows():
+        counts = batch.group_by(self._site).agg(pl.len().alias("_rows"), pl.col(self._target).count().alias("_known"))
+        for site, rows, known in counts.iter_rows():
             before = self.labelled.get(site, (0, 0))
             self.labelled[site] = (before[0] + rows, before[1] + known)
         if len(self.labelled) > MOST_SITES:

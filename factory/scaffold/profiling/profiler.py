@@ -195,8 +195,8 @@ def _the_more_orderly(name: str, shape: Shape, reader: Reader, at: TableAt) -> S
 
 def _keys(site: str, time: str, entity: str) -> list[tuple[str, ...]]:
     """Return what might tell rows apart, the shortest first."""
-    found = [(entity,), (time,), (site, time), (entity, time), (site, entity), (site, entity, time)]
-    whole = [tuple(filter(None, key)) for key in found if all(key)]
+    keys = [(entity,), (time,), (site, time), (entity, time), (site, entity), (site, entity, time)]
+    whole = [tuple(filter(None, key)) for key in keys if all(key)]
     return list(dict.fromkeys(whole))
 
 
@@ -221,8 +221,8 @@ def _leaks(
     looked_at = [
         column for name, column in columns.items() if name not in given and column.holds not in ("nothing", "id")
     ]
-    found = [leak_of(column.name, column.source_name, rows[column.name], targets, words) for column in looked_at]
-    return [one for one in found if one]
+    suspects = [leak_of(column.name, column.source_name, rows[column.name], targets, words) for column in looked_at]
+    return [one for one in suspects if one]
 
 
 def _classes(target: pl.Series, task: Task) -> pl.Series:
@@ -234,9 +234,9 @@ def _classes(target: pl.Series, task: Task) -> pl.Series:
 
 
 def _personal(columns: Mapping[str, Column], target: str, sample: pl.DataFrame) -> list[Suspect]:
-    found = [
+    suspects = [
         personal_data_of(name, column.source_name, sample[name])
         for name, column in columns.items()
         if name != target and column.holds != "nothing"
     ]
-    return [one for one in found if one]
+    return [one for one in suspects if one]

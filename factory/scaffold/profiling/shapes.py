@@ -112,12 +112,12 @@ def shapes_of(
             text.see(batch[name])
         for name, range_ in numbers.items():
             range_.see(batch[name])
-    found = {name: _shape(dtype, texts.get(name)) for name, dtype in schema.items()}
+    shapes = {name: _shape(dtype, texts.get(name)) for name, dtype in schema.items()}
     for name, range_ in {**numbers, **{name: text.range for name, text in texts.items()}}.items():
         if name == time or TIME_NAME.search(name):
-            found[name] = _counted(found[name], range_, asked=name == time)
-    missing = {token for name, text in texts.items() if found[name].kind != "String" for token in text.missing}
-    return found, tuple(sorted(missing))
+            shapes[name] = _counted(shapes[name], range_, asked=name == time)
+    missing = {token for name, text in texts.items() if shapes[name].kind != "String" for token in text.missing}
+    return shapes, tuple(sorted(missing))
 
 
 def _shape(dtype: pl.DataType, text: _Text | None) -> Shape:
