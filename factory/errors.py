@@ -28,9 +28,14 @@ FactoryError
 └── ModelRefused             a model file that must not be loaded: digest, signature or verdict do not fit
 """
 
+from factory.masking import masked
+
 
 class FactoryError(Exception):
-    """Base of all: the message names line, site, thing, value found, limit, and what to do."""
+    """Base of all: the message names line, site, thing, value found, limit, and what to do, and has no secret in it."""
+
+    def __init__(self, *words: object) -> None:
+        super().__init__(*(masked(word) if isinstance(word, str) else word for word in words))
 
 
 class LineError(FactoryError, ValueError):
