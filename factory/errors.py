@@ -8,6 +8,8 @@ FactoryError
 ├── SourceError              the source gave nothing usable; the lake is untouched
 │   ├── SchemaMismatch
 │   └── FetchError           a file could not be had from its public address, or is not the one published
+├── StorageError             a disk, a folder or a mount that is full, read-only, not permitted or gone
+├── RegistryError            MLflow cannot be reached, or its database or server refuses
 ├── LakeError
 │   ├── TableMissing
 │   ├── SiteBusy             another run wrote the same site meanwhile
@@ -67,6 +69,14 @@ class SchemaMismatch(SourceError):
 
 class FetchError(SourceError):
     """A file could not be had from its public address, or is another than was published; nothing of it was kept."""
+
+
+class StorageError(FactoryError):
+    """A disk, a folder or a mount is full, read-only, not permitted or gone; names it, what is kept and what to do."""
+
+
+class RegistryError(FactoryError):
+    """MLflow cannot be reached, or its database or server refuses; names which, what is kept and what to do."""
 
 
 class LakeError(FactoryError):

@@ -25,6 +25,8 @@ _SECRET_NAME = re.compile(
     r"(?:[_-]?(?:id|base64|json|data|value))?\Z",
     re.IGNORECASE,
 )
+_FOLDERS = ("PWD", "OLDPWD")
+"""What a shell calls the folder that one stands in."""
 _VALUE = r"""(\{(?:[^}]|\}\})*\}|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s;&,'")}\]]+)"""
 _ASSIGNED = re.compile(rf"([\w.-]{{1,60}})(\s*=\s*){_VALUE}")
 _ENTRY = re.compile(rf"""(['"])([\w .-]{{1,60}})\1(\s*:\s*){_VALUE}""")
@@ -96,9 +98,8 @@ def keep_secret(*texts: str) -> None:
 
 def keep_secrets_of(options: Mapping[str, str]) -> None:
     """Mask the secrets among options or environment variables, known by their names, and those in URLs among them."""
-    for name, value in options.items():
-        if is_secret_name(name) or "://" in value:
-            keep_secret(value)
+    secret = (name for name in options if is_secret_name(name) and name not in _FOLDERS)
+    keep_secret(*(options[name] for name in secret), *(value for value in options.values() if "://" in value))
 
 
 def _keep(secrets: Iterable[str]) -> None:

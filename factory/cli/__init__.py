@@ -4,6 +4,7 @@ This module has the entry point and loads nothing: signals must be handled from 
 """
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,10 +31,12 @@ def main() -> None:
 def _exit_code(early: "EarlySignals") -> int:
     from factory.cli.app import app
     from factory.errors import FactoryError
+    from factory.storage.faults import storage_faults
 
     early.begin()
     try:
-        app()
+        with storage_faults(Path.cwd()):
+            app()
     except FactoryError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2

@@ -19,12 +19,13 @@ from packaging.requirements import Requirement
 
 from factory.compute.engine import gpu_fault
 from factory.errors import FactoryError
+from factory.storage.faults import ROOM_BYTES
 from factory.storage.home import Home
 
 DISTRIBUTION, IMPORT_NAME = "ai-factory", "factory"
 PYTHONS = ("3.11", "3.12")
 PORTS = {3000: "factory ui", 5000: "factory registry", 8080: "factory serve"}
-WANTS_CORES, WANTS_MEMORY_GB, WANTS_DISK_GB = 2, 2, 2
+WANTS_CORES, WANTS_MEMORY_GB, WANTS_DISK_GB = 2, 2, ROOM_BYTES / 1e9
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -73,7 +74,9 @@ def _home(home: Path) -> Iterator[Finding]:
     folder = next(place for place in (home, *home.parents) if place.is_dir())
     free_gb = shutil.disk_usage(folder).free / 1e9
     yield Finding(
-        thing=f"disk free at {folder}", found=f"{free_gb:.0f} GB (wants {WANTS_DISK_GB})", fine=free_gb > WANTS_DISK_GB
+        thing=f"disk free at {folder}",
+        found=f"{free_gb:.0f} GB (wants {WANTS_DISK_GB:.0f})",
+        fine=free_gb > WANTS_DISK_GB,
     )
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".doctor-") as scratch:

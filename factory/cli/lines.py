@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from factory.cli.interrupts import Interrupts
 from factory.errors import FactoryError, LineError
 from factory.pipeline.events import Event, LineOutcome, LineRequest, Show, Stopped
+from factory.storage.faults import storage_faults
 from factory.storage.home import Home
 
 if TYPE_CHECKING:
@@ -45,11 +46,14 @@ def opened_lines(home: Home, interrupts: Interrupts | None = None) -> "Iterator[
     from factory.orchestration.project import Project, load_definitions
 
     project = Project.around(home)
-    project.export_home()
     interruptions = Interruptions(obey=interrupts.obey, signal=interrupts.signal) if interrupts else Interruptions()
-    definitions = load_definitions(project.root)
-    with opened_instance(project.home.dagster) as instance:
-        yield LineLauncher(definitions=definitions, instance=instance, root=project.root, interruptions=interruptions)
+    with storage_faults(home.root):
+        project.export_home()
+        definitions = load_definitions(project.root)
+        with opened_instance(project.home.dagster) as instance:
+            yield LineLauncher(
+                definitions=definitions, instance=instance, root=project.root, interruptions=interruptions
+            )
 
 
 def add_site(home: Home, line: str, site: str) -> None:

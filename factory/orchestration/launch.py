@@ -43,6 +43,7 @@ from factory.pipeline.events import (
     Show,
     Stopped,
 )
+from factory.storage.faults import storage_faults
 
 POLL_S = 0.25
 
@@ -95,14 +96,18 @@ class LineLauncher:
         for dead in cancel_dead_runs(self.instance, request.line):
             take(Said(text=f"run {dead} was under way when its process died: now recorded as canceled", level=30))
         try:
-            if self._is_executed_here:
-                self._execute_here(request, take)
-            else:
-                self._submit(request, take)
+            with storage_faults(self.instance.root_directory):
+                self._begin(request, take)
         except (KeyboardInterrupt, DagsterExecutionInterruptedError) as error:
             raise Stopped(self.interruptions.signal()) from error
         take(LineOver(outcome=outcome))
         return outcome
+
+    def _begin(self, request: LineRequest, take: Show) -> None:
+        if self._is_executed_here:
+            self._execute_here(request, take)
+        else:
+            self._submit(request, take)
 
     def _require(self, request: LineRequest) -> None:
         """Raise FactoryError where a request cannot be right, before anything is on record."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from factory.compute.isolation import Isolated
-from factory.errors import FactoryError, LakeError, LineError
+from factory.errors import FactoryError, LineError
+from factory.masking import masked_cause
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.stages import Step, comes_before
 from factory.pipeline.work import CHANGED, Figures
@@ -58,7 +59,11 @@ class Runner:
             if comes_before(step.stage.name, self.run.redo_from):
                 self._require_same_day(step)
             elif self.sites:
-                self._do(step)
+                try:
+                    with self.run.lake.faults():
+                        self._do(step)
+                except FactoryError as error:  # what all its sites need is missing, or cannot be read or written
+                    self._drop(step, dict.fromkeys(self.sites, error))
 
     def _do(self, step: Step) -> None:
         """Do one step for the sites that have something to do.
@@ -66,12 +71,8 @@ class Runner:
         A site whose last entry was made from the same inputs by the same code is left alone and reported as unchanged,
         so nothing reruns when nothing changed.
         """
-        try:
-            work = step.work(self.run)
-            fingerprints = self._fingerprints(step, work.inputs(self.sites)) if work.inputs else None
-        except FactoryError as error:  # its inputs are missing or cannot be read
-            self._drop(step, dict.fromkeys(self.sites, error))
-            return
+        work = step.work(self.run)
+        fingerprints = self._fingerprints(step, work.inputs(self.sites)) if work.inputs else None
         journal = self.run.journal
         fresh = journal.fresh(step.name, fingerprints) if fingerprints and not self.run.redo_from else set[str]()
         todo = [site for site in self.sites if site not in fresh]
@@ -101,18 +102,15 @@ class Runner:
         todo: Sequence[str],
         fingerprints: Mapping[str, str] | None,
     ) -> Isolated[Figures]:
-        """Do a step's work and record it in the journal; if that fails, the step has failed."""
+        """Do a step's work and record it in the journal; raises FactoryError where either fails for all of them."""
         journal, started, run_id = self.run.journal, time.monotonic(), self.run.run_id
-        try:
-            if fingerprints:
-                journal.begin(step.name, todo, run=run_id)
-            outcome = do(todo)
-            changed = {site: figures for site, figures in outcome.done.items() if figures.get(CHANGED, True)}
-            made_from = fingerprints or {site: fingerprint(dict(figures)) for site, figures in changed.items()}
-            recorded = {site: {**figures, "as_of": self.run.as_of} for site, figures in changed.items()}
-            journal.record(step.name, recorded, made_from, run=run_id, seconds=time.monotonic() - started)
-        except LakeError as error:
-            return Isolated(failed=dict.fromkeys(todo, error))
+        if fingerprints:
+            journal.begin(step.name, todo, run=run_id)
+        outcome = do(todo)
+        changed = {site: figures for site, figures in outcome.done.items() if figures.get(CHANGED, True)}
+        made_from = fingerprints or {site: fingerprint(dict(figures)) for site, figures in changed.items()}
+        recorded = {site: {**figures, "as_of": self.run.as_of} for site, figures in changed.items()}
+        journal.record(step.name, recorded, made_from, run=run_id, seconds=time.monotonic() - started)
         for site, figures in outcome.done.items():
             self.listener.completed(
                 StepResult(
@@ -140,7 +138,10 @@ class Runner:
         )
 
     def _drop(self, step: Step, failed: Mapping[str, Exception]) -> None:
-        for site, error in failed.items():
+        for site, cause in failed.items():
+            error = self.run.lake.explained(cause)
+            if error is not cause:
+                error.__cause__ = masked_cause(cause)
             self.failures[site] = (step.name, error)
             self.listener.failed(step, site, error)
         self.sites = [site for site in self.sites if site not in failed]

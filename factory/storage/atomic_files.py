@@ -17,12 +17,16 @@ def temporary_name(name: str) -> str:
 
 
 def create_file(place: Path, content: bytes, *, mode: int) -> None:
-    """Write a file that must not exist yet, and return once it is on the disk."""
-    handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a file that must not exist yet, and return once it is on the disk; an OSError names the file."""
+    try:
+        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = error.filename or str(place)  # a full disk's has none
+        raise
 
 
 def replace_file(place: Path, content: bytes, *, mode: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from factory.errors import EnvironmentRefused
+from factory.masking import keep_secret, keep_secrets_of
 from factory.names import checked_name
 from factory.storage.project import found_root
 
@@ -37,14 +38,16 @@ class Home:
 
         Folders are from the working folder. Raises EnvironmentRefused on options that are none.
         """
-        whole = root.resolve()
+        whole, options = root.resolve(), storage_options(lake_options)
+        keep_secret(lake)
         elsewhere = lake if "://" in lake or not lake else str(Path(lake).resolve())
-        return cls(root=whole, lake=elsewhere or str(whole / "lake"), lake_options=storage_options(lake_options))
+        return cls(root=whole, lake=elsewhere or str(whole / "lake"), lake_options=options)
 
     @classmethod
     def found(cls, environment: Mapping[str, str], root: Path | None = None) -> "Home":
         """Return the home in `root`, else the environment's, else that of the project around the working folder."""
         named = root or (Path(environment[HOME_VARIABLE]) if environment.get(HOME_VARIABLE) else None)
+        keep_secrets_of(environment)
         lake = (environment.get(name, "") for name in LAKE_VARIABLES)
         return cls.at(named or (found_root() or Path.cwd()) / FOLDER, *lake)
 
@@ -146,6 +149,7 @@ def storage_options(text: str) -> dict[str, str]:
             f"{LAKE_VARIABLES[1]} is no JSON object of texts: write it as "
             '{"aws_region": "eu-central-1"}, with the names that delta-rs has'
         )
+    keep_secrets_of(found)
     return found
 
 

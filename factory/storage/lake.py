@@ -5,8 +5,9 @@ commit names the sites it wrote as Delta application transactions: when two runs
 second one to commit gets SiteBusy and has written nothing, on a local disk and on an object store alike.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from factory.errors import LakeError, SiteBusy, TableMissing
+from factory.errors import FactoryError, LakeError, LineError, SiteBusy, TableMissing
+from factory.masking import masked_cause
 from factory.names import checked_name
 from factory.storage.columns import SITE
+from factory.storage.faults import storage_error, why_unusable
 
 __all__ = ["SITE", "Lake"]
 
+_DELTA = (DeltaError, OSError)
+"""What delta-rs raises; on an object store, OSErrors of the network."""
 TRIES = 20
 """How often a write is tried while others commit to the same table."""
 
@@ -109,11 +114,12 @@ class Lake:
                 self._opened[table].update_incremental()
                 return self._opened[table]
             delta = DeltaTable(self.uri(table), version=version, storage_options=self.storage_options)
-        except (TableNotFoundError, DeltaError) as error:
+        except TableNotFoundError:
             self._opened.pop(table, None)
-            if isinstance(error, TableNotFoundError):
-                return None
-            raise
+            return None
+        except _DELTA as error:
+            self._opened.pop(table, None)
+            raise self._unreadable(table, error) from masked_cause(error)
         if version is None:
             self._opened[table] = delta
         return delta
@@ -138,8 +144,8 @@ class Lake:
                 )
             except CommitFailedError:
                 delta.update_incremental()
-            except (DeltaError, OSError) as error:
-                raise self._unwritten(table, error) from error
+            except _DELTA as error:
+                raise self._unwritten(table, error) from masked_cause(error)
             else:
                 delta.update_incremental()
                 return delta.version()
@@ -158,18 +164,70 @@ class Lake:
                 mode="ignore",
                 storage_options=self.storage_options,
             )
-        except (DeltaError, OSError) as error:
+        except _DELTA as error:
             made = self._open(table)  # by the other run, meanwhile
             if made is None:
-                raise self._unwritten(table, error) from error
+                raise self._unwritten(table, error) from masked_cause(error)
             return made
         return DeltaTable(self.uri(table), storage_options=self.storage_options)
 
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """Raise what disk, Delta and Polars say within the block as an error for a person; ours go through as they are.
+
+        A scan is read long after it was given, and Polars names neither table nor file: the tables that were opened
+        are then looked through for the file that cannot be read.
+        """
+        try:
+            yield
+        except Exception as error:
+            explained = self.explained(error)
+            if explained is error:
+                raise
+            raise explained from masked_cause(error)
+
+    def explained(self, error: Exception) -> Exception:
+        """Return an error of disk, Delta or Polars as one for a person, and any other as it is."""
+        if isinstance(error, FactoryError):
+            return error
+        fault: FactoryError | None = storage_error(error, self.root)
+        if fault is None and isinstance(error, (*_DELTA, pl.exceptions.PolarsError)):
+            fault = self._damage()
+        if fault is None and isinstance(error, pl.exceptions.PolarsError):
+            fault = LineError(f"line {self.line}: {_first_words(error)}; mend the line's file or its Python")
+        return fault or error
+
+    def _damage(self) -> LakeError | None:
+        """Return what is wrong with the first file, of the tables opened so far, that cannot be read."""
+        for table, delta in list(self._opened.items()):
+            for file in delta.file_uris():
+                try:
+                    pl.scan_parquet(file, storage_options=self.storage_options).select(pl.all().hash().sum()).collect()
+                except (OSError, pl.exceptions.PolarsError) as error:
+                    wrong = (
+                        "is missing" if isinstance(error, FileNotFoundError) else f"is damaged ({_first_words(error)})"
+                    )
+                    return LakeError(
+                        f"line {self.line}: a file of the lake's table {table!r} {wrong}: {file}; bring it back from a "
+                        f"backup, or move {self.uri(table)} away and run the line again: what its source, or the table "
+                        "before it, still has is made anew"
+                    )
+        return None
+
     def _unwritten(self, table: str, error: Exception) -> LakeError:
-        why = " ".join(str(error).split())
+        why = why_unusable(error, self.root) or f"{_first_words(error)}: look at permissions, room and network"
         return LakeError(
-            f"line {self.line}: the lake's table {table!r} at {self.uri(table)} cannot be written ({why}); "
-            "nothing of it was, and what is served goes on. Look at permissions, room and network, then run again"
+            f"line {self.line}: the lake's table {table!r} at {self.uri(table)} cannot be written, and nothing of it "
+            f"was; what is served goes on. The cause: {why}; then run again"
+        )
+
+    def _unreadable(self, table: str, error: Exception) -> LakeError:
+        why = (
+            why_unusable(error, self.root) or f"{_first_words(error)}: look at its folder, the network and the options"
+        )
+        return LakeError(
+            f"line {self.line}: the lake's table {table!r} at {self.uri(table)} cannot be opened; {why}; where its log "
+            "is damaged bring the folder back from a backup, or move it away and run the line again"
         )
 
     def _busy(self, table: str, sites: Iterable[str]) -> SiteBusy:
@@ -177,3 +235,9 @@ class Lake:
             f"line {self.line}: another run wrote {table} for {', '.join(sorted(sites))} meanwhile; "
             "this run wrote nothing there; run those sites again"
         )
+
+
+def _first_words(error: Exception) -> str:
+    """Return what an error says, without the stack and the plan that follow it, in one line."""
+    text = re.split(r"\n\s+\d+: |\n\nResolved plan|\n\nThis error|\s*\(set POLARS_VERBOSE", str(error))[0]
+    return " ".join(re.sub(r"\x1b\[\d+m|↳", "", text).split())[:400] or type(error).__name__

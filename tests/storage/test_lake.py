@@ -35,7 +35,9 @@ def test_a_write_is_one_version(lake):
 
 def test_a_place_that_takes_no_table_is_told_with_what_to_do(lake, tmp_path):
     (tmp_path / "line").write_text("a file where the line's folder should be")
-    with pytest.raises(LakeError, match=r"line line: the lake's table 'clean' at .* cannot be written .* run again"):
+    with pytest.raises(
+        LakeError, match=r"line line: the lake's table 'clean' at .* cannot be written.* is a file and .* run again"
+    ):
         lake.append("clean", rows("UA"), {"UA": 0})
 
 

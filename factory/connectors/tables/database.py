@@ -1,7 +1,7 @@
 """A SQL table as batches of rows, through SQLAlchemy: names are quoted by it, values are bound, never written in.
 
 The URL may come from an environment variable that the line's file names. What a driver says about a failure is shown
-without the URL's password.
+without what is secret in the URL.
 """
 
 import os
@@ -17,7 +17,31 @@ import sqlalchemy as sa
 from factory.connectors.tables.place import ENVIRONMENT, Place
 from factory.connectors.tables.reader import BATCH_ROWS, Narrowing
 from factory.errors import SourceError
+from factory.masking import keep_secret, masked_cause
 
+_REMEDIES = (
+    ("no module named", "install the driver of {driver} beside this library"),
+    ("can't load plugin", "there is no dialect {driver}: install its package, or mend {variable}"),
+    ("password authentication", "user or password is not theirs: mend {variable}"),
+    ("access denied", "user or password is not theirs: mend {variable}"),
+    ("login failed", "user or password is not theirs: mend {variable}"),
+    ("permission denied", "let its owner grant that user SELECT on the table"),
+    ("insufficient privilege", "let its owner grant that user SELECT on the table"),
+    ("refused", "is it up, and may this machine reach its host and port?"),
+    ("timeout", "is it up, and may this machine reach its host and port?"),
+    ("timed out", "is it up, and may this machine reach its host and port?"),
+    ("could not translate host", "mend the host's name in {variable}"),
+    ("name or service not known", "mend the host's name in {variable}"),
+    ("failed to resolve", "mend the host's name in {variable}"),
+    ("does not exist", "mend the name in {variable}, or in the line's file"),
+    ("unable to open database", "check the path, which is relative to the project's folder"),
+    ("not a database", "it is a file of another kind: check the path"),
+    ("locked", "another program writes it: run again when that is done"),
+    ("invalid input", "a value is not of its column's type: mend the table, or the column's type in the line's file"),
+    ("dataerror", "a value is not of its column's type: mend the table, or the column's type in the line's file"),
+)
+"""What a driver's words mean, the first that fits, and what a person does about it."""
+_ASK = "ask who runs the database, with these words; nothing was written"
 _SLACK = timedelta(days=1)
 """A database may keep moments as text or in its own zone: it narrows to the day, and the source filters exactly."""
 
@@ -58,8 +82,18 @@ class DatabaseReader:
             engine = sa.create_engine(url, hide_parameters=True, poolclass=sa.NullPool)
             with engine.connect() as connection:
                 yield connection
-        except (sa.exc.SQLAlchemyError, ImportError) as error:
-            raise SourceError(f"table {self.place.table}: {_without_password(error, url)}") from None
+        except (sa.exc.SQLAlchemyError, ImportError, OSError, ValueError, TypeError) as error:
+            raise self._unreadable(error, url) from masked_cause(error)
+
+    def _unreadable(self, error: Exception, url: sa.URL) -> SourceError:
+        """Return what a driver, or SQLAlchemy, says of the table as a sentence, and what to do about it."""
+        said = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
+        remedy = next((remedy for sign, remedy in _REMEDIES if sign in f"{type(error).__name__} {said}".lower()), _ASK)
+        variable = self.place.at.removeprefix(ENVIRONMENT) if self.place.at.startswith(ENVIRONMENT) else "the URL"
+        return SourceError(
+            f"table {self.place.table}: the database {url.render_as_string(hide_password=False)} cannot be read: "
+            f"{' '.join(said)[:300]}; {remedy.format(variable=variable, driver=url.drivername)}"
+        )
 
     def _url(self) -> sa.URL:
         text = self.place.at
@@ -71,12 +105,13 @@ class DatabaseReader:
                     "put the database's SQLAlchemy URL into it"
                 )
             text = os.environ[name]
+            keep_secret(text)
         try:
             return sa.make_url(text)
-        except sa.exc.ArgumentError:
+        except (sa.exc.ArgumentError, ValueError) as error:
             raise SourceError(
                 f"table {self.place.table}: {self.place.at} holds no SQLAlchemy URL; write dialect://…"
-            ) from None
+            ) from masked_cause(error)
 
     def _table(self, connection: sa.Connection) -> sa.Table:
         schema, _, name = self.place.table.rpartition(".")
@@ -136,10 +171,3 @@ def _plain(value: Any, dtype: pl.DataType) -> Any:
     if dtype == pl.String and value is not None and not isinstance(value, str):
         return value.isoformat() if isinstance(value, date) else str(value)
     return value
-
-
-def _without_password(error: Exception, url: sa.URL) -> str:
-    message = str(getattr(error, "orig", None) or error).splitlines()[0][:300]
-    for secret in filter(None, (str(url.password or ""), url.render_as_string(hide_password=False))):
-        message = message.replace(secret, "***")
-    return f"{message} (at {url.render_as_string(hide_password=True)})"

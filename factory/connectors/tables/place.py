@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 from factory.errors import SourceError
+from factory.masking import has_secret
 
 Kind = Literal["csv", "parquet", "delta", "sql"]
 ENVIRONMENT = "env:"
-_SECRETS = frozenset({"password", "passwd", "pwd", "token", "access_token", "secret", "sslpassword"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def _database(at: str, table: str, root: Path) -> Place:
         url = make_url(at)
     except ArgumentError as error:
         raise SourceError(f"the database of table {table!r} is no SQLAlchemy URL; write it as dialect://…") from error
-    if url.password or _SECRETS & {name.lower() for name in url.query}:
+    if has_secret(at):
         raise SourceError(
             f"the URL of table {table!r} has a password in it, which must not be written into a line's file: put the "
             f"whole URL into an environment variable, such as TABLE_URL, and say env:TABLE_URL::{table}"
