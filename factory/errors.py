@@ -135,6 +135,10 @@ class TlsRefused(FactoryError):
     """A certificate and its private key cannot be used: missing, no PEM, or not of one another."""
 
 
+class SettingRefused(FactoryError):
+    """An option of the gateway that cannot be; names the option, the value and what to give."""
+
+
 class ProviderMissing(FactoryError):
     """ONNX Runtime, as it is installed, cannot run models on what was asked for; says what to install."""
 

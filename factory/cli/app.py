@@ -7,7 +7,7 @@ orchestrator nor registry, and answer at once.
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -123,6 +123,17 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="Port for gRPC, 0 for a free one; none when left out.")
     ] = None,
     tls: Annotated[tuple[Path, Path] | None, typer.Option(help="Certificate and private key, PEM.")] = None,
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(help="Origin whose pages a browser lets ask, * for all; may be given again.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Address or network of a proxy whose X-Forwarded-… are believed; may be given again."),
+    ] = None,
+    access_log: Annotated[bool, typer.Option("--access-log", help="Log each request.")] = False,
+    log_format: Annotated[
+        Literal["text", "json"], typer.Option(help="Lines for people, or JSON for programs.")
+    ] = "text",
     cpu_hour_eur: Annotated[
         float, typer.Option(min=0.0, help="Price of a processor's hour, for metrics of what predictions cost.")
     ] = 0.0,
@@ -140,6 +151,10 @@ def serve(
         port=port,
         grpc_port=grpc_port,
         tls=Tls(certificate=tls[0], key=tls[1]) if tls else None,
+        cors_origins=tuple(cors_origin or ()),
+        trusted_proxies=tuple(trusted_proxy or ()),
+        access_log=access_log,
+        log_format=log_format,
         keys=place.api_keys,
         records=place.prediction_log,
         cpu_hour_eur=cpu_hour_eur,

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from factory.gateway.http.tls import Tls
 from factory.gateway.limits import DEFAULT_LIMITS, DEFAULT_MAX_AWAKE, DEFAULT_RECORD_LIMITS, Limits, RecordLimits
 from factory.model.provider import Provider
+
+LogFormat = Literal["text", "json"]
+"""Lines for people, or a JSON object each for programs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +24,13 @@ class Settings:
     refresh_every_s: float = 0.5
     keys: Path | None = None
     """The file of API keys; where there is none, everybody may ask everything."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages a browser lets ask, `*` for all."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of the proxies that are believed who a client is."""
+    access_log: bool = False
+    """Whether each request is a line of the log."""
+    log_format: LogFormat = "text"
     tls: Tls | None = None
     """None speaks in the clear: on the loopback, or behind a proxy that has the certificate."""
     records: Path | None = None

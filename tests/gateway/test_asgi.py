@@ -1,6 +1,8 @@
 """Under another server the same endpoints answer the same: in process, and under a real ASGI server."""
 
 import asyncio
+import gzip
+import json
 import re
 import socket
 import threading
@@ -26,6 +28,11 @@ HEAD = (
     b'"parameters": {"binary_data_output": true}}'
 )
 BINARY = {"content": HEAD + TENSOR, "headers": {"Inference-Header-Content-Length": str(len(HEAD))}}
+ROW = json.dumps(question([[1, 0, 2]])).encode()
+UTF_16 = {"Content-Type": "application/json; charset=utf-16"}
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+CORS = {"cors_origins": ("https://app.example",)}
 LIMITS = Limits(max_body_bytes=200_000, request_s=0.5)
 REQUESTS = {
     "page": ("GET", "/", {}),
@@ -49,8 +56,27 @@ REQUESTS = {
     "query": ("GET", "/v2?x=/docs", {}),
     "wrong method": ("DELETE", "/v2", {}),
     "too long": ("POST", INFER, {"content": b"x" * 200_001}),
+    "gzip": ("POST", INFER, {"content": gzip.compress(ROW), "headers": {"Content-Encoding": "gzip"}}),
+    "bomb": ("POST", INFER, {"content": gzip.compress(b" " * 200_001), "headers": {"Content-Encoding": "gzip"}}),
+    "coding": ("POST", INFER, {"content": ROW, "headers": {"Content-Encoding": "br"}}),
+    "charset": ("POST", INFER, {"content": ROW.decode().encode("utf-16"), "headers": UTF_16}),
+    "kind": ("POST", INFER, {"content": ROW, "headers": {"Content-Type": "text/xml"}}),
+    "offer": ("POST", INFER, {"content": ROW, "headers": {"HTTP2-Settings": "AAMAAABk"}}),
+    "expectation": ("POST", INFER, {"content": ROW, "headers": {"Expect": "more"}}),
+    "named": ("POST", INFER, {"content": ROW, "headers": {"X-Request-Id": "r-1", "traceparent": PARENT}}),
+    "ill named": ("POST", INFER, {"content": ROW, "headers": {"X-Request-Id": "r" * 129}}),
+    "accept": ("GET", "/v2", {"headers": {"Accept": "text/csv"}}),
+    "compressed": ("GET", "/docs", {"headers": {"Accept-Encoding": "gzip"}}),
+    "methods": ("OPTIONS", INFER, {}),
+    "of a page": ("GET", "/v2", {"headers": {"Origin": "https://app.example"}}),
+    "of another page": ("GET", "/v2", {"headers": {"Origin": "https://evil.example"}}),
+    "preflight": ("OPTIONS", INFER, {"headers": {"Origin": "https://app.example", **PREFLIGHT}}),
+    "preflight of another page": ("OPTIONS", INFER, {"headers": {"Origin": "https://evil.example", **PREFLIGHT}}),
 }
-SENT_BACK = ("content-type", "content-security-policy", "cache-control", "allow", "retry-after")
+SENT_BACK = (
+    "content-type", "content-security-policy", "cache-control", "allow", "retry-after", "content-encoding", "vary",
+    "x-request-id", "traceparent", "access-control-allow-origin", "access-control-allow-headers",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +87,7 @@ def shop(tmp_path_factory):
 
 
 def app(shop, **settings):
-    chosen = Settings(**{"limits": LIMITS, "refresh_every_s": 0.05, **settings})
+    chosen = Settings(**{"limits": LIMITS, "refresh_every_s": 0.05, **CORS, **settings})
     return application(shop.home / "models", shop.public, chosen)
 
 
@@ -118,7 +144,7 @@ def seen(answer):
 def own(shop):
     """What the gateway's own HTTP core answers to each request."""
     with (
-        running(shop, limits=LIMITS) as server,
+        running(shop, limits=LIMITS, **CORS) as server,
         httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10) as client,
     ):
         return {name: seen(client.request(method, path, **parts)) for name, (method, path, parts) in REQUESTS.items()}
@@ -133,7 +159,7 @@ def test_in_process_every_request_is_answered_as_by_the_own_core(shop, own):
             }
 
     assert asyncio.run(answers()) == own
-    assert {status for status, _, _ in own.values()} == {200, 400, 404, 405, 413}
+    assert {status for status, _, _ in own.values()} == {200, 400, 403, 404, 405, 406, 413, 415, 417}
 
 
 def test_under_a_real_server_every_request_is_answered_as_by_the_own_core(shop, own):
@@ -142,7 +168,7 @@ def test_under_a_real_server_every_request_is_answered_as_by_the_own_core(shop, 
             assert seen(client.request(method, path, **parts)) == own[name], name
         metrics = client.get("/metrics")
     assert metrics.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert re.search(r'nv_inference_request_success\{.*model="toy.UA".*\} 3.0', metrics.text)
+    assert re.search(r'nv_inference_request_success\{.*model="toy.UA".*\} 7.0', metrics.text)
 
 
 def test_a_body_in_pieces_is_bounded_as_a_whole_one_is(shop):

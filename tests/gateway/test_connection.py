@@ -107,7 +107,8 @@ def test_a_client_that_waits_for_100_continue_is_told_to_go_on(server):
     [
         (b"nonsense\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"GET /v2 HTTP/2.0\r\nHost: x\r\n\r\n", 505),
+        (b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", 501),
         (b"GET /v2 HTTP/1.1\r\n\r\n", 400),
         (b"GET /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
@@ -223,13 +224,40 @@ def test_who_has_no_key_cannot_have_a_long_body_read_and_unfinished_ones_are_bou
                 assert b"the body is no question" in until(first, 1)
 
 
-def test_who_asks_for_another_protocol_gets_this_one_and_the_end(server):
+@pytest.mark.parametrize("offered", [b"websocket", b"h2c", b"h2c, TLS/1.0"])
+def test_an_offer_of_another_protocol_is_declined_by_going_on_in_this_one(server, offered):
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %b\r\nHTTP2-Settings: AAMAAABk\r\n" % offered
+    in_chunks = offer + b"Transfer-Encoding: chunked\r\n"
     with connected(server) as connection:
-        connection.sendall(LIVE.replace(b"Host: x", b"Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade") + LIVE)
+        connection.sendall(infer(b"a", extra=offer) + LIVE.replace(b"\r\n\r\n", b"\r\n%b\r\n" % offer) + infer(b"b"))
+        found = until(connection, 3)
+        for byte in CHUNKED.replace(b"Transfer-Encoding: chunked\r\n", in_chunks) + b"2\r\n{}\r\n0\r\n\r\n" + LIVE:
+            connection.sendall(bytes([byte]))
+        last = until(connection, 2)
+    assert found.index(b'"id":"a"') < found.index(b'"live":true') < found.index(b'"id":"b"')
+    assert b"connection: close" not in found + last
+    assert last.startswith(b"HTTP/1.1 405")
+    assert b'"live":true' in last
+
+
+def test_after_an_offer_of_another_protocol_the_connection_ends_where_the_client_says_so(server):
+    offer = b"Connection: Upgrade, close\r\nUpgrade: h2c\r\n"
+    with connected(server) as connection:
+        connection.sendall(infer(b"a", extra=offer))
         found = everything(connection)
-    assert found.startswith(b"HTTP/1.1 200")
-    assert found.count(b"\r\ndate: ") == 1
+    assert b'"id":"a"' in found
     assert b"connection: close" in found
+
+
+def test_who_speaks_http_2_from_the_start_is_told_in_its_own_words_to_speak_http_1(server):
+    with connected(server) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+        found = everything(connection)
+    settings, goodbye = found[:9], found[9:]
+    assert settings == b"\0\0\0\x04" + bytes(5)
+    assert goodbye[3] == 7
+    assert goodbye[13:17] == b"\0\0\0\x0d"  # HTTP_1_1_REQUIRED
+    assert b"HTTP/1.1" in goodbye[17:]
 
 
 def test_answers_that_are_due_come_before_a_refusal(server):

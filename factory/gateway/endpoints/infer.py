@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from factory.gateway.access.keys import Grant
 from factory.gateway.endpoints.open_inference import HEADER_LENGTH, answer, asked
-from factory.gateway.http.messages import Answer, Request
+from factory.gateway.http.fields import require_acceptable
+from factory.gateway.http.messages import BINARY, JSON, Answer, Request
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.question import Answered, Question
 from factory.gateway.refusal import RequestRefused
@@ -25,6 +26,7 @@ def infer(
     try:
         grant.require_left()
         wanted = asked(request.body, request.headers.get(HEADER_LENGTH), entry.model.signature)
+        require_acceptable(request.headers, BINARY if wanted.binary else JSON)
         grant.spend(wanted.rows)
 
         def done(result: Answered | RequestRefused) -> None:

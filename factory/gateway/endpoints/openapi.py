@@ -33,8 +33,10 @@ _MEANING = {
     401: "no key, or one that does not count",
     403: "the key is not for this",
     404: "no such model or version",
+    406: "the client takes no media type that the answer can have",
     409: "the line's features are not built here; send rows of features",
     413: "the body is too large",
+    415: "the body is of a media type, a coding or a character set that is not read",
     422: "no row can be answered; the error says why of each",
     429: "too much at once; Retry-After says when to come again",
     503: "not now: nothing is served, or too much waits",
@@ -59,6 +61,8 @@ class Operation:
     error: Any = ErrorBody
 
 
+_LIVE = Operation(summary="Whether the gateway runs", method="get", answer=Live, public=True)
+_SERVER_READY = Operation(summary="Whether any model answers", method="get", answer=Ready, refusals=(503,), public=True)
 _METADATA = Operation(
     summary="What a model takes and gives, with an example", method="get", answer=ModelMetadata, refusals=(404, 503)
 )
@@ -82,10 +86,10 @@ _PREDICT = Operation(
 )
 _MODEL, _VERSIONED = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
 OPERATIONS = {
-    "/v2/health/live": Operation(summary="Whether the gateway runs", method="get", answer=Live, public=True),
-    "/v2/health/ready": Operation(
-        summary="Whether any model answers", method="get", answer=Ready, refusals=(503,), public=True
-    ),
+    "/v2/health/live": _LIVE,
+    "/v2/health/ready": _SERVER_READY,
+    **dict.fromkeys(("/livez", "/healthz"), _LIVE),
+    "/readyz": _SERVER_READY,
     "/v2": Operation(summary="What this server is", method="get", answer=ServerMetadata),
     _MODEL: _METADATA,
     f"{_MODEL}/ready": _READY,
@@ -159,7 +163,9 @@ def _described(path: str, one: Operation, schemas: dict[Any, Any]) -> dict[str, 
     if one.binary:
         answers[BINARY.decode()] = {"schema": {"type": "string", "format": "binary"}}
     kind = PROBLEM if one.error is Problem else JSON
-    refusals = sorted({*one.refusals, *(() if one.public else (401, 403))})
+    refusals = sorted(
+        {*one.refusals, *(() if one.public else (401, 403, 406)), *((415,) if one.method == "post" else ())}
+    )
     error = {kind.decode(): {"schema": schemas[one.error]}}
     described: dict[str, Any] = {
         "summary": one.summary,

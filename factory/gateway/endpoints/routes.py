@@ -3,6 +3,7 @@
 /                                                 page for people
 /docs, /openapi.json                              what can be asked, for people and for programs
 /metrics                                          Prometheus
+/livez, /readyz, /healthz                         probes, as Kubernetes names them
 /v2, /v2/health/live, /v2/health/ready            server
 /v2/models/{m}[/versions/{v}], …/ready, …/infer   one site's model
 /v1/lines/{line}/sites/{site}/predict             business rows or features in, decisions out
@@ -11,8 +12,8 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from factory.gateway.access.keys import Access, Grant
@@ -24,11 +25,18 @@ from factory.gateway.endpoints.open_inference import index_request
 from factory.gateway.endpoints.openapi import openapi
 from factory.gateway.endpoints.service import EXTENSIONS, NAME, Service, own_version
 from factory.gateway.endpoints.status_page import Refused, status_page
-from factory.gateway.http.messages import HTML, Answer, Request, as_error, as_json, as_problem
-from factory.gateway.metrics.exposition import metrics_text
+from factory.gateway.http.content import decoded_body
+from factory.gateway.http.cors import Cors
+from factory.gateway.http.fields import require_acceptable
+from factory.gateway.http.messages import BINARY, HTML, JSON, Answer, Request, as_error, as_json, as_problem
+from factory.gateway.http.proxies import Proxies
+from factory.gateway.http.trace import NAMES, trace_of
+from factory.gateway.logs import about, log_when_answered
+from factory.gateway.metrics.exposition import KINDS, metrics_text
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.feature_builders import RowBuilders
 from factory.gateway.refusal import RequestRefused, shown
+from factory.gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +48,8 @@ _PAGE_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
     (b"cache-control", b"no-store"),
 )
-_ADDRESS = re.compile(r"[\w.\-\[\]:]{1,255}", re.ASCII)
+_READ_ALONE = "GET, HEAD, OPTIONS"
+_POST = "POST, OPTIONS"
 
 
 class Gateway:
@@ -52,24 +61,28 @@ class Gateway:
         access: Access,
         telemetry: Telemetry,
         builders: RowBuilders,
-        cpu_hour_eur: float = 0.0,
+        settings: Settings,
     ) -> None:
-        """`cpu_hour_eur` is what an hour of a processor costs; at 0 no metric says what predictions cost."""
+        """Raises SettingRefused on an origin or a network that is none."""
         self._service = service
         self._builders = builders
-        self._cpu_hour_eur = cpu_hour_eur
+        self._cpu_hour_eur = settings.cpu_hour_eur
+        self._max_body_bytes = settings.limits.max_body_bytes
+        self._cors = Cors(settings.cors_origins)
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._access_log = settings.access_log
         self._access = access
         self._telemetry = telemetry
         self._under_way: set[asyncio.Task[None]] = set()
         self._public: dict[str, Callable[[Request], Answer]] = {
             "/docs": self._docs,
-            "/openapi.json": lambda _: as_json(openapi()),
-            "/v2/health/live": lambda _: as_json(Live()),
-            "/v2/health/ready": self._ready,
+            "/openapi.json": self._openapi,
+            **dict.fromkeys(("/v2/health/live", "/livez", "/healthz"), lambda _: as_json(Live())),
+            **dict.fromkeys(("/v2/health/ready", "/readyz"), self._ready),
         }
         self._fixed: dict[str, tuple[str, Callable[[Request, Grant], Answer]]] = {
-            "/v2": ("GET", self._server),
-            "/v2/repository/index": ("POST", self._index),
+            "/v2": (_READ_ALONE, self._server),
+            "/v2/repository/index": (_POST, self._index),
         }
         self._of_all: dict[str, Callable[[Request, Grant], Coroutine[Any, Any, Answer]]] = {
             "/": self._page,
@@ -78,13 +91,24 @@ class Gateway:
 
     def handle(self, request: Request) -> None:
         """Answer one request, now or within this turn of the loop or the next ones."""
+        self._note(request)
         try:
+            if request.method == "OPTIONS":
+                request.reply(self._options(request))
+                return
+            if request.body:
+                self._decode_body(request)
             self._routed(request)
         except RequestRefused as refused:
             request.reply(self.refusal(refused, request.path))
         except Exception:  # the boundary of a request: the client learns nothing of our insides, the log all
-            log.exception("%s failed", shown(request.path))
+            log.exception("%s failed", shown(request.path), extra=about(request.trace))
             request.reply(self.refusal(_failed(), request.path))
+
+    def refuse(self, request: Request, refused: RequestRefused) -> None:
+        """Answer what never became a whole request."""
+        self._note(request)
+        request.reply(self.refusal(refused, request.path))
 
     def refusal(self, refused: RequestRefused, path: str = "") -> Answer:
         """Return the answer to who was refused, in the form of the path that was asked, and count it."""
@@ -92,14 +116,46 @@ class Gateway:
         form = as_problem if path.startswith(_LINES) else as_error
         return form(refused.status, str(refused), refused.headers)
 
+    def _note(self, request: Request) -> None:
+        """Note by what names the request is known and who asks, for the answer, the records and the log."""
+        headers = request.headers
+        if not headers.keys().isdisjoint(NAMES):
+            request.trace = trace_of(headers)
+            request.beside = request.trace.headers
+        if b"origin" in headers:
+            request.beside += self._cors.headers(request)
+        if self._access_log:
+            log_when_answered(request, self._proxies.origin(request).client)
+
+    def _decode_body(self, request: Request) -> None:
+        """Make the body what it was before the client coded it; what is compressed is read only from who may ask."""
+        if b"content-encoding" in request.headers:
+            self.admit(request.headers)
+        request.body = decoded_body(request.body, request.headers, self._max_body_bytes)
+
+    def _options(self, request: Request) -> Answer:
+        """Say which methods a path has, or to a browser what its pages may ask."""
+        if (preflight := self._cors.preflight(request)) is not None:
+            return preflight
+        if request.path == "*":
+            return Answer(body=b"", headers=((b"allow", b"GET, HEAD, POST, OPTIONS"),))
+        try:
+            self._routed(request)
+        except RequestRefused as refused:
+            if refused.status != HTTPStatus.METHOD_NOT_ALLOWED:
+                raise
+            return Answer(body=b"", headers=refused.headers)
+        raise AssertionError(f"{request.path} has no OPTIONS of its own")
+
     def admit(self, headers: Mapping[bytes, bytes]) -> None:
         """Raise RequestRefused (401) where the headers have no key that counts, and keys are in use."""
         self._access.grant(headers)
 
     def _routed(self, request: Request) -> None:
+        """Have the request answered by what its path names; raises RequestRefused, 405 for every other method."""
         path = request.path
         if (public := self._public.get(path)) is not None:
-            _require_method(request, "GET")
+            _require_method(request, _READ_ALONE)
             request.reply(public(request))
             return
         grant = self._access.grant(request.headers)
@@ -115,13 +171,14 @@ class Gateway:
     def _of_server(self, request: Request, grant: Grant) -> None:
         path = request.path.rstrip("/") or "/"
         if (counted := self._of_all.get(path)) is not None:
-            _require_method(request, "GET")
+            _require_method(request, _READ_ALONE)
             self._later(counted(request, grant), request)
             return
         if (fixed := self._fixed.get(path)) is None:
             raise RequestRefused(404, f"no such path: {shown(request.path)}; /docs lists those there are")
         allowed, answer = fixed
         _require_method(request, allowed)
+        require_acceptable(request.headers, JSON)
         request.reply(answer(request, grant))
 
     def _of_model(self, asked: str, request: Request, grant: Grant) -> None:
@@ -131,7 +188,8 @@ class Gateway:
             wanted, _, verb = verb.removeprefix("versions/").partition("/")
         if verb not in ("", "ready", "infer"):
             raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /ready and /infer")
-        _require_method(request, "POST" if verb == "infer" else "GET")
+        _require_method(request, _POST if verb == "infer" else _READ_ALONE)
+        require_acceptable(request.headers, JSON, *((BINARY,) if verb == "infer" else ()))
         entry = self._service.entry(name, wanted)
         grant.require(name)
         if verb == "infer":
@@ -142,7 +200,8 @@ class Gateway:
     def _of_line(self, parts: list[str], request: Request, grant: Grant) -> None:
         if len(parts) != 4 or (parts[1], parts[3]) != ("sites", "predict"):
             raise RequestRefused(404, f"no such path: {shown(request.path)}; ask {_LINES}<line>/sites/<site>/predict")
-        _require_method(request, "POST")
+        _require_method(request, _POST)
+        require_acceptable(request.headers, JSON)
         model = f"{parts[0]}.{parts[2]}"
         entry = self._service.entry(model)
         grant.require(model)
@@ -152,7 +211,8 @@ class Gateway:
         name, _, verb = rest.partition("/")
         if verb not in ("load", "unload"):
             raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /load and /unload here")
-        _require_method(request, "POST")
+        _require_method(request, _POST)
+        require_acceptable(request.headers, JSON)
         grant.require_management(name)
         self._later(self._managed(self._service.load if verb == "load" else self._service.unload, name), request)
 
@@ -172,15 +232,16 @@ class Gateway:
         except RequestRefused as refused:
             request.reply(self.refusal(refused, request.path))
         except Exception:  # the boundary of a request, as in `handle`
-            log.exception("%s failed", shown(request.path))
+            log.exception("%s failed", shown(request.path), extra=about(request.trace))
             request.reply(self.refusal(_failed(), request.path))
         else:
             request.reply(answer)
 
     async def _page(self, request: Request, grant: Grant) -> Answer:
+        require_acceptable(request.headers, HTML)
         counted = await self._service.counted()
-        host = request.headers.get(b"host", b"").decode("latin-1")
-        address = f"http://{host if _ADDRESS.fullmatch(host) else '127.0.0.1:8080'}"
+        origin = self._proxies.origin(request)
+        address = f"{origin.scheme}://{origin.host or '127.0.0.1:8080'}"
         service = self._service
         refused = Refused(
             releases=_open(grant.opens, service.refused),
@@ -192,11 +253,17 @@ class Gateway:
         )
         return Answer(body=page.encode(), kind=HTML, headers=_PAGE_HEADERS)
 
-    def _docs(self, _: Request) -> Answer:
+    def _openapi(self, request: Request) -> Answer:
+        require_acceptable(request.headers, JSON)
+        return as_json(openapi())
+
+    def _docs(self, request: Request) -> Answer:
+        require_acceptable(request.headers, HTML)
         return Answer(body=docs_page().encode(), kind=HTML, headers=_PAGE_HEADERS)
 
     async def _metrics(self, request: Request, grant: Grant) -> Answer:
         grant.require_all()
+        require_acceptable(request.headers, *KINDS)
         counted = await self._service.counted()
         accept = request.headers.get(b"accept", b"").decode("latin-1")
         # In a thread: the text of a thousand models takes a second, and would hold up every question.
@@ -225,8 +292,6 @@ def _failed() -> RequestRefused:
 
 
 def _require_method(request: Request, allowed: str) -> None:
-    method = request.method
-    if method != allowed and not (method == "HEAD" and allowed == "GET"):
-        raise RequestRefused(
-            405, f"{method} {shown(request.path)} is not possible; use {allowed}", ((b"allow", allowed.encode()),)
-        )
+    if request.method == "OPTIONS" or request.method not in allowed.split(", "):
+        said = f"{request.method} {shown(request.path)} is not possible; use {allowed}"
+        raise RequestRefused(HTTPStatus.METHOD_NOT_ALLOWED, said, ((b"allow", allowed.encode()),))

@@ -11,8 +11,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from factory.gateway.http.door import Door
+from factory.gateway.http.fields import joined_fields, require_heard
 from factory.gateway.http.long_bodies import BodyMemory, LongBody, too_late, too_long
-from factory.gateway.http.messages import Answer, Request, decoded_path
+from factory.gateway.http.messages import Answer, Peer, Request, decoded_path
 from factory.gateway.limits import Limits
 from factory.gateway.refusal import Headers, RequestRefused
 
@@ -65,16 +66,23 @@ class AsgiApplication:
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         if self._door is None:
             raise RuntimeError("the gateway has not started: run the server with ASGI's lifespan on")
-        door, path, headers = self._door, _path(scope), dict(scope["headers"])
+        door, request, answered = self._door, _request(scope), asyncio.get_running_loop().create_future()
+        request.send = lambda: None if answered.done() else answered.set_result(None)  # done: the client has gone
+        closing: Headers = ()
         try:
-            body = await self._body(door, headers, receive)
+            request.headers = joined_fields(scope["headers"])
+            require_heard(request.headers)
+            request.body = await self._body(door, request.headers, receive)
         except _Disconnected:
             return
         except RequestRefused as refused:  # the rest of the body is never read, so the connection cannot go on
             closing = ((b"connection", b"close"),) if scope["http_version"].startswith("1") else ()
-            await _send(scope, send, door.refusal(refused, path), closing)
-            return
-        await _send(scope, send, await _handled(door, scope["method"], path, headers, body))
+            door.refuse(request, refused)
+        else:
+            door.handle(request)
+        await answered
+        assert request.answer  # noqa: S101  for the type checker: `reply` set it
+        await _send(scope, send, request.answer, closing)
 
     async def _body(self, door: Door, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """Return the whole body; raises RequestRefused where it is too long, too slow, or not for who sends it."""
@@ -105,26 +113,20 @@ class AsgiApplication:
                 return bytes(body)
 
 
-def _path(scope: Message) -> str:
-    """Return the path below where the application is mounted."""
+def _request(scope: Message) -> Request:
+    """Return the request, of which headers and body are to come, by its path below where the application is mounted."""
     raw = scope.get("raw_path")  # ASGI lets a server leave it out
     path = decoded_path(raw) if raw else scope["path"]
-    return str(path.removeprefix(scope.get("root_path", "")))
-
-
-async def _handled(door: Door, method: str, path: str, headers: dict[bytes, bytes], body: bytes) -> Answer:
-    """Return the door's answer, given now or later."""
-    replied: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def wake() -> None:
-        if not replied.done():  # cancelled, where the client has gone
-            replied.set_result(None)
-
-    request = Request(method=method, path=path, headers=headers, body=body, keep_alive=True, send=wake)
-    door.handle(request)
-    await replied
-    assert request.answer  # noqa: S101  for the type checker: `reply` set it
-    return request.answer
+    address, *_ = scope.get("client") or ("",)
+    return Request(
+        method=scope["method"],
+        path=path.removeprefix(scope.get("root_path", "")),
+        headers={},
+        body=b"",
+        keep_alive=True,
+        peer=Peer(address, scope.get("scheme", "http")),
+        send=lambda: None,
+    )
 
 
 async def _send(scope: Message, send: Send, answer: Answer, more: Headers = ()) -> None:

@@ -17,7 +17,7 @@ from struct import pack
 
 from factory.gateway.http.door import Door
 from factory.gateway.http.long_bodies import BodyMemory
-from factory.gateway.http.messages import Request
+from factory.gateway.http.messages import NOBODY, Answer, Peer, Request
 from factory.gateway.http.parser import Incoming
 from factory.gateway.limits import Limits
 from factory.gateway.refusal import RequestRefused
@@ -25,8 +25,20 @@ from factory.gateway.refusal import RequestRefused
 log = logging.getLogger(__name__)
 
 _RESET = pack("ii", 1, 0)
+_HTTP_1_1_REQUIRED = 13
+_WHY = b"this gateway speaks HTTP/1.1"
+_GOODBYE_TO_HTTP2 = pack(">xxxBxI", 4, 0) + pack(">xxBBxIII", 8 + len(_WHY), 7, 0, 0, _HTTP_1_1_REQUIRED) + _WHY
+"""Empty settings, and GOAWAY before any stream was heard: RFC 9113, 6.5 and 6.8."""
 _SLICE = 4096
 """So many bytes are looked at before requests in them are answered; of a body that was announced, all of it."""
+
+
+class _Raw(Answer, frozen=True, kw_only=True):
+    """Bytes for a client that speaks no HTTP/1.1."""
+
+    def head(self, date: bytes, *, closing: bool) -> bytes:  # noqa: ARG002  as any answer's
+        """Return nothing."""
+        return b""
 
 
 class Connections:
@@ -83,6 +95,7 @@ class Connection(asyncio.Protocol):
         self._pending = b""
         self._waiting: deque[Request] = deque()
         self._transport: asyncio.Transport
+        self._peer = NOBODY
         self._ending = self._discarding = self._refused = self._blocked = self._client_ended = self._reading = False
         self._deadline = time.monotonic() + self._limits.request_s
 
@@ -91,6 +104,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or say that there are too many."""
         self._transport = transport  # type: ignore[assignment]
+        self._peer = _peer(transport)
         self._all.open.add(self)
         if len(self._all.open) > self._limits.max_connections:
             limit = self._limits.max_connections
@@ -175,6 +189,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _take(self, request: Request) -> None:
+        request.peer = self._peer
         if self._ending or not request.keep_alive:
             self._stop_reading()
         self._waiting.append(request)
@@ -215,12 +230,23 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refused: RequestRefused) -> None:
         """Answer what never became a request, hear no more, and end the connection once the client can have read it."""
-        path = self._incoming.path
+        incoming = self._incoming
+        request = Request(
+            method=incoming.method,
+            path=incoming.path,
+            headers=incoming.headers,
+            body=b"",
+            keep_alive=False,
+            peer=self._peer,
+            send=lambda: None,
+        )
         self._stop_reading()
         self._refused = True
-        request = Request(method="", path=path, headers={}, body=b"", keep_alive=False, send=self._send)
+        self._all.door.refuse(request, refused)
+        if incoming.is_http2:
+            request.answer = _Raw(body=_GOODBYE_TO_HTTP2)
         self._waiting.append(request)
-        request.reply(self._all.door.refusal(refused, path))
+        self._send()
 
     # When it ends
 
@@ -248,6 +274,12 @@ class Connection(asyncio.Protocol):
         if socket is not None:
             socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
         self._transport.abort()
+
+
+def _peer(transport: asyncio.BaseTransport) -> Peer:
+    name = transport.get_extra_info("peername")
+    encrypted = transport.get_extra_info("sslcontext") is not None
+    return Peer(str(name[0]) if isinstance(name, tuple) else "", "https" if encrypted else "http")
 
 
 def _date_line() -> bytes:

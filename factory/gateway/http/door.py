@@ -7,7 +7,7 @@ the endpoints. Neither knows the other.
 from collections.abc import Mapping
 from typing import Protocol
 
-from factory.gateway.http.messages import Answer, Request
+from factory.gateway.http.messages import Request
 from factory.gateway.refusal import RequestRefused
 
 
@@ -17,8 +17,8 @@ class Door(Protocol):
     def handle(self, request: Request) -> None:
         """Answer the request, now or later, through `Request.reply`; never raise."""
 
-    def refusal(self, refused: RequestRefused, path: str) -> Answer:
-        """Return the answer to what never became a request."""
+    def refuse(self, request: Request, refused: RequestRefused) -> None:
+        """Answer what never became a whole request."""
 
     def admit(self, headers: Mapping[bytes, bytes]) -> None:
         """Raise RequestRefused where a request with these headers would be refused, whatever it asks."""

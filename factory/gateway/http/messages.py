@@ -2,15 +2,22 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import msgspec
 
+from factory.gateway.http.content import compressed
+from factory.gateway.http.fields import answer_coding
+from factory.gateway.http.trace import NO_TRACE, Trace
 from factory.gateway.refusal import Headers
 
 JSON, BINARY = b"application/json", b"application/octet-stream"
 PROBLEM = b"application/problem+json"
 HTML = b"text/html; charset=utf-8"
+
+COMPRESSED_FROM_BYTES = 16 * 1024
+"""A shorter answer is not worth the time that compressing it takes."""
 
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _encoder = msgspec.json.Encoder()
@@ -37,6 +44,27 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
             len(self.body),
         )
 
+    def coded(self, accept_encoding: bytes | None) -> "Answer":
+        """Return it as a client that says so likes it best: compressed, where it is long."""
+        if accept_encoding is None or any(name == b"content-encoding" for name, _ in self.headers):
+            return self
+        coding = answer_coding(accept_encoding, is_long=len(self.body) >= COMPRESSED_FROM_BYTES)
+        if coding in (b"identity", b""):
+            return self
+        headers = (*self.headers, (b"content-encoding", coding), (b"vary", b"accept-encoding"))
+        return msgspec.structs.replace(self, body=compressed(self.body, coding), headers=headers)
+
+
+class Peer(NamedTuple):
+    """Who is at the other end of a connection, a client or a proxy: the address, empty where there is none."""
+
+    address: str
+    scheme: str
+    """`https` where the connection is encrypted, else `http`."""
+
+
+NOBODY = Peer("", "http")
+
 
 class Request(msgspec.Struct, kw_only=True):
     """One whole request. It is answered once, now or later, on the event loop: `reply`."""
@@ -44,15 +72,23 @@ class Request(msgspec.Struct, kw_only=True):
     method: str
     path: str
     headers: dict[bytes, bytes]
-    """By name in lower case; of a header given twice, the last one."""
+    """By name in lower case; of a header given twice, both as one list."""
     body: bytes
     keep_alive: bool
     send: Callable[[], None]
     """Called once the answer is there."""
+    peer: Peer = NOBODY
+    trace: Trace = NO_TRACE
+    beside: Headers = ()
+    """What its answer has among its headers, whatever it says."""
     answer: Answer | None = None
 
     def reply(self, answer: Answer) -> None:
         """Answer; it is sent as soon as the connection's earlier requests are answered."""
+        if b"accept-encoding" in self.headers:
+            answer = answer.coded(self.headers[b"accept-encoding"])
+        if self.beside:
+            answer = msgspec.structs.replace(answer, headers=(*answer.headers, *self.beside))
         self.answer = answer
         self.send()
 

@@ -9,17 +9,21 @@ from collections.abc import Callable, Mapping
 
 import httptools
 
+from factory.gateway.http.fields import add_field, require_heard, waits_to_go_on
 from factory.gateway.http.long_bodies import BodyMemory, LongBody, too_late, too_long
 from factory.gateway.http.messages import Request, decoded_path
 from factory.gateway.limits import Limits
 from factory.gateway.refusal import RequestRefused
 
+_WRONG_VERSION = "Invalid HTTP version"
+"""As the parser says it."""
+
 
 class Incoming:
     """Requests out of one connection's bytes. The methods named `on_…` are the parser's.
 
-    `refused`: there is no request to be made of what came; nothing more is taken. `began`: a request's first byte was
-    in the last piece.
+    `refused`: there is no request to be made of what came; nothing more is taken. `is_http2`: for it is HTTP/2.
+    `began`: a request's first byte was in the last piece. `headers`: of the last request, as far as it has come.
     """
 
     def __init__(
@@ -32,7 +36,7 @@ class Incoming:
         """`admit` raises RequestRefused where the headers give no right to a long body; `send` is the requests' own."""
         self.whole: deque[Request] = deque()
         self.refused: RequestRefused | None = None
-        self.in_request = self.began = False
+        self.in_request = self.began = self.is_http2 = False
         self._limits = limits
         self._long_body = LongBody(body_memory, admit)
         self._send = send
@@ -41,7 +45,7 @@ class Incoming:
 
     def _begin(self) -> None:
         self._url = b""
-        self._headers: dict[bytes, bytes] = {}
+        self.headers: dict[bytes, bytes] = {}
         self._body: bytes | bytearray = b""
         self._body_bytes = self._head_bytes = self._silent_bytes = 0
         self._in_body = False
@@ -49,6 +53,11 @@ class Incoming:
         """Bytes of the body that the head announced and that have not come."""
         self.wants_to_go_on = False
         """Whether the client waits to be told that it may send the body."""
+
+    @property
+    def method(self) -> str:
+        """What is to be done, as far as it is known."""
+        return str(self._parser.get_method().decode("latin-1")) if self._url else ""
 
     @property
     def path(self) -> str:
@@ -63,13 +72,48 @@ class Incoming:
         self.began = False
         self._silent_bytes += len(part)
         try:
-            self._parser.feed_data(part)
-        except httptools.HttpParserUpgrade:  # answered as if it had not asked for that, and then closed
-            return
-        except httptools.HttpParserError:
-            self._refuse(400, "that is no HTTP/1.1 request")
+            while part:
+                part = self._parsed(part)
+        except httptools.HttpParserError as error:
+            self._refuse_parsing(str(error))
         if self.in_request:  # neither a head nor a chunk's trailer may go on for ever
             self._check_head(self._silent_bytes)
+
+    def _parsed(self, part: bytes) -> bytes:
+        """Have the parser take the next bytes; return those that it is to take then."""
+        try:
+            self._parser.feed_data(part)
+        except httptools.HttpParserUpgrade as offer:
+            return self._offer_declined() + part[offer.args[0] :]
+        return b""
+
+    def _offer_declined(self) -> bytes:
+        """Return the head of a request that offered to go on in another protocol, without that offer.
+
+        It is declined by going on in this one, RFC 9110, 7.8. The parser ends where the other protocol would begin, so
+        a new one reads the same head, and the body after it.
+        """
+        method, version = self._parser.get_method(), self._parser.get_http_version().encode()
+        if method == b"CONNECT":
+            self._refuse(501, "CONNECT is for proxies, and this is none")
+        fields = [b"%b: %b\r\n" % field for field in self.headers.items() if field[0] != b"upgrade"]
+        self._parser = httptools.HttpRequestParser(self)
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (b"GET" if self.refused else method, self._url, version, b"".join(fields))
+
+    def _refuse_parsing(self, reason: str) -> None:
+        if self._parser.get_method() == b"PRI":
+            self.is_http2 = True
+            self._refuse(505, "that is HTTP/2; ask with HTTP/1.1")
+        elif reason == _WRONG_VERSION:
+            self._refuse_version()
+        else:
+            self._refuse(400, f"that is no HTTP/1.1 request: {reason}")
+
+    def _refuse_version(self, version: str = "") -> None:
+        if version != "1.0":
+            self._refuse(505, "that version of HTTP is not spoken here; ask with HTTP/1.1")
+        elif b"transfer-encoding" in self.headers:
+            self._refuse(400, "Transfer-Encoding is of HTTP/1.1; send Content-Length")
 
     def refuse_late(self) -> None:
         """Refuse the request that has begun, for it takes too long."""
@@ -97,25 +141,34 @@ class Incoming:
         if self._in_body:
             return
         name = name.lower()
-        if name == b"host" and name in self._headers:
-            self._refuse(400, "the request has two Host headers")
-        self._headers[name] = value
         self._head_bytes += len(name) + len(value)
+        if name not in self.headers:
+            self.headers[name] = value
+            return
+        try:
+            add_field(self.headers, name, value)
+        except RequestRefused as refused:
+            self.refused = self.refused or refused
 
     def on_headers_complete(self) -> None:
         """Refuse a body that says it is too large before it is sent."""
         self._in_body = True
         self._check_head(self._head_bytes)
-        headers = self._headers
-        if b"host" not in headers and self._parser.get_http_version() == "1.1":
+        headers, version = self.headers, self._parser.get_http_version()
+        if version != "1.1":
+            self._refuse_version(version)
+        elif b"host" not in headers:
             self._refuse(400, "the request has no Host header, which HTTP/1.1 requires")
-        if b"transfer-encoding" in headers and self._parser.get_http_version() != "1.1":
-            self._refuse(400, "Transfer-Encoding is of HTTP/1.1; send Content-Length")
         length = headers.get(b"content-length", b"0")
         self.body_left = int(length) if length.isdigit() else 0
-        if self.body_left > self._limits.max_body_bytes:
-            self.refused = self.refused or too_long(f"{self.body_left} bytes", self._limits)
-        self.wants_to_go_on = headers.get(b"expect", b"").lower() == b"100-continue"
+        try:
+            require_heard(headers)
+            if self.body_left > self._limits.max_body_bytes:
+                raise too_long(f"{self.body_left} bytes", self._limits)
+        except RequestRefused as refused:
+            self.refused = self.refused or refused
+        if b"expect" in headers:
+            self.wants_to_go_on = waits_to_go_on(headers) and version == "1.1"
 
     def on_body(self, part: bytes) -> None:
         """A piece of the body."""
@@ -136,7 +189,9 @@ class Incoming:
             self._body = bytearray(self._body + part)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """The request is whole, unless the parser only stopped at its head for an offer of another protocol."""
+        if self._parser.should_upgrade():
+            return
         self.in_request = False
         if self.refused:
             return
@@ -146,9 +201,9 @@ class Incoming:
             Request(
                 method=parser.get_method().decode("latin-1"),
                 path=_path(self._url),
-                headers=self._headers,
+                headers=self.headers,
                 body=bytes(self._body),
-                keep_alive=parser.should_keep_alive() and not parser.should_upgrade(),
+                keep_alive=parser.should_keep_alive(),
                 send=self._send,
             )
         )
@@ -157,7 +212,7 @@ class Incoming:
     def _take_memory(self) -> None:
         """Take memory for a long body, which is not for everybody."""
         try:
-            self._long_body.grow(self._body_bytes, self._headers)
+            self._long_body.grow(self._body_bytes, self.headers)
         except RequestRefused as refused:
             self.refused = refused
 
@@ -171,5 +226,5 @@ class Incoming:
 
 
 def _path(url: bytes) -> str:
-    """Return the path of the target, in origin or absolute form."""
-    return decoded_path(url if url.startswith(b"/") else httptools.parse_url(url).path or b"/")
+    """Return the path of the target, in origin or absolute form; `*` is the server."""
+    return decoded_path(url if url.startswith(b"/") or url == b"*" else httptools.parse_url(url).path or b"/")

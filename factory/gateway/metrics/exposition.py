@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from factory.gateway.metrics.counts import BATCH_ROWS, BUCKETS_S, COUNTERS, Counted, Labels, Sizes
 
+KINDS = (b"text/plain", b"application/openmetrics-text")
 _TOTAL = "_total"
 _TRITONS = [name for name in COUNTERS if not name.endswith(_TOTAL)]
 """Counters named as Triton names them: no counter's name in OpenMetrics, which has them as metrics of unknown kind."""

@@ -64,7 +64,7 @@ class GatewayProcess:
         self._processes = PeerProcess(single, membership) if membership else single
         self._service = Service(self._catalogue, self._processes)
         self._builders = RowBuilders(snapshots or NoSnapshots(), telemetry)
-        self.door = Gateway(self._service, self._access, telemetry, self._builders, settings.cpu_hour_eur)
+        self.door = Gateway(self._service, self._access, telemetry, self._builders, settings)
         """Answers requests, while the process runs."""
         self.grpc_port = 0
 

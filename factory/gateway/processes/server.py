@@ -11,6 +11,7 @@ from pathlib import Path
 import uvloop
 
 from factory.gateway.http.connection import Connections
+from factory.gateway.logs import set_up
 from factory.gateway.models.feature_builders import SnapshotSource
 from factory.gateway.processes.gateway_process import DRAIN_S, GatewayProcess, background
 from factory.gateway.processes.ports import cannot_listen, host_and_port
@@ -29,7 +30,7 @@ def serve(models: Path, public_key: Path, settings: Settings, snapshots: Snapsho
     TlsRefused on a certificate or key that cannot be used, ProviderMissing where ONNX Runtime lacks what the models are
     to run on, and CannotListen where the port is taken.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up(as_json=settings.log_format == "json")
     run_frozen(Server(models, public_key, settings, snapshots))
 
 

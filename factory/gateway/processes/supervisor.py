@@ -22,6 +22,7 @@ from typing import NamedTuple
 import msgspec
 
 from factory.errors import FactoryError
+from factory.gateway.logs import set_up
 from factory.gateway.processes.ports import held_port, host_and_port
 from factory.gateway.processes.worker_config import Membership, Started, WorkerConfig
 from factory.gateway.settings import Settings
@@ -70,7 +71,7 @@ class Supervisor:
         Raises what the first worker raised that could not begin, as `factory.gateway.processes.server.serve` would, and
         CannotListen where a port is taken.
         """
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        set_up(as_json=self._settings.log_format == "json")
         with ExitStack() as held:
             host, port, grpc_port = self._settings.host, self._settings.port, self._settings.grpc_port
             port = held.enter_context(held_port(host, port))

@@ -4,7 +4,6 @@ In: its config, as one line of JSON on standard input, which then stays open for
 one line of JSON on standard output, once it answers or if it cannot; its log is standard error.
 """
 
-import logging
 import os
 import sys
 import threading
@@ -13,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from factory.errors import FactoryError
+from factory.gateway.logs import set_up
 from factory.gateway.models.feature_builders import SnapshotSource
 from factory.gateway.processes.server import Server, run_frozen
 from factory.gateway.processes.worker_config import Started, WorkerConfig
@@ -26,8 +26,7 @@ def work(snapshots: Callable[[WorkerConfig], SnapshotSource]) -> int:
     supervisor = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no message to the supervisor
     config = WorkerConfig.from_json(sys.stdin.buffer.readline())
-    number = config.membership.number
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s worker {number}, %(name)s: %(message)s")
+    set_up(as_json=config.settings.log_format == "json", worker=config.membership.number)
     try:
         server = Server(config.models, config.public_key, config.settings, snapshots(config), config.membership)
         for watch in (_end_with_supervisor, _report_start):
