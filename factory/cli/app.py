@@ -116,7 +116,7 @@ def status(
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0913, PLR0917  a command has as many arguments as options
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")] = 8080,
     grpc_port: Annotated[
