@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -65,6 +66,33 @@ def test_rows_beside_questions_are_in_the_same_call_and_each_question_gets_the_n
     found = np.concatenate([answer.numbers for answer in answers] + [first.numbers, second.numbers])
     np.testing.assert_allclose(found[:, 0], expected(rows), atol=1e-6)
     assert calls == 1
+
+
+class Kept:
+    """Records that keep each call, and when it was answered."""
+
+    def __init__(self) -> None:
+        self.calls = []
+
+    def add(self, call):
+        self.calls.append((call, perf_counter()))
+
+
+@pytest.mark.parametrize(("role", "waited"), [("champion", True), ("canary", True), ("shadow", False)])
+def test_a_shadow_takes_as_long_as_its_model_and_the_others_as_long_as_clients_wait(model, role, waited):
+    async def ask():
+        with ThreadPoolExecutor(1) as workers:
+            batches = Batches(model, series, Predictions(workers, kept), role)
+            done = asyncio.get_running_loop().create_future()
+            batches.ask(Question([1.0, 2.0, 3.0], 1, done.set_result, asked=perf_counter() - 100))
+            await done
+
+    series, kept = Series(model.manifest, role), Kept()
+    asyncio.run(ask())
+    ((call, at),) = kept.calls
+    assert 0 < call.took_s < 100
+    assert (at - call.questions[0].asked > 99) is waited
+    assert (series.numbers.durations.total > 99) is waited
 
 
 def test_rows_beside_questions_take_their_part_of_a_call(model):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.model.signature import Signature
-from factory.monitoring.prediction_log.files import RecordedBatch
+from factory.monitoring.prediction_log.files import RecordedBatch, RequestNames
 from factory.monitoring.prediction_log.rows import (
     PREDICTION_LOG,
     as_recorded,
@@ -59,6 +59,16 @@ def test_each_asked_row_is_a_row_that_says_who_asked_whom_and_what_was_answered(
     assert made["inputs"].to_list() == [[0.0, None, 3.0], [1.0, None, 3.0], [2.0, None, 3.0]]
     assert made["answers"].to_list() == [[0.25], [0.5], [0.75]]
     assert dict(made.schema) == {name: kind for name, (kind, _) in columns(ANSWERS).items()}
+
+
+def test_what_clients_call_their_requests_stands_beside_each_row_and_comes_back_from_the_lake(tmp_path):
+    named = RequestNames("order 7", "r-1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=b")
+    made = rows_of(batch("x", "y", rows=[2, 1], names=[named, RequestNames()], call_s=0.001))
+    columns_of_names = ["request_id", "x_request_id", "trace_parent", "trace_state"]
+    assert made.select(columns_of_names).rows() == [tuple(named)] * 2 + [(None,) * 4]
+    assert made["call_s"].to_list() == [0.001] * 3
+    assert as_recorded("toy", made[:2]).names == [named]
+    assert as_recorded("toy", made[2:].drop(columns_of_names)).names == ()
 
 
 def test_a_row_that_was_not_answered_has_no_answer_and_keeps_what_was_asked():

@@ -25,6 +25,7 @@ from factory.gateway.endpoints.bodies import (
     require_few_values,
 )
 from factory.gateway.http.messages import Answer, Request, as_json
+from factory.gateway.logs import about
 from factory.gateway.models.attributions import Reasons
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.feature_builders import BuiltRows, RowBuilder, RowBuilders
@@ -111,7 +112,7 @@ class _Exchange:
         except RequestRefused as refused:
             self._fail(refused)
         except BaseException:  # the boundary of a request: the client learns nothing of our insides, the log all
-            log.exception("a request to %s failed", self._manifest.model)
+            log.exception("a request to %s failed", self._manifest.model, extra=about(self._request.trace))
             self._fail(RequestRefused(500, "the gateway failed on this request; its log says why"))
 
     def _ask(self, features: _Features, built: _Built | None = None) -> None:
@@ -124,6 +125,7 @@ class _Exchange:
                 self._request.reply(as_json(_response(result, reasons, built)))
 
         question = Question(features.values, features.rows, done, self._grant.name, self._body.id or "")
+        question.trace = self._request.trace
         question.subjects, question.places = features.subjects, features.places
         question.asked = self._came if built else 0.0
         question.beside = reasons.beside if reasons else None

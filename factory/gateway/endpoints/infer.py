@@ -36,7 +36,8 @@ def infer(
                 entry.series.failed()
                 request.reply(refused(result))
 
-        entry.asker(version)(Question(wanted.values, wanted.rows, done, grant.name, wanted.id or ""))
+        question = Question(wanted.values, wanted.rows, done, grant.name, wanted.id or "", trace=request.trace)
+        entry.asker(version)(question)
     except Exception as error:
         entry.series.failed()
         grant.charge(error)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from factory.errors import ModelRefused
+from factory.gateway.logs import about
 from factory.gateway.metrics.telemetry import Series
 from factory.gateway.models.question import Answered, Call, Predictions, Question
 from factory.gateway.models.range_guard import Outside, RangeGuard
@@ -60,6 +61,8 @@ class _Asked(NamedTuple):
     size: int
     cpu_s: float
     """Of the thread it ran in; a session has no other."""
+    took_s: float
+    """By the clock."""
 
 
 class Batches:
@@ -131,13 +134,13 @@ class Batches:
         rows = stacked(batch).reshape(-1, *self._model.signature.input_shape)
         besides = [question.beside for question in batch if question.beside is not None]
         every = np.concatenate([rows, *(one.rows for one in besides)]) if besides else rows
-        began = thread_time()
+        began, began_cpu = perf_counter(), thread_time()
         numbers = call(every)
-        cpu_s, start = thread_time() - began, len(rows)
+        cpu_s, took_s, start = thread_time() - began_cpu, perf_counter() - began, len(rows)
         for one in besides:
             one.numbers = numbers[start : start + len(one.rows)]
             start += len(one.rows)
-        return _Asked(rows, numbers[: len(rows)], len(every), cpu_s)
+        return _Asked(rows, numbers[: len(rows)], len(every), cpu_s, took_s)
 
     @contextmanager
     def _ended(self, batch: list[Question]) -> Iterator[None]:
@@ -145,7 +148,8 @@ class Batches:
         try:
             yield
         except Exception:  # the boundary of a batch
-            log.exception("%s failed on %d questions", self._model.manifest.model, len(batch))
+            said = about(batch[0].trace) if len(batch) == 1 else None
+            log.exception("%s failed on %d questions", self._model.manifest.model, len(batch), extra=said)
             for question in batch:
                 _reply(question, _failed())
         finally:
@@ -194,11 +198,14 @@ class Batches:
     def _answer(self, batch: list[Question], asked: "_Asked") -> None:
         rows, numbers, ids = asked.rows, asked.numbers, self._predictions.names(len(batch))
         self._series.ran(asked.size, asked.size - len(rows), asked.cpu_s)
+        if self._role == "shadow":  # nobody waits for it: its latency is its model's own
+            for question in batch:
+                question.asked = perf_counter() - asked.took_s
         if (beyond := self._guard.beyond(rows)) is None and np.isfinite(numbers).all():
-            self._predictions.keep(Call(self._model, self._role, batch, ids, rows, numbers))
+            self._predictions.keep(Call(self._model, self._role, batch, ids, rows, numbers, took_s=asked.took_s))
             self._answer_all(batch, ids, numbers)
         else:
-            self._answer_each(batch, ids, rows, numbers, beyond)
+            self._answer_each(batch, ids, asked, beyond)
 
     def _answer_all(self, batch: list[Question], ids: list[str], numbers: Rows) -> None:
         """Answer questions of which there is nothing to say but the numbers."""
@@ -209,11 +216,9 @@ class Batches:
             _reply(question, Answered(self._model, numbers[start:end], name, None))
             start = end
 
-    def _answer_each(
-        self, batch: list[Question], ids: list[str], rows: Rows, numbers: Rows, beyond: "np.ndarray | None"
-    ) -> None:
+    def _answer_each(self, batch: list[Question], ids: list[str], asked: "_Asked", beyond: "np.ndarray | None") -> None:
         """Answer questions one by one, for some of their rows are outside or have no number."""
-        start, now = 0, perf_counter()
+        rows, numbers, start, now = asked.rows, asked.numbers, 0, perf_counter()
         for question, name in zip(batch, ids, strict=True):
             part = slice(start, start + question.rows)
             start += question.rows
@@ -223,7 +228,8 @@ class Batches:
             except RequestRefused as refused:
                 _reply(question, refused)
                 continue
-            self._predictions.keep(Call(self._model, self._role, [question], [name], rows[part], answered.numbers))
+            kept = Call(self._model, self._role, [question], [name], rows[part], answered.numbers, took_s=asked.took_s)
+            self._predictions.keep(kept)
             self._series.answered(question.rows, now - question.asked)
             _reply(question, answered)
 

@@ -16,6 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
+import msgspec
+
+from factory.gateway.http.trace import NO_TRACE
 from factory.gateway.limits import DEFAULT_RECORD_LIMITS, RecordLimits
 from factory.gateway.models.question import Call, Question
 from factory.monitoring.prediction_log.files import (
@@ -24,6 +27,7 @@ from factory.monitoring.prediction_log.files import (
     MAGIC,
     OPEN,
     RecordedBatch,
+    RequestNames,
     complete_leftovers,
     folder_bytes,
     framed,
@@ -31,6 +35,8 @@ from factory.monitoring.prediction_log.files import (
 
 log = logging.getLogger(__name__)
 
+_LONGEST_ID = 256
+"""Of what a client calls its request, so much is recorded."""
 _QUESTION_BYTES = 100
 """About what a question's name and counts take in the queue."""
 
@@ -79,6 +85,8 @@ class RecordWriter:
             took_s=perf_counter() - batch[0].asked,
             error=call.error,
             subjects=_subjects(batch),
+            call_s=call.took_s,
+            names=_names(batch),
         )
         self._queued_bytes += size
         self._queue.append((recorded, size))
@@ -150,6 +158,13 @@ def _subjects(batch: Sequence[Question]) -> list[str]:
     if not any(question.subjects for question in batch):
         return []
     return [subject for question in batch for subject in question.subjects or [""] * question.rows]
+
+
+def _names(batch: Sequence[Question]) -> list[RequestNames]:
+    """Return by what names clients know the questions of the batch; nothing where none of them says any."""
+    if not any(question.id or question.trace is not NO_TRACE for question in batch):
+        return []
+    return [RequestNames(one.id[:_LONGEST_ID], *msgspec.structs.astuple(one.trace)) for one in batch]
 
 
 class _Segment:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from factory.gateway.http.trace import NO_TRACE, Trace
 from factory.gateway.models.range_guard import Outside
 from factory.gateway.models.served_model import ServedModel
 from factory.gateway.models.session_cache import SessionCache
@@ -56,6 +57,7 @@ class Question(msgspec.Struct):
     """What each row is about, where that is known: see `RecordedBatch.subjects`."""
     asked: float = 0.0
     """When it came, by the performance counter; 0 until it is asked, unless it took a while to become features."""
+    trace: Trace = NO_TRACE
     places: Sequence[int] = ()
     """Which row of the client's request each of them is, where some of those are not asked."""
 
@@ -79,6 +81,8 @@ class Call(msgspec.Struct):
     rows: Rows
     numbers: Rows
     error: str = ""
+    took_s: float = 0.0
+    """Seconds that the model took."""
 
 
 class Records(Protocol):

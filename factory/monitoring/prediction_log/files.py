@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -23,6 +23,17 @@ _FRAME = Struct("<II")
 
 Role = Literal["champion", "canary", "shadow"]
 """Which model was asked: the site's own; one on trial that answers in its place; one on trial that answers nobody."""
+
+
+class RequestNames(NamedTuple):
+    """By what names a client and its tracing know a request; each empty where none was given."""
+
+    id: str = ""
+    """In the body, or in the message."""
+    x_request_id: str = ""
+    trace_parent: str = ""
+    """W3C Trace Context, as it came."""
+    trace_state: str = ""
 
 
 class RecordedBatch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -49,11 +60,15 @@ class RecordedBatch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     copies: Sequence[str] = ()
     """The champion's predictions that a trial's questions are about: a shadow's always, a canary's where it failed."""
     took_s: float = 0.0
-    """Seconds from the batch's first question to its answers."""
+    """Seconds from the batch's first question to its answers; of a shadow, for which nobody waits, `call_s`."""
     error: str = ""
     """Why a trial did not answer; there are no values and no answers then."""
     subjects: Sequence[str] = ()
     """What each row is about: its key and moment of decision, a JSON object; empty for a row that came as features."""
+    call_s: float = 0.0
+    """Seconds that the call of the model took; 0 in records from before it was told, and where a trial failed."""
+    names: Sequence[RequestNames] = ()
+    """Empty where no client gave any."""
 
     @property
     def told(self) -> bool:

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from factory.model.signature import Signature
-from factory.monitoring.prediction_log.files import RecordedBatch
+from factory.monitoring.prediction_log.files import RecordedBatch, RequestNames
 from factory.storage.columns import SITE
 from factory.storage.lake import Lake
 
@@ -28,10 +28,16 @@ _ASKED: Mapping[str, tuple[Any, str]] = {
     "role": (pl.String, "Who was asked: the champion, a canary or a shadow."),
     "told": (pl.Boolean, "Whether somebody was told the answer."),
     "asked_by": (pl.String, "The API key's name; null where no key is needed."),
-    "took_s": (pl.Float64, "Seconds from the first question of its call to the answers."),
+    "took_s": (pl.Float64, "Seconds from the first question of its call to the answers; of a shadow, `call_s`."),
+    "call_s": (pl.Float64, "Seconds that the call of the model took, on all rows that were asked together."),
+    "request_id": (pl.String, "The client's `id` of the request, in its body; null where it gave none."),
+    "x_request_id": (pl.String, "The header X-Request-Id; null where there was none."),
+    "trace_parent": (pl.String, "The header traceparent (W3C Trace Context); null where there was none."),
+    "trace_state": (pl.String, "The header tracestate beside it."),
     "copy_of": (pl.String, "The champion's prediction that a trial's row is about; null in the others."),
     "error": (pl.String, "Why a trial did not answer; null where it did."),
 }
+_NAMES = ("request_id", *RequestNames._fields[1:])
 _NUMBERS = pl.List(pl.Float32)
 _OF_ROW: Mapping[str, tuple[Any, str]] = {
     ROW: (pl.Int64, "The row's place in its prediction, from 0."),
@@ -95,6 +101,7 @@ def as_recorded(line: str, rows: pl.DataFrame) -> RecordedBatch:
     first = rows.row(0, named=True)
     rows = rows.sort(ROW)
     inputs, answers = (_matrix(rows[name]) for name in (INPUTS, ANSWERS))
+    names = RequestNames(*(first.get(name) or "" for name in _NAMES))
     return RecordedBatch(
         at=first[ANSWERED_AT].timestamp(),
         line=line,
@@ -110,6 +117,8 @@ def as_recorded(line: str, rows: pl.DataFrame) -> RecordedBatch:
         role=first["role"],
         copies=[first["copy_of"]] if first["copy_of"] else (),
         took_s=first["took_s"],
+        call_s=first.get("call_s") or 0.0,
+        names=[names] if any(names) else (),
         error=first["error"] or "",
         subjects=[subject or "" for subject in rows[SUBJECT]] if rows[SUBJECT].count() else (),
     )
@@ -143,11 +152,13 @@ def _rows(batches: Sequence[RecordedBatch], answers: Sequence[str], signature: S
 
 def _questions(batch: RecordedBatch) -> Iterable[tuple[Any, ...]]:
     """Yield one tuple for each question, in the order of `_ASKED`."""
-    copies = batch.copies or [""] * len(batch.ids)
+    copies, names = batch.copies or [""] * len(batch.ids), batch.names or [RequestNames()] * len(batch.ids)
     at = round(batch.at * _US)
     who = (batch.version, batch.digest, batch.role, batch.told)
-    for name, key, copy_of in zip(batch.ids, batch.keys, copies, strict=True):
-        yield batch.site, name, at, *who, key or None, batch.took_s, copy_of or None, batch.error or None
+    took = (batch.took_s, batch.call_s or None)
+    for name, key, copy_of, request in zip(batch.ids, batch.keys, copies, names, strict=True):
+        named = (text or None for text in request)
+        yield batch.site, name, at, *who, key or None, *took, *named, copy_of or None, batch.error or None
 
 
 def _lists(name: str, parts: Sequence[Numbers], rows: int) -> pl.Series:

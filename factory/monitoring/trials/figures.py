@@ -25,6 +25,7 @@ class SideFigures:
     """Share of each decision among the rows answered; none where the decision is a number (regression)."""
     mean_answers: Mapping[str, float]
     latency_mean_ms: float | None
+    """Of the model's calls, on both sides: nobody waits for a shadow, so what clients wait for compares nothing."""
     latency_p95_ms: float | None
 
 
@@ -66,7 +67,7 @@ def _pairs(gathered: Gathered) -> list[tuple[Answer, Answer]]:
 def _side(side: Side, manifest: Manifest) -> SideFigures:
     numbers = _stacked(list(side.answers.values()), manifest)
     known = numbers[_answered(numbers)]
-    took_ms = np.array([answer.took_s * 1000 for answer in side.answers.values()])
+    took_ms = np.array([answer.call_s * 1000 for answer in side.answers.values()])
     return SideFigures(
         requests=len(side.answers) + len(side.errors),
         rows=len(numbers),

@@ -24,7 +24,8 @@ class Answer:
     """One prediction: `[rows, answers]`, NaN in a row that was not answered; of a shadow, what it is a copy of."""
 
     numbers: Numbers
-    took_s: float
+    call_s: float
+    """Seconds that the call of the model took; in older records, that the client waited."""
     copy_of: str = ""
 
 
@@ -73,5 +74,7 @@ def _add(side: Side, batch: RecordedBatch) -> None:
         return
     numbers, copies, start = batch.outputs(), batch.copies or [""] * len(batch.ids), 0
     for name, rows, copy_of in zip(batch.ids, batch.rows, copies, strict=True):
-        side.answers[name] = Answer(numbers=numbers[start : start + rows], took_s=batch.took_s, copy_of=copy_of)
+        side.answers[name] = Answer(
+            numbers=numbers[start : start + rows], call_s=batch.call_s or batch.took_s, copy_of=copy_of
+        )
         start += rows

@@ -71,7 +71,7 @@ def test_a_shadow_is_compared_with_the_champion_on_the_rows_that_both_answered(t
     champion, challenger = both
     nan = float("nan")
     records = [
-        batch(champion, [0.1, 0.55, 0.9, nan, 0.7], names=list("abcde")),
+        batch(champion, [0.1, 0.55, 0.9, nan, 0.7], names=list("abcde"), call_s=0.001),
         batch(challenger, [0.3, 0.55, 0.7, 0.5, nan, 0.2], role="shadow", copies=["a", "b", "c", "d", "e", "gone"]),
     ]
     found = of(records, trial, both)
@@ -83,6 +83,7 @@ def test_a_shadow_is_compared_with_the_champion_on_the_rows_that_both_answered(t
     assert (found.challenger.requests, found.challenger.abstained) == (6, 1)
     assert found.challenger.decisions == {"False": 0.8, "True": 0.2}
     assert found.challenger.latency_mean_ms == pytest.approx(2.0)
+    assert found.champion.latency_mean_ms == pytest.approx(1.0)
     assert json.loads(json.dumps(asdict(found)))["compared"]["rows"] == 3
 
 
