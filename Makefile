@@ -51,7 +51,7 @@ serve: $(READY) ## the gateway
 	$(BIN)/factory serve --home $(HOME_DIR)
 
 # The others want something first: data (turbofan), a home (quality), wrk (serving/compare).
-BENCHES := data_speed definitions_load sequence_speed drift rollback new_line sensors prediction_log whole_line
+BENCHES := data_speed definitions_load sequence_speed drift rollback new_line sensors prediction_log metrics whole_line
 
 bench: $(READY) ## the benchmarks that need nothing but this, each against its named peer
 	for bench in $(BENCHES); do $(BIN)/python benchmarks/$$bench.py || exit 1; done

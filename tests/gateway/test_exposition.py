@@ -1,10 +1,17 @@
 """What Prometheus reads: the metrics that dashboards and alerts know, in each form that it may ask for."""
 
+from itertools import accumulate
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from factory.gateway.metrics.counts import BATCH_ROWS, BUCKETS_S, COUNTERS, Counted, Labels, Numbers, Recorded, Sizes
 from factory.gateway.metrics.exposition import metrics_text
@@ -78,6 +85,40 @@ def bare(values):
         ): value
         for (name, *labels), value in values.items()
     }
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+class Single(Collector):
+    """One metric, of which the library writes every line."""
+
+    def __init__(self, metric):
+        self.metric = metric
+
+    def collect(self):
+        yield self.metric
+
+
+@given(
+    st.builds(Labels, TEXT, TEXT, TEXT, TEXT, TEXT),
+    st.lists(st.integers(0, 10**12), min_size=len(BUCKETS_S) + 1, max_size=len(BUCKETS_S) + 1),
+    st.floats(0, 1e18),
+    st.sampled_from(["", "application/openmetrics-text;version=1.0.0"]),
+)
+def test_a_line_is_the_very_one_that_the_library_writes(labels, buckets, total, accept):
+    one = msgspec.structs.replace(numbers(0), durations=Sizes(tuple(buckets), total), cpu_s=total)
+    text = metrics_text(Counted(workers=1, series={labels: one}), 0.0, accept)[0].decode()
+    name, edges = "factory_inference_duration_seconds", (*map(str, BUCKETS_S), "+Inf")
+    histogram = HistogramMetricFamily(name, "Time from a request's last byte to its answer", labels=Labels._fields)
+    histogram.add_metric(labels, list(zip(edges, accumulate(buckets), strict=True)), total)
+    counter = CounterMetricFamily(
+        "factory_model_cpu_seconds", "Processor time that calls of the model took", labels=Labels._fields
+    )
+    counter.add_metric(labels, total)
+    encoded, _ = choose_encoder(accept)
+    for metric in (histogram, counter):
+        assert encoded(Single(metric)).decode().removesuffix("# EOF\n") in text
 
 
 def test_nothing_counted_is_a_text_too():

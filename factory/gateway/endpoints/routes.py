@@ -266,9 +266,12 @@ class Gateway:
         require_acceptable(request.headers, *KINDS)
         counted = await self._service.counted()
         accept = request.headers.get(b"accept", b"").decode("latin-1")
-        # In a thread: the text of a thousand models takes a second, and would hold up every question.
-        text, content_type = await asyncio.to_thread(metrics_text, counted, self._cpu_hour_eur, accept)
-        return Answer(body=text, kind=content_type.encode())
+
+        def written() -> Answer:
+            text, content_type = metrics_text(counted, self._cpu_hour_eur, accept)
+            return Answer(body=text, kind=content_type.encode()).coded(request.headers.get(b"accept-encoding"))
+
+        return await asyncio.to_thread(written)  # the text of a thousand models would hold up every question
 
     def _server(self, _: Request, __: Grant) -> Answer:
         return as_json(ServerMetadata(NAME, own_version(), EXTENSIONS))
