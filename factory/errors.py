@@ -76,7 +76,14 @@ class StorageError(FactoryError):
 
 
 class RegistryError(FactoryError):
-    """MLflow cannot be reached, or its database or server refuses; names which, what is kept and what to do."""
+    """MLflow cannot be reached, or its database or server refuses; names which, what is kept and what to do.
+
+    `code` is MLflow's own, such as RESOURCE_ALREADY_EXISTS, by which a caller tells what it expects; "" where none.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class LakeError(FactoryError):

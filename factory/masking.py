@@ -64,6 +64,12 @@ def masked_values(values: Mapping[str, str]) -> dict[str, str]:
     return {name: MASK if is_secret_name(name) and value else masked(value) for name, value in values.items()}
 
 
+def without_secrets(url: str) -> str:
+    """Return a web address that a browser can open, without user, password and query."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{re.split(r'[?#]', _split_user_info(rest)[1], maxsplit=1)[0]}"
+
+
 def is_secret_name(name: str) -> bool:
     """Whether an option, a variable or a query's parameter of this name holds a secret."""
     return bool(_SECRET_NAME.search(name))

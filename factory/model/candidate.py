@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,10 @@ class Candidate:
     fine_tuned: bool
     why: str
     """Why it was or was not fine-tuned, in a sentence."""
+
+    began: datetime | None = None
+    """When its training began; of models that were trained together, the training of all of them."""
+    ended: datetime | None = None
 
     def __post_init__(self) -> None:
         """Raise ModelRefused where the digest is not that of the file, or the example is not of these features."""

@@ -57,11 +57,11 @@ class Registry(Protocol):
     """Keeps every candidate, its verdict, and who was promoted; `promote` alone makes a champion."""
 
     def register(self, candidate: Candidate) -> Registered:
-        """Keep the candidate as challenger; the same digest again returns the version it already has."""
+        """Keep the candidate; the same digest again returns the version it already has."""
         ...
 
     def record_verdict(self, model: str, version: int, verdict: Verdict) -> None:
-        """Keep the verdict beside the version it is about; raises ReleaseRefused if it is about another file."""
+        """Keep the verdict beside the version; one that passed makes it challenger. Raises ReleaseRefused."""
         ...
 
     def promote(

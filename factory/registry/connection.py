@@ -9,12 +9,18 @@ import json
 import tempfile
 import warnings
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from factory.errors import RegistryError
+from factory.masking import keep_secret, masked, masked_cause, masked_values
+from factory.registry.database import LOCK, prepare_database
+from factory.registry.faults import SQLITE, Client, registry_faults
 from factory.storage.locks import Locks
 
-MlflowClient = Any
+DEAD = "its process died; the next run of the line ended it"
+"""The tag `ended` of a run that was left under way."""
 
 
 class Connection:
@@ -26,10 +32,9 @@ class Connection:
     """
 
     def __init__(self, tracking_uri: str, locks: Locks) -> None:
-        from mlflow.tracking._model_registry.client import ModelRegistryClient  # public in all but its module's name
-
-        self.runs = _prepared(tracking_uri, locks)
-        self.models = ModelRegistryClient(tracking_uri, tracking_uri)
+        keep_secret(tracking_uri)
+        self.address = masked(tracking_uri)
+        self.runs, self.models = (Client(client, tracking_uri) for client in _prepared(tracking_uri, locks))
         self._locks = locks
         self._experiments: dict[str, str] = {}
         self._run_files: dict[str, str] = {}
@@ -39,14 +44,36 @@ class Connection:
         if line not in self._experiments:
             with self._locks.hold("registry.experiments"):
                 known = self.runs.get_experiment_by_name(line)
-                self._experiments[line] = str(
+                if known and known.lifecycle_stage != "active":
+                    raise RegistryError(
+                        f"line {line}: somebody deleted its experiment in MLflow at {self.address}; no model was kept, "
+                        "and what is served goes on. Bring it back and run again: "
+                        f"mlflow experiments restore -x {known.experiment_id}"
+                    )
+                experiment = (
                     known.experiment_id if known else self.runs.create_experiment(line, artifact_location=files)
                 )
+            self._end_dead_runs(line, str(experiment))
+            self._experiments[line] = str(experiment)
         return self._experiments[line]
 
-    def create_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> str:
-        """Open a run and return its id."""
-        info = self.runs.create_run(experiment, run_name=name, tags=dict(tags)).info
+    def _end_dead_runs(self, line: str, experiment: str) -> None:
+        """End the line's runs that are under way in no living process.
+
+        Whoever makes such a run holds its model's lock meanwhile, and the lock is free when its holder is killed.
+        """
+        under_way = f"attributes.status = 'RUNNING' and tags.line = '{line}' and tags.digest != ''"
+        for run in self.runs.search_runs([experiment], under_way):
+            model = f"{line}.{run.data.tags.get('site', '')}"
+            with self._locks.hold_if_free(f"registry.{model}") as is_free:
+                if is_free and self.runs.get_run(run.info.run_id).info.status == "RUNNING":
+                    self.runs.set_tag(run.info.run_id, "ended", DEAD)
+                    self.runs.set_terminated(run.info.run_id, "KILLED")
+
+    def create_run(self, experiment: str, name: str, tags: Mapping[str, str], began: datetime | None = None) -> str:
+        """Open a run, begun now or when its work began, and return its id."""
+        start = int(began.timestamp() * 1000) if began else None
+        info = self.runs.create_run(experiment, start_time=start, run_name=name, tags=masked_values(tags)).info
         self._run_files[info.run_id] = info.artifact_uri
         return str(info.run_id)
 
@@ -60,11 +87,15 @@ class Connection:
             place = Path(scratch, Path(file).name)
             place.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
             folder = str(Path(file).parent)
-            self._store(self._files_of(run_id)).log_artifact(str(place), None if folder == "." else folder)
+            store = self._store(self._files_of(run_id))
+            with registry_faults(self.address, f"keeping {file}"):
+                store.log_artifact(str(place), None if folder == "." else folder)
 
     def put_folder(self, uri: str, folder: Path) -> None:
         """Copy a folder's files to an address."""
-        self._store(uri).log_artifacts(str(folder))
+        store = self._store(uri)
+        with registry_faults(self.address, f"keeping files at {uri}"):
+            store.log_artifacts(str(folder))
 
     def file(self, uri: str) -> bytes:
         """Return a file from its address. Raises OSError if it cannot be read."""
@@ -74,7 +105,7 @@ class Connection:
         try:
             return Path(download_artifacts(artifact_uri=uri, tracking_uri=self.runs.tracking_uri)).read_bytes()
         except MlflowException as error:
-            raise OSError(f"{uri}: {error.message}") from error
+            raise OSError(masked(f"{uri}: {error.message}")) from masked_cause(error)
 
     def _files_of(self, run_id: str) -> str:
         if run_id not in self._run_files:
@@ -84,31 +115,24 @@ class Connection:
     def _store(self, uri: str) -> Any:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        return get_artifact_repository(uri, tracking_uri=self.runs.tracking_uri)
+        with registry_faults(self.address, f"looking for {uri}"):
+            return get_artifact_repository(uri, tracking_uri=self.runs.tracking_uri)
 
 
 @functools.cache
-def _prepared(tracking_uri: str, locks: Locks) -> MlflowClient:
-    """Return a client of a database that is there and migrated; one process makes it while others wait."""
-    from mlflow import MlflowClient as Client
-    from sqlalchemy.exc import SADeprecationWarning
+def _prepared(tracking_uri: str, locks: Locks) -> tuple[Any, Any]:
+    """Return MLflow's two clients of a database that is there and migrated; one process makes it while others wait."""
+    with registry_faults(masked(tracking_uri)), warnings.catch_warnings():
+        from mlflow import MlflowClient
+        from mlflow.tracking._model_registry.client import ModelRegistryClient  # public in all but its module's name
+        from sqlalchemy.exc import SADeprecationWarning
 
-    with locks.hold("registry.database"), warnings.catch_warnings():
         # MLflow's own tables use a loader that SQLAlchemy deprecates; nothing a user of this factory could change.
         warnings.simplefilter("ignore", SADeprecationWarning)
-        if tracking_uri.startswith("sqlite:///"):
-            _prepare_sqlite(Path(tracking_uri.removeprefix("sqlite:///")))
-        client = Client(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-        client.search_experiments(max_results=1)
-        client.search_registered_models(max_results=1)
-    return client
-
-
-def _prepare_sqlite(file: Path) -> None:
-    """Let readers go on while one writes: the write-ahead log, a lasting property of the file."""
-    import sqlite3
-    from contextlib import closing
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(file, timeout=20)) as database:
-        database.execute("PRAGMA journal_mode=WAL")
+        if tracking_uri.startswith(SQLITE):
+            prepare_database(Path(tracking_uri.removeprefix(SQLITE)), locks)
+        with locks.hold(LOCK):
+            runs = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+            runs.search_experiments(max_results=1)
+            runs.search_registered_models(max_results=1)
+        return runs, ModelRegistryClient(tracking_uri, tracking_uri)

@@ -17,15 +17,24 @@ from typing import Any
 
 import numpy as np
 
+from factory.masking import masked, masked_values
 from factory.model.candidate import Candidate
 from factory.model.signature import INPUT, Signature
 from factory.model.verdict import Verdict
+from factory.names import LINE_SITE
 from factory.registry.connection import Connection
+from factory.storage.journal import fingerprint
 
 MODEL_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.safetensors"
 VERDICT_FILE = "verdict.json"
-_DIGEST_TAG = "verdict_digest"
+BASE_MODEL = "base model"
+"""The name of the run of a line's base model; a site model's run has its site's name."""
+FRAME_MODEL = "factory_frame_model"
+"""The module beside a model by which MLflow's `pyfunc` asks it."""
+_PASSED = "passed"
+_NEEDS = ("onnxruntime", "numpy", "pandas")
+_FRAME_MODEL = Path(__file__).with_name("frame_model.py")
 _MAX_REASONS = 4000
 """Characters of reasons in a tag: MLflow takes 5,000 on some databases; all of them are in the verdict's file."""
 
@@ -34,10 +43,14 @@ ModelVersion = Any
 
 @contextmanager
 def log_candidate(mlflow: Connection, experiment: str, candidate: Candidate) -> Iterator[str]:
-    """Open a run with the candidate's record and give its id; close it as failed if the block raises."""
+    """Open a run with the candidate's record and give its id; close it as failed if the block raises.
+
+    Its name is the site's, and it lasted as long as the training.
+    """
     tags = {"line": candidate.line, "site": candidate.site, "digest": candidate.digest, **candidate.provenance}
-    run_id = mlflow.create_run(experiment, candidate.name, tags)
-    status = "FAILED"
+    name = BASE_MODEL if candidate.site == LINE_SITE else candidate.site
+    run_id = mlflow.create_run(experiment, name, tags, candidate.began)
+    status, ended = "FAILED", None
     try:
         params = {**candidate.params, "fine_tuned": candidate.fine_tuned, "why": candidate.why}
         by_epoch = {name for epoch in candidate.epochs for name in epoch}
@@ -45,32 +58,41 @@ def log_candidate(mlflow: Connection, experiment: str, candidate: Candidate) -> 
         others = {name: value for name, value in candidate.metrics.items() if name not in best}
         # The best epoch's values come after all epochs: a metric's last value is the one that lists show.
         _log(mlflow, run_id, [others], [*candidate.epochs, best], params=params)
+        mlflow.runs.log_inputs(run_id, datasets=[_dataset(candidate)])
         yield run_id
-        status = "FINISHED"
+        status, ended = "FINISHED", candidate.ended
     finally:
-        mlflow.runs.set_terminated(run_id, status)
+        mlflow.runs.set_terminated(run_id, status, int(ended.timestamp() * 1000) if ended else None)
 
 
 @contextmanager
 def save_model_folder(candidate: Candidate, model_id: str) -> Iterator[Path]:
-    """Give a folder with the model in MLflow's ONNX flavour and its weights; it is gone after the block."""
+    """Give a folder with the model in MLflow's ONNX flavour, as a `pyfunc` over frames, and with its weights.
+
+    It is gone after the block.
+    """
     import onnx
     from mlflow.models import Model
 
     flavour = _onnx_flavour()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
+        model = Model(model_id=model_id)
         flavour.save_model(
             onnx.load_model_from_string(candidate.onnx),
             str(folder),
-            mlflow_model=Model(model_id=model_id),
+            mlflow_model=model,
             signature=_signature(candidate.signature),
-            input_example={INPUT: candidate.example.astype(np.float32)},
-            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in ("onnxruntime", "numpy")],
+            input_example=_example(candidate),
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _NEEDS],
             onnx_execution_providers=["CPUExecutionProvider"],
             metadata={**asdict(candidate.signature), "digest": candidate.digest},
             save_as_external_data=False,
         )
+        model.flavors["python_function"].update(loader_module=FRAME_MODEL, code="code")
+        model.save(str(folder / "MLmodel"))
+        (folder / "code").mkdir()
+        (folder / "code" / f"{FRAME_MODEL}.py").write_bytes(_FRAME_MODEL.read_bytes())
         # MLflow wrote the graph anew, which need not give the same bytes; what is served must be what was judged.
         (folder / MODEL_FILE).write_bytes(candidate.onnx)
         (folder / WEIGHTS_FILE).write_bytes(candidate.safetensors)
@@ -83,13 +105,13 @@ def log_verdict(mlflow: Connection, registered: ModelVersion, verdict: Verdict) 
     The file comes last: where it is, the rest is too, so that a call that died half-way can be repeated.
     """
     # Without its tag no verdict was written yet, so no file is read.
-    if _DIGEST_TAG in registered.tags and _recorded(mlflow, registered.run_id) == verdict.to_dict():
+    if _PASSED in registered.tags and _recorded(mlflow, registered.run_id) == verdict.to_dict():
         return
     figures = {name: float(figure) for name, figure in verdict.figures.items() if isinstance(figure, int | float)}
     _log(mlflow, registered.run_id, [figures])
     reasons = "; ".join(verdict.reasons)
     shown = reasons if len(reasons) <= _MAX_REASONS else f"{reasons[:_MAX_REASONS]}… ({VERDICT_FILE} has all)"
-    tags = {"passed": str(verdict.passed).lower(), "reasons": shown, _DIGEST_TAG: verdict.digest}
+    tags = {_PASSED: str(verdict.passed).lower(), "reasons": masked(shown)}
     for tag, value in tags.items():
         if registered.tags.get(tag, "") != value:
             mlflow.models.set_model_version_tag(registered.name, str(registered.version), tag, value)
@@ -114,14 +136,29 @@ def _onnx_flavour() -> Any:
     return mlflow.onnx
 
 
-def _signature(signature: Signature) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+def _example(candidate: Candidate) -> Any:
+    """Return the candidate's example as its `pyfunc` takes it: a frame, or the tensor of a sequence model."""
+    if candidate.signature.steps is not None:
+        return {INPUT: candidate.example.astype(np.float32)}
+    import pandas as pd
 
-    single = np.dtype(np.float32)
+    return pd.DataFrame(candidate.example.astype(np.float64), columns=list(candidate.signature.features))
+
+
+def _signature(signature: Signature) -> Any:
+    """Return what the model's `pyfunc` takes and gives, by the columns' names; a sequence model takes a tensor.
+
+    A feature is a number of any type: with `double`, MLflow refuses whole numbers.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
+
+    columns = [ColSpec(AnyType(), name) for name in signature.features]
+    tensor = TensorSpec(np.dtype(np.float32), (-1, *signature.input_shape), INPUT)
     return ModelSignature(
-        inputs=Schema([TensorSpec(single, (-1, *signature.input_shape), INPUT)]),
-        outputs=Schema([TensorSpec(single, (-1, len(signature.answers)), signature.output)]),
+        inputs=Schema(columns if signature.steps is None else [tensor]),
+        outputs=Schema([ColSpec(DataType.float, name) for name in signature.answers]),
     )
 
 
@@ -139,4 +176,27 @@ def _log(
         for name, value in values.items()
         if np.isfinite(value)
     ]
-    mlflow.runs.log_batch(run_id, metrics, [Param(name, str(value)) for name, value in (params or {}).items()])
+    said = masked_values({name: str(value) for name, value in (params or {}).items()})
+    mlflow.runs.log_batch(run_id, metrics, [Param(name, value) for name, value in said.items()])
+
+
+def _dataset(candidate: Candidate) -> Any:
+    """Return the rows that the candidate learnt from, as MLflow's input of a run.
+
+    The digest names the version of the lake's table and the site: MLflow's own would not see the order of rows.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    versions = {name: version for name, version in candidate.provenance.items() if name.startswith("delta")}
+    made_from = {"line": candidate.line, "site": candidate.site, **versions}
+    columns = [{"type": "double", "name": name, "required": True} for name in candidate.signature.features]
+    rows = {name: count for name, count in candidate.metrics.items() if name.endswith("_rows")}
+    dataset = Dataset(
+        name=f"{candidate.line}/features",
+        digest=fingerprint(made_from, candidate.provenance.get("as_of", "")),
+        source_type="delta",
+        source=json.dumps(made_from),
+        schema=json.dumps({"mlflow_colspec": columns}),
+        profile=json.dumps(rows),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])

@@ -1,7 +1,7 @@
 """The registry: MLflow keeps every candidate, its record, its verdict, and who was promoted by whom.
 
-Registering is not promoting: `register` gives the alias `challenger`, and only `promote` gives `champion`. Everything
-goes through an MlflowClient of our own, so that MLflow's process-wide state stays as the caller left it.
+Registering is not promoting: a passing verdict gives the alias `challenger`, and only `promote` gives `champion`.
+Everything goes through clients of our own, so that MLflow's process-wide state stays as the caller left it.
 """
 
 from dataclasses import dataclass
@@ -9,9 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from factory.errors import ReleaseRefused
+from factory.errors import RegistryError, ReleaseRefused
+from factory.masking import masked_values, without_secrets
 from factory.model.candidate import Candidate
 from factory.model.verdict import Verdict, digest_of
+from factory.names import LINE_SITE
 from factory.registry.connection import Connection
 from factory.registry.promotion import (
     Champion,
@@ -59,25 +61,19 @@ class Registry:
     """Where people open the MLflow UI."""
 
     def register(self, candidate: Candidate) -> Registered:
-        """Keep the candidate and make it `challenger`; the same digest again returns the version it already has.
-
-        A version that is `champion` already does not become its own challenger.
-        """
+        """Keep the candidate; the same digest again returns the version it already has. Raises RegistryError."""
         mlflow, model = self.connection, candidate.name
         experiment = mlflow.experiment(candidate.line, self._files_of(candidate.line))
         with self.locks.hold(f"registry.{model}"):
-            known = _known(mlflow, candidate)
-            version = known or _add(mlflow, experiment, candidate)
-            if known is None or "champion" not in _version(mlflow, model, int(known.version)).aliases:
-                mlflow.models.set_registered_model_alias(model, "challenger", version.version)
+            version = _known(mlflow, candidate) or self._added(mlflow, experiment, candidate)
         return Registered(
             model=model, version=int(version.version), run_id=version.run_id, url=self._url(experiment, version.run_id)
         )
 
     def record_verdict(self, model: str, version: int, verdict: Verdict) -> None:
-        """Keep the verdict beside the version it is about, whether or not it passed.
+        """Keep the verdict beside the version it is about; one that passed makes a version `challenger`.
 
-        Raises ReleaseRefused if it is about another model or another file.
+        Raises ReleaseRefused if it is about another model or another file, and RegistryError.
         """
         mlflow = self.connection
         with self.locks.hold(f"registry.{model}"):
@@ -89,6 +85,7 @@ class Registry:
                 )
             self._record().judged(model, version, verdict)
             log_verdict(mlflow, registered, verdict)
+            _keep_challenger(mlflow, registered, may_replace=verdict.passed)
 
     def promote(
         self, model: str, version: int, verdict: Verdict | None, *, by: str, approval_required: bool = False
@@ -146,8 +143,21 @@ class Registry:
         """Return where a person opens the run."""
         return self._url(self.connection.runs.get_run(run_id).info.experiment_id, run_id)
 
+    def _added(self, mlflow: Connection, experiment: str, candidate: Candidate) -> ModelVersion:
+        """Keep a new version under a number that the site's history does not know.
+
+        MLflow begins again with 1 where somebody deleted the model, and numbers the releases by it.
+        """
+        version = _add(mlflow, experiment, candidate)
+        if int(version.version) == 1 and candidate.site != LINE_SITE:  # the base model is never released
+            used = max((record.version or 0 for record in self.history.read(candidate.name).records()), default=0)
+            while int(version.version) <= used:
+                mlflow.models.delete_model_version(candidate.name, version.version)
+                version = _new_version(mlflow, candidate, version.source, version.run_id, version.model_id)
+        return version
+
     def _url(self, experiment: str, run_id: str) -> str:
-        served = self.tracking_uri if self._has_server else self.ui_url
+        served = without_secrets(self.tracking_uri) if self._has_server else self.ui_url
         # Without the last word the UI shows its menus for language models.
         return f"{served.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
@@ -185,12 +195,10 @@ def _known(mlflow: Connection, candidate: Candidate) -> ModelVersion | None:
 
 
 def _create_model(mlflow: Connection, candidate: Candidate) -> None:
-    from mlflow.exceptions import MlflowException
-
     try:
         mlflow.runs.create_registered_model(candidate.name, tags={"line": candidate.line, "site": candidate.site})
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+    except RegistryError as error:
+        if error.code != "RESOURCE_ALREADY_EXISTS":
             raise
 
 
@@ -202,38 +210,55 @@ def _add(mlflow: Connection, experiment: str, candidate: Candidate) -> ModelVers
             mlflow.put_folder(logged.artifact_location, folder)
         mlflow.runs.finalize_logged_model(logged.model_id, "READY")
         # The source is the files' place, not `models:/<id>`: MLflow resolves that through its process-wide address.
-        return mlflow.runs.create_model_version(
-            candidate.name,
-            source=logged.artifact_location,
-            run_id=run_id,
-            model_id=logged.model_id,
-            description=candidate.why,
-            tags={
-                **candidate.provenance,
-                "digest": candidate.digest,
-                "weights_digest": digest_of(candidate.safetensors),
-                "fine_tuned": str(candidate.fine_tuned).lower(),
-            },
-        )
+        return _new_version(mlflow, candidate, logged.artifact_location, run_id, logged.model_id)
+
+
+def _new_version(
+    mlflow: Connection, candidate: Candidate, source: str, run_id: str, model_id: str | None
+) -> ModelVersion:
+    tags = {
+        **candidate.provenance,
+        "digest": candidate.digest,
+        "weights_digest": digest_of(candidate.safetensors),
+        "fine_tuned": str(candidate.fine_tuned).lower(),
+    }
+    return mlflow.runs.create_model_version(
+        candidate.name,
+        source=source,
+        run_id=run_id,
+        model_id=model_id,
+        description=candidate.why,
+        tags=masked_values(tags),
+    )
+
+
+def _keep_challenger(mlflow: Connection, registered: ModelVersion, *, may_replace: bool) -> None:
+    """Give the alias `challenger` to a version that may replace the champion, and take it from one that may not."""
+    if may_replace and not {"champion", "challenger"} & set(registered.aliases):
+        mlflow.models.set_registered_model_alias(registered.name, "challenger", str(registered.version))
+    if not may_replace and "challenger" in registered.aliases:
+        mlflow.models.delete_registered_model_alias(registered.name, "challenger")
 
 
 def _champion(mlflow: Connection, model: str) -> ModelVersion | None:
     """Return the version that the alias `champion` points to; None where there is no such model, or no such alias."""
-    from mlflow.exceptions import MlflowException
-
     try:
         return mlflow.models.get_model_version_by_alias(model, "champion")
-    except MlflowException as error:
-        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:  # no model, no alias
+    except RegistryError as error:
+        if error.code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:  # no model, no alias
             raise
         return None
 
 
 def _version(mlflow: Connection, model: str, version: int) -> ModelVersion:
     """Return the version with its aliases; raises ReleaseRefused where there is none."""
-    from mlflow.exceptions import MlflowException
-
     try:
         return mlflow.models.get_model_version(model, str(version))
-    except MlflowException as error:
-        raise ReleaseRefused(f"{model} has no version {version} in the registry: {error.message}") from error
+    except RegistryError as error:
+        if error.code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        line = model.partition(".")[0]
+        raise ReleaseRefused(
+            f"{model} has no version {version} in the registry any more: somebody deleted it in MLflow; what is served "
+            f"goes on. Make it anew: factory run {line} --from site_model"
+        ) from error

@@ -5,6 +5,7 @@ Divided feature rows come in; models ready to be registered go out, each with th
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def base_candidate(
     provenance: Mapping[str, str],
 ) -> Candidate:
     """Train the base model on the pooled rows; an interrupted training continues from its checkpoint."""
+    began = datetime.now(UTC)
     train, validation = _windows(line, parts)
     trained = train_base(
         train, validation, line.recipe, task=line.task, device=device, checkpoint=checkpoint, report=report
@@ -45,7 +47,7 @@ def base_candidate(
     model = SiteModel(
         site=LINE_SITE, weights=trained.weights, fine_tuned=False, why=why, history=tuple(trained.history)
     )
-    return _candidate(line, model, content, train, validation, provenance)
+    return _candidate(line, model, content, train, validation, provenance, began)
 
 
 def site_candidates(
@@ -55,12 +57,13 @@ def site_candidates(
 
     A site that is too small, or that fine-tuning does not improve, gets the base model and its record says so.
     """
+    began = datetime.now(UTC)
     train, validation = _windows(line, parts)
     models = fine_tune(from_bytes(base), train, validation, line.recipe, task=line.task, sites=sites, device=device)
     weights: dict[str, Weights] = {site: model.weights for site, model in models.items()}
     contents = export_onnx(weights, line.recipe, line.task, line.signature)
     return {
-        site: _candidate(line, model, contents[site], train.of(site), validation.of(site), provenance)
+        site: _candidate(line, model, contents[site], train.of(site), validation.of(site), provenance, began)
         for site, model in models.items()
     }
 
@@ -70,7 +73,13 @@ def _windows(line: Line, parts: Parts) -> tuple[Samples, Samples]:
 
 
 def _candidate(
-    line: Line, model: SiteModel, content: bytes, train: Samples, validation: Samples, provenance: Mapping[str, str]
+    line: Line,
+    model: SiteModel,
+    content: bytes,
+    train: Samples,
+    validation: Samples,
+    provenance: Mapping[str, str],
+    began: datetime,
 ) -> Candidate:
     best = min(model.history, key=lambda epoch: epoch.validation_loss, default=None)
     known = _known(train)
@@ -95,6 +104,8 @@ def _candidate(
         provenance=provenance,
         fine_tuned=model.fine_tuned,
         why=model.why,
+        began=began,
+        ended=datetime.now(UTC),
     )
 
 
