@@ -178,7 +178,7 @@ def test_where_the_model_was_deleted_no_number_of_its_history_is_given_again(hom
 
 def test_where_the_experiment_was_deleted_it_is_said_how_to_bring_it_back(home):
     registry = registry_at(home)
-    experiment = registry.connection.experiment("brewing", None)
+    experiment = registry.connection.experiment("brewing", str(home / "artifacts"))
     registry.connection.runs.delete_experiment(experiment)
     with pytest.raises(RegistryError, match=f"deleted its experiment .* mlflow experiments restore -x {experiment}"):
         registry_at(home).register(candidate("munich"))
