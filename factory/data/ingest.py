@@ -16,9 +16,10 @@ import polars as pl
 from factory.compute.isolation import Isolated, one_by_one, together
 from factory.connectors.source import Pooled, Source
 from factory.errors import SchemaMismatch, SourceError
+from factory.line.announced import Announced, aware
 from factory.line.line import Table
 from factory.names import LINE_SITE, checked_name
-from factory.storage.columns import LOAD, ROW, schema_mismatches
+from factory.storage.columns import LOAD, ROW, schema_mismatches, type_named
 from factory.storage.lake import SITE, Lake
 
 
@@ -54,7 +55,8 @@ def ingest(
     known = _known(lake, table, name, sites)
     if from_start:
         known = {site: replace(state, cursor=None) for site, state in known.items()}
-    read = _read(source, table, known, until)
+    after = {site: state.cursor for site, state in known.items()}
+    read = _require_rows(_read(source, table, after, until), table, known, until)
     new = together(
         list(read.done), lambda group: _new_rows(lake, table, name, {site: read.done[site] for site in group}, known)
     )
@@ -71,40 +73,82 @@ def ingest(
     return Isolated(done=written.done, failed={**read.failed, **new.failed, **written.failed})
 
 
-def _read(source: Source, table: Table, known: Mapping[str, _Known], until: datetime) -> Isolated[pl.DataFrame]:
+def announced_rows(
+    source: Source, table: Table, announced: Announced, sites: Sequence[str], until: datetime
+) -> Isolated[pl.DataFrame]:
+    """Return the sites' rows that are announced before `until` and happen at that moment or later, as raw rows.
+
+    What is not known of a row when it is announced is null, whatever the source says. A site may have none.
+    """
+    after = dict.fromkeys(sites, _as_cursor(table, until))
+    read = _read(source, table, after, announced.before(until))
+
+    def known(site: str) -> pl.DataFrame:
+        known_columns = [
+            pl.col(name) if name in announced.columns else pl.lit(None, type_named(kind)).alias(name)
+            for name, kind in table.columns.items()
+        ]
+        rows = read.done[site].filter(announced.moment(table.cursor) < aware(until)).select(known_columns)
+        return rows.with_columns(
+            pl.lit(site).alias(SITE), pl.lit(1, pl.Int64).alias(LOAD), pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW)
+        )
+
+    return Isolated(done={site: known(site) for site in read.done}, failed=read.failed)
+
+
+def _as_cursor(table: Table, moment: datetime) -> datetime:
+    """Return a moment as a value of the table's cursor."""
+    kind = type_named(table.columns[table.cursor])
+    zoned = isinstance(kind, pl.Datetime) and kind.time_zone
+    return aware(moment) if zoned else aware(moment).replace(tzinfo=None)
+
+
+def _read(source: Source, table: Table, after: Mapping[str, Any], until: datetime) -> Isolated[pl.DataFrame]:
     """Return each site's rows from its cursor on, in the table's columns; in one pass where the source can."""
-    sites = list(known)
+    sites = list(after)
     if not isinstance(source, Pooled) or sites == [LINE_SITE]:
-        return one_by_one(sites, lambda site: _read_site(source, table, site, known[site], until))
+        return one_by_one(sites, lambda site: _read_site(source, table, site, after[site], until))
 
     def in_one_pass(group: Sequence[str]) -> Mapping[str, pl.DataFrame]:
         for site in group:
             checked_name(site)
         batches: dict[str, list[pl.DataFrame]] = {site: [] for site in group}
-        after = {site: known[site].cursor for site in group}
-        for site, batch in source.read_sites(table, after=after, until=until):
+        for site, batch in source.read_sites(table, after={site: after[site] for site in group}, until=until):
             batches[site].append(_declared(batch, table, site))
-        return {site: _whole(batches[site], table, site, known[site], until) for site in group}
+        return {site: _whole(batches[site], table) for site in group}
 
     return together(sites, in_one_pass)
 
 
-def _read_site(source: Source, table: Table, site: str, known: _Known, until: datetime) -> pl.DataFrame:
+def _read_site(source: Source, table: Table, site: str, after: Any, until: datetime) -> pl.DataFrame:
     if site != LINE_SITE:
         checked_name(site)
     wanted = None if site == LINE_SITE else site
-    batches = source.read(table, site=wanted, after=known.cursor, until=until)
-    return _whole([_declared(batch, table, site) for batch in batches], table, site, known, until)
+    batches = source.read(table, site=wanted, after=after, until=until)
+    return _whole([_declared(batch, table, site) for batch in batches], table)
 
 
-def _whole(batches: Sequence[pl.DataFrame], table: Table, site: str, known: _Known, until: datetime) -> pl.DataFrame:
-    """Return a site's batches as one; raises SourceError where neither source nor lake has a row of it."""
-    if known.rows == 0 and sum(map(len, batches)) == 0:
-        raise SourceError(
+def _whole(batches: Sequence[pl.DataFrame], table: Table) -> pl.DataFrame:
+    """Return a site's batches as one."""
+    schema = {name: type_named(kind) for name, kind in table.columns.items()}
+    return pl.concat(batches) if batches else pl.DataFrame(schema=schema)
+
+
+def _require_rows(
+    read: Isolated[pl.DataFrame], table: Table, known: Mapping[str, _Known], until: datetime
+) -> Isolated[pl.DataFrame]:
+    """Return what was read; a site of which neither source nor lake has a row has failed."""
+    empty = {
+        site: SourceError(
             f"site {site}, table {table.name}: the source has no rows before {until:%Y-%m-%d}; "
             "check the site's name and the as-of date"
         )
-    return pl.concat(batches) if batches else pl.DataFrame()
+        for site, rows in read.done.items()
+        if known[site].rows == 0 and rows.is_empty()
+    }
+    return Isolated(
+        done={site: rows for site, rows in read.done.items() if site not in empty}, failed={**read.failed, **empty}
+    )
 
 
 def _known(lake: Lake, table: Table, name: str, sites: Sequence[str]) -> dict[str, _Known]:

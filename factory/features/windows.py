@@ -21,6 +21,10 @@ ASKED = "asked"
 """Where a table of decisions has this column, features are built for the rows where it is true; the others are only
 looked back on. A gateway builds the features of a few rows so; in training the column is absent."""
 
+PENDING = "pending"
+"""Where a table has rows that are announced, this column says of which ones nothing but that is known: no row of theirs
+tells what became of them. A row that is not pending and has not left, closed or failed is known to be late."""
+
 _GROUP = "_group"
 _POINT = "_point"
 _EVENT = "_event"
@@ -40,6 +44,11 @@ class Total:
 def asked(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Return the rows to build features for: all, unless the column `ASKED` says which."""
     return rows.filter(ASKED) if ASKED in rows.collect_schema() else rows
+
+
+def with_pending(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the rows with the column PENDING, false in all where the table has no announced rows."""
+    return rows if PENDING in rows.collect_schema() else rows.with_columns(pl.lit(False).alias(PENDING))
 
 
 def totals_before(

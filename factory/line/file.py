@@ -12,6 +12,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from factory.errors import LineError
+from factory.line.announced import Announced
 from factory.line.expectation import Expectation
 from factory.line.line import Table
 
@@ -45,6 +46,8 @@ class TableSection:
     repair: str
     contract: tuple[Expectation, ...] | str = ()
     """Expectations, or the file in the line's folder that has them: a Great Expectations suite, YAML or JSON."""
+    announced: Announced | None = None
+    known_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,7 @@ class FeaturesSection:
     build: str
     key: tuple[str, ...]
     entity: tuple[str, ...] = ()
+    across_sites: tuple[str, ...] = ()
     columns: Mapping[str, str]
 
 
@@ -107,15 +111,22 @@ class LineFile:
                 f"{self.place('tables', name)}: table {name}: {missing[0]!r} is not among its columns "
                 f"({', '.join(section.columns)})"
             )
-        return Table(
-            name=name,
-            columns=section.columns,
-            key=section.key,
-            cursor=section.cursor,
-            site_column=section.site,
-            contract=self.contract(name, section.contract),
-            repair=self.imported(section.repair, "tables", name, "repair"),
-        )
+        contract = self.contract(name, section.contract)
+        repair = self.imported(section.repair, "tables", name, "repair")
+        try:
+            return Table(
+                name=name,
+                columns=section.columns,
+                key=section.key,
+                cursor=section.cursor,
+                site_column=section.site,
+                contract=contract,
+                repair=repair,
+                announced=section.announced,
+                known_at=section.known_at,
+            )
+        except LineError as error:
+            raise LineError(f"{self.place('tables', name)}: {error}") from error
 
     def contract(self, table: str, section: tuple[Expectation, ...] | str) -> tuple[Expectation, ...]:
         """Return a table's expectations, from this file or from the suite's own; raises LineError."""

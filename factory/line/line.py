@@ -4,12 +4,13 @@ Read from `lines/<line>/defs.yaml` by the orchestrator's component; nothing here
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 
 import polars as pl
 
 from factory.errors import LineError
+from factory.line.announced import Announced
 from factory.line.costs import Costs
 from factory.line.drift import Limits
 from factory.line.expectation import Expectation
@@ -41,6 +42,32 @@ class Table:
     """The column that names the site, or None for a table that all sites share."""
     contract: tuple[Expectation, ...]
     repair: Repair
+    announced: Announced | None = None
+    """Since when rows are known before their cursor, and with which columns; None: a row is known once it happens."""
+    known_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """A moment of the repaired row → raw columns that become known then; the others do at the cursor."""
+
+    def __post_init__(self) -> None:
+        """Raise LineError where a row could not be told apart, or placed in time, by what is announced of it."""
+        named = {column for columns in self.known_at.values() for column in columns}
+        if unknown := sorted(named - set(self.columns)):
+            raise LineError(f"table {self.name}: known_at names {unknown[0]!r}, which is not among its columns")
+        if self.announced is None:
+            return
+        if unknown := sorted({self.announced.at, *self.announced.columns} - {"", *self.columns}):
+            raise LineError(f"table {self.name}: announced names {unknown[0]!r}, which is not among its columns")
+        needed = dict.fromkeys(filter(None, [*self.key, self.site_column, self.cursor, self.announced.at]))
+        if missing := [name for name in needed if name not in self.announced.columns]:
+            raise LineError(
+                f"table {self.name}: announced: columns leaves out {', '.join(missing)}: key, site, cursor and `at` "
+                "must be known when a row is announced"
+            )
+        for name in (self.cursor, self.announced.at or self.cursor):
+            if not self.columns.get(name, "").startswith("Datetime"):
+                raise LineError(
+                    f"table {self.name}: announced rows need a cursor that is a moment, and so is `at`; "
+                    f"{name or 'none'} is {self.columns.get(name, 'not declared')}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +79,8 @@ class Features:
     key: tuple[str, ...]
     entity: tuple[str, ...] = ()
     """What a row is about, within its site: an engine, a customer. Its rows in time make one sequence."""
+    across_sites: tuple[str, ...] = ()
+    """Tables of sites of which a site's features depend on other sites' rows, too: all sites' rows must be there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +121,9 @@ class Line:
             raise LineError(f"recipe: condition column {missing[0]!r} is not among the features' columns")
         if self.online_snapshot and (wrong := sorted(set(self.online_snapshot.last_of) - set(self.tables))):
             raise LineError(f"online_snapshot: last_of names {wrong[0]!r}; the tables are {', '.join(self.tables)}")
+        of_sites = [name for name, table in self.tables.items() if table.site_column]
+        if wrong := sorted(set(self.features.across_sites) - set(of_sites)):
+            raise LineError(f"features: across_sites names {wrong[0]!r}; the tables of sites are {', '.join(of_sites)}")
         figures = {*self.task.gateable, *self.figures, "value_eur"}
         if unknown := sorted({*self.gates.at_least, *self.gates.at_most} - figures):
             raise LineError(f"gates: there is no figure {unknown[0]!r}; there are {', '.join(sorted(figures))}")
@@ -125,6 +157,11 @@ class Line:
     def shared_tables(self) -> tuple[Table, ...]:
         """The tables that all sites share."""
         return tuple(table for table in self.tables.values() if table.site_column is None)
+
+    @property
+    def announced_tables(self) -> tuple[Table, ...]:
+        """The tables whose rows are known before they happen."""
+        return tuple(table for table in self.tables.values() if table.announced)
 
     def lake_table(self, stage: str, table: Table) -> str:
         """Return where a stage keeps a table: the decision table owns the plain name, others append theirs."""

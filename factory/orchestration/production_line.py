@@ -74,6 +74,7 @@ class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
                 columns=self.features.columns,
                 key=self.features.key,
                 entity=self.features.entity,
+                across_sites=self.features.across_sites,
             ),
             task=self.task,
             split=self.split,

@@ -6,6 +6,7 @@ import polars as pl
 
 from factory.compute.isolation import Isolated, together
 from factory.data.content import content_digests
+from factory.features.announced import known_tables
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CONTENT, ROW_COUNT, Figures, Work
 from factory.storage.journal import fingerprint
@@ -18,19 +19,19 @@ def features(run: LineRun) -> Work:
 
     def inputs(sites: Sequence[str]) -> Mapping[str, str]:
         names = [line.lake_table("clean", table) for table in line.tables.values()]
-        clean = {name: {site: entry.content for site, entry in run.journal.latest(name).items()} for name in names}
-        made_from = fingerprint(clean)
+        names += [line.lake_table("announced", table) for table in line.announced_tables]
+        rows = {name: {site: entry.content for site, entry in run.journal.latest(name).items()} for name in names}
+        made_from = fingerprint(rows)
         return {site: fingerprint(site, made_from) for site in sites}
 
     def do(sites: Sequence[str]) -> Mapping[str, Figures]:
         seen = lake.site_versions("features", sites)
-        tables = {
-            name: run.compute.reading(lake.scan(line.lake_table("clean", table))).drop(
-                [] if table.site_column else [SITE]
-            )
-            for name, table in line.tables.items()
-        }
-        rows = run.compute.collect(line.features.build(tables).filter(pl.col(SITE).is_in(list(sites))))
+        happened, announced = run.clean_tables(), run.announced_tables()
+        built = line.features.build(known_tables(line, happened, announced)).filter(pl.col(SITE).is_in(list(sites)))
+        if line.decisions.announced:  # an announced row is looked at; it becomes a decision of the past once it happens
+            key = [SITE, *line.features.key]
+            built = built.join(happened[line.decision_table].select(key).unique(), on=key, how="semi", nulls_equal=True)
+        rows = run.compute.collect(built)
         version = lake.replace("features", rows, seen)
         counts = rows.group_by(SITE).agg(pl.len().alias(ROW_COUNT), pl.col("label").count().alias("labelled"))
         by_site = {row.pop(SITE): row for row in counts.to_dicts()}

@@ -26,7 +26,13 @@ def _table(line: Line, table: Table | None) -> Any:
 
 SECTIONS: Mapping[str, Section] = {
     "table": _table,
-    "features": lambda line, _: [line.features.build, line.features.key, line.features.entity],
+    "features": lambda line, _: [
+        line.features.build,
+        line.features.key,
+        line.features.entity,
+        line.features.across_sites,
+    ],
+    "announced": lambda line, _: [[table.name, table.announced, table.known_at] for table in line.tables.values()],
     "feature names": lambda line, _: [list(line.features.columns), line.features.entity],
     "task": lambda line, _: line.task,
     "split": lambda line, _: line.split,

@@ -13,14 +13,14 @@ from factory.connectors.source import Source
 from factory.data.contract.contract import Contract
 from factory.errors import TableMissing
 from factory.features.samples import in_order
-from factory.line.line import Line
+from factory.line.line import Line, Table
 from factory.line.split import Parts
 from factory.model.provenance import provenance
 from factory.names import model_name
 from factory.pipeline.fingerprints import LineCode
 from factory.pipeline.ports import Alerts, Compute, ContractDocs, Registry, ReleaseStore
 from factory.storage.journal import Entry, Journal
-from factory.storage.lake import Lake
+from factory.storage.lake import SITE, Lake
 
 if TYPE_CHECKING:
     from factory.pipeline.serving import ServedSites
@@ -61,6 +61,18 @@ class LineRun:
     def as_of(self) -> str:
         """The day that this run looks as of, as it is kept with what it makes."""
         return f"{self.until:%Y-%m-%d}"
+
+    def clean_tables(self) -> dict[str, pl.LazyFrame]:
+        """Return the clean rows that happened, by table; those of a shared table without a site."""
+        return {name: self._rows_of("clean", table) for name, table in self.line.tables.items()}
+
+    def announced_tables(self) -> dict[str, pl.LazyFrame]:
+        """Return the clean rows that are announced and have not happened, by table."""
+        return {table.name: self._rows_of("announced", table) for table in self.line.announced_tables}
+
+    def _rows_of(self, stage: str, table: Table) -> pl.LazyFrame:
+        rows = self.compute.reading(self.lake.scan(self.line.lake_table(stage, table)))
+        return rows.drop([] if table.site_column else [SITE])
 
     def feature_rows(self, sites: Sequence[str] | None = None) -> pl.DataFrame:
         """Return the feature rows of some sites, or of all, in order."""

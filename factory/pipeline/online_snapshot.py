@@ -4,18 +4,18 @@ It is one for the whole line, since a site's features look at its neighbours. Ea
 features differ from those in training fails alone and is left out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
-from factory.compute.isolation import Isolated, one_by_one
+from factory.compute.isolation import Isolated
 from factory.errors import SnapshotRefused
 from factory.features.online.assembly import AssembledSnapshot, assembled
 from factory.features.online.builder import Builder
 from factory.features.online.manifest import OnlineSnapshot
-from factory.features.online.proof import checked
+from factory.features.online.proof import Trained, prove
 from factory.features.online.store import Snapshots
 from factory.line.look_back import LookBack
 from factory.pipeline.line_run import LineRun
@@ -24,7 +24,10 @@ from factory.storage.journal import fingerprint
 from factory.storage.lake import SITE
 
 ONLINE_SNAPSHOT = "online_snapshot"
-SNAPSHOT_CODE = (("features", "feature names", "online_snapshot"), ("features", "data"))
+SNAPSHOT_CODE = (
+    ("features", "feature names", "announced", "online_snapshot"),
+    ("features", "data", "line/announced.py"),
+)
 """The sections and rooms that decide what is in a snapshot and what is built on it."""
 
 
@@ -49,9 +52,11 @@ class Publishing:
         made_from, current = self._made_from(), self._current()
         if current is not None and current.made_from == made_from and set(sites) <= set(current.sites):
             return Isolated(done={site: _figures(current, changed=False) for site in sites})
-        new = assembled(self.line, self.look_back, self._clean(), made_from)
-        proofs = self._checked(new, sorted({*sites, *self._known_sites()}))
-        snapshot = replace(new.snapshot, sites=tuple(proofs.done))
+        clean, announced = self.run.clean_tables(), self.run.announced_tables()
+        new = assembled(self.line, self.look_back, clean, announced, made_from)
+        proofs = self._proved(new, sorted({*sites, *self._known_sites()}))
+        shut = {site: str(why) for site, why in proofs.failed.items()}
+        snapshot = replace(new.snapshot, sites=tuple(proofs.done), shut=shut)
         self.snapshots.put(snapshot.signed(self.key), new.files)
         done = {site: {**_figures(snapshot), "rows_checked": rows} for site, rows in proofs.done.items()}
         for site in sorted(set(proofs.failed) - set(sites)):
@@ -70,24 +75,19 @@ class Publishing:
 
     def _made_from(self) -> str:
         names = [*(self.line.lake_table("clean", table) for table in self.line.tables.values()), "features"]
+        names += [self.line.lake_table("announced", table) for table in self.line.announced_tables]
         return fingerprint(
             {name: self.lake.version(name) for name in names}, str(self.look_back), self.run.code.of(*SNAPSHOT_CODE)
         )
-
-    def _clean(self) -> Mapping[str, pl.LazyFrame]:
-        return {
-            name: self.lake.scan(self.line.lake_table("clean", table)).drop([] if table.site_column else [SITE])
-            for name, table in self.line.tables.items()
-        }
 
     def _known_sites(self) -> list[str]:
         sites: list[Any] = self.lake.scan("features").select(pl.col(SITE).unique()).collect()[SITE].to_list()
         return sites
 
-    def _checked(self, new: AssembledSnapshot, sites: Sequence[str]) -> Isolated[int]:
+    def _proved(self, new: AssembledSnapshot, sites: Sequence[str]) -> Isolated[int]:
         builder = Builder(replace(new.snapshot, sites=tuple(sites)), new.tables)
-        raw, features = self.lake.scan(f"raw/{self.line.decision_table}"), self.lake.scan("features")
-        return one_by_one(sites, lambda site: checked(builder, site, raw, features))
+        raw = {name: self.lake.scan(f"raw/{name}") for name in self.line.tables}
+        return prove(Trained(line=self.line, raw=raw, features=self.lake.scan("features")), builder, new.tables)
 
 
 def _figures(snapshot: OnlineSnapshot, *, changed: bool = True) -> Figures:

@@ -59,7 +59,7 @@ class Stage:
     makes: Mapping[str, str]
     """What it makes, and a sentence on each; `{raw}` and `{clean}` are a table's own names, `{table}` the table."""
     reads: tuple[str, ...]
-    """What it reads; `clean_*` stands for every clean table."""
+    """What it reads; `clean_*` stands for every clean table, `announced_*` for every one with announced rows."""
     kinds: frozenset[str]
     """What it is made with, as the orchestrator's UI shows it."""
     sections: tuple[str, ...] = ()
@@ -74,6 +74,8 @@ class Stage:
     """The columns of what it makes, where they are known beforehand."""
     is_in: "Callable[[Line], bool]" = field(default=lambda _: True)
     """Whether a line has it."""
+    of_table: "Callable[[Table], bool]" = field(default=lambda _: True)
+    """Of a stage that goes through tables: whether a table has it."""
 
 
 _TRAINING = ("training", "tasks", "features/samples.py", "line/split.py", "line/recipe.py")
@@ -123,12 +125,23 @@ STAGES = (
         by_table=True,
     ),
     Stage(
+        name="announced",
+        run="data",
+        makes={"{announced}": "Rows of {table} that are announced and have not happened, with what is known of them."},
+        reads=("{clean}",),
+        kinds=frozenset({"polars", "deltalake"}),
+        module="announced",
+        by_table=True,
+        of_table=lambda table: table.announced is not None,
+    ),
+    Stage(
         name="features",
         run="data",
         makes={"features": "What is known at the moment of each decision, and the label once the outcome is known."},
-        reads=("clean_*",),
+        reads=("clean_*", "announced_*"),
         kinds=frozenset({"polars", "deltalake"}),
-        sections=("features", "feature names"),
+        sections=("features", "feature names", "announced"),
+        rooms=("features/announced.py", "line/announced.py"),
         module="features",
         columns=_feature_columns,
     ),
@@ -139,7 +152,7 @@ STAGES = (
             "online_snapshot": "What the gateway keeps beside the models to build features of a row that just came, "
             "checked against training."
         },
-        reads=("features", "clean_*"),
+        reads=("features", "clean_*", "announced_*"),
         kinds=frozenset({"polars"}),
         module="online_snapshot",
         is_in=lambda line: line.online_snapshot is not None,
@@ -276,15 +289,20 @@ def steps(line: "Line") -> tuple[Step, ...]:
 def _steps_of(line: "Line", run: str) -> Sequence[Step]:
     by_table = [stage for stage in STAGES if stage.by_table]
     if run == "references":
-        return [_table_step(line, stage, table, run) for table in line.shared_tables for stage in by_table]
-    here = [stage for stage in STAGES if stage.run == run and stage.is_in(line)]
+        return [
+            _table_step(line, stage, table, run)
+            for table in line.shared_tables
+            for stage in by_table
+            if stage.of_table(table)
+        ]
+    here = [stage for stage in STAGES if stage.run == run and stage.is_in(line) and stage.of_table(line.decisions)]
     return [
         _table_step(line, stage, line.decisions, run) if stage.by_table else _step(line, stage, run) for stage in here
     ]
 
 
 def _table_step(line: "Line", stage: Stage, table: "Table", run: str) -> Step:
-    names = {name: line.lake_table(name, table) for name in ("raw", "clean", "quarantine")}
+    names = {name: line.lake_table(name, table) for name in ("raw", "clean", "quarantine", "announced")}
     shown = {**names, "table": table.name}
     makes = {name.format(**names): text.format(**shown) for name, text in stage.makes.items()}
     if table.site_column is None:  # what broke a shared table's contract is in the lake, and no asset of its own
@@ -294,8 +312,11 @@ def _table_step(line: "Line", stage: Stage, table: "Table", run: str) -> Step:
 
 
 def _step(line: "Line", stage: Stage, run: str) -> Step:
-    clean_tables = tuple(line.lake_table("clean", table) for table in line.tables.values())
-    reads = [clean_tables if name == "clean_*" else (name.format(quarantine="quarantine"),) for name in stage.reads]
+    every = {
+        "clean_*": [line.lake_table("clean", table) for table in line.tables.values()],
+        "announced_*": [line.lake_table("announced", table) for table in line.announced_tables],
+    }
+    reads = [every.get(name, [name.format(quarantine="quarantine")]) for name in stage.reads]
     return Step(stage=stage, run=run, makes=stage.makes, reads=tuple(name for some in reads for name in some))
 
 

@@ -6,7 +6,7 @@ to leave again. Which aircraft flies is taken from the timetable as it stands; a
 
 import polars as pl
 
-from factory.features.windows import AT, QUERY
+from factory.features.windows import AT, PENDING, QUERY
 
 _DAY_MIN = 24 * 60
 _DELAY_RANGE_MIN = (-60, 400)
@@ -22,7 +22,9 @@ def aircraft_state(wanted: pl.LazyFrame, flights: pl.LazyFrame, planes: pl.LazyF
     legs = _legs(flights.join(wanted.select("tailnum").unique(), on="tailnum", how="semi"))
     gap = _minutes(pl.col("sched_dep_utc") - pl.col("before_due"))
     left, landed = pl.col("before_left") < pl.col(AT), pl.col("before_landed") < pl.col(AT)
-    overdue = (pl.col("before_due") < pl.col(AT)) & ~left.fill_null(False)
+    due = pl.col("before_due") < pl.col(AT)
+    silent = due & pl.col("before_pending")  # nothing but the timetable speaks of it: who knows whether it left?
+    overdue = pl.when(silent).then(None).otherwise(due & ~left.fill_null(False))
     so_far = pl.when(left).then(pl.col("before_delay")).when(overdue).then(_minutes(pl.col(AT) - pl.col("before_due")))
     behind = pl.when(landed).then(pl.col("before_arrival_delay")).otherwise(so_far).fill_null(0)
     recent, slack = gap < _DAY_MIN, gap - 2 * pl.col("before_block")
@@ -54,6 +56,7 @@ def _legs(flights: pl.LazyFrame) -> pl.LazyFrame:
         "before_block": "sched_block_min",
         "before_delay": "dep_delay",
         "before_arrival_delay": "arr_delay",
+        "before_pending": PENDING,
     }
     order = flights.filter(pl.col("tailnum").is_not_null()).sort("tailnum", "sched_dep_utc", "carrier", "flight")
     return order.with_columns(leg=pl.lit(1)).with_columns(

@@ -1,7 +1,8 @@
 """Cleaned departures, weather and aircraft in; one row a departure out, with what was known two hours before schedule.
 
 A departure or arrival is known once it has happened; that a flight has not left is known when its time has passed.
-Schedules, and which aircraft is meant to fly, are published ahead. Nothing else may be used.
+Schedules, and which aircraft is meant to fly, are published ahead, so announced flights count as others do. Nothing
+else may be used.
 """
 
 import math
@@ -10,7 +11,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from factory.features.windows import AT, QUERY, asked
+from factory.features.windows import AT, PENDING, QUERY, asked, with_pending
 from lines.departure_delay.aircraft import aircraft_state
 from lines.departure_delay.conditions import weather_state
 from lines.departure_delay.punctuality import LATE_AFTER_MIN, punctuality
@@ -24,10 +25,10 @@ def build(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
 
     `label` is 1 if the flight left more than 15 minutes late, 0 if not, null if it never left. Pure and lazy.
     """
-    flights = numbered(tables["flights"])
+    flights = numbered(with_pending(tables["flights"]))
     wanted = asked(flights)
     parts = [
-        punctuality(wanted, flights),
+        punctuality(wanted, flights.filter(~pl.col(PENDING))),
         weather_state(wanted, tables["weather"]),
         aircraft_state(wanted, flights, tables["planes"]),
     ]

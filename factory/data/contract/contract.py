@@ -5,7 +5,7 @@ few broken ones are looked at again. A narrow group_by of its own judges uniquen
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from operator import or_
 from typing import Any
@@ -44,6 +44,11 @@ class Contract:
     def row_rules(self) -> tuple[RowRule, ...]:
         """The rules that blame rows; a rule's place here is its bit in the mask."""
         return tuple(rule for rule in self.rules if isinstance(rule, RowRule))
+
+    def on(self, columns: Iterable[str]) -> "Contract":
+        """Return the rules on rows that look at these columns alone: what can be judged while no other is known."""
+        known = set(columns)
+        return replace(self, rules=tuple(rule for rule in self.row_rules if known.issuperset(rule.columns)))
 
     @property
     def masks(self) -> tuple[str, ...]:

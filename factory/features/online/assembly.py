@@ -1,15 +1,18 @@
 """A line's clean tables in; its snapshot out with the Parquet files that it names; neither checked nor signed yet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
 from factory.errors import LineError
+from factory.features.announced import dated, with_announced
 from factory.features.online.code import code_of, dotted
-from factory.features.online.manifest import OnlineSnapshot, RowPath, SnapshotTable
+from factory.features.online.manifest import OnlineSnapshot, RowPath, SnapshotTable, announced_name
 from factory.features.online.store import parquet
+from factory.features.windows import PENDING
+from factory.line.announced import Announced
 from factory.line.line import Line
 from factory.line.look_back import RECENT, LookBack, tells_time
 from factory.storage.columns import SITE
@@ -24,16 +27,29 @@ class AssembledSnapshot:
     files: Mapping[str, bytes]
 
 
-def assembled(line: Line, look_back: LookBack, clean: Mapping[str, pl.LazyFrame], made_from: str) -> AssembledSnapshot:
-    """Return the snapshot of a line's clean tables; raises LineError where a row cannot be identified by its key."""
+def assembled(
+    line: Line,
+    look_back: LookBack,
+    clean: Mapping[str, pl.LazyFrame],
+    announced: Mapping[str, pl.LazyFrame],
+    made_from: str,
+) -> AssembledSnapshot:
+    """Return the snapshot of a line's clean tables and of what is announced in them.
+
+    Raises LineError where a row cannot be identified by its key.
+    """
     if look_back.row_alone:
         clean = {**clean, line.decision_table: clean[line.decision_table].head(0)}
     newest = _newest(line, clean)
-    tables = {
-        name: look_back.rows_needed(name, rows, line.tables[name].cursor, newest).collect()
-        for name, rows in clean.items()
+    happened = {
+        name: look_back.rows_needed(name, rows, line.tables[name].cursor, newest) for name, rows in clean.items()
     }
+    tables = {name: rows.collect() for name, rows in happened.items()}
     _require_keys(line, tables[line.decision_table])
+    for table in line.announced_tables:
+        coming = with_announced(table, clean[table.name], announced.get(table.name)).filter(PENDING)
+        tables[table.name] = dated(table, tables[table.name].lazy()).collect()
+        tables[announced_name(table.name)] = coming.select(tables[table.name].columns).collect()
     files = {name: parquet(rows) for name, rows in tables.items()}
     snapshot = OnlineSnapshot(
         line=line.name,
@@ -90,7 +106,15 @@ def _row_path(line: Line) -> RowPath:
         entity=features.entity,
         steps=line.recipe.steps,
         code=code,
+        cursor=table.cursor,
+        announced=_plain(table.announced) if table.announced else None,
     )
+
+
+def _plain(announced: Announced) -> Announced:
+    """Return the same with a number that JSON gives back as it is."""
+    days = announced.ahead_days
+    return announced if days is None else replace(announced, ahead_days=float(days))
 
 
 def _require_keys(line: Line, decisions: pl.DataFrame) -> None:

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from factory.data.contract.compiler import compile_contract
 from factory.data.contract.contract import RULE, Contract
 from factory.errors import LineError, RecordRefused, SnapshotRefused
+from factory.features.announced import told_apart
 from factory.features.online.business_rows import Field, typed
 from factory.features.online.code import code_of
-from factory.features.online.manifest import OnlineSnapshot, RowPath
+from factory.features.online.manifest import OnlineSnapshot, RowPath, announced_name
 from factory.features.samples import in_order, network_input
-from factory.features.windows import ASKED
+from factory.features.windows import ASKED, PENDING
 from factory.line.split import DECIDED_AT, PLACE
 from factory.storage.columns import ROW, SITE
 
@@ -52,8 +53,9 @@ class Builder:
         """Raises SnapshotRefused unless this process has the code that made it, and can judge its contract."""
         self.snapshot, self._path = snapshot, snapshot.row_path
         self._repair, self._build = _line_code(snapshot.line, self._path)
-        self._tables = {name: rows for name, rows in tables.items() if name != self._path.table}
-        self._decisions = tables[self._path.table]
+        joined = _joined(tables)
+        self._decisions = joined.pop(self._path.table)
+        self._tables = {name: rows.lazy() for name, rows in joined.items()}
         self._contract = _compiled(snapshot)
 
     @property
@@ -66,23 +68,34 @@ class Builder:
         """The moment of the newest row it looks back on, ISO in UTC."""
         return self.snapshot.known_until
 
-    def build(self, site: str, records: Sequence[Mapping[str, Field]]) -> Built:
-        """Return the records' features; raises RecordRefused where a row does not belong to this table and site."""
+    @property
+    def shut(self) -> Mapping[str, str]:
+        """The sites whose rows are not built here, and why."""
+        return self.snapshot.shut
+
+    def build(
+        self, site: str, records: Sequence[Mapping[str, Field]], context: Sequence[Mapping[str, Field]] = ()
+    ) -> Built:
+        """Return the records' features; raises RecordRefused where a row does not belong to this table and site.
+
+        `context` are rows of any site that are looked at and not decided: announced ones, or ones that happened since
+        the snapshot was made. One that breaks the contract refuses the request, for nothing would be right without it.
+        """
         if site not in self.snapshot.sites:
             raise RecordRefused(
                 f"line {self.snapshot.line}, site {site}: its features, built here, were not seen to be those of "
                 "training; ask with features, or run the line's operations"
             )
-        raw = self.typed(site, records)
+        raw, beside = self.typed(site, records), self.typed_context(site, context)
         broken = self._broken(raw)
         good = raw.filter(~pl.col(ROW).is_in(list(broken)))
-        self._require_each_once(good)
+        self._require_each_once(good, beside)
         if good.is_empty():
             return Built(
                 features=np.empty((0, len(self.feature_names)), np.float32), places=[], subjects=[], refused=broken
             )
         try:
-            rows, history = self.features(site, good.drop(ROW))
+            rows, history = self.features(site, good.drop(ROW), beside.drop(ROW))
             return self._built(good, rows, history, broken)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise RecordRefused(
@@ -95,10 +108,29 @@ class Builder:
         column = self._path.site_column
         for number, record in enumerate(records):
             if record.get(column, site) != site:
-                raise RecordRefused(f"row {number}: {column} is {record[column]!r:.80}; this door is of site {site}")
-        return typed([{**record, column: site} for record in records], self._path.columns).with_columns(
-            pl.lit(site).alias(SITE), pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW)
-        )
+                raise RecordRefused(
+                    f"row {number}: {column} is {record[column]!r:.80}; this door is of site {site}. Rows of other "
+                    "sites, to be looked at and not decided, go into `context`"
+                )
+        return self._numbered([{**record, column: site} for record in records])
+
+    def typed_context(self, site: str, context: Sequence[Mapping[str, Field]]) -> pl.DataFrame:
+        """Return rows of any site as raw rows, numbered; raises RecordRefused where one breaks the contract."""
+        column = self._path.site_column
+        try:
+            rows = self._numbered([{column: site, **record} for record in context])
+        except RecordRefused as error:
+            raise RecordRefused(f"context: {error}") from error
+        if nameless := rows.filter(pl.col(SITE).is_null())[ROW].to_list():
+            raise RecordRefused(f"context: row {nameless[0]} has no {column}")
+        if broken := self._broken(rows):
+            row, why = min(broken.items())
+            raise RecordRefused(f"context: row {row} {why}; without it the asked rows would come out otherwise")
+        return rows
+
+    def _numbered(self, records: Sequence[Mapping[str, Field]]) -> pl.DataFrame:
+        site = pl.col(self._path.site_column).cast(pl.String).alias(SITE)
+        return typed(records, self._path.columns).with_columns(site, pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW))
 
     def _broken(self, rows: pl.DataFrame) -> dict[int, str]:
         """Return which rules each row breaks; rules about whole tables are not judged on a few rows."""
@@ -109,25 +141,55 @@ class Builder:
         named = self._contract.name_rules(marked).iter_rows(named=True)
         return {row[ROW]: f"breaks the contract: {_blame(row, columns)}" for row in named}
 
-    def _require_each_once(self, rows: pl.DataFrame) -> None:
+    def _require_each_once(self, rows: pl.DataFrame, context: pl.DataFrame) -> None:
         key = list(self._path.key)
-        repeated = rows.filter(pl.struct(key).is_duplicated())
-        if len(repeated):
-            first, second = repeated[ROW][:2]
-            raise RecordRefused(f"rows {first} and {second} have one key ({', '.join(key)}); ask each once")
+        for what, some in (("", rows), ("context: ", context)):
+            repeated = some.filter(pl.struct(SITE, *key).is_duplicated())
+            if len(repeated):
+                first, second = repeated[ROW][:2]
+                raise RecordRefused(f"{what}rows {first} and {second} have one key ({', '.join(key)}); ask each once")
+        both = context.join(rows.select(SITE, *key, asked=ROW), on=[SITE, *key], nulls_equal=True)
+        if len(both):
+            raise RecordRefused(
+                f"row {both['asked'][0]} and row {both[ROW][0]} of context have one key ({', '.join(key)}): a row is "
+                "either asked or looked at"
+            )
 
-    def features(self, site: str, raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the feature rows of these raw rows, and all feature rows of the site that were built, in order."""
-        repaired = self._repair(raw.lazy()).collect()
-        before = self._decisions.join(repaired, on=[SITE, *self._path.key], how="anti", nulls_equal=True)
-        decisions = [before.lazy(), repaired.select(before.columns).lazy()]
-        if self._path.steps is None:  # a sequence needs the features of the rows before, too
-            decisions = [rows.with_columns(pl.lit(place == 1).alias(ASKED)) for place, rows in enumerate(decisions)]
-        tables = {name: rows.lazy() for name, rows in self._tables.items()}
-        built = self._build({**tables, self._path.table: pl.concat(decisions)}).filter(pl.col(SITE) == site)
-        history = in_order(built, self._path.features_key).collect().with_row_index(PLACE)
+    def features(
+        self, site: str, raw: pl.DataFrame, context: pl.DataFrame | None = None
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the feature rows of these raw rows, and all feature rows of the site that were built, in order.
+
+        They are built of the snapshot, in which rows of the request take the places of those with their key.
+        """
+        asked, key = self.repaired(raw), [SITE, *self._path.key]
+        looked_at = self._decisions.join(asked, on=key, how="anti", nulls_equal=True)
+        if context is not None and len(context):
+            beside = self.repaired(context)
+            others = looked_at.join(beside, on=key, how="anti", nulls_equal=True)
+            looked_at = pl.concat([others, beside.select(others.columns)])
+        history = self.built(asked, looked_at, self._tables).filter(pl.col(SITE) == site).with_row_index(PLACE)
         requested = raw.select(SITE, *self._path.features_key)
         return history.join(requested, on=requested.columns, how="semi", nulls_equal=True), history
+
+    def repaired(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """Return raw rows as the snapshot has clean ones; where rows are announced, with what tells them apart."""
+        known_until = self.known_until and datetime.fromisoformat(self.known_until)
+        return told_apart(self._path, self._repair(raw.lazy()), raw, known_until or None).collect()
+
+    def built(self, asked: pl.DataFrame, looked_at: pl.DataFrame, tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
+        """Return the features, in order, of clean decision rows that are asked beside others, on the other tables.
+
+        Of a sequence it returns those of all rows that happened, which a sequence needs too.
+        """
+        frames = [looked_at.lazy(), asked.select(looked_at.columns).lazy()]
+        if self._path.steps is None:
+            frames = [rows.with_columns(pl.lit(place == 1).alias(ASKED)) for place, rows in enumerate(frames)]
+        elif self._path.announced:
+            frames[0] = frames[0].with_columns((~pl.col(PENDING)).alias(ASKED))
+            frames[1] = frames[1].with_columns(pl.lit(True).alias(ASKED))
+        features = self._build({**tables, self._path.table: pl.concat(frames)})
+        return in_order(features, self._path.features_key).collect()
 
     def _built(
         self, good: pl.DataFrame, features: pl.DataFrame, history: pl.DataFrame, broken: dict[int, str]
@@ -190,6 +252,20 @@ def _subject(row: Mapping[str, Any]) -> str:
     return json.dumps(
         {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}
     )
+
+
+def _joined(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """Return a snapshot's tables, each with its announced rows, and in which it is said which those are."""
+    joined = {}
+    for name, rows in tables.items():
+        announced = tables.get(announced_name(name))
+        if announced is not None:
+            joined[name] = pl.concat(
+                [part.with_columns(pl.lit(place == 1).alias(PENDING)) for place, part in enumerate((rows, announced))]
+            )
+        elif name not in map(announced_name, tables):
+            joined[name] = rows
+    return joined
 
 
 def _line_code(line: str, path: RowPath) -> list[Callable[..., Any]]:

@@ -6,14 +6,20 @@ be the ones that made the features: the manifest has their digest.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import ModelRefused, SnapshotRefused
+from factory.line.announced import Announced
 from factory.line.expectation import Expectation
 from factory.release.signing import Signed
+
+
+def announced_name(table: str) -> str:
+    """Return by which name a snapshot has a table's announced rows."""
+    return f"announced/{table}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +50,10 @@ class RowPath:
     steps: int | None
     code: str
     """Stands for the source files that repair and build come from."""
+    cursor: str = ""
+    """Of the raw table: the moment at which a row happens; empty where it tells none."""
+    announced: Announced | None = None
+    """What is known of a row before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +66,9 @@ class OnlineSnapshot(Signed):
     """Stands for all it was made from: another snapshot has the same only if it is the same."""
     row_path: RowPath
     tables: Mapping[str, SnapshotTable]
+    """By name: rows that happened, and apart from them, by `announced_name`, those that are only announced."""
     sites: tuple[str, ...]
-    """Where recent rows, built again, had exactly the features that training has.
+    """Where recent rows, built again from what a request could have had, had the features that training has.
 
     A site without recent decisions is among them, for there was nothing to compare.
     """
@@ -67,6 +78,8 @@ class OnlineSnapshot(Signed):
     """Decisions before this moment would look back further than the snapshot goes."""
     answers_until: str | None
     """Decisions from this moment on are too far from the newest row; None: there is no limit."""
+    shut: Mapping[str, str] = field(default_factory=dict)
+    """Sites whose business rows are not answered, and why: which feature came out otherwise."""
     signature: str = ""
 
     def to_json(self) -> bytes:

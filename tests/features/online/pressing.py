@@ -7,6 +7,7 @@ import polars as pl
 
 from factory.features.online.assembly import assembled
 from factory.features.online.builder import Builder
+from factory.features.online.proof import Trained, prove
 from factory.features.online.store import Snapshots
 from factory.line.look_back import LookBack
 from factory.release.signing import signing_key
@@ -34,7 +35,7 @@ def features():
 
 def made_snapshot(line=LINE, look_back=None, sites=tuple(PARTS), tables=None):
     """A snapshot and its tables, of all sites, unsigned."""
-    new = assembled(line, look_back or LookBack(days=1), tables or clean_tables(), "these rows")
+    new = assembled(line, look_back or LookBack(days=1), tables or clean_tables(), {}, "these rows")
     return dataclasses.replace(new, snapshot=dataclasses.replace(new.snapshot, sites=tuple(sites)))
 
 
@@ -42,6 +43,13 @@ def builder(**how) -> Builder:
     """What builds rows on such a snapshot."""
     new = made_snapshot(**how)
     return Builder(new.snapshot, new.tables)
+
+
+def proved(new, line=LINE, raw=None, rows=None):
+    """How many decisions of each site the proof built again, and which sites' features differ."""
+    raw, rows = raw_rows() if raw is None else raw, features() if rows is None else rows
+    trained = Trained(line=line, raw={"parts": raw}, features=rows)
+    return prove(trained, Builder(new.snapshot, new.tables), new.tables)
 
 
 def published(home: Path, **how) -> Snapshots:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from datetime import timedelta
 
 import numpy as np
@@ -11,7 +12,6 @@ import pytest
 from factory.errors import LineError, RecordRefused, SnapshotRefused
 from factory.features.online.assembly import assembled
 from factory.features.online.builder import Builder
-from factory.features.online.proof import checked
 from factory.line.look_back import LookBack
 from tests.features.online import pressing
 from tests.features.online.pressing import LINE, builder, made_snapshot, newest, record
@@ -46,12 +46,13 @@ def test_a_row_that_nobody_has_seen_yet_is_built_all_the_same():
 
 
 def test_where_a_row_says_all_by_itself_no_other_is_kept():
-    alone = builder(look_back=LookBack(row_alone=True))
+    new = made_snapshot(look_back=LookBack(row_alone=True))
+    alone = Builder(new.snapshot, new.tables)
     assert {name: kept.rows for name, kept in alone.snapshot.tables.items()} == {"parts": 0, "shifts": 60}
     asked = newest("north", 2)
     built = alone.build("north", [record(row) for row in asked])
     np.testing.assert_array_equal(built.features, expected(asked))
-    assert checked(alone, "north", pressing.raw_rows(), pressing.features()) > 10
+    assert pressing.proved(new).done["north"] > 10
 
 
 def test_a_row_that_breaks_the_contract_is_refused_alone_with_the_rule_and_the_value():
@@ -144,15 +145,17 @@ def test_code_that_is_not_what_made_the_features_is_refused():
 
 
 def test_a_snapshot_that_gives_the_features_of_training_is_seen_to():
-    assert checked(builder(), "north", pressing.raw_rows(), pressing.features()) > 10
-    assert checked(builder(), "mars", pressing.raw_rows(), pressing.features()) == 0
+    found = pressing.proved(made_snapshot(sites=("north", "mars")))
+    assert found.done["north"] > 10
+    assert found.done["mars"] == 0
 
 
 def test_features_that_look_back_further_than_the_snapshot_are_told_with_both_values():
     line = dataclasses.replace(LINE, features=dataclasses.replace(LINE.features, build=parts_so_far))
     new = made_snapshot(line=line)
-    with pytest.raises(LineError, match=r"site north: built anew on the snapshot, crew of its decision at .* is \d+"):
-        checked(Builder(new.snapshot, new.tables), "north", pressing.raw_rows(), parts_so_far(pressing.clean_tables()))
+    found = pressing.proved(new, line, rows=parts_so_far(pressing.clean_tables()))
+    says = r"site north: crew cannot be told at the gateway's door: .* its decision at .* is \d+\.0 and not \d+\.0"
+    assert re.match(says, str(found.failed["north"]))
 
 
 def parts_so_far(tables):
@@ -163,14 +166,14 @@ def parts_so_far(tables):
 def test_a_key_that_repair_throws_away_and_a_build_nobody_can_find_are_mistakes_of_the_line():
     tables = pressing.clean_tables()
     with pytest.raises(LineError, match="clean rows of parts have no part"):
-        assembled(LINE, LookBack(), {**tables, "parts": tables["parts"].drop("part")}, "x")
+        assembled(LINE, LookBack(), {**tables, "parts": tables["parts"].drop("part")}, {}, "x")
 
     def hidden(tables):
         return build_alone(tables)
 
     nameless = dataclasses.replace(LINE.features, build=hidden)
     with pytest.raises(LineError, match="no function of a module's own"):
-        assembled(dataclasses.replace(LINE, features=nameless), LookBack(), tables, "x")
+        assembled(dataclasses.replace(LINE, features=nameless), LookBack(), tables, {}, "x")
     derived = dataclasses.replace(LINE.features, key=("day",))
     with pytest.raises(LineError, match=r"features\.key names day, no raw column of parts"):
-        assembled(dataclasses.replace(LINE, features=derived), LookBack(), tables, "x")
+        assembled(dataclasses.replace(LINE, features=derived), LookBack(), tables, {}, "x")

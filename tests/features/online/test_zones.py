@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from factory.features.online.builder import Builder
-from factory.features.online.proof import checked
 from factory.line.look_back import RECENT, LookBack
 from factory.storage.columns import type_name
 from tests.features.online import pressing
@@ -47,8 +46,7 @@ def test_moments_of_every_zone_are_kept_and_checked_alike(zone):
     assert new.snapshot.known_until == NEWEST.isoformat()
     assert new.snapshot.tables["parts"].rows == sum(since(plant, RECENT + timedelta(days=DAYS)) for plant in PARTS)
     features = LINE.features.build(clean)
-    for plant in PARTS:
-        assert checked(Builder(new.snapshot, new.tables), plant, raw, features) == since(plant, RECENT)
+    assert pressing.proved(new, raw=raw, rows=features).done == {plant: since(plant, RECENT) for plant in PARTS}
 
 
 @pytest.mark.parametrize("zone", ZONES)
