@@ -10,6 +10,7 @@ from factory.errors import FactoryError, LineError
 from factory.masking import masked_cause
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.stages import Step, comes_before
+from factory.pipeline.whole_world import all_sites, sites_behind
 from factory.pipeline.work import CHANGED, Figures
 from factory.storage.journal import fingerprint
 
@@ -43,6 +44,23 @@ class Listener(Protocol):
         ...
 
 
+class _FailuresOnly:
+    """Tells a listener of failures alone: what is brought in for sites that a run is not about is nothing it made."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def begun(self, step: Step, todo: Sequence[str], unchanged: int) -> None:
+        """Say nothing."""
+
+    def completed(self, result: StepResult) -> None:
+        """Say nothing."""
+
+    def failed(self, step: Step, site: str, error: Exception) -> None:
+        """Hand the failure on."""
+        self._listener.failed(step, site, error)
+
+
 class Runner:
     """Takes one run's sites through its steps."""
 
@@ -54,7 +72,14 @@ class Runner:
         """For each site that failed: the step, and why."""
 
     def take_through(self, steps: Sequence[Step]) -> None:
-        """Do the steps one after the other for the sites that have not failed."""
+        """Do the steps one after the other for the sites that have not failed.
+
+        Where features depend on other sites' rows, those are brought in first; nothing else is done for their sites.
+        """
+        todo = [step for step in steps if not comes_before(step.stage.name, self.run.redo_from)]
+        features = next((step for step in todo if step.stage.name == "features"), None)
+        if features and self.sites and self.run.line.features.across_sites:
+            self._require_whole_world(features, [step for step in todo if step.table])
         for step in steps:
             if comes_before(step.stage.name, self.run.redo_from):
                 self._require_same_day(step)
@@ -64,6 +89,28 @@ class Runner:
                         self._do(step)
                 except FactoryError as error:  # what all its sites need is missing, or cannot be read or written
                     self._drop(step, dict.fromkeys(self.sites, error))
+
+    def _require_whole_world(self, features: Step, of_tables: Sequence[Step]) -> None:
+        """Bring in the rows of sites that this run is not about; if it brings in no rows, all must be there already."""
+        run, across = self.run, self.run.line.features.across_sites
+        bring_in = [step for step in of_tables if step.table and step.table.name in across]
+        others = [site for site in all_sites(run) if site not in self.sites] if bring_in else []
+        if others:
+            run.say(
+                f"features depend on {', '.join(across)} of all sites, so those of {len(others)} others come in too: "
+                f"{', '.join(others)}"
+            )
+            bringing = Runner(run, others, _FailuresOnly(self.listener))
+            for step in bring_in:
+                bringing._do(step)
+            self.failures |= bringing.failures
+        elif not bring_in and (behind := sites_behind(run)):
+            why = LineError(
+                f"line {run.line.name}: its features depend on {', '.join(across)} of all sites, and rows of "
+                f"{', '.join(behind)} before {run.as_of} are lacking; bring them in first: factory run {run.line.name} "
+                f"--sites {','.join(self.sites)} --until {run.as_of}"
+            )
+            self._drop(features, dict.fromkeys(self.sites, why))
 
     def _do(self, step: Step) -> None:
         """Do one step for the sites that have something to do.

@@ -57,7 +57,7 @@ def test_a_row_outside_is_told_or_not_answered(client):
     assert told["rows"][0]["decision"] is True
     assert "f0 is 9" in told["outside"]
     kept = ask(client, [{**ROW, "f0": 9}, ROW], "DL").json()["rows"]
-    assert kept[0] == {"answer": None, "decision": None, "expected_value_eur": None, "outside": True}
+    assert kept[0] == {"answer": None, "decision": None, "expected_value_eur": None, "outside": True, "unknown": 1}
     assert kept[1]["answer"] is not None
 
 

@@ -80,6 +80,7 @@ def test_each_site_is_answered_by_its_own_model(client):
     for model, bias in (("toy.UA", 0.0), ("toy.DL", 1.0)):
         answer = ask(client, {**question(rows), "id": "a-1"}, model).json()
         (output,) = answer.pop("outputs")
+        assert answer["parameters"].pop("unknown") == "0,0"
         assert answer.pop("parameters").keys() == {"prediction_id"}
         assert answer == {"model_name": model, "model_version": "3" if bias == 0 else "5", "id": "a-1"}
         assert (output["name"], output["datatype"], output["shape"]) == ("probability", "FP32", [2, 1])

@@ -119,7 +119,14 @@ def test_of_a_sequence_the_last_step_is_explained_and_of_classes_the_likeliest(c
 
 def test_a_row_that_is_not_answered_has_no_reasons_and_one_that_is_told_of_has(client):
     out, inside = rows_of(client, [{**ROW, "f0": 9}, ROW], 2, "DL")
-    assert out == {"answer": None, "decision": None, "expected_value_eur": None, "outside": True, "reasons": None}
+    assert out == {
+        "answer": None,
+        "decision": None,
+        "expected_value_eur": None,
+        "outside": True,
+        "unknown": 1,
+        "reasons": None,
+    }
     assert len(inside["reasons"]) == 2
     told, _ = rows_of(client, [{**ROW, "f0": 9}, ROW], 2)
     assert told["outside"]

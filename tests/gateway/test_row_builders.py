@@ -30,12 +30,13 @@ class Builder:
 
     feature_names = ("f0", "f1", "f2")
     known_until = None
+    shut = {}  # noqa: RUF012  nobody changes it
 
     def __init__(self):
         self.free, self.began = threading.Event(), threading.Event()
         self.free.set()
 
-    def build(self, _site, records):
+    def build(self, _site, records, _context):
         """Return what was built."""
         self.began.set()
         self.free.wait(10)

@@ -75,6 +75,7 @@ def test_sites_are_a_dynamic_partition_so_that_adding_one_needs_no_deploy():
             "raw/flights",
             "clean",
             "quarantine",
+            "announced",
             "features",
             "online_snapshot",
             "prediction_log",

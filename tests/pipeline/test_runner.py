@@ -18,6 +18,7 @@ from factory.pipeline.stages import STAGES, Step
 from factory.pipeline.work import Work
 from factory.storage.journal import Journal
 from factory.storage.lake import Lake
+from tests.toy.line import toy_line
 
 DAY = datetime(2024, 3, 1)
 SITES = ["east", "north", "south"]
@@ -77,7 +78,13 @@ def run_of(folder, *, redo_from="", until=DAY, journal=Journal, run_id="run"):
     """What the runner itself asks of a line's run."""
     lake = Lake(folder / "lake", "toy")
     return SimpleNamespace(
-        journal=journal(lake), redo_from=redo_from, until=until, as_of=f"{until:%Y-%m-%d}", run_id=run_id, lake=lake
+        line=toy_line(),
+        journal=journal(lake),
+        redo_from=redo_from,
+        until=until,
+        as_of=f"{until:%Y-%m-%d}",
+        run_id=run_id,
+        lake=lake,
     )
 
 

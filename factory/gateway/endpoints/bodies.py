@@ -17,6 +17,8 @@ from factory.gateway.refusal import RequestRefused
 from factory.model.signature import INPUT
 from factory.release.triton import MAX_BATCH
 
+MAX_CONTEXT = MAX_BATCH
+"""So many rows that are not decided may come with a request."""
 _SHORT_BYTES = 64 * 1024
 _SAME_VERSION = "while a canary runs, requests of one id are answered by one version"
 _FP32 = Meta(extra_json_schema={"minimum": -1e30, "maximum": 1e30})
@@ -116,6 +118,9 @@ class AnswerParameters(msgspec.Struct, omit_defaults=True):
     abstained: Annotated[
         str | None, Meta(description="numbers of the rows without an answer, from 0, separated by commas")
     ] = None
+    unknown: Annotated[
+        str, Meta(description="how many features of each row were unknown, row by row, separated by commas")
+    ] = ""
 
 
 class InferResponse(msgspec.Struct, omit_defaults=True):
@@ -198,6 +203,14 @@ class PredictRequest(msgspec.Struct, kw_only=True):
         ]
         | None
     ) = None
+    context: Annotated[
+        list[dict[str, Field]],
+        Meta(
+            description="beside `records`: rows of the same table, of any site, that are looked at and not decided, "
+            "such as what is announced since the gateway's own rows were brought in",
+            extra_json_schema={"maxItems": MAX_CONTEXT},
+        ),
+    ] = []
     id: Annotated[str | None, Meta(description=_SAME_VERSION)] = None
     reasons: Annotated[
         int,
@@ -233,6 +246,7 @@ class PredictedRow(msgspec.Struct, kw_only=True):
         float | None, Meta(description="what the decision is worth on average above deciding without a model")
     ] = None
     outside: bool
+    unknown: Annotated[int, Meta(description="how many of its features were unknown")] | UnsetType = UNSET
     refused: Annotated[str, Meta(description="of a record that is not answered: why")] | UnsetType = UNSET
     reasons: (
         Annotated[

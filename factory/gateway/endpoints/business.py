@@ -1,8 +1,9 @@
 """`POST /v1/lines/{line}/sites/{site}/predict`: decisions out, errors as problem details.
 
 In come either `records`, the business's own rows, which the line's contract judges and whose features its own code
-builds; or `rows`, features by their names, from who has them. Beside a decision stands what it is worth on average, and
-on request the features that moved its answer most.
+builds, with rows beside them that are looked at and not decided (`context`); or `rows`, features by their names, from
+whoever has them. Beside a decision stands what it is worth on average, how many of its features were unknown, and on
+request the features that moved its answer most.
 """
 
 import logging
@@ -17,6 +18,7 @@ from msgspec import UNSET
 
 from factory.gateway.access.keys import Grant
 from factory.gateway.endpoints.bodies import (
+    MAX_CONTEXT,
     PredictedRow,
     PredictResponse,
     PredictRows,
@@ -95,10 +97,13 @@ class _Exchange:
         if self._body.records is None:
             self._ask(_fitting(self._body, self._manifest))
             return
-        _require_count(self._body.records)
-        builder = builders.of(self._manifest.line, self._manifest.features)
-        self._grant.spend(len(self._body.records))
-        builders.build(builder, self._manifest.site, self._body.records, lambda built: self._go_on(builder, built))
+        records, context, manifest = self._body.records, self._body.context, self._manifest
+        _require_count(records)
+        if len(context) > MAX_CONTEXT:
+            raise RequestRefused(400, f"{len(context)} rows of context; send at most {MAX_CONTEXT}")
+        builder = builders.of(manifest.line, manifest.site, manifest.features)
+        self._grant.spend(len(records) + len(context))
+        builders.build(builder, manifest.site, records, context, lambda built: self._go_on(builder, built))
 
     def _go_on(self, builder: RowBuilder, built: BuiltRows | BaseException) -> None:
         """Ask the model about what was built; whatever goes wrong, the request is answered."""
@@ -154,6 +159,8 @@ def _decoded(body: bytes, manifest: Manifest) -> _Asked:
         raise RequestRefused(400, f"the body is no question: {error}; write null for an unknown value") from error
     if (asked.rows is None) == (asked.records is None):
         raise RequestRefused(400, "send either `records`, business rows, or `rows`, features by name")
+    if asked.context and asked.records is None:
+        raise RequestRefused(400, "`context` stands beside `records`; features by name look at no other rows")
     return asked
 
 
@@ -195,7 +202,10 @@ def _require_names(record: Record, features: tuple[str, ...], row: int) -> None:
 def _response(answered: Answered, reasons: Reasons | None, built: _Built | None) -> PredictResponse:
     manifest, numbers = answered.model.manifest, answered.numbers.astype(np.float64)
     outside = set(answered.outside.rows) if answered.outside else set()
-    rows = [_row(manifest, row, number in outside) for number, row in enumerate(numbers)]
+    rows = [
+        _row(manifest, row, number in outside, unknown)
+        for number, (row, unknown) in enumerate(zip(numbers, answered.unknown, strict=True))
+    ]
     if reasons:
         for row, why in zip(rows, reasons.of(numbers), strict=True):
             row.reasons = why
@@ -220,16 +230,17 @@ def _in_place(rows: list[PredictedRow], built: _Built) -> list[PredictedRow]:
     ]
 
 
-def _row(manifest: Manifest, numbers: Numbers, outside: bool) -> PredictedRow:
+def _row(manifest: Manifest, numbers: Numbers, outside: bool, unknown: int) -> PredictedRow:
     """Return one row's numbers by name, what to do and what that is worth; none of it where there is no answer."""
     if np.isnan(numbers).any():
-        return PredictedRow(outside=outside)
+        return PredictedRow(outside=outside, unknown=unknown)
     answer = dict(zip(manifest.model_signature.answers, numbers.tolist(), strict=True))
     return PredictedRow(
         answer=answer,
         decision=manifest.decision(numbers),
         expected_value_eur=expected_value_eur(manifest, max(answer.values())),
         outside=outside,
+        unknown=unknown,
     )
 
 

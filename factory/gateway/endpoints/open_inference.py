@@ -81,6 +81,7 @@ def answer(asked: Asked, answered: Answered) -> Answer:
     """Return the response with the model's numbers, in the form that was asked for."""
     model, numbers = answered.model, answered.numbers
     parameters = AnswerParameters(answered.prediction)
+    parameters.unknown = ",".join(map(str, answered.unknown))
     if answered.outside:
         parameters.outside = answered.outside.reasons
         parameters.abstained = unanswered_rows(answered)

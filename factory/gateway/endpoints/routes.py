@@ -247,6 +247,7 @@ class Gateway:
             releases=_open(grant.opens, service.refused),
             trials=_open(grant.opens, service.refused_trials),
             snapshots=_open(grant.opens_line, self._builders.refused),
+            doors=_open(grant.opens, self._builders.shut()),
         )
         page = status_page(
             _open(grant.opens, service.entries), refused, counted, _open(grant.opens_line, counted.snapshots), address

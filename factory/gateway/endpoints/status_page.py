@@ -47,6 +47,8 @@ class Refused:
     releases: Mapping[str, str]
     trials: Mapping[str, str]
     snapshots: Mapping[str, str]
+    doors: Mapping[str, str]
+    """By model: whose business rows are not answered."""
 
 
 def status_page(
@@ -61,6 +63,7 @@ def status_page(
     rows += [_refused_row(name, _old_or_nothing(name in served), why) for name, why in sorted(refused.releases.items())]
     rows += [_refused_row(name, "its trial was refused", why) for name, why in sorted(refused.trials.items())]
     rows += [_refused_row(line, "its snapshot was refused", why) for line, why in sorted(refused.snapshots.items())]
+    rows += [_refused_row(site, "features alone are answered", why) for site, why in sorted(refused.doors.items())]
     summary = f"Models served: {len(served)}. Releases refused: {len(refused.releases)}. Trials: {_trials(served)}. "
     summary += f"Processes that answer: {counted.workers}. Models run on: {_providers(served)}."
     return _PAGE.format(summary=summary, snapshots=_snapshots(snapshots), rows="\n".join(rows))

@@ -203,17 +203,17 @@ class Batches:
                 question.asked = perf_counter() - asked.took_s
         if (beyond := self._guard.beyond(rows)) is None and np.isfinite(numbers).all():
             self._predictions.keep(Call(self._model, self._role, batch, ids, rows, numbers, took_s=asked.took_s))
-            self._answer_all(batch, ids, numbers)
+            self._answer_all(batch, ids, numbers, unknown_features(rows))
         else:
             self._answer_each(batch, ids, asked, beyond)
 
-    def _answer_all(self, batch: list[Question], ids: list[str], numbers: Rows) -> None:
+    def _answer_all(self, batch: list[Question], ids: list[str], numbers: Rows, unknown: list[int]) -> None:
         """Answer questions of which there is nothing to say but the numbers."""
         start, now = 0, perf_counter()
         self._series.answered(len(numbers), *(now - question.asked for question in batch))
         for question, name in zip(batch, ids, strict=True):
             end = start + question.rows
-            _reply(question, Answered(self._model, numbers[start:end], name, None))
+            _reply(question, Answered(self._model, numbers[start:end], name, None, unknown[start:end]))
             start = end
 
     def _answer_each(self, batch: list[Question], ids: list[str], asked: "_Asked", beyond: "np.ndarray | None") -> None:
@@ -250,7 +250,7 @@ class Batches:
         if unknown.any():
             row, output = question.place(int(np.flatnonzero(unknown)[0])), self._model.signature.output
             raise RequestRefused(400, f"row {row}: the model has no {output} for these values; check their units")
-        return Answered(self._model, numbers, name, outside)
+        return Answered(self._model, numbers, name, outside, unknown_features(rows))
 
 
 def _reply(question: Question, result: Answered | RequestRefused) -> None:
@@ -265,6 +265,12 @@ def _reply(question: Question, result: Answered | RequestRefused) -> None:
 
 def _failed() -> RequestRefused:
     return RequestRefused(500, "the model failed on this request; the gateway's log says why")
+
+
+def unknown_features(rows: Rows) -> list[int]:
+    """Return how many values of each row, `[rows, …]`, are unknown."""
+    counts: list[int] = np.isnan(rows.reshape(len(rows), -1)).sum(axis=1).tolist()
+    return counts
 
 
 def stacked(batch: Sequence[Question]) -> Rows:

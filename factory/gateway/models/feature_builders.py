@@ -15,6 +15,7 @@ from factory.errors import RecordRefused, SnapshotRefused
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.refusal import RequestRefused, come_again
 from factory.model.session import Rows
+from factory.names import model_name
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +55,13 @@ class RowBuilder(Protocol):
         """The moment of the newest row it looks back on, ISO in UTC."""
         ...
 
-    def build(self, site: str, records: Sequence[Fields]) -> BuiltRows:
-        """Return the rows' features; raises RecordRefused. Called in threads."""
+    @property
+    def shut(self) -> Mapping[str, str]:
+        """The sites whose rows it does not build, and why: which feature cannot be told here as training has it."""
+        ...
+
+    def build(self, site: str, records: Sequence[Fields], context: Sequence[Fields]) -> BuiltRows:
+        """Return the records' features; `context` is looked at alone. Raises RecordRefused. Called in threads."""
         ...
 
 
@@ -148,11 +154,20 @@ class RowBuilders:
     def _what_stays(self, line: str) -> str:
         return "the one before it stays in use" if line in self._builders else "only features can be asked of it"
 
-    def of(self, line: str, features: tuple[str, ...]) -> RowBuilder:
-        """Return what builds the line's rows; raises RequestRefused where nothing does, or other features."""
+    def shut(self) -> Mapping[str, str]:
+        """Return by model whose business rows are not answered, and why."""
+        shut = ((line, site, why) for line, builder in self._builders.items() for site, why in builder.shut.items())
+        return {model_name(line, site): why for line, site, why in shut}
+
+    def of(self, line: str, site: str, features: tuple[str, ...]) -> RowBuilder:
+        """Return what builds the site's rows; raises RequestRefused where nothing does, or other features."""
         builder = self._builders.get(line)
         if builder is None:
             raise self._missing(line)
+        if site in builder.shut:
+            raise RequestRefused(
+                409, f"business rows are not answered here: {builder.shut[site]}; send `rows` of features"
+            )
         if builder.feature_names != features:
             raise RequestRefused(
                 409, "this site serves a model of other features than its line builds now; send `rows` of features"
@@ -166,16 +181,18 @@ class RowBuilders:
             return come_again(503, "the snapshots are being loaded, which takes a second", 1)
         return RequestRefused(409, f"line {line} has no snapshot, so its features are not built here; send `rows`")
 
-    def build(self, builder: RowBuilder, site: str, records: Sequence[Fields], done: OnBuilt) -> None:
+    def build(
+        self, builder: RowBuilder, site: str, records: Sequence[Fields], context: Sequence[Fields], done: OnBuilt
+    ) -> None:
         """Build a request's rows in a thread, and tell on the event loop; raises RequestRefused (503) when full."""
-        rows = len(records)
+        rows = len(records) + len(context)
         if self._waiting >= MAX_WAITING or self._waiting_rows + rows > MAX_WAITING_ROWS:
             said = f"{self._waiting} requests of {self._waiting_rows} rows wait for their features"
             raise come_again(503, f"{said}; the limits are {MAX_WAITING} and {MAX_WAITING_ROWS}", 1)
         self._waiting += 1
         self._waiting_rows += rows
         loop = asyncio.get_running_loop()
-        loop.run_in_executor(self._workers, _built, builder, site, records).add_done_callback(
+        loop.run_in_executor(self._workers, _built, builder, site, records, context).add_done_callback(
             lambda built: self._done(done, rows, built)
         )
 
@@ -190,10 +207,12 @@ class RowBuilders:
         await asyncio.to_thread(self._workers.shutdown, cancel_futures=True)
 
 
-def _built(builder: RowBuilder, site: str, records: Sequence[Fields]) -> BuiltRows | BaseException:
+def _built(
+    builder: RowBuilder, site: str, records: Sequence[Fields], context: Sequence[Fields]
+) -> BuiltRows | BaseException:
     """Return what was built, or why it was not, as the client is told."""
     try:
-        return builder.build(site, records)
+        return builder.build(site, records, context)
     except RecordRefused as error:
         return RequestRefused(400, str(error))
     except BaseException as error:  # the boundary of a request: a panic in the frame engine is no Exception

@@ -27,6 +27,8 @@ class Answered(msgspec.Struct):
     """float32 `[rows, answers]`, NaN in a row that the gateway abstains from."""
     prediction: str
     outside: Outside | None
+    unknown: Sequence[int]
+    """How many features of each row were unknown."""
 
 
 class Beside(msgspec.Struct):

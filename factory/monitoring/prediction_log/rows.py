@@ -18,7 +18,7 @@ from factory.storage.lake import Lake
 
 PREDICTION_LOG = "prediction_log"
 PREDICTION, ROW, ANSWERED_AT, SUBJECT = "prediction", "row", "answered_at", "subject"
-INPUTS, ANSWERS = "inputs", "answers"
+INPUTS, ANSWERS, UNKNOWN = "inputs", "answers", "unknown"
 _ASKED: Mapping[str, tuple[Any, str]] = {
     SITE: (pl.String, "The site."),
     PREDICTION: (pl.String, "The prediction's name: no other one has it, whichever process of a gateway made it."),
@@ -43,6 +43,7 @@ _OF_ROW: Mapping[str, tuple[Any, str]] = {
     ROW: (pl.Int64, "The row's place in its prediction, from 0."),
     SUBJECT: (pl.String, "What the row is about, a JSON object of key and decided_at; null where nobody said it."),
     INPUTS: (_NUMBERS, "What was asked, flat and in the order of the release's features; null where unknown."),
+    UNKNOWN: (pl.Int64, "How many of the features were unknown; null where a trial did not answer."),
     ANSWERS: (_NUMBERS, "What was answered, in the order of the release's answers; null where it was not."),
 }
 _US = 1_000_000
@@ -144,7 +145,8 @@ def _rows(batches: Sequence[RecordedBatch], answers: Sequence[str], signature: S
     return asked[of_question].with_columns(
         pl.Series(ROW, np.arange(len(of_question)) - first[of_question], dtype=pl.Int64),
         pl.Series(SUBJECT, subjects, dtype=pl.String),
-        _lists(INPUTS, [batch.inputs() for batch in answered], len(of_question)),
+        inputs := _lists(INPUTS, [batch.inputs() for batch in answered], len(of_question)),
+        _nulls(inputs).alias(UNKNOWN),
         given,
         *(_named(given, name, signature) for name in answers),
     )
@@ -168,6 +170,11 @@ def _lists(name: str, parts: Sequence[Numbers], rows: int) -> pl.Series:
     flat = np.concatenate([part.reshape(len(part), -1) for part in parts])
     numbers = pl.Series(name, flat.ravel(), dtype=pl.Float32).fill_nan(None)
     return numbers.reshape(flat.shape).arr.to_list().alias(name)
+
+
+def _nulls(lists: pl.Series) -> pl.Series:
+    """Return how many numbers of each list are null; null where there is no list."""
+    return (lists.list.len() - lists.list.drop_nulls().list.len()).cast(pl.Int64)
 
 
 def _named(given: pl.Series, answer: str, signature: Signature | None) -> pl.Series:

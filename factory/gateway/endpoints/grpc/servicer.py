@@ -177,7 +177,7 @@ async def _answered(ask: Callable[[Question], None], question: Question) -> Answ
 
 def _response(given_id: str, answered: Answered) -> dict[str, Any]:
     manifest, numbers = answered.model.manifest, answered.numbers
-    said = {"prediction_id": answered.prediction}
+    said = {"prediction_id": answered.prediction, "unknown": ",".join(map(str, answered.unknown))}
     if answered.outside:
         said["outside"] = answered.outside.reasons
         if abstained := unanswered_rows(answered):
