@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from html import unescape
 
 import polars as pl
 import pytest
@@ -131,8 +132,9 @@ def test_a_site_whose_features_come_out_otherwise_fails_alone_and_takes_features
     assert Snapshots(home / "models").current(NAME).sites == ("east", "south")
     with served(copy) as client:
         answer = ask(client, {"records": [record(newest("north")[0])]})
-        assert answer.status_code == 400
-        assert "were not seen to be those of training" in answer.json()["detail"]
+        assert answer.status_code == 409
+        assert "site north: heat_c cannot be told at the gateway's door" in answer.json()["detail"]
+        assert f"{NAME}.north: features alone are answered: site north: heat_c" in unescape(client.get("/").text)
         features = {"force_kn": 1.0, "heat_c": 2.0, "crew": 4}
         assert client.post(DOOR, json={"rows": [features]}).status_code == 200
 
