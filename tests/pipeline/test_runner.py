@@ -18,7 +18,6 @@ from factory.pipeline.stages import STAGES, Step
 from factory.pipeline.work import Work
 from factory.storage.journal import Journal
 from factory.storage.lake import Lake
-from tests.toy.line import toy_line
 
 DAY = datetime(2024, 3, 1)
 SITES = ["east", "north", "south"]
@@ -78,7 +77,7 @@ def run_of(folder, *, redo_from="", until=DAY, journal=Journal, run_id="run"):
     """What the runner itself asks of a line's run."""
     lake = Lake(folder / "lake", "toy")
     return SimpleNamespace(
-        line=toy_line(),
+        line=SimpleNamespace(features=SimpleNamespace(across_sites=())),
         journal=journal(lake),
         redo_from=redo_from,
         until=until,
