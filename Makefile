@@ -13,7 +13,7 @@ TRITON_PYTHON ?= /usr/bin/python3
 ONNXRUNTIME := $(shell sed -n 's/^onnxruntime==//p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format triton ui serve bench lock clean
+.PHONY: help setup demo test test-slow check format docs triton ui serve bench lock clean
 
 help:          ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 14
@@ -44,6 +44,11 @@ format: $(READY) ## rewrite files in the house's form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY) ## the documentation as a site, in build/docs; a warning is an error
+	$(BIN)/python docs/generate.py
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/docs
+	@echo "build/docs/index.html"
+
 ui: $(READY) ## the orchestrator's UI
 	$(BIN)/factory ui --home $(HOME_DIR)
 
@@ -73,7 +78,7 @@ $(READY): pyproject.toml constraints.txt
 	@if command -v nvidia-smi >/dev/null; then build=; else build=+cpu; fi; \
 	  $(BIN)/pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "torch==$(TORCH)$$build" 2>/dev/null \
 	  || $(BIN)/pip install --quiet -c constraints.txt "torch==$(TORCH)"
-	@$(BIN)/pip install --quiet -c constraints.txt --group dev -e ".[lines]"
+	@$(BIN)/pip install --quiet -c constraints.txt --group dev --group docs -e ".[lines]"
 	@touch $@
 
 # Apart from the rest, for nvidia-pytriton wants numpy<2; the same ONNX Runtime, so that answers are equal to the bit.
