@@ -88,11 +88,6 @@ def test_a_page_made_from_the_code_is_up_to_date(place):
     assert (DOCS / place).read_text() == generate.PAGES[place](), "write it anew: python docs/generate.py"
 
 
-def test_every_asset_of_a_line_is_told():
-    named = set(inline_code(DOCS / "data.md"))
-    assert [name for stage in STAGES for name in stage.makes if "{" not in name and name not in named] == []
-
-
 # Commands
 
 
