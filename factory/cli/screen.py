@@ -115,6 +115,8 @@ def _print_refusals(sites: Mapping[str, Any]) -> None:
     _print_by_site("Why sites were refused (all figures: `factory status --json`)", reasons)
     _print_by_site("Why what passed is not released", _by_site(sites, "held_back"))
     _print_by_site("Where a rollback holds the site", _holds(sites))
+    shut = {site: [state["door_shut"]] for site, state in sites.items() if state.get("door_shut")}
+    _print_by_site("Where the gateway answers features by name, and no business rows", shut)
     _print_by_site("What a dry run would have refused", {site: [text] for site, text in dry.items() if text})
 
 

@@ -89,11 +89,21 @@ def announced_rows(
             for name, kind in table.columns.items()
         ]
         rows = read.done[site].filter(announced.moment(table.cursor) < aware(until)).select(known_columns)
-        return rows.with_columns(
-            pl.lit(site).alias(SITE), pl.lit(1, pl.Int64).alias(LOAD), pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW)
-        )
+        return _first_load(rows, site)
 
     return Isolated(done={site: known(site) for site in read.done}, failed=read.failed)
+
+
+def raw_rows(source: Source, table: Table, site: str, until: datetime) -> pl.DataFrame | None:
+    """Return all of a site's rows before `until` as raw rows, written nowhere; None where they cannot be read."""
+    rows = _read(source, table, {site: None}, until).done.get(site)
+    return None if rows is None or rows.is_empty() else _first_load(rows, site)
+
+
+def _first_load(rows: pl.DataFrame, site: str) -> pl.DataFrame:
+    return rows.with_columns(
+        pl.lit(site).alias(SITE), pl.lit(1, pl.Int64).alias(LOAD), pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW)
+    )
 
 
 def _as_cursor(table: Table, moment: datetime) -> datetime:

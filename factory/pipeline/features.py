@@ -5,12 +5,20 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from factory.compute.isolation import Isolated, together
+from factory.data.cleaning import clean
 from factory.data.content import content_digests
+from factory.data.ingest import raw_rows
+from factory.errors import LineError
 from factory.features.announced import known_tables
+from factory.features.comparison import differences, in_same_order
 from factory.pipeline.line_run import LineRun
+from factory.pipeline.whole_world import all_sites
 from factory.pipeline.work import CONTENT, ROW_COUNT, Figures, Work
 from factory.storage.journal import fingerprint
 from factory.storage.lake import SITE
+
+CHECKED_SITES = 3
+"""Of so many sites it is checked whether their features depend on other sites' rows."""
 
 
 def features(run: LineRun) -> Work:
@@ -27,11 +35,9 @@ def features(run: LineRun) -> Work:
     def do(sites: Sequence[str]) -> Mapping[str, Figures]:
         seen = lake.site_versions("features", sites)
         happened, announced = run.clean_tables(), run.announced_tables()
-        built = line.features.build(known_tables(line, happened, announced)).filter(pl.col(SITE).is_in(list(sites)))
-        if line.decisions.announced:  # an announced row is looked at; it becomes a decision of the past once it happens
-            key = [SITE, *line.features.key]
-            built = built.join(happened[line.decision_table].select(key).unique(), on=key, how="semi", nulls_equal=True)
-        rows = run.compute.collect(built)
+        rows = _built(run, happened, announced, sites)
+        if not line.features.across_sites:
+            _require_own_rows(run, happened, announced, rows)
         version = lake.replace("features", rows, seen)
         counts = rows.group_by(SITE).agg(pl.len().alias(ROW_COUNT), pl.col("label").count().alias("labelled"))
         by_site = {row.pop(SITE): row for row in counts.to_dicts()}
@@ -42,3 +48,60 @@ def features(run: LineRun) -> Work:
         return together(sites, do)
 
     return Work(do=isolated, inputs=inputs)
+
+
+Tables = Mapping[str, pl.LazyFrame]
+
+
+def _built(run: LineRun, happened: Tables, announced: Tables, sites: Sequence[str]) -> pl.DataFrame:
+    """Return the features of the sites' decisions that happened; an announced row is looked at until it does."""
+    line = run.line
+    rows = line.features.build(known_tables(line, happened, announced)).filter(pl.col(SITE).is_in(list(sites)))
+    if line.decisions.announced:
+        key = [SITE, *line.features.key]
+        rows = rows.join(happened[line.decision_table].select(key).unique(), on=key, how="semi", nulls_equal=True)
+    return run.compute.collect(rows)
+
+
+def _require_own_rows(run: LineRun, happened: Tables, announced: Tables, rows: pl.DataFrame) -> None:
+    """Raise LineError where features of a site are others with other sites' rows than without.
+
+    Where the lake has one site alone, the source is asked for the rows of another.
+    """
+    decisions, sites = run.line.decision_table, sorted(set(rows[SITE]))
+    table = happened[decisions]
+    if len(run.journal.latest("clean")) > 1:
+        for site in sites[:: max(1, len(sites) // CHECKED_SITES)]:
+            own = pl.col(SITE) == site
+            alone, coming = (
+                {name: some.filter(own) if name == decisions else some for name, some in tables.items()}
+                for tables in (happened, announced)
+            )
+            _require_same(run, site, rows, _built(run, alone, coming, [site]))
+    elif sites and (other := _rows_of_another(run, sites)) is not None:
+        both = pl.concat([table, other.lazy().select(table.collect_schema().names())])
+        _require_same(run, sites[0], _built(run, {**happened, decisions: both}, announced, sites), rows)
+
+
+def _require_same(run: LineRun, site: str, with_others: pl.DataFrame, alone: pl.DataFrame) -> None:
+    line, of_site = run.line, pl.col(SITE) == site
+    names, decisions = list(line.features.columns), line.decision_table
+    both = in_same_order(with_others.filter(of_site), alone.filter(of_site), line.features.key, names)
+    differing = differences(*both, names) if both else {"which rows have features": 0}
+    if not differing:
+        return
+    name, place = next(iter(differing.items()))
+    values = f" ({both[0][name][place]} with them, {both[1][name][place]} without)" if both else ""
+    raise LineError(
+        f"line {line.name}, site {site}: {name} depends on rows of other sites in {decisions}{values}, and the line "
+        f"does not say so; write `across_sites: [{decisions}]` under `features`, and rows of all sites are brought in "
+        "first, or let it look at the site's own rows alone"
+    )
+
+
+def _rows_of_another(run: LineRun, sites: Sequence[str]) -> pl.DataFrame | None:
+    """Return clean rows of a site that the lake does not have; None where there is none that can be read."""
+    table = run.line.decisions
+    other = next((site for site in all_sites(run) if site not in sites), None)
+    raw = None if other is None else raw_rows(run.source, table, other, run.until)
+    return None if raw is None else clean(raw.lazy(), table, run.contracts[table.name], run.compute).accepted

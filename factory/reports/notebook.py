@@ -77,6 +77,7 @@ _STATUS = pl.Schema(
         "serves": pl.Int64(),
         "since": pl.String(),
         "held_back": pl.String(),
+        "door_shut": pl.String(),
     }
 )
 
@@ -215,6 +216,7 @@ def _status_row(site: str, state: Mapping[str, Any]) -> dict[str, Any]:
         "serves": serving.get("version"),
         "since": serving.get("since"),
         "held_back": state["held_back"],
+        "door_shut": state["door_shut"],
     }
 
 

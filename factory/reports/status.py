@@ -8,8 +8,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from factory.errors import HistoryError, ModelRefused
+from factory.errors import HistoryError, ModelRefused, SnapshotRefused
 from factory.evaluation.findings import rows
+from factory.features.online.store import Snapshots
 from factory.model.verdict import Verdict
 from factory.names import LINE_SITE, model_name
 from factory.release import ModelRepository
@@ -35,22 +36,36 @@ def status(home: Home) -> dict[str, Any]:
 
 
 def line_status(home: Home, line: str) -> dict[str, Any]:
-    """Return `{site: {"rows", "verdict", "serving", "hold", "held_back", "page"}}`; what a site does not have is null.
+    """Return `{site: {"rows", "verdict", "serving", "hold", "held_back", "door_shut", "page"}}`; what is not there: null.
 
-    `hold` is the rollback that holds the site, `held_back` why a candidate that passed is not released.
+    `hold` is the rollback that holds the site, `held_back` why a candidate that passed is not released, `door_shut` why
+    the gateway answers no business rows of it. Sites whose rows came in only because others' features depend on them are
+    none of the line's.
     """
     journal, repository = LakeStore.at(home).journal(line), ModelRepository.at(home)
     cleaned, verdicts = journal.latest("clean"), journal.latest("verdict")
-    sites, key = sorted({*cleaned, *verdicts} - {LINE_SITE}), _key(home)
+    ran = journal.begun("features") or set(cleaned)
+    sites, key = sorted(({*cleaned} & ran | {*verdicts}) - {LINE_SITE}), _key(home)
+    shut = _doors_shut(home, line)
     return {
         site: {
             "rows": _rows(cleaned[site].figures) if site in cleaned else None,
             "verdict": _verdict(verdicts[site].figures) if site in verdicts else None,
             **_released(repository, model_name(line, site), key, verdicts[site].figures if site in verdicts else {}),
+            "door_shut": shut.get(site),
             "page": _page(home, line, site),
         }
         for site in sites
     }
+
+
+def _doors_shut(home: Home, line: str) -> Mapping[str, str]:
+    """Return why the gateway answers no business rows, by site."""
+    try:
+        snapshot = Snapshots(home.models).current(line)
+    except SnapshotRefused:
+        return {}  # the gateway uses none of it, and says so
+    return snapshot.shut if snapshot else {}
 
 
 def _page(home: Home, line: str, site: str) -> str | None:

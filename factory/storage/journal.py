@@ -107,6 +107,11 @@ class Journal:
             for site in wanted
         }
 
+    def begun(self, stage: str) -> set[str]:
+        """Return the sites that a stage ever began with, whether or not it came to an end."""
+        known = self._known()
+        return set(known.newest.get(BEGUN + stage, {})) if known else set()
+
     def fresh(self, stage: str, wanted: Mapping[str, str]) -> set[str]:
         """Return the sites whose newest entry of the stage has the wanted fingerprint: nothing to do there."""
         known = self._known()

@@ -88,6 +88,7 @@ def test_status_json_tells_rows_verdict_and_what_serves_of_every_site(home):
         "serving": {"version": 3, "digest": passed.digest, "since": since},
         "hold": None,
         "held_back": None,
+        "door_shut": None,
         "page": None,
     }
     assert sites["small"]["verdict"]["passed"] is False

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
 import polars as pl
 
 from factory.compute.isolation import Isolated, one_by_one
 from factory.errors import LineError
+from factory.features.comparison import differences, in_same_order
 from factory.features.online.builder import Builder
 from factory.features.online.past import Past, newest_versions
 from factory.line.line import Line
@@ -26,8 +26,6 @@ CHECKED_ROWS = 32
 """Of each site: half of them the newest, half the oldest that are answered, which look back furthest."""
 FROM_THE_PAST, FEWEST, MOMENTS = 8, 2, 64
 """So many of each site are built from the past, fewer where there are many sites: at about so many moments in all."""
-RELATIVE, ABSOLUTE = 1e-5, 1e-6
-"""How far two sums of the same numbers may differ that were added in another order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,27 +142,19 @@ def _built(past: Past, builder: Builder, expected: pl.DataFrame) -> pl.DataFrame
 def _difference(builder: Builder, site: str, built: pl.DataFrame, expected: pl.DataFrame, advice: str) -> str | None:
     """Return what is wrong with a site's features that were built again; None if they are those of training."""
     path = builder.snapshot.row_path
-    order, names = [SITE, *path.features_key, DECIDED_AT], list(path.features)
-    built, expected = (rows.select(*order, *names).sort(order) for rows in (built, expected))
-    if not built.select(order).equals(expected.select(order)):
+    both = in_same_order(built, expected, path.features_key, path.features)
+    if both is None:
         return (
             f"site {site}: of {len(expected)} recent decisions {len(built)} come out when they are built anew on the "
             "snapshot, or with another key or moment; see that the table's repair leaves the key as it is"
         )
-    places = {name: _first(built[name], expected[name]) for name in names}
-    wrong = [(name, place) for name, place in places.items() if place is not None]
+    built, expected = both
+    wrong = differences(built, expected, path.features)
     if not wrong:
         return None
-    (name, place), *more = wrong
+    (name, place), *more = wrong.items()
     others = f" (so are {', '.join(other for other, _ in more[:5])})" if more else ""
     return (
         f"site {site}: {name} cannot be told at the gateway's door: built anew, that of its decision at "
         f"{expected[DECIDED_AT][place]} is {built[name][place]} and not {expected[name][place]}{others}: {advice}"
     )
-
-
-def _first(built: pl.Series, expected: pl.Series) -> int | None:
-    """Return the first place at which two columns differ; NaN and null are equal."""
-    one, other = (values.cast(pl.Float64).fill_null(float("nan")).to_numpy() for values in (built, expected))
-    differ = ~np.isclose(one, other, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True)
-    return int(differ.argmax()) if differ.any() else None

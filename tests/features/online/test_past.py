@@ -1,0 +1,102 @@
+"""Invariant 6 by property: in small worlds of all kinds a request has the features that training has, later."""
+
+import dataclasses
+
+import numpy as np
+import polars as pl
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from factory.features.announced import known_tables
+from factory.features.online.assembly import assembled
+from factory.features.online.builder import Builder
+from factory.features.online.proof import Trained, prove
+from tests.toy.orders import HOUR, KNOWN_BEFORE, NAMES, START, build_eagerly, orders, orders_line
+
+PLANTS = ("north", "south", "east")
+END = 96
+ORDERS = st.tuples(
+    st.sampled_from(PLANTS),
+    st.integers(0, 40),  # hours from its opening until it is due
+    st.integers(0, END),
+    st.integers(0, 9),  # how late it is done
+)
+WORLDS = st.lists(ORDERS, min_size=4, max_size=24)
+
+
+def world(drawn):
+    """Raw orders, numbered as the lake has them."""
+    rows = orders(*((plant, due - before, due, due + late) for plant, before, due, late in drawn))
+    return rows.with_columns(site=pl.col("plant"))
+
+
+def at(hours):
+    return START + hours * HOUR
+
+
+def snapshot_of(line, rows, hours):
+    """The builder of what a lake had at a moment: what had happened, as far as it was known, and what was announced."""
+    moment = at(hours)
+    done = pl.col("done_at") < moment
+    happened = rows.filter(pl.col("due_at") < moment).with_columns(
+        pl.when(done).then(pl.col(name)).alias(name) for name in ("done_at", "late")
+    )
+    announced = rows.filter(pl.col("due_at") >= moment, pl.col("opened_at") < moment).with_columns(
+        pl.lit(None, rows.schema[name]).alias(name) for name in ("done_at", "late")
+    )
+    new = assembled(line, line.online_snapshot, {"orders": happened.lazy()}, {"orders": announced.lazy()}, "x")
+    return Builder(dataclasses.replace(new.snapshot, sites=PLANTS, known_until=moment.isoformat()), new.tables), new
+
+
+def record(row):
+    return {name: row[name].isoformat() if name.endswith("_at") else row[name] for name in KNOWN_BEFORE}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(WORLDS, st.data())
+def test_features_at_the_door_are_those_of_training(drawn, data):
+    """A lake as of an order's moment of decision, and any part of its announced rows sent with the request instead."""
+    line, rows = orders_line(days=30), world(drawn)
+    row = data.draw(st.sampled_from(rows.to_dicts()))
+    trained = line.features.build(known_tables(line, {"orders": rows.lazy()}, {})).collect()
+    hours = round((row["due_at"] - HOUR - START) / HOUR)
+    builder, new = snapshot_of(line, rows, hours)
+    coming = new.tables["announced/orders"]
+    sent = [one for one in coming.to_dicts() if one["order"] != row["order"] and data.draw(st.booleans())]
+    kept = coming.filter(~pl.col("order").is_in([one["order"] for one in sent]))
+    builder = Builder(builder.snapshot, {**new.tables, "announced/orders": kept})
+    built = builder.build(row["plant"], [record(row)], [record(one) for one in sent])
+    if built.refused:  # before the time that the snapshot answers
+        return
+    expected = trained.filter(pl.col("order") == row["order"]).select(NAMES).cast(pl.Float32).to_numpy()
+    np.testing.assert_allclose(built.features, expected, rtol=1e-5)
+
+
+def proved(line, rows, until=END):
+    """What the proof says of a world as of its end."""
+    numbered = rows.with_columns(_load=pl.lit(1, pl.Int64), _row=pl.int_range(pl.len(), dtype=pl.Int64)).lazy()
+    new = assembled(line, line.online_snapshot, {"orders": rows.lazy()}, {}, "x")
+    builder = Builder(dataclasses.replace(new.snapshot, sites=PLANTS), new.tables)
+    features = line.features.build(known_tables(line, {"orders": rows.lazy()}, {}))
+    return prove(Trained(line=line, raw={"orders": numbered}, features=features), builder, new.tables)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(WORLDS)
+def test_the_proof_lets_every_such_world_through(drawn):
+    assert proved(orders_line(days=30), world(drawn)).failed == {}
+
+
+def test_the_proof_names_what_a_request_could_not_have_had():
+    """Two orders of one hour, the second opened after the first was decided: training counts it, no request could."""
+    rows = world([("north", 20, 60, 1), ("north", 0, 60, 0), ("south", 30, 70, 2)])
+    assert proved(orders_line(days=30), rows).failed == {}
+    counted = proved(orders_line(build=build_eagerly, days=30), rows)
+    assert set(counted.failed) == {"north"}
+    assert "due_beside cannot be told at the gateway's door" in str(counted.failed["north"])
+
+
+def test_without_an_announcement_no_neighbour_is_seen_before_it_happens():
+    rows = world([("north", 20, 60, 1), ("south", 20, 60, 0)])
+    found = proved(orders_line(announced=False, days=30), rows)
+    assert {site: "due_beside" in str(why) for site, why in found.failed.items()} == {"north": True, "south": True}
