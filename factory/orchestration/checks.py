@@ -1,4 +1,4 @@
-"""Checks a person sees on the assets: what is served has passed."""
+"""Checks a person sees on the assets: what is served has passed, and business rows are answered."""
 
 from collections.abc import Sequence
 
@@ -28,6 +28,21 @@ def serving_check(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.Asset
         return dg.AssetCheckResult(passed=not refused, metadata={"refused": refused})
 
     return served_models_have_passed
+
+
+def door_check(line: Line) -> dg.AssetChecksDefinition:
+    """Return the check that every site's business rows are answered, for a line whose features the gateway builds."""
+
+    @dg.asset_check(asset=asset_key(line, "online_snapshot"), name="business_rows_are_answered")
+    def business_rows_are_answered(store: dg.ResourceParam[ModelStore]) -> dg.AssetCheckResult:
+        """Say of which sites a feature cannot be told at the gateway's door, which one, and why."""
+        from factory.features.online.store import Snapshots
+
+        snapshot = Snapshots(store.root).current(line.name)
+        shut = dict(snapshot.shut) if snapshot else {}
+        return dg.AssetCheckResult(passed=snapshot is not None and not shut, metadata={"shut": shut})
+
+    return business_rows_are_answered
 
 
 def refused_by_gateway(line: Line, sites: Sequence[str], store: ReleaseStore, alerts: Alerts) -> dict[str, str]:

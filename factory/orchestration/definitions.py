@@ -8,7 +8,7 @@ from factory.data.contract.compiler import compile_contract
 from factory.line.file import LineFile, SourceSection
 from factory.line.line import Line
 from factory.orchestration.champion_sensor import champion_sensor, follow_job
-from factory.orchestration.checks import serving_check
+from factory.orchestration.checks import door_check, serving_check
 from factory.orchestration.line_job import line_job
 from factory.orchestration.line_parts import LineParts
 from factory.orchestration.line_source import SUFFIX, LineSource
@@ -45,7 +45,7 @@ def line_definitions(line: Line, file: LineFile, source: SourceSection, places: 
         jobs=[*jobs, checks, follow_job(line), line_job(parts)],
         sensors=[champion_sensor(line), new_rows_sensor(line, parts.sites), drift_sensor(line)],
         schedules=[line_schedule(line, line.schedule)] if line.schedule else [],
-        asset_checks=[serving_check(line, parts.sites)],
+        asset_checks=[serving_check(line, parts.sites), *([door_check(line)] if line.online_snapshot else [])],
         resources={f"{line.name}{SUFFIX}": parts.source, f"{line.name}_line": parts},
     )
 

@@ -36,10 +36,10 @@ def status(home: Home) -> dict[str, Any]:
 
 
 def line_status(home: Home, line: str) -> dict[str, Any]:
-    """Return `{site: {"rows", "verdict", "serving", "hold", "held_back", "door_shut", "page"}}`; what is not there: null.
+    """Return `{site: {"rows", "verdict", "serving", "hold", "held_back", "door_shut", "page"}}`; null where nothing is.
 
     `hold` is the rollback that holds the site, `held_back` why a candidate that passed is not released, `door_shut` why
-    the gateway answers no business rows of it. Sites whose rows came in only because others' features depend on them are
+    the gateway answers no business rows of it. Sites whose rows came in for the sake of others' features are
     none of the line's.
     """
     journal, repository = LakeStore.at(home).journal(line), ModelRepository.at(home)

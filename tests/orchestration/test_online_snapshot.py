@@ -5,6 +5,7 @@ import re
 import shutil
 from html import unescape
 
+import dagster as dg
 import polars as pl
 import pytest
 
@@ -137,6 +138,20 @@ def test_a_site_whose_features_come_out_otherwise_fails_alone_and_takes_features
         assert f"{NAME}.north: features alone are answered: site north: heat_c" in unescape(client.get("/").text)
         features = {"force_kn": 1.0, "heat_c": 2.0, "crew": 4}
         assert client.post(DOOR, json={"rows": [features]}).status_code == 200
+    assert "heat_c cannot be told" in copy.status()["north"]["door_shut"]
+    assert copy.status()["south"]["door_shut"] is None
+    assert (is_fine(copy), is_fine(toy)) == (False, True)
+
+
+def is_fine(home):
+    """What the check on the snapshot says."""
+    definitions, key = home.definitions(), dg.AssetKey([NAME, "online_snapshot"])
+    check = dg.AssetSelection.checks(dg.AssetCheckKey(key, "business_rows_are_answered"))
+    run = dg.define_asset_job("checked", selection=check)
+    with_job = dg.Definitions.merge(definitions, dg.Definitions(jobs=[run]))
+    result = with_job.resolve_job_def("checked").execute_in_process(raise_on_error=False)
+    (found,) = result.get_asset_check_evaluations()
+    return found.passed
 
 
 def test_what_the_door_told_about_a_row_gets_its_outcome_and_its_worth(toy, tmp_path):
