@@ -14,6 +14,7 @@ FactoryError
 │   ├── TableMissing
 │   ├── SiteBusy             another run wrote the same site meanwhile
 │   └── RowsUnaccounted      raw != clean + quarantine + superseded
+├── DocsError                Great Expectations could not write what a contract found
 ├── TrainingError            the data cannot train a model
 ├── MeasuredOtherwise        figures that say nothing about the gates in question
 ├── ReleaseRefused           no passing verdict for exactly this digest, a rollback holds, or an approval is missing
@@ -100,6 +101,10 @@ class SiteBusy(LakeError):
 
 class RowsUnaccounted(LakeError):
     """Raw rows are not the sum of clean, quarantined and superseded ones; nothing was written."""
+
+
+class DocsError(FactoryError):
+    """Great Expectations could not write what a contract found; names line, table and folder, and what to do."""
 
 
 class TrainingError(FactoryError):

@@ -26,6 +26,12 @@ class Opened(NamedTuple):
     picture: Path
 
 
+def shown(address: str, folder: Path) -> str:
+    """Return a page as a browser has it once its scripts have run, as HTML."""
+    words = [str(BROWSER), *_QUIET, f"--user-data-dir={folder / 'profile'}", "--dump-dom", address]
+    return subprocess.run(words, capture_output=True, text=True, timeout=90, check=True).stdout
+
+
 def opened(address: str, folder: Path) -> Opened:
     """Open a page with a browser that knows no host but this one; the folder takes the picture."""
     log, picture = folder / "net.json", folder / "picture.png"

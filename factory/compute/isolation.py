@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from factory.masking import masked
+
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
@@ -30,7 +32,7 @@ def together(sites: Sequence[str], work: Callable[[Sequence[str]], Mapping[str, 
     except Exception as error:  # noqa: BLE001  the boundary of a site: whatever stops one must not stop the others
         if len(sites) == 1:
             return Isolated(failed={sites[0]: error})
-        log.warning("work over %d sites failed together (%s); doing it site by site", len(sites), error)
+        log.warning("work over %d sites failed together (%s); doing it site by site", len(sites), masked(str(error)))
     return one_by_one(sites, lambda site: work([site])[site])
 
 

@@ -14,6 +14,7 @@ import dagster as dg
 from dagster._core.events import DagsterEventType, EngineEventData, RunFailureReason
 from dagster_shared.error import SerializableErrorInfo
 
+from factory.masking import masked
 from factory.names import LINE_SITE
 from factory.pipeline.events import Became, Event, RunFailed, Said, SiteFailed, SiteMade, SitesChosen, StepBegun
 
@@ -35,14 +36,18 @@ def report(
     step_key: str,
     error: BaseException | None = None,
 ) -> None:
-    """Write an event into the run's log, where the UI shows `text`, and an error with where in the code it arose."""
-    data = {"kind": type(event).__name__, **asdict(event)}
+    """Write an event into the run's log, where the UI shows `text`, and an error with where in the code it arose.
+
+    Neither text, nor event, nor stack has a secret in it.
+    """
+    fields = {name: masked(value) if isinstance(value, str) else value for name, value in asdict(event).items()}
+    data = {"kind": type(event).__name__, **fields}
     shown = None
     if error is not None:
-        stack = traceback.format_exception(error, limit=-STACK_FRAMES)
-        shown = SerializableErrorInfo(message=str(error), stack=stack, cls_name=type(error).__name__)
+        stack = [masked(frame) for frame in traceback.format_exception(error, limit=-STACK_FRAMES)]
+        shown = SerializableErrorInfo(message=masked(str(error)), stack=stack, cls_name=type(error).__name__)
     about = EngineEventData(metadata={KEY: dg.MetadataValue.json(data)}, error=shown)
-    instance.report_engine_event(text, run, about, step_key=step_key)
+    instance.report_engine_event(masked(text), run, about, step_key=step_key)
 
 
 def written(instance: dg.DagsterInstance, run_id: str) -> Iterator[Event]:

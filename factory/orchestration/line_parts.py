@@ -11,6 +11,7 @@ from pydantic import Field
 from factory.data.contract.contract import Contract
 from factory.errors import LineError
 from factory.line.line import Line
+from factory.masking import masked
 from factory.orchestration.line_source import LineSource
 from factory.pipeline.fingerprints import LineCode
 from factory.pipeline.line_run import LineRun
@@ -77,6 +78,6 @@ def line_run(parts: LineParts, context: Context, config: StageConfig) -> LineRun
         run_id=context.run.run_id,
         until=moment(config.until, parts.line),
         redo_from=checked_stage(config.redo_from),
-        say=context.log.info,
-        warn=context.log.warning,
+        say=lambda text: context.log.info(masked(text)),
+        warn=lambda text: context.log.warning(masked(text)),
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from factory.masking import masked
 from factory.pipeline.work import ROW_COUNT, Figures
 
 
@@ -31,14 +32,17 @@ def _link(value: Any) -> dg.MetadataValue[Any] | None:
 
 
 def _value(value: Any) -> Any:
+    """Return a figure as a person reads it, texts without secrets; None for what is not shown."""
     match value:
         case float():
             return float(f"{value:.6g}")
         case list() if all(isinstance(item, str) for item in value):
-            return dg.MetadataValue.md("\n".join(f"- {item}" for item in value) or "none")
+            return dg.MetadataValue.md(masked("\n".join(f"- {item}" for item in value)) or "none")
         case dict() if not any(isinstance(item, list | dict) for item in value.values()):
             rows = "".join(f"\n| {name} | {item} |" for name, item in value.items())
-            return dg.MetadataValue.md(f"| | |\n|---|---|{rows}" if rows else "none")
-        case int() | str():
+            return dg.MetadataValue.md(masked(f"| | |\n|---|---|{rows}") if rows else "none")
+        case int():
             return value
+        case str():
+            return masked(value)
     return None

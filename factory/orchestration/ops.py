@@ -9,6 +9,7 @@ from time import time
 
 import dagster as dg
 
+from factory.masking import masked
 from factory.names import LINE_SITE
 from factory.orchestration.events import report
 from factory.orchestration.line_parts import RESOURCES, Context, LineParts, StageConfig, line_run
@@ -120,4 +121,4 @@ def failure(line: str, reasons: dict[str, str]) -> dg.Failure:
 
 
 def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    return masked(f"{type(error).__name__}: {error}")

@@ -92,6 +92,8 @@ def _number(error: BaseException, place: Path) -> int | None:
     """
     for link in _chain(error):
         number = link.errno if isinstance(link, OSError) and link.errno else _said(link)
+        if number == errno.EEXIST and Path(str(getattr(link, "filename", ""))).is_file():
+            return errno.ENOTDIR  # so says who makes a folder
         if number == errno.EIO and _free_bytes(place) < _NO_ROOM_BYTES:
             return errno.ENOSPC
         if number in _NUMBERS:

@@ -1,5 +1,7 @@
 """Contract results end as real Great Expectations results and as pages that a person can read."""
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import pytest
 from factory.data.contract.compiler import compile_contract
 from factory.data.contract.data_docs import DataDocs, gx_result
 from factory.data.contract.result import ContractResult
-from factory.errors import NameRefused
+from factory.errors import DocsError, NameRefused, StorageError
 from factory.line.expectation import Expectation
+from tests.browser import needs_browser, opened, shown
 
 AT = datetime(2013, 4, 1, 12, 30, tzinfo=UTC)
 COLUMNS = {"origin": "String", "at": "Datetime"}
@@ -46,6 +49,30 @@ def test_the_page_of_a_site_shows_what_failed_there(tmp_path: Path) -> None:
     assert "50%" in page
 
 
+def test_no_page_names_anything_to_be_fetched_from_the_web(tmp_path: Path) -> None:
+    index = DataDocs(root=tmp_path).publish("parcels", "orders", judged("A", "B"), at=AT)
+    for page in [index, *(tmp_path / "site" / "validations").rglob("*.html")]:
+        content = page.read_text()
+        assert "http://" not in content
+        assert "https://" not in content
+        local = re.findall(r'(?:src|href)="([^"#]+)"', content)
+        assert not [place for place in local if not (page.parent / place).exists()]
+
+
+@needs_browser
+def test_without_the_web_the_index_lists_every_site_and_a_page_shows_what_failed(tmp_path: Path) -> None:
+    index = DataDocs(root=tmp_path).publish("parcels", "orders", judged("A", "B"), at=AT)
+    page = next((tmp_path / "site" / "validations").rglob("orders-B.html"))
+    for place in (index, page):
+        seen = opened(place.as_uri(), tmp_path)
+        assert not seen.console
+        assert not [address for address in seen.asked if not address.startswith("file:")]
+    listed = shown(index.as_uri(), tmp_path)
+    assert listed.count("clickable-row") >= 2
+    assert "parcels.orders.A" in listed
+    assert "must belong to this set" in shown(page.as_uri(), tmp_path)
+
+
 def test_publishing_again_replaces_a_sites_page_and_keeps_the_others(tmp_path: Path) -> None:
     docs = DataDocs(root=tmp_path)
     docs.publish("parcels", "orders", judged("A", "B"), at=AT)
@@ -72,6 +99,21 @@ def test_the_result_is_one_of_great_expectations_own() -> None:
     assert in_set["result"]["unexpected_percent"] == 50
     assert theirs.results[-1].expectation.column == "origin"
     assert theirs.results[-1].expectation_config.meta == {"asked_by": "operations"}
+
+
+def test_a_folder_that_takes_no_pages_is_named(tmp_path: Path) -> None:
+    (tmp_path / "docs").write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match=f"{tmp_path}/docs is a file and should be a folder"):
+        DataDocs(root=tmp_path / "docs").publish("parcels", "orders", judged("A"), at=AT)
+
+
+def test_what_great_expectations_says_is_told_with_line_table_and_folder(tmp_path: Path) -> None:
+    results = {"A": replace(judged("A")["A"], checks=({"no": "check"},))}
+    with pytest.raises(
+        DocsError, match=f"line parcels, table orders: .* into {tmp_path}: .*rows were judged"
+    ) as caught:
+        DataDocs(root=tmp_path).publish("parcels", "orders", results, at=AT)
+    assert caught.value.__cause__
 
 
 @pytest.mark.parametrize("line", ["../x", "a b", "a.b"])

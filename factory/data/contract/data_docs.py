@@ -2,8 +2,8 @@
 
 What comes in was judged by our own compiled contract; what goes out is, for each site, a real
 `ExpectationSuiteValidationResult`, stored by Great Expectations' own store and rendered by its own site builder. No
-execution engine of theirs runs, nothing is sent anywhere, and nothing is written outside `root`. Great Expectations is
-imported when first needed: its import takes seconds.
+execution engine of theirs runs, nothing is sent anywhere, nothing is written outside `root`, and the pages need no web.
+Great Expectations is imported when first needed: its import takes seconds.
 """
 
 import shutil
@@ -15,8 +15,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from factory.data.contract.offline import detach
 from factory.data.contract.result import CheckResult, ContractResult
+from factory.errors import DocsError, FactoryError
+from factory.masking import masked_cause
 from factory.names import checked_name
+from factory.storage.faults import storage_faults
 
 RUN_NAME = "latest"
 
@@ -38,11 +42,27 @@ class DataDocs:
     ) -> Path:
         """Put the sites' results in the place of their earlier ones and return the index page.
 
-        `at` is when the rows were judged, now by default. Pages of other sites, tables and lines stay.
+        `at` is when the rows were judged, now by default. Pages of other sites, tables and lines stay. Raises
+        DocsError, and StorageError where the folder or its disk refuses.
         """
-        gx = _great_expectations()
-        moment = at or datetime.now(UTC)
         root = self.root.resolve()
+        try:
+            with storage_faults(root):
+                self._publish(root, line, table, results, at or datetime.now(UTC))
+        except FactoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  the boundary of Great Expectations, which raises what lies below it
+            why = " ".join(str(error).split())[:300] or type(error).__name__
+            raise DocsError(
+                f"line {line}, table {table}: Great Expectations could not write its pages into {root}: {why}; the rows "
+                "were judged all the same. Move that folder away and run the line again: its pages are made anew"
+            ) from masked_cause(error)
+        return self.index
+
+    def _publish(
+        self, root: Path, line: str, table: str, results: Mapping[str, ContractResult], moment: datetime
+    ) -> None:
+        gx = _great_expectations()
         context = gx.get_context(mode="ephemeral", project_config=_project(root))
         for site, result in results.items():
             _remove_earlier(root, line, table, site)
@@ -50,7 +70,9 @@ class DataDocs:
             context.validation_results_store.store_validation_results(suite, _key(line, table, site, moment))
         keys = [_key(line, table, site, moment) for site in results]
         context.build_data_docs(site_names=["docs"], resource_identifiers=keys)
-        return self.index
+        pages = root / "site"
+        made = (page for name in results for page in _folder(pages / "validations", line, table, name).rglob("*.html"))
+        detach(pages, [self.index, *made])
 
 
 def gx_result(line: str, table: str, result: ContractResult, *, at: datetime) -> Any:
@@ -137,9 +159,13 @@ def _jsonable(value: Any) -> Any:
 
 def _remove_earlier(root: Path, line: str, table: str, site: str) -> None:
     """Remove a site's earlier result and page, so that there is one of each; the index would list them all."""
-    place = suite_name(line, table, site).split(".")  # how the stores lay out their folders
     for store in ("results", "site/validations"):
-        shutil.rmtree(root.joinpath(store, *place), ignore_errors=True)
+        shutil.rmtree(_folder(root / store, line, table, site), ignore_errors=True)
+
+
+def _folder(store: Path, line: str, table: str, site: str) -> Path:
+    """Return where a store keeps a site's files."""
+    return store.joinpath(*suite_name(line, table, site).split("."))
 
 
 def _key(line: str, table: str, site: str, at: datetime) -> Any:
