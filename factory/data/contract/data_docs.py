@@ -54,7 +54,7 @@ class DataDocs:
         except Exception as error:  # noqa: BLE001  the boundary of Great Expectations, which raises what lies below it
             why = " ".join(str(error).split())[:300] or type(error).__name__
             raise DocsError(
-                f"line {line}, table {table}: Great Expectations could not write its pages into {root}: {why}; the rows "
+                f"line {line}, table {table}: Great Expectations could not write its pages into {root}: {why}; rows "
                 "were judged all the same. Move that folder away and run the line again: its pages are made anew"
             ) from masked_cause(error)
         return self.index
