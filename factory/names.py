@@ -1,8 +1,10 @@
 """Names of lines and sites: each is at once a folder, a partition key, a model name and a part of a URL."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
-from factory.errors import NameRefused
+from factory.errors import LineError, NameRefused
 
 LINE_SITE = "_line"
 """The place, beside the sites, where what belongs to a whole line is kept; no site can have this name."""
@@ -29,3 +31,24 @@ def line_and_site(model: str) -> tuple[str, str]:
     """Return the two parts of a site model's name; raises NameRefused unless it is `<line>.<site>`."""
     line, _, site = model.partition(".")
     return checked_name(line, "line"), checked_name(site)
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return the question `did you mean …? ` with the names most like this one; empty where none is like it."""
+    by_folded = {one.casefold(): one for one in known}
+    likely = [by_folded[folded] for folded in get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)]
+    return f"did you mean {' or '.join(likely)}? " if likely else ""
+
+
+def few(names: Iterable[str], at_most: int = 20) -> str:
+    """Return names for a message: so many of them, in their order, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - at_most} more" if len(every) > at_most else ""
+    return f"{', '.join(every[:at_most]) or 'none'}{more}"
+
+
+def require_line(line: str, known: Iterable[str]) -> None:
+    """Raise LineError, which says what was probably meant, unless the line is one of those known."""
+    lines = sorted(known)
+    if checked_name(line, "line") not in lines:
+        raise LineError(f"there is no line {line!r}; {meant(line, lines)}lines/ has {few(lines)}")

@@ -30,6 +30,7 @@ def main() -> None:
 
 def _exit_code(early: "EarlySignals") -> int:
     from factory.cli.app import app
+    from factory.cli.screen import say_error
     from factory.errors import FactoryError
     from factory.storage.faults import storage_faults
 
@@ -38,7 +39,7 @@ def _exit_code(early: "EarlySignals") -> int:
         with storage_faults(Path.cwd()):
             app()
     except FactoryError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        say_error(f"{type(error).__name__}: {error}")
         return 2
     except SystemExit as ended:
         # Typer makes 130 of whatever raised KeyboardInterrupt, of SIGTERM too.

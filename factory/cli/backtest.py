@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from factory.cli.options import HomeFolder, home_at
+from factory.cli.options import AsJson, HomeFolder, LineName, home_at
+from factory.cli.screen import console, print_json, say, say_error
 from factory.economics.backtest.moments import moments
 from factory.errors import LineError
 from factory.storage.home import Home
@@ -19,11 +20,11 @@ MARKER_FILE = "backtest.txt"
 
 
 def backtest(
-    line: str,
+    line: LineName,
     begin: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD: the first models are made as of it.")],
     end: Annotated[str, typer.Option("--to", help="Last day, YYYY-MM-DD.")],
     every: Annotated[str, typer.Option(help="How far one step goes: month or week.")] = "month",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
     home: HomeFolder = None,
 ) -> None:
     """Run a line's past again with its real sensors and gates; tell what it earned beside never and blind retraining.
@@ -33,7 +34,6 @@ def backtest(
     from factory.cli.backtest_screen import show
     from factory.cli.interrupts import Interrupts
     from factory.cli.lines import opened_lines
-    from factory.cli.screen import console
     from factory.economics.backtest.picture import picture
     from factory.orchestration.backtest import Backtest
     from factory.pipeline.events import Stopped
@@ -45,17 +45,17 @@ def backtest(
     with Interrupts() as interrupts:
         try:
             with opened_lines(Home.at(place), interrupts) as lines:
-                report = Backtest(line, lines, lambda text: typer.echo(text, err=True)).run(begin, end, every)
+                report = Backtest(line, lines, say_error).run(begin, end, every)
         except (Stopped, KeyboardInterrupt):
-            typer.echo("stopped; a backtest begins anew when it is asked for again", err=True)
+            say_error("stopped; a backtest begins anew when it is asked for again")
             raise typer.Exit(128 + interrupts.signal()) from None
     (place / "backtest.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
     (place / "backtest.svg").write_text(picture(report), encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps(report, indent=2))
+        print_json(report)
     else:
         show(report, console)
-        typer.echo(f"drawn in {place / 'backtest.svg'}")
+        say(f"drawn in {place / 'backtest.svg'}")
 
 
 def emptied(place: Path) -> Path:

@@ -33,6 +33,8 @@ class EarlySignals:
         self._code: int | None = None
         for number in SIGNALS:
             signal.signal(number, self._handle)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(signal.SIGHUP, _end_with_the_terminal)
         # Registered first it runs last: after it Python takes every handler of ours away, and the default one kills.
         atexit.register(_ignore)
 
@@ -70,6 +72,11 @@ def write_error(text: bytes) -> None:
         os.write(2, text)
 
 
+def _end_with_the_terminal(_number: int, _frame: FrameType | None) -> None:
+    """Take a terminal that closes for SIGTERM, so that whoever handles that one ends as it should."""
+    signal.raise_signal(signal.SIGTERM)
+
+
 def _ignore() -> None:
-    for number in SIGNALS:
+    for number in (*SIGNALS, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

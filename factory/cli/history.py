@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.table import Table
 
-from factory.cli.screen import console
+from factory.cli.screen import console, say
 from factory.errors import ModelRefused
 from factory.release.history.head import Head
 from factory.release.history.verify import findings
@@ -17,13 +17,14 @@ COLUMNS = ("", "when (UTC)", "what", "who", "version", "release", "model", "why"
 
 
 def site_history(repository: ReleaseRepository, model: str, key: Ed25519PublicKey) -> dict[str, Any]:
-    """Return `{"model", "records": […], "hold", "wait", "head", "findings": […]}`, records oldest first."""
+    """Return `{"model", "records": […], "hold", "removed", "wait", "head", "findings": […]}`, records oldest first."""
     written = repository.site_history.read(model)
     permissions = repository.permissions(model, key)
     return {
         "model": model,
         "records": [asdict(record) for record in written.records()],
         "hold": asdict(permissions.hold) if permissions.hold else None,
+        "removed": asdict(permissions.removed) if permissions.removed else None,
         "wait": asdict(permissions.wait) if permissions.wait else None,
         **_checked(repository, model, key, None),
     }
@@ -72,14 +73,12 @@ def show_history(history: Mapping[str, Any]) -> None:
         table.add_row(*_cells(record))
     console.print(table)
     if hold := history["hold"]:
-        _say(f"Held on release {hold['release']} by {hold['actor']}, since {hold['at'][:16]}: {hold['reason']}")
+        say(f"Held on release {hold['release']} by {hold['actor']}, since {hold['at'][:16]}: {hold['reason']}")
+    if removed := history["removed"]:
+        say(f"Removed from its line by {removed['actor']}, on {removed['at'][:16]}: {removed['reason']}")
     if wait := history["wait"]:
-        _say(f"Waits for its turn in the rollout by {wait['actor']}, since {wait['at'][:16]}: {wait['reason']}")
+        say(f"Waits for its turn in the rollout by {wait['actor']}, since {wait['at'][:16]}: {wait['reason']}")
     _print_findings({history["model"]: history["findings"]})
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _cells(record: Mapping[str, Any]) -> list[str]:
@@ -98,11 +97,11 @@ def show_verified(report: Mapping[str, Any]) -> None:
     """Print whether the histories are as they were written, and every fault."""
     findings = {model: site["findings"] for model, site in report["sites"].items()}
     unchanged = sum(not faults for faults in findings.values())
-    console.print(f"{unchanged} of {len(findings)} histories are as they were written.", highlight=False)
+    say(f"{unchanged} of {len(findings)} histories are as they were written.")
     _print_findings(findings)
 
 
 def _print_findings(findings: Mapping[str, list[str]]) -> None:
     for model, faults in findings.items():
         for fault in faults:
-            console.print(f"  {model}: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
+            say(f"  {model}: {fault}", "red")

@@ -1,13 +1,15 @@
-"""`factory run`, `operate`, `fetch`, `site add`: lines loaded from the project, their runs submitted and shown.
+"""What commands do with a project's lines: load them, submit runs and show them, and keep the lines' sites.
 
 Dagster is loaded here and not before, so that all other commands answer at once.
 """
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from factory.cli.interrupts import Interrupts
+from factory.cli.screen import own_console
 from factory.errors import FactoryError, LineError
 from factory.pipeline.events import Event, LineOutcome, LineRequest, Show, Stopped
 from factory.storage.faults import storage_faults
@@ -15,22 +17,31 @@ from factory.storage.home import Home
 
 if TYPE_CHECKING:
     from factory.orchestration.launch import LineLauncher
+    from factory.release import Manifest
+    from factory.release.store import ModelStore
 
 STOPPED = "stopped; what was finished is kept and nothing is half done: go on with `{again}`"
 
 
-def run_shown(home: Home, request: LineRequest, command: str) -> tuple[int, LineOutcome | None]:
+def run_shown(
+    home: Home, request: LineRequest, command: str, *, new: bool = False, also: Sequence[str] = ()
+) -> tuple[int, LineOutcome | None]:
     """Run what is requested and show it; return the exit code and the outcome, None where it was stopped.
 
-    `command` is what a person types to do it again. Raises FactoryError where nothing could start.
+    `command` is what a person types to do it again; with `new`, sites that the source has no rows of are added first;
+    `also` are sites that must be known, though the request does not name them. Raises FactoryError where nothing could
+    start.
     """
     from factory.cli.progress import screen
-    from factory.cli.screen import own_console
 
     request.require_names()
     with Interrupts() as interrupts, own_console() as console, screen(console) as shown:
         try:
             with opened_lines(home, interrupts) as lines:
+                lines.parts(request.line)
+                lines.require_sites(request.line, also, request.until)
+                if new:
+                    _add(lines, request.line, request.sites)
                 outcome = lines.run(request, shown.show)
             return outcome.exit_code, outcome
         except (Stopped, KeyboardInterrupt):
@@ -56,25 +67,95 @@ def opened_lines(home: Home, interrupts: Interrupts | None = None) -> "Iterator[
             )
 
 
-def add_site(home: Home, line: str, site: str) -> None:
-    """Add a site to a line; raises FactoryError."""
-    from factory.orchestration.sites import add_sites
+def sites_listed(home: Home, line: str) -> list[dict[str, Any]]:
+    """Return `{"site", "state", "serves", "removed"}` for each site; raises FactoryError.
+
+    `state` is one of factory.cli.sites.STATES, `serves` a version or None, `removed` a sentence or None.
+    """
+    from factory.names import model_name
+    from factory.orchestration.sites import known_sites
+
+    with opened_lines(home) as lines:
+        at_source, in_line = set(lines.sites(line, "")), set(known_sites(lines.instance, line))
+        removed, repository = lines.store.removed_sites(line), lines.store.repository()
+
+    def state(site: str) -> str:
+        if site in removed:
+            return "removed"
+        return ("in line" if site in at_source else "announced") if site in in_line else "at source"
+
+    def serves(site: str) -> int | None:
+        served = repository.current(model_name(line, site))
+        return served.version if served else None
+
+    return [
+        {"site": site, "state": state(site), "serves": serves(site), "removed": removed.get(site)}
+        for site in sorted({*at_source, *in_line, *removed})
+    ]
+
+
+def add_site(home: Home, line: str, site: str, *, new: bool, by: str, reason: str) -> bool:
+    """Add a site to a line, and return whether it had been removed; raises FactoryError.
+
+    Without `new` the source must have rows of it, unless the line had it before.
+    """
+    from factory.names import model_name
 
     with opened_lines(home) as lines:
         lines.parts(line)
-        add_sites(lines.instance, line, [site])
+        store = lines.store
+        was_removed = site in store.removed_sites(line)
+        if not new and not was_removed:
+            lines.require_sites(line, [site])
+        if was_removed:
+            store.repository().reinstate(model_name(line, site), by=by, reason=reason, key=store.key())
+        _add(lines, line, [site])
+    return was_removed
+
+
+def remove_site(home: Home, line: str, site: str, *, by: str, reason: str) -> "Manifest | None":
+    """Take a site out of a line and out of service, on record; return what it served. Raises FactoryError.
+
+    Done twice it is done once; where it was interrupted, it goes on.
+    """
+    from factory.names import model_name
+    from factory.orchestration.sites import drop_site, known_sites, require_sites
+
+    with opened_lines(home) as lines:
+        lines.parts(line)
+        store, model = lines.store, model_name(line, site)
+        removed, in_line = store.removed_sites(line), set(known_sites(lines.instance, line))
+        if site in removed and site not in in_line:
+            raise LineError(f"site {site}: {removed[site]}")
+        require_sites(line, [site], {*in_line, *_served(store, line)})
+        # On record first: a run that is under way then releases nothing more of it.
+        served = store.repository().retire(model, by=by, reason=reason, key=store.key())
+        drop_site(lines.instance, line, site)
+    return served
+
+
+def _served(store: "ModelStore", line: str) -> list[str]:
+    from factory.names import line_and_site
+
+    return [site for of, site in map(line_and_site, store.repository().models()) if of == line]
+
+
+def _add(lines: "LineLauncher", line: str, sites: Sequence[str]) -> None:
+    from factory.orchestration.sites import add_sites
+
+    add_sites(lines.instance, line, sites)
 
 
 def fetch(home: Home, line: str, say: Callable[[str], None]) -> None:
     """Bring a line's published data; raises FactoryError."""
+    from factory.names import require_line
     from factory.orchestration.line_source import line_sources
     from factory.orchestration.project import Project, load_definitions
 
     project = Project.around(home)
     project.export_home()
     sources = line_sources(load_definitions(project.root))
-    if line not in sources:
-        raise LineError(f"there is no line {line!r}; lines/ has {', '.join(sources) or 'none'}")
+    require_line(line, sources)
     fetched = sources[line].fetch(say)
     say(f"{len(fetched)} files fetched" if fetched else "nothing to fetch: every file is there, as published")
 
@@ -102,7 +183,6 @@ class ShownLines:
     def run(self, request: LineRequest, show: Show) -> LineOutcome:
         """Run what is asked."""
         from factory.cli.progress import screen
-        from factory.cli.screen import own_console
 
         with own_console() as console, screen(console) as shown, opened_lines(self.home, self.interrupts) as lines:
 
@@ -111,6 +191,11 @@ class ShownLines:
                 show(event)
 
             return lines.run(request, both)
+
+    def require(self, line: str) -> None:
+        """Raise LineError unless the project has the line."""
+        with opened_lines(self.home, self.interrupts) as lines:
+            lines.parts(line)
 
     def sites(self, line: str, until: str) -> Sequence[str]:
         """Return the sites that a run without sites would take."""
@@ -121,5 +206,5 @@ class ShownLines:
 def _again(command: str, request: LineRequest) -> str:
     """Return the words of this very command."""
     options = {"--sites": ",".join(request.sites), "--until": request.until, "--from": request.redo_from}
-    given = (f"{name} {text}" for name, text in options.items() if text)
+    given = (f"{name} {shlex.quote(text)}" for name, text in options.items() if text)
     return " ".join(["factory", command, request.line, *given])

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from factory.cli.screen import say
+
 if TYPE_CHECKING:
     from factory.scaffold.new_line import Written
 
-app = typer.Typer(no_args_is_help=True, help="A new project, and new lines in it.")
+app = typer.Typer(name="new", no_args_is_help=True, help="A new project, and new lines in it.")
 
 _FROM = "A .csv, .csv.gz or .parquet file, a folder of Parquet or Delta, or a SQL table as URL::table."
 
@@ -20,21 +22,23 @@ def new() -> None:
 
 
 @app.command("project")
-def project(name: str) -> None:
+def project(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Folder to write, and the project's name.")],
+) -> None:
     """Write a project of your own into the folder NAME, with this library as a dependency."""
     from factory.scaffold.new_project import new_project
 
     made = new_project(name, Path.cwd())
-    typer.echo(f"{name}/: {', '.join(made.files)}")
-    typer.echo(f"Read {name}/README.md. Then:")
-    typer.echo(f"  cd {name}")
-    typer.echo("  factory new line NAME --from TABLE --target COLUMN")
-    typer.echo("  factory run NAME")
+    say(f"{name}/: {', '.join(made.files)}")
+    say(f"Read {name}/README.md. Then:")
+    say(f"  cd {name}")
+    say("  factory new line NAME --from TABLE --target COLUMN")
+    say("  factory run NAME")
 
 
 @app.command("line")
 def line(
-    name: str,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the line, and of its folder in lines/.")],
     table: Annotated[str, typer.Option("--from", help=_FROM)],
     target: Annotated[str, typer.Option(help="The column to be told before it is known.")],
     site: Annotated[
@@ -58,12 +62,12 @@ def _tell(written: "Written") -> None:
     plan, profile = written.plan, written.plan.profile
     place, personal = f"lines/{plan.name}", [profile.columns[one.column].source_name for one in profile.personal]
     leaks = [profile.columns[one.column].source_name for one in profile.suspects if one.left_out]
-    typer.echo(f"{place}: {profile.rows:,} rows, {len(plan.features)} features, task {profile.task.kind}")
-    typer.echo(f"  the target has {profile.task.why}")
+    say(f"{place}: {profile.rows:,} rows, {len(plan.features)} features, task {profile.task.kind}")
+    say(f"  the target has {profile.task.why}")
     for what, names in (("left out as personal data", personal), ("left out as leaks of the target", leaks)):
         if names:
-            typer.echo(f"  {what}: {', '.join(map(repr, names))}")
-    typer.echo(f"Read {place}/README.md: what was found, and what you must decide. Then:")
-    typer.echo(f"  factory run {plan.name}")
-    typer.echo("  factory status")
-    typer.echo("  factory serve")
+            say(f"  {what}: {', '.join(map(repr, names))}")
+    say(f"Read {place}/README.md: what was found, and what you must decide. Then:")
+    say(f"  factory run {plan.name}")
+    say("  factory status")
+    say("  factory serve")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from factory.cli.screen import say
 from factory.names import LINE_SITE
 from factory.pipeline.events import (
     Event,
@@ -93,7 +94,7 @@ class Lines:
 
     def say(self, text: str, style: str = "") -> None:
         """Print a line as it is."""
-        self.console.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
+        say(text, style, to=self.console)
 
     def begun(self, step: Step) -> None:
         """Show that a step begins, or begins again for other sites."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from factory.cli.options import HomeFolder, home_at
+from factory.cli.screen import say
 from factory.cli.site_commands import Releases
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from factory.release.protocols import ServedReleases
     from factory.storage.lake_store import LakeStore
 
-app = typer.Typer(no_args_is_help=True, help="What the gateway recorded, and the lake has taken in.")
+app = typer.Typer(name="records", no_args_is_help=True, help="What the gateway recorded, and the lake has taken in.")
 _SECONDS = {"d": 86_400, "h": 3_600}
 
 
@@ -50,13 +51,13 @@ def prune(
     sizes = []
     for segment in judged(releases.home.prediction_log, before, lakes.of, trials_since(releases)):
         if segment.reasons_to_keep:
-            typer.echo(f"{segment.segment.name} stays: {'; '.join(segment.reasons_to_keep)}")
+            say(f"{segment.segment.name} stays: {'; '.join(segment.reasons_to_keep)}")
             continue
         sizes.append(segment.size)
         if not dry_run:
             segment.segment.unlink(missing_ok=True)
     would = "would be removed" if dry_run else "removed"
-    typer.echo(f"{len(sizes)} segments {would}, {sum(sizes) / 1e6:,.1f} MB")
+    say(f"{len(sizes)} segments {would}, {sum(sizes) / 1e6:,.1f} MB")
 
 
 def trials_since(releases: Releases) -> dict[str, float]:

@@ -1,19 +1,93 @@
-"""What a person sees in a terminal: the table of sites, what to do next, the doctor's findings."""
+"""All that commands print goes through here, so that every hint can be pasted as it stands.
 
+A hint is a command in a sentence: `factory run LINE`. Where the home was named by `--home` or the environment, the
+same home is put into each hint, whoever wrote the sentence: rooms below know of no option.
+"""
+
+import json
 import os
+import re
+import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import cast
 
+import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typer.core import TyperCommand, TyperGroup
 
-from factory.cli.doctor import Finding
 from factory.storage.home import Home
 
 console = Console()
+_HINT = re.compile(r"(?<![\w./-])factory(?P<words>(?: [a-z][a-z-]*)+)(?P<has_home> --home)?")
+
+
+class Hints:
+    """What a hint needs to be right wherever it is pasted."""
+
+    def __init__(self) -> None:
+        self._option = ""
+        self._commands: TyperCommand | TyperGroup | None = None
+
+    def take(self, context: typer.Context, home: Path | None) -> None:
+        """Remember the home that a command was given, and which commands there are."""
+        is_default = home is None or Home.found({}, home).root == Home.found({}).root
+        self._option = "" if is_default else f" --home {shlex.quote(os.path.abspath(str(home)))}"  # noqa: PTH100  links stay
+        self._commands = cast(TyperGroup, context.find_root().command)
+
+    def completed(self, text: str) -> str:
+        """Return the text with the home in each of its commands that takes one."""
+        return _HINT.sub(self._with_home, text) if self._option else text
+
+    def _with_home(self, hint: re.Match[str]) -> str:
+        words = hint["words"].split()
+        taken = _words_of_command(self._commands, words)
+        if not taken or hint["has_home"]:
+            return hint[0]
+        command, rest = " ".join(words[:taken]), "".join(f" {word}" for word in words[taken:])
+        return f"factory {command}{self._option}{rest}"
+
+
+hints = Hints()
+
+
+def _words_of_command(commands: TyperCommand | TyperGroup | None, words: list[str]) -> int:
+    """Return how many of the words name a command that takes a home; 0 for none."""
+    command, taken = commands, 0
+    while isinstance(command, TyperGroup):
+        name = words[taken] if taken < len(words) else ""
+        if name in command.commands:
+            taken += 1
+        elif (name := getattr(command, "default", "")) == "":
+            return 0
+        command = cast(TyperCommand, command.commands[name])
+    takes_home = command is not None and any("--home" in option.opts for option in command.params)
+    return taken if takes_home else 0
+
+
+def say(text: str, style: str = "", to: Console | None = None) -> None:
+    """Print a sentence; its hints are completed, and nothing in it is taken for a style or a command to the terminal.
+
+    `to` is the console of a screen that draws; standard output where none is given.
+    """
+    plain = "".join(letter for letter in hints.completed(text) if letter.isprintable() or letter in "\n\t")
+    if to is None and not style:
+        typer.echo(plain)
+    else:
+        (to or console).print(plain, style=style or None, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def say_error(text: str) -> None:
+    """Print a sentence on standard error; its hints are completed."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{hints.completed(text)}\n")
+
+
+def print_json(content: object) -> None:
+    """Print data for a program, as it is."""
+    typer.echo(json.dumps(content, indent=2, default=str))
 
 
 @contextmanager
@@ -26,141 +100,3 @@ def own_console() -> Iterator[Console]:
         return
     with file:
         yield Console(file=file)
-
-
-def show_status(statuses: Mapping[str, Any], line: str | None = None) -> None:
-    """Print a table of sites for each line."""
-    lines = {name: what for name, what in statuses["lines"].items() if line in (None, name)}
-    if not lines:
-        console.print("Nothing has run yet here: try `make demo`, or `factory run LINE`.")
-    for name, what in lines.items():
-        console.print(_site_table(name, what["sites"]))
-        _print_refusals(what["sites"])
-        if what["page"]:
-            console.print(f"To look at: {what['page']}", markup=False, highlight=False, soft_wrap=True)
-
-
-SHORT = {"average_precision": "AP", "rmse": "RMSE", "log_loss": "loss"}
-"""Headline figures as a narrow table has them."""
-
-COLUMNS = (
-    ("site", "left"),
-    ("rows\nin", "right"),
-    ("\nclean", "right"),
-    ("quar-\nantine", "right"),
-    ("\nmodel", "left"),
-    ("{headline}\nsite", "right"),
-    ("{headline}\nbase", "right"),
-    ("{headline} base-\nline", "right"),
-    ("value\nEUR", "right"),
-    ("\nverdict", "left"),
-    ("\nserves", "left"),
-)
-
-
-def _site_table(line: str, sites: Mapping[str, Any]) -> Table:
-    """Return the table of a line, narrow enough for a terminal of 80 columns."""
-    table = Table(title=line, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    headline = _headline(sites)
-    short = SHORT.get(headline, headline.replace("_", " "))
-    for heading, side in COLUMNS:
-        table.add_column(heading.format(headline=short), justify="left" if side == "left" else "right", no_wrap=True)
-    for site, state in sites.items():
-        table.add_row(site, *_cells(state))
-    return table
-
-
-def _cells(state: Mapping[str, Any]) -> list[str]:
-    rows, verdict, serving = state["rows"] or {}, state["verdict"] or {}, state["serving"]
-    figures = verdict.get("figures", {})
-    kind = _word(figures.get("fine_tuned"), "tuned", "base")
-    passed = _word(verdict.get("passed"), "[green]passed", "[red]refused")
-    return [
-        *(_number(rows.get(name), ",d") for name in ("raw", "clean", "quarantine")),
-        kind,
-        *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
-        _money(figures.get("value_eur")),
-        passed,
-        f"v{serving['version']}" if serving else "nothing",
-    ]
-
-
-def _headline(sites: Mapping[str, Any]) -> str:
-    """Return the figure by which the line's models are compared, as its verdicts say."""
-    names = (state["verdict"]["figures"].get("headline") for state in sites.values() if state["verdict"])
-    return next(filter(None, names), "headline")
-
-
-def _measure(value: float | None) -> str:
-    """Return a figure in as many digits as tell models apart."""
-    return _number(value, ".3f" if value is None or abs(value) < 10 else ",.2f")
-
-
-def _money(value: float | None) -> str:
-    """Return an amount that fits a narrow column: 38,400 or 2.27 M."""
-    return _number(value, ",.0f") if value is None or abs(value) < 1e6 else f"{value / 1e6:,.2f} M"
-
-
-def _word(answer: bool | None, yes: str, no: str) -> str:
-    return "—" if answer is None else yes if answer else no
-
-
-def _number(value: float | None, form: str) -> str:
-    return "—" if value is None else format(value, form)
-
-
-def _print_refusals(sites: Mapping[str, Any]) -> None:
-    reasons = {site: (state["verdict"] or {}).get("reasons", []) for site, state in sites.items()}
-    dry = {site: (state["verdict"] or {}).get("figures", {}).get("would_refuse") for site, state in sites.items()}
-    _print_by_site("Why sites were refused (all figures: `factory status --json`)", reasons)
-    _print_by_site("Why what passed is not released", _by_site(sites, "held_back"))
-    _print_by_site("Where a rollback holds the site", _holds(sites))
-    shut = {site: [state["door_shut"]] for site, state in sites.items() if state.get("door_shut")}
-    _print_by_site("Where the gateway answers features by name, and no business rows", shut)
-    _print_by_site("What a dry run would have refused", {site: [text] for site, text in dry.items() if text})
-
-
-def _by_site(sites: Mapping[str, Any], name: str) -> dict[str, list[str]]:
-    return {site: [state[name]] for site, state in sites.items() if state[name]}
-
-
-def _holds(sites: Mapping[str, Any]) -> dict[str, list[str]]:
-    holds = {site: state["hold"] for site, state in sites.items() if state["hold"]}
-    return {
-        site: [
-            f"release {hold['release']} since {hold['since'][:16]} by {hold['by']} ({hold['reason']}); "
-            f"factory allow {site} --by NAME --reason … lets the next one through"
-        ]
-        for site, hold in holds.items()
-    }
-
-
-def _print_by_site(title: str, texts: Mapping[str, Iterable[str]]) -> None:
-    """Print the texts of each site, a line each, under a title; nothing where there are none."""
-    lines = [f"  {site}  {what}" for site, of_site in texts.items() for what in of_site]
-    for line in [title, *lines] if lines else ():
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def show_next_steps(home: Home, model: str | None) -> None:
-    """Say where to look after a run."""
-    where = "" if home.root == Home.found({}).root else f" --home {home.root}"
-    steps = {
-        "graph, runs and sites, in Dagster": (f"factory ui{where}", "http://127.0.0.1:3000"),
-        "models and figures, in MLflow": (f"factory registry{where}", "http://127.0.0.1:5000"),
-        "predictions, from the gateway": (f"factory serve{where}", "http://127.0.0.1:8080"),
-        "what the contract found": ("a page for a browser", str(home.data_docs / "site" / "index.html")),
-    }
-    console.print("Where to look next (`.venv/bin/factory …`)")
-    for what, (how, place) in steps.items():
-        console.print(f"  {what:<34} {how}  →  {place}", markup=False, highlight=False, soft_wrap=True)
-    if model:
-        ask = f"curl -s http://127.0.0.1:8080/v2/models/{model}/infer -d @{home.example}"
-        console.print(f"  {'a first prediction':<34} {ask}", markup=False, highlight=False, soft_wrap=True)
-
-
-def show_findings(findings: Iterable[Finding]) -> None:
-    """Print the doctor's findings: `ok`, `note` for what nothing depends on, `lack` for what is needed."""
-    for finding in findings:
-        word, style = ("ok", "green") if finding.fine else ("lack", "red") if finding.needed else ("note", "yellow")
-        console.print(Text(f"{word:<4} ", style), Text(f"{finding.thing}: {finding.found}"), sep="", soft_wrap=True)

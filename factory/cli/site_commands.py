@@ -4,14 +4,15 @@ They need the factory's home alone, neither the orchestrator nor the registry, a
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from factory.cli.options import AsJson, By, HomeFolder, Line, Reason, home_at
+from factory.cli.names import chosen
+from factory.cli.options import AsJson, By, HomeFolder, Line, Reason, SiteName, home_at, sites_to_complete
+from factory.cli.screen import print_json, say
 from factory.storage.home import Home
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 VERIFY = "verify"
+NOTHING_TO_ALLOW = "no rollback holds it and its history is as it was written, so there is nothing to allow"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,14 @@ class Releases:
 
 
 def history(
-    site: Annotated[str, typer.Argument(help=f"A site; or `{VERIFY}`: has anybody changed the histories?")],
+    site: Annotated[
+        str,
+        typer.Argument(
+            metavar="SITE",
+            help=f"Name of a site; or `{VERIFY}`: has anybody changed the histories?",
+            autocompletion=sites_to_complete,
+        ),
+    ],
     line: Line = "",
     heads: Annotated[Path | None, typer.Option(help=f"With {VERIFY}: what an earlier --json printed.")] = None,
     as_json: AsJson = False,
@@ -79,14 +88,14 @@ def history(
     releases = Releases(home=home_at(home))
     if site == VERIFY and not line:
         report = verified(releases.repository, releases.models(), releases.public_key(), _heads(heads))
-        _print(report) if as_json else show_verified(report)
+        print_json(report) if as_json else show_verified(report)
         raise typer.Exit(1 if any(site["findings"] for site in report["sites"].values()) else 0)
     records = site_history(releases.repository, chosen(site, line, releases.models()), releases.public_key())
-    _print(records) if as_json else show_history(records)
+    print_json(records) if as_json else show_history(records)
 
 
 def rollback(
-    site: str,
+    site: SiteName,
     by: By,
     reason: Reason,
     to: Annotated[int | None, typer.Option(help="Number of the release; the one before when left out.")] = None,
@@ -99,26 +108,37 @@ def rollback(
     releases = Releases(home=home_at(home))
     model = chosen(site, line, releases.models())
     served = roll_back(releases.repository, model, to=to, by=by, reason=reason, key=releases.key())
-    typer.echo(
+    say(
         f"{model} serves release {served.sequence}, version {served.version}, again, and is held there. "
         f"The next release is let through with: factory allow {site} --by NAME --reason …"
     )
 
 
-def allow(site: str, by: By, reason: Reason, line: Line = "", home: HomeFolder = None) -> None:
+def allow(site: SiteName, by: By, reason: Reason, line: Line = "", home: HomeFolder = None) -> None:
     """Let releases of a site go through again, after a rollback or after its history was changed."""
+    from factory.errors import ReleaseRefused
     from factory.release.history import Event
 
     releases = Releases(home=home_at(home))
     model = chosen(site, line, releases.models())
+    permissions = releases.repository.permissions(model, releases.public_key())
+    if not (permissions.hold or permissions.broken or permissions.wait):
+        raise ReleaseRefused(f"{model}: {permissions.removal() or NOTHING_TO_ALLOW}")
     releases.history.append(model, Event(kind="allowance", actor=by, reason=reason), releases.key())
-    if wait := releases.repository.permissions(model, releases.public_key()).wait:
-        typer.echo(f"{model}: it still waits for its turn in the rollout by {wait.actor} ({wait.reason}).")
+    if wait := permissions.wait:
+        say(f"{model}: it still waits for its turn in the rollout by {wait.actor} ({wait.reason}).")
     else:
-        typer.echo(f"{model}: its next release is let through; a file that was rolled back from is not.")
+        say(f"{model}: its next release is let through; a file that was rolled back from is not.")
 
 
-def approve(site: str, version: int, by: By, reason: Reason, line: Line = "", home: HomeFolder = None) -> None:
+def approve(
+    site: SiteName,
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="Version of the candidate, as its page has it.")],
+    by: By,
+    reason: Reason,
+    line: Line = "",
+    home: HomeFolder = None,
+) -> None:
     """Consent to a candidate that passed its gates, where its line requires a person's approval."""
     from factory.release.approval import approve as put_on_record
     from factory.storage.lake_store import LakeStore
@@ -128,29 +148,7 @@ def approve(site: str, version: int, by: By, reason: Reason, line: Line = "", ho
     of_line = model.partition(".")[0]
     journal = LakeStore.at(releases.home).journal(of_line)
     put_on_record(releases.history, journal, model, version, by=by, reason=reason, key=releases.key())
-    typer.echo(f"{model} version {version} is approved. Release it with: factory run {of_line} --sites {site}")
-
-
-def chosen(site: str, line: str, models: Iterable[str]) -> str:
-    """Return the model that a person means. Raises NameRefused where there is none, or several."""
-    from factory.errors import NameRefused
-    from factory.names import checked_name, model_name
-
-    known = sorted(models)
-    if line:
-        matching = [name for name in known if name == model_name(line, site)]
-    else:
-        matching = [name for name in known if name.partition(".")[2] == checked_name(site)]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        lines = ", ".join(name.partition(".")[0] for name in matching)
-        raise NameRefused(f"site {site!r} is at several lines: {lines}; say which with --line")
-    raise NameRefused(f"nothing is known of site {site!r}{f' of line {line}' if line else ''}; there are {_few(known)}")
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:20]) + (" …" if len(names) > 20 else "") if names else "none"
+    say(f"{model} version {version} is approved. Release it with: factory run {of_line} --sites {site}")
 
 
 def _heads(file: Path | None) -> dict[str, tuple[int, str]]:
@@ -165,7 +163,3 @@ def _heads(file: Path | None) -> dict[str, tuple[int, str]]:
         raise typer.BadParameter(
             f"{file} holds no heads ({error}); write it with: factory history verify --json"
         ) from error
-
-
-def _print(content: object) -> None:
-    typer.echo(json.dumps(content, indent=2))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from factory.cli.screen import console
+from factory.cli.screen import console, say
 from factory.monitoring.trials.decisions import Shown
 from factory.monitoring.trials.figures import SideFigures
 
@@ -21,10 +21,10 @@ _ROWS: dict[str, Callable[[SideFigures], str]] = {
 def show_trial(model: str, shown: Shown | None) -> None:
     """Print a trial's figures beside the champion's, how they agree, and what speaks against promoting it."""
     if shown is None:
-        _print(f"{model} has no trial; its champion has all requests.")
+        say(f"{model} has no trial; its champion has all requests.")
         return
     trial, both = shown.trial, (shown.figures.champion, shown.figures.challenger)
-    _print(f"{model}: {trial.description}, since {trial.since[:16]} by {trial.by}: {trial.reason}")
+    say(f"{model}: {trial.description}, since {trial.since[:16]} by {trial.by}: {trial.reason}")
     table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in ("", "champion", trial.mode):
         table.add_column(heading, justify="left" if heading == "" else "right")
@@ -35,7 +35,7 @@ def show_trial(model: str, shown: Shown | None) -> None:
     console.print(table)
     _print_compared(shown)
     for reason in shown.objections:
-        _print(f"Against promoting it: {reason}")
+        say(f"Against promoting it: {reason}")
 
 
 def _add_means(table: Table, what: str, sides: Sequence[Mapping[str, float]], form: str) -> None:
@@ -49,14 +49,8 @@ def _print_compared(shown: Shown) -> None:
         return
     agree = "" if compared.agreement is None else f"the same decision in {compared.agreement:.1%}; "
     apart = ", ".join(f"{name} {value:.4g}" for name, value in compared.mean_absolute_difference.items()) or "—"
-    _print(f"On the same {compared.rows:,} rows: {agree}apart on average by {apart}")
+    say(f"On the same {compared.rows:,} rows: {agree}apart on average by {apart}")
 
 
 def _number(value: float | None) -> str:
     return "—" if value is None else f"{value:.2f}"
-
-
-def _print(text: str) -> None:
-    """Print what may hold a person's words, with nothing that the terminal would obey."""
-    plain = "".join(letter for letter in text if letter.isprintable())
-    console.print(plain, markup=False, highlight=False, soft_wrap=True)

@@ -3,26 +3,29 @@
 As the other commands about a site they need the factory's home alone.
 """
 
-import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from factory.cli.options import AsJson, By, HomeFolder, Line, Reason, home_at
-from factory.cli.site_commands import Releases, chosen
+from factory.cli.names import chosen
+from factory.cli.options import AsJson, By, HomeFolder, Line, Reason, SiteName, home_at
+from factory.cli.screen import print_json, say
+from factory.cli.site_commands import Releases
 
 if TYPE_CHECKING:
     from factory.monitoring.trials.decisions import Shown
     from factory.release import Terms
 
-app = typer.Typer(no_args_is_help=True, help="A challenger beside a site's champion: copies or a share of requests.")
+app = typer.Typer(
+    name="trial", no_args_is_help=True, help="A challenger beside a site's champion: copies or a share of requests."
+)
 Share = Annotated[float | None, typer.Option(help="Of requests; a tenth for a canary, all for a shadow when left out.")]
 Mode = Literal["canary", "shadow"]
 SHARES: dict[Mode, float] = {"canary": 0.1, "shadow": 1.0}
 
 
 @app.command()
-def show(site: str, line: Line = "", as_json: AsJson = False, home: HomeFolder = None) -> None:
+def show(site: SiteName, line: Line = "", as_json: AsJson = False, home: HomeFolder = None) -> None:
     """Compare a site's trial with its champion, by the gateway's records since it began."""
     from factory.cli.trial_screen import show_trial
 
@@ -30,14 +33,14 @@ def show(site: str, line: Line = "", as_json: AsJson = False, home: HomeFolder =
     model = chosen(site, line, releases.models())
     shown = _shown(releases, model)
     if as_json:
-        typer.echo(json.dumps({"model": model, **(shown.to_dict() if shown else {"trial": None})}, indent=2))
+        print_json({"model": model, **(shown.to_dict() if shown else {"trial": None})})
     else:
         show_trial(model, shown)
 
 
 @app.command()
 def start(
-    site: str,
+    site: SiteName,
     release: Annotated[int, typer.Option(help="Number of the release; `factory history` lists them.")],
     mode: Annotated[Mode, typer.Option("--as", help="A canary answers its share; a shadow answers nobody.")],
     by: By,
@@ -53,22 +56,22 @@ def start(
     model = chosen(site, line, releases.models())
     terms = _terms(mode, SHARES[mode] if share is None else share, by, reason)
     trial = begin(releases.repository, model, release, terms, key=releases.key())
-    typer.echo(f"{model}: {trial.description}. See how it does with: factory trial show {site}")
+    say(f"{model}: {trial.description}. See how it does with: factory trial show {site}")
 
 
 @app.command()
-def end(site: str, by: By, reason: Reason, line: Line = "", home: HomeFolder = None) -> None:
+def end(site: SiteName, by: By, reason: Reason, line: Line = "", home: HomeFolder = None) -> None:
     """End a site's trial; that file comes back only by `factory trial start`."""
     releases = Releases(home=home_at(home))
     model = chosen(site, line, releases.models())
     trial = releases.repository.end_trial(model, by=by, reason=reason, key=releases.key())
     what = f"release {trial.release}, version {trial.version}" if trial else "a trial that could not be read"
-    typer.echo(f"{model}: the trial of {what} is over; its champion has all requests")
+    say(f"{model}: the trial of {what} is over; its champion has all requests")
 
 
 @app.command()
 def promote(
-    site: str,
+    site: SiteName,
     by: By,
     reason: Reason,
     anyway: Annotated[bool, typer.Option("--anyway", help="Whatever speaks against it; goes on record.")] = False,
@@ -85,7 +88,7 @@ def promote(
     if shown is None:
         raise ReleaseRefused(f"{model} has no trial that could be promoted")
     served = decisions.promote(releases.repository, shown, by=by, reason=reason, key=releases.key(), anyway=anyway)
-    typer.echo(f"{model} serves version {served.version} now, as release {served.sequence}; its trial is over")
+    say(f"{model} serves version {served.version} now, as release {served.sequence}; its trial is over")
 
 
 def _shown(releases: Releases, model: str) -> "Shown | None":

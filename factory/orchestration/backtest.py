@@ -167,7 +167,7 @@ class Backtest:
     def _tick(self, sensor: str, day: datetime) -> list[LineRequest]:
         """Evaluate a sensor of the line as of a day; return what it requests."""
         name = f"{self.name}_{sensor}"
-        names = ("calendar", "lake", f"{self.name}{SUFFIX}")
+        names = ("calendar", "lake", "store", f"{self.name}{SUFFIX}")
         resources = {**{bound: self.bound[bound] for bound in names}, "calendar": Calendar(as_of=_date(day))}
         context = dg.build_sensor_context(self.instance, cursor=self.cursors.get(name), resources=resources)
         tick = self.definitions.resolve_sensor_def(name).evaluate_tick(context)

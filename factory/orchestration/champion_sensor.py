@@ -91,8 +91,10 @@ def champion_sensor(line: Line) -> dg.SensorDefinition:
 
 def differences(line: str, registry: Registry, store: ModelStore) -> dict[str, str]:
     """Return, for each site that serves another version than its alias says, `<alias>-<served>`."""
-    moved, repository = {}, store.repository()
+    moved, repository, removed = {}, store.repository(), store.removed_sites(line)
     for site, version in registry.champions(line).items():
+        if site in removed:
+            continue  # it serves nothing, whatever its alias says
         try:
             served = repository.current(model_name(line, site))
         except FactoryError:

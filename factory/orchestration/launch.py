@@ -10,7 +10,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,14 +24,14 @@ from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.utils import make_new_run_id  # the one way to know a run's id before it starts
 from dagster._utils.hosted_user_process import recon_job_from_origin
 
-from factory.errors import LineError, NameRefused
-from factory.names import checked_name
+from factory.errors import NameRefused
+from factory.names import checked_name, require_line
 from factory.orchestration.events import read
 from factory.orchestration.line_job import as_of, job_name, run_config
 from factory.orchestration.line_parts import LineParts, StageConfig, moment
 from factory.orchestration.origin import job_origins
 from factory.orchestration.resources import opened
-from factory.orchestration.sites import require_known_sites
+from factory.orchestration.sites import known_sites, require_known_sites, require_sites
 from factory.orchestration.stopping import LAUNCH, cancel_dead_runs, launch_lock, record_canceled, signals_deferred
 from factory.pipeline.events import (
     Event,
@@ -43,6 +43,7 @@ from factory.pipeline.events import (
     Show,
     Stopped,
 )
+from factory.release.store import ModelStore
 from factory.storage.faults import storage_faults
 
 POLL_S = 0.25
@@ -71,14 +72,35 @@ class LineLauncher:
     def parts(self, line: str) -> LineParts:
         """Return a line as it was loaded; raises LineError, which lists the lines there are."""
         lines = line_parts(self.definitions)
-        if checked_name(line, "line") not in lines:
-            raise LineError(f"there is no line {line!r}; lines/ has {', '.join(lines) or 'none'}")
+        require_line(line, lines)
         return lines[line]
 
     def sites(self, line: str, until: str) -> list[str]:
-        """Return the sites that the source has, as far as their names can be used."""
-        parts = self.parts(line)
-        return [site for site in parts.source.sites(parts.line.decisions, moment(until, parts.line)) if _is_fit(site)]
+        """Return the sites that the source has and nobody removed, as far as their names can be used."""
+        parts, removed = self.parts(line), self.store.removed_sites(line)
+        at_source = parts.source.sites(parts.line.decisions, moment(until, parts.line))
+        return [site for site in at_source if site not in removed and _is_fit(site)]
+
+    @property
+    def store(self) -> ModelStore:
+        """What the sites serve, and their histories."""
+        store: ModelStore = opened((self.definitions.resources or {})["store"])
+        return store
+
+    def require_sites(self, line: str, sites: Sequence[str], until: str = "") -> None:
+        """Raise NameRefused on a site that neither the line nor its source has, or that somebody removed.
+
+        The source is asked only for sites that the line does not have yet.
+        """
+        known, removed = set(known_sites(self.instance, line)), self.store.removed_sites(line)
+        if not known.issuperset(sites):
+            parts = self.parts(line)
+            newest = max(moment(until, parts.line), parts.line.default_until)
+            known.update(parts.source.sites(parts.line.decisions, newest))
+        require_sites(line, sites, known | removed.keys())
+        for site in sites:
+            if site in removed:
+                raise NameRefused(f"site {site}: {removed[site]}")
 
     def run(self, request: LineRequest, show: Show) -> LineOutcome:
         """Have a run made, hand on its events, and return its outcome.
@@ -113,6 +135,8 @@ class LineLauncher:
         """Raise FactoryError where a request cannot be right, before anything is on record."""
         parts = self.parts(request.line)
         request.require_names()
+        if request.sites:
+            self.require_sites(request.line, request.sites, request.until)
         if request.redo_from and not request.sites:
             require_known_sites(self.instance, request.line)
         lake = opened((self.definitions.resources or {})["lake"])

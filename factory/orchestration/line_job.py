@@ -5,7 +5,7 @@ others go on, and the last op makes the run red and names the failed ones. What 
 run's own event log (factory/orchestration/events.py): no file is handed over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import time
 
@@ -139,15 +139,18 @@ def _begin(parts: LineParts) -> dg.OpDefinition:
         name=_begin_name(line.name),
         description="Finds the sites, and adds those that the line does not have yet.",
         out=dg.Out(dg.Nothing),
-        required_resource_keys={"lake"},
+        required_resource_keys={"lake", "store"},
     )
     def begin(context: dg.OpExecutionContext, config: LineConfig) -> None:
         checked_stage(config.redo_from)
         for stage in config.stages:
             checked_stage(stage)
         until = as_of(parts, context.resources.lake.journal(line.name), config)
-        sites = config.sites or _all_sites(context, parts, until, redo=bool(config.redo_from))
-        fit = [site for site in sites if _is_fit(context, site)]
+        removed = context.resources.store.removed_sites(line.name)
+        sites = config.sites or [
+            site for site in _all_sites(context, parts, until, redo=bool(config.redo_from)) if site not in removed
+        ]
+        fit = [site for site in sites if _is_fit(context, site, removed)]
         add_sites(context.instance, line.name, fit)
         _log_event(context, SitesChosen(sites=tuple(fit), until=until), f"{len(fit)} sites: {', '.join(fit)}")
 
@@ -161,10 +164,11 @@ def _all_sites(context: dg.OpExecutionContext, parts: LineParts, until: str, *, 
     return require_known_sites(context.instance, parts.line.name)
 
 
-def _is_fit(context: dg.OpExecutionContext, site: str) -> bool:
-    """Whether a site's name can be used; one that cannot fails by itself, and the others go on."""
+def _is_fit(context: dg.OpExecutionContext, site: str, removed: Mapping[str, str]) -> bool:
+    """Whether a site can be taken: it has a name, and nobody removed it. Others fail by themselves."""
     try:
-        checked_name(site)
+        if checked_name(site) in removed:
+            raise NameRefused(removed[site])
     except NameRefused as error:
         _log_event(context, SiteFailed(step="sites", site=site, error=str(error), at=time()), str(error))
         return False

@@ -2,10 +2,7 @@
 
 import importlib.util
 import os
-import signal
-import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from factory.errors import LineError
 from factory.line.line import Line
 from factory.orchestration.instance import prepare_orchestrator
 from factory.orchestration.line_mistakes import line_mistake
+from factory.orchestration.server_process import run_until_stopped
 from factory.storage.home import Home
 from factory.storage.project import project_root
 
@@ -35,17 +33,18 @@ class Project:
         return cls(root=project_root(), home=home)
 
     def ui(self, port: int) -> int:
-        """Run the orchestrator's UI on this project and home until it is stopped; Ctrl-C ends it in its own way."""
+        """Run the orchestrator's UI on this project and home until a signal ends it, with all that it started."""
         self.export_home()
         command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
-        return _until_stopped(command, self.root)
+        return run_until_stopped(command, self.root)
 
     def registry(self, port: int) -> int:
-        """Run the registry's UI on this home until it is stopped, in its smallest form: no job workers."""
+        """Run the registry's UI on this home until a signal ends it, in its smallest form: no job workers."""
         database = self.home.tracking_uri
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port)]
         os.environ.update(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
-        return _until_stopped([*command, "--workers", "1"], self.home.root)
+        self.home.root.mkdir(parents=True, exist_ok=True)
+        return run_until_stopped([*command, "--workers", "1"], self.home.root)
 
     def export_home(self) -> None:
         """Make the orchestrator's folder, and have definitions and child processes use this home by the environment."""
@@ -84,11 +83,3 @@ def _defined(file: Path) -> dg.Definitions:
     if not isinstance(definitions, dg.Definitions):
         raise LineError(f"{file}: `defs` is no dagster.Definitions, nor a function that returns them")
     return definitions
-
-
-def _until_stopped(command: Sequence[str], folder: Path) -> int:
-    """Run a server in the foreground until its end; Ctrl-C reaches it as well as us, SIGTERM is handed on."""
-    with subprocess.Popen(command, cwd=folder) as child:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # not before, for a child inherits what is ignored
-        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-        return child.wait()

@@ -21,6 +21,7 @@ from factory.pipeline.drift import DRIFT
 from factory.pipeline.events import LineRequest
 from factory.pipeline.release import RELEASE
 from factory.pipeline.stages import OPERATING
+from factory.release.store import ModelStore
 from factory.storage.journal import Entry
 from factory.storage.lake_store import LakeStore
 
@@ -36,7 +37,7 @@ def new_rows_sensor(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.Sen
         name=f"{line.name}_new_rows",
         job_name=job_name(line.name),
         minimum_interval_seconds=NEW_ROWS_S,
-        required_resource_keys={source_name, "calendar"},  # the source's name is known only here
+        required_resource_keys={source_name, "calendar", "store"},  # the source's name is known only here
         description="Rows with a later cursor at the source, and sites that it has and the line has not.",
     )
     def new_rows(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
@@ -45,7 +46,8 @@ def new_rows_sensor(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.Sen
         newest = source.newest(line.decisions, until)
         if newest is None:
             return dg.SkipReason(f"the source of {line.name} cannot tell what is new; run the line by its calendar")
-        valid = list(_valid_names(context, newest))
+        removed = context.resources.store.removed_sites(line.name)
+        valid = [site for site in _valid_names(context, newest) if site not in removed]
         known = set(context.instance.get_dynamic_partitions(str(sites.name)))
         attempts = Attempts(f"{line.name}-rows", context)
         requests = []
@@ -71,13 +73,17 @@ def drift_sensor(line: Line) -> dg.SensorDefinition:
         minimum_interval_seconds=DRIFT_S,
         description="Sites that drifted, or whose decisions earn less than their verdict promised.",
     )
-    def drifted(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[LakeStore]) -> dg.SensorResult:
-        journal = lake.journal(line.name)
+    def drifted(
+        context: dg.SensorEvaluationContext, lake: dg.ResourceParam[LakeStore], store: dg.ResourceParam[ModelStore]
+    ) -> dg.SensorResult:
+        journal, removed = lake.journal(line.name), store.removed_sites(line.name)
         judged, released = journal.latest(DRIFT), journal.latest(RELEASE)
         waiting = {
             site: entry.figures
             for site, entry in judged.items()
-            if (entry.figures["alert"] or {}).get("acts") and not _answered(entry, released.get(site))
+            if site not in removed
+            and (entry.figures["alert"] or {}).get("acts")
+            and not _answered(entry, released.get(site))
         }
         attempts = Attempts(f"{line.name}-drift", context)
         due = attempts.due(

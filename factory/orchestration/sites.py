@@ -1,12 +1,13 @@
 """The sites of a line: dynamic partitions in the orchestrator's instance, so that adding one needs no deploy."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import dagster as dg
 
-from factory.errors import LineError
-from factory.names import checked_name
+from factory.errors import LineError, NameRefused
+from factory.names import checked_name, few, meant
 from factory.storage.locks import FileLocks
 
 
@@ -28,10 +29,29 @@ def require_known_sites(instance: dg.DagsterInstance, line: str) -> list[str]:
     return known
 
 
+def require_sites(line: str, sites: Sequence[str], known: Collection[str]) -> None:
+    """Raise NameRefused, naming what was probably meant, unless each site is known to the line or its source."""
+    for site in sites:
+        if site not in known:
+            raise NameRefused(
+                f"line {line}: its source has no site {checked_name(site)!r}; {meant(site, known)}it has "
+                f"{few(sorted(known))}. Where rows of it are still to come: factory site add {line} {site} --new"
+            )
+
+
 def add_sites(instance: dg.DagsterInstance, line: str, sites: Sequence[str]) -> None:
     """Add sites to the line; one that is there already stays. Raises NameRefused."""
     for site in sites:
         checked_name(site)
-    locks = FileLocks(Path(instance.root_directory))
-    with locks.hold("sites"):  # looking and adding are two steps
+    with _locked(instance):  # looking and adding are two steps
         instance.add_dynamic_partitions(f"{line}_sites", list(sites))
+
+
+def drop_site(instance: dg.DagsterInstance, line: str, site: str) -> None:
+    """Take a site's partition away; nothing happens where there is none."""
+    with _locked(instance):
+        instance.delete_dynamic_partition(f"{line}_sites", site)
+
+
+def _locked(instance: dg.DagsterInstance) -> AbstractContextManager[None]:
+    return FileLocks(Path(instance.root_directory)).hold("sites")

@@ -16,7 +16,8 @@ def approve(
     """Put the approval of the site's newest candidate on record; None if it was approved just so before.
 
     The approval is of the file, by its digest. Raises ReleaseRefused if that version is not the newest candidate or has
-    no passing verdict: a person's consent comes on top of the gates and never in their place.
+    no passing verdict: a person's consent comes on top of the gates and never in their place. It is refused as well
+    where the line asks for none.
     """
     digest, verdict = _candidate(journal, model, version)
     event = Event(
@@ -31,12 +32,17 @@ def approve(
 
 
 def _candidate(journal: Journal, model: str, version: int) -> tuple[str, Verdict]:
-    _, site = line_and_site(model)
+    line, site = line_and_site(model)
     candidate, judged = (journal.latest(stage, [site]).get(site) for stage in ("site_model", "verdict"))
     newest = candidate and int(candidate.figures["version"])
     if candidate is None or newest != version:
         raise ReleaseRefused(
             f"{model}: version {version} is not its newest candidate, which is {newest or 'none'}; approve that one"
+        )
+    if judged and judged.figures.get("approval") == "none":
+        raise ReleaseRefused(
+            f"{model}: its line asks for no approval (`gates: approval: none`), so nothing waits for yours; "
+            f"what passes is released by: factory run {line} --sites {site}"
         )
     digest = str(candidate.figures["digest"])
     verdict = Verdict.from_dict(judged.figures["verdict"]) if judged else None

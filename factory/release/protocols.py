@@ -131,6 +131,14 @@ class ReleaseRepository(ReleaseReader, Protocol):
         """Make an earlier release what the site serves, and hold it there."""
         ...
 
+    def retire(self, model: str, *, by: str, reason: str, key: Ed25519PrivateKey) -> Manifest | None:
+        """Take a site out of service, on record, until it is reinstated; return what it served."""
+        ...
+
+    def reinstate(self, model: str, *, by: str, reason: str, key: Ed25519PrivateKey) -> bool:
+        """Let a retired site have releases again; return whether it was retired."""
+        ...
+
     def try_out(self, draft: Draft, terms: Terms, *, key: Ed25519PrivateKey, approval_required: bool = False) -> Trial:
         """Release a file beside what its site serves; raises ReleaseRefused."""
         ...

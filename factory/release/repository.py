@@ -109,10 +109,13 @@ class ModelRepository(ReleaseWriter):
     def return_to(self, model: str, sequence: int, *, by: str, reason: str, key: Ed25519PrivateKey) -> Manifest:
         """Make an earlier release what the site serves, and hold it there: nothing replaces it until somebody allows.
 
-        Raises ModelRefused unless all of that release fits together, as in `load`.
+        Raises ModelRefused unless all of that release fits together, as in `load`, and ReleaseRefused where the site is
+        removed from its line.
         """
         self.folder(model, sequence)  # before anything is written: an invalid name is refused
         with self.only_writer(model):
+            if why := self.permissions(model, key.public_key()).removal():
+                raise ReleaseRefused(f"{model}: {why}")
             manifest = self.released(model, sequence, key.public_key()).manifest
             withdrawn = self._replaced(model, manifest)
             event = Event(kind="rollback", actor=by, reason=reason, withdrawn=withdrawn, **_facts(manifest))
@@ -120,6 +123,27 @@ class ModelRepository(ReleaseWriter):
             self._end(model, by, f"release {sequence} is served again", key)
             self.switch(model, sequence)
         return manifest
+
+    def retire(self, model: str, *, by: str, reason: str, key: Ed25519PrivateKey) -> Manifest | None:
+        """Take a site out of service for good, and return what it served, if that can be read.
+
+        Its releases and its history stay; nothing is released or tried there until `reinstate`. It may be done twice.
+        """
+        with self.only_writer(model):
+            served = self.readable(model)
+            event = Event(kind="removal", actor=by, reason=reason, **(_facts(served) if served else Facts()))
+            if self.permissions(model, key.public_key()).removed is None:
+                self.site_history.append(model, event, key)
+            self._end(model, by, "its site is removed from the line", key)
+            self.withdraw(model)
+        return served
+
+    def reinstate(self, model: str, *, by: str, reason: str, key: Ed25519PrivateKey) -> bool:
+        """Let a site that was retired have releases again; return whether it was. What it serves comes by a release."""
+        if self.permissions(model, key.public_key()).removed is None:
+            return False
+        self.site_history.append(model, Event(kind="return", actor=by, reason=reason), key)
+        return True
 
     def try_out(self, draft: Draft, terms: Terms, *, key: Ed25519PrivateKey, approval_required: bool = False) -> Trial:
         """Release a file beside what its site serves, which stays as it is, and return its trial.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from factory.names import line_and_site
 from factory.release.protocols import ReleaseRepository, SiteHistories
 from factory.release.repository import ModelRepository
 from factory.release.signing import signing_key
@@ -26,3 +27,13 @@ class ModelStore:
     def key(self) -> Ed25519PrivateKey:
         """Return the signing key, made on first use."""
         return signing_key(self.key_folder)
+
+    def removed_sites(self, line: str) -> dict[str, str]:
+        """Return the sites that somebody removed from a line: who did, why, and how one comes back."""
+        repository = self.repository()
+        models = [model for model in repository.site_history.models() if line_and_site(model)[0] == line]
+        if not models:
+            return {}
+        key = self.key().public_key()
+        removals = {line_and_site(model)[1]: repository.permissions(model, key).removal() for model in models}
+        return {site: removal for site, removal in removals.items() if removal}

@@ -85,6 +85,11 @@ class ReleaseWriter(Releases):
         link.replace(self.root / model)
         sync_folder(self.root)
 
+    def withdraw(self, model: str) -> None:
+        """Remove the model's link, if it has one, and return once that is on the disk; its releases stay."""
+        (self.root / model).unlink(missing_ok=True)
+        sync_folder(self.root)
+
     def put_trial(self, trial: Trial) -> None:
         """Write the trial over the one there may be, in one rename."""
         draft = self.root / RELEASES / trial.model / temporary_name("trial")

@@ -65,6 +65,11 @@ def remove_key(place: Path, name: str) -> None:
     _write(place, [key for key in keys if key.name != name])
 
 
+def is_last(place: Path, name: str) -> bool:
+    """Whether this key is the only one: a file without keys lets nobody in, and no file lets everybody in."""
+    return [key.name for key in _kept(place)] == [name]
+
+
 def _kept(place: Path) -> list[Key]:
     return read_keys(place) if place.exists() else []
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from factory.errors import RolloutRefused
+from factory.names import few, meant
 
 REST = "rest"
 DEFAULT_SIZES = f"1,4,{REST}"
@@ -11,17 +12,21 @@ DEFAULT_SIZES = f"1,4,{REST}"
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedSite:
-    """A site before the change: whether it serves, and on how many rows its last candidate was judged."""
+    """A site before the change."""
 
     serves: bool
     rows: int
+    """On how many its last candidate was judged."""
+    held: str = ""
+    """Why its history lets no change through, whatever the change is; empty where it would."""
 
 
 def waves_of(sites: Mapping[str, PlannedSite], pilot: str, sizes: Sequence[int]) -> list[tuple[str, ...]]:
     """Return the waves, each site in exactly one and none empty; `sizes` are those before the rest.
 
-    The pilot opens the first wave: the named one, or the site that serves and was judged on most rows. The others
-    follow by their rows. Those that never served come last of all, with the rest. Raises RolloutRefused.
+    The pilot opens the first wave: the named one, or of the sites that serve and are not held the one judged on most
+    rows. The others follow by their rows. Those that never served come last of all, with the rest.
+    Raises RolloutRefused.
     """
     served = sorted((site for site in sites if sites[site].serves), key=lambda site: (-sites[site].rows, site))
     first = _pilot(sites, pilot, served)
@@ -47,8 +52,19 @@ def sizes_of(text: str) -> tuple[int, ...]:
 def _pilot(sites: Mapping[str, PlannedSite], named: str, served: Sequence[str]) -> str:
     if named:
         if named not in sites:
-            raise RolloutRefused(f"pilot {named!r} is no site of the line; there are {', '.join(sorted(sites))}")
+            known = f"{meant(named, sites)}there are {few(sorted(sites))}"
+            raise RolloutRefused(f"pilot {named!r} is no site of the line; {known}")
+        if why := sites[named].held:
+            raise RolloutRefused(f"pilot {named} would not take the change: {why}")
         return named
     if not served:
         raise RolloutRefused("no site serves yet, so the pilot must be named: --pilot SITE")
-    return served[0]
+    free = [site for site in served if not sites[site].held]
+    if not free:
+        raise RolloutRefused(f"every site that serves is held, so none can be the pilot: {_holds(sites, served)}")
+    return free[0]
+
+
+def _holds(sites: Mapping[str, PlannedSite], served: Sequence[str], at_most: int = 3) -> str:
+    more = f"; and {len(served) - at_most} more" if len(served) > at_most else ""
+    return "; ".join(f"{site}: {sites[site].held}" for site in served[:at_most]) + more

@@ -61,6 +61,7 @@ class LinePlace:
             site: PlannedSite(
                 serves=self.serves(site) is not None,
                 rows=int(_verdict(judged[site]).figures.get("rows") or 0) if site in judged else 0,
+                held=replace(self.permissions(site), wait=None).obstacle("") or "",
             )
             for site in sites
         }

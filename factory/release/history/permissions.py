@@ -1,8 +1,9 @@
 """What a site's history permits.
 
-No file is released while a rollback holds the site, while the file is withdrawn, before the site's turn in a rollout,
-or without a required approval. The same holds for a trial, except that a person may try a file again whose trial a
-person ended. The promoting and the releasing function both check this, whoever calls them.
+No file is released while a rollback holds the site, while the site is removed from its line, while the file is
+withdrawn, before the site's turn in a rollout, or without a required approval. The same holds for a trial, except that
+a person may try a file again whose trial a person ended. The promoting and the releasing function both check this,
+whoever calls them.
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ class Permissions:
     """The rollback that nothing may undo until somebody allows it."""
     withdrawn: Mapping[str, Record]
     """The files that were rolled back from, or whose trial a person ended, and by which record."""
+    removed: Record | None
+    """The removal of the site from its line; only its return ends that."""
     wait: Record | None
     """The rollout that has not come to the site yet, with what it served then; only the site's turn ends the wait."""
     approvals: Mapping[str, Record]
@@ -43,6 +46,7 @@ class Permissions:
         """
         return (
             self._broken()
+            or self.removal()
             or self._held(digest)
             or self._rolled_back(digest)
             or self._waiting(digest)
@@ -56,6 +60,16 @@ class Permissions:
         return (
             f"its history was changed: {self.broken[0].what} (`factory history verify` lists every change); "
             f"when somebody has looked into it: factory allow {self._site} --by NAME --reason …"
+        )
+
+    def removal(self) -> str | None:
+        """Return who removed the site from its line, why, and what to do; None while it is there."""
+        if self.removed is None:
+            return None
+        line = self.model.partition(".")[0]
+        return (
+            f"{self.removed.actor} removed it from line {line} on {self.removed.at[:16]} ({self.removed.reason}); "
+            f"bring it back with: factory site add {line} {self._site}"
         )
 
     def _held(self, digest: str) -> str | None:
@@ -119,7 +133,8 @@ def permissions_of(
         model=written.model,
         hold=next((record for record in reversed(rollbacks) if record.sequence > allowed), None),
         withdrawn=_withdrawn(genuine),
-        wait=_wait(genuine),
+        removed=_begun(genuine, "removal", "return"),
+        wait=_begun(genuine, "wait", "turn"),
         approvals={str(record.digest): record for record in genuine if record.kind == "approval"},
         promoted_trial=_promoted_trial(genuine),
         only_tried=_releases(genuine, "trial") - _releases(genuine, "release"),
@@ -127,9 +142,10 @@ def permissions_of(
     )
 
 
-def _wait(genuine: list[Record]) -> Record | None:
-    newest = next((record for record in reversed(genuine) if record.kind in ("wait", "turn")), None)
-    return newest if newest and newest.kind == "wait" else None
+def _begun(genuine: list[Record], begin: Kind, end: Kind) -> Record | None:
+    """Return the newest record of a kind that nothing has ended since."""
+    newest = next((record for record in reversed(genuine) if record.kind in (begin, end)), None)
+    return newest if newest and newest.kind == begin else None
 
 
 def _withdrawn(records: list[Record]) -> dict[str, Record]:

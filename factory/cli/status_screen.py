@@ -1,0 +1,149 @@
+"""What a person sees in a terminal: the table of sites, what to do next, the doctor's findings."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from factory.cli.doctor import Finding
+from factory.cli.screen import console, say
+from factory.storage.home import Home
+
+NOTHING = "Nothing has run yet here: try `make demo`, or `factory run LINE`."
+
+
+def show_status(lines: Mapping[str, Any], line: str = "") -> None:
+    """Print a table of sites for each line; `line` is the one that was asked for, if it was one."""
+    if not lines:
+        say(f"Nothing has run yet of {line}: factory run {line}" if line else NOTHING)
+    for name, what in lines.items():
+        console.print(_site_table(name, what["sites"]))
+        _print_refusals(what["sites"])
+        if what["page"]:
+            say(f"To look at: {what['page']}")
+
+
+SHORT = {"average_precision": "AP", "rmse": "RMSE", "log_loss": "loss"}
+"""Headline figures as a narrow table has them."""
+
+COLUMNS = (
+    ("site", "left"),
+    ("rows\nin", "right"),
+    ("\nclean", "right"),
+    ("quar-\nantine", "right"),
+    ("\nmodel", "left"),
+    ("{headline}\nsite", "right"),
+    ("{headline}\nbase", "right"),
+    ("{headline} base-\nline", "right"),
+    ("value\nEUR", "right"),
+    ("\nverdict", "left"),
+    ("\nserves", "left"),
+)
+
+
+def _site_table(line: str, sites: Mapping[str, Any]) -> Table:
+    """Return the table of a line, narrow enough for a terminal of 80 columns."""
+    table = Table(title=line, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    headline = _headline(sites)
+    short = SHORT.get(headline, headline.replace("_", " "))
+    for heading, side in COLUMNS:
+        table.add_column(heading.format(headline=short), justify="left" if side == "left" else "right", no_wrap=True)
+    for site, state in sites.items():
+        table.add_row(site, *_cells(state))
+    return table
+
+
+def _cells(state: Mapping[str, Any]) -> list[str]:
+    rows, verdict, serving = state["rows"] or {}, state["verdict"] or {}, state["serving"]
+    figures = verdict.get("figures", {})
+    kind = _word(figures.get("fine_tuned"), "tuned", "base")
+    passed = _word(verdict.get("passed"), "[green]passed", "[red]refused")
+    return [
+        *(_number(rows.get(name), ",d") for name in ("raw", "clean", "quarantine")),
+        kind,
+        *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
+        _money(figures.get("value_eur")),
+        passed,
+        f"v{serving['version']}" if serving else "nothing",
+    ]
+
+
+def _headline(sites: Mapping[str, Any]) -> str:
+    """Return the figure by which the line's models are compared, as its verdicts say."""
+    names = (state["verdict"]["figures"].get("headline") for state in sites.values() if state["verdict"])
+    return next(filter(None, names), "headline")
+
+
+def _measure(value: float | None) -> str:
+    """Return a figure in as many digits as tell models apart."""
+    return _number(value, ".3f" if value is None or abs(value) < 10 else ",.2f")
+
+
+def _money(value: float | None) -> str:
+    """Return an amount that fits a narrow column: 38,400 or 2.27 M."""
+    return _number(value, ",.0f") if value is None or abs(value) < 1e6 else f"{value / 1e6:,.2f} M"
+
+
+def _word(answer: bool | None, yes: str, no: str) -> str:
+    return "—" if answer is None else yes if answer else no
+
+
+def _number(value: float | None, form: str) -> str:
+    return "—" if value is None else format(value, form)
+
+
+def _print_refusals(sites: Mapping[str, Any]) -> None:
+    reasons = {site: (state["verdict"] or {}).get("reasons", []) for site, state in sites.items()}
+    dry = {site: (state["verdict"] or {}).get("figures", {}).get("would_refuse") for site, state in sites.items()}
+    _print_by_site("Why sites were refused (all figures: `factory status --json`)", reasons)
+    _print_by_site("Why what passed is not released", _by_site(sites, "held_back"))
+    _print_by_site("Where a rollback holds the site", _holds(sites))
+    shut = {site: [state["door_shut"]] for site, state in sites.items() if state.get("door_shut")}
+    _print_by_site("Where the gateway answers features by name, and no business rows", shut)
+    _print_by_site("What a dry run would have refused", {site: [text] for site, text in dry.items() if text})
+
+
+def _by_site(sites: Mapping[str, Any], name: str) -> dict[str, list[str]]:
+    return {site: [state[name]] for site, state in sites.items() if state[name]}
+
+
+def _holds(sites: Mapping[str, Any]) -> dict[str, list[str]]:
+    holds = {site: state["hold"] for site, state in sites.items() if state["hold"]}
+    return {
+        site: [
+            f"release {hold['release']} since {hold['since'][:16]} by {hold['by']} ({hold['reason']}); "
+            f"factory allow {site} --by NAME --reason … lets the next one through"
+        ]
+        for site, hold in holds.items()
+    }
+
+
+def _print_by_site(title: str, texts: Mapping[str, Iterable[str]]) -> None:
+    """Print the texts of each site, a line each, under a title; nothing where there are none."""
+    lines = [f"  {site}  {what}" for site, of_site in texts.items() for what in of_site]
+    for line in [title, *lines] if lines else ():
+        say(line)
+
+
+def show_next_steps(home: Home, model: str | None) -> None:
+    """Say where to look after a run."""
+    steps = {
+        "graph, runs and sites, in Dagster": ("factory ui", "http://127.0.0.1:3000"),
+        "models and figures, in MLflow": ("factory registry", "http://127.0.0.1:5000"),
+        "predictions, from the gateway": ("factory serve", "http://127.0.0.1:8080"),
+        "what the contract found": ("a page for a browser", str(home.data_docs / "site" / "index.html")),
+    }
+    say("Where to look next (`.venv/bin/factory …`)")
+    for what, (how, place) in steps.items():
+        say(f"  {what:<34} {how}  →  {place}")
+    if model:
+        ask = f"curl -s http://127.0.0.1:8080/v2/models/{model}/infer -d @{home.example}"
+        say(f"  {'a first prediction':<34} {ask}")
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    """Print the doctor's findings: `ok`, `note` for what nothing depends on, `lack` for what is needed."""
+    for finding in findings:
+        word, style = ("ok", "green") if finding.fine else ("lack", "red") if finding.needed else ("note", "yellow")
+        console.print(Text(f"{word:<4} ", style), Text(f"{finding.thing}: {finding.found}"), sep="", soft_wrap=True)
