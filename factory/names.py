@@ -36,7 +36,9 @@ def line_and_site(model: str) -> tuple[str, str]:
 def meant(name: str, known: Iterable[str]) -> str:
     """Return the question `did you mean …? ` with the names most like this one; empty where none is like it."""
     by_folded = {one.casefold(): one for one in known}
-    likely = [by_folded[folded] for folded in get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)]
+    folded = name.casefold()
+    close = [folded] if folded in by_folded else get_close_matches(folded, by_folded, n=3, cutoff=0.5)
+    likely = [by_folded[one] for one in close]
     return f"did you mean {' or '.join(likely)}? " if likely else ""
 
 

@@ -30,7 +30,6 @@ def main() -> None:
 
 def _exit_code(early: "EarlySignals") -> int:
     from factory.cli.app import app
-    from factory.cli.screen import say_error
     from factory.errors import FactoryError
     from factory.storage.faults import storage_faults
 
@@ -39,7 +38,7 @@ def _exit_code(early: "EarlySignals") -> int:
         with storage_faults(Path.cwd()):
             app()
     except FactoryError as error:
-        say_error(f"{type(error).__name__}: {error}")
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2
     except SystemExit as ended:
         # Typer makes 130 of whatever raised KeyboardInterrupt, of SIGTERM too.

@@ -13,7 +13,8 @@ from typer.core import TyperGroup
 
 from factory.cli import keys, new, records, rollout, runs, servers, site_commands, sites, status, trials
 from factory.cli.backtest import backtest
-from factory.cli.screen import say
+from factory.cli.screen import hints, say
+from factory.errors import FactoryError
 
 PANELS: dict[str, Sequence[typer.Typer | Callable[..., Any]]] = {
     "Make a line and run it": (runs.demo, new.app, runs.fetch, runs.run, runs.operate, sites.app),
@@ -41,6 +42,14 @@ class InOrder(TyperGroup):
             name: number for number, name in enumerate(map(_name, (one for some in PANELS.values() for one in some)))
         }
         return sorted(super().list_commands(ctx), key=lambda name: order.get(name, len(order)))
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # what it gets
+        """Run a command; what it raises for a person says its hints as the command itself would."""
+        try:
+            return super().invoke(ctx)
+        except FactoryError as error:
+            error.args = (hints.completed(str(error)),)
+            raise
 
 
 app = typer.Typer(

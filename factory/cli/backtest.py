@@ -31,21 +31,27 @@ def backtest(
 
     It takes a full run of the line for each step. Everything is kept in <home>/backtest/<line>, a home of its own.
     """
-    from factory.cli.backtest_screen import show
+    from factory.cli.backtest_screen import Watched, show
     from factory.cli.interrupts import Interrupts
     from factory.cli.lines import opened_lines
     from factory.economics.backtest.picture import picture
+    from factory.names import require_line
     from factory.orchestration.backtest import Backtest
+    from factory.orchestration.project import load_lines
     from factory.pipeline.events import Stopped
 
     moments(begin, end, every)  # a mistake is refused before anything is done
-    place = emptied(home_at(home).backtest(line))
     for name in REAL:
         os.environ.pop(name, None)
-    with Interrupts() as interrupts:
+    there = Home.at(home_at(home).backtest(line))
+    os.environ.update(there.environment())
+    require_line(line, load_lines())
+    place = emptied(there.root)
+    with Interrupts() as interrupts, Watched() as watched:
         try:
             with opened_lines(Home.at(place), interrupts) as lines:
-                report = Backtest(line, lines, say_error).run(begin, end, every)
+                past = Backtest(line, lines, watched.say, show=watched.show, moved=watched.moved)
+                report = past.run(begin, end, every)
         except (Stopped, KeyboardInterrupt):
             say_error("stopped; a backtest begins anew when it is asked for again")
             raise typer.Exit(128 + interrupts.signal()) from None

@@ -1,14 +1,55 @@
-"""A backtest for people: a row a period, what each policy earned net, and what the factory did."""
+"""A backtest for people: how far it is, then a row a period, what each policy earned net, and what the factory did."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
 
+from factory.cli.screen import say
 from factory.economics.backtest.tally import POLICIES
+from factory.pipeline.events import Event, StepBegun
 
-HEADERS = {"never": "never", "blind": "blind", "factory": "factory"}
+
+class Watched:
+    """Shows on standard error how far a backtest is: a bar in a terminal, a line a period elsewhere."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("backtest"),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", style="dim", table_column=Column(no_wrap=True, overflow="ellipsis")),
+            console=self.console,
+            disable=not self.console.is_interactive,
+        )
+        self.bar = self.progress.add_task("", total=None)
+
+    def __enter__(self) -> "Watched":
+        """Begin to draw."""
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the last picture on the screen."""
+        self.progress.stop()
+
+    def say(self, text: str) -> None:
+        """Print what came of a period."""
+        say(text, to=self.console)
+
+    def moved(self, done: int, total: int) -> None:
+        """Move the bar to so many steps of all."""
+        self.progress.update(self.bar, completed=done, total=total, description="")
+
+    def show(self, event: Event) -> None:
+        """Write the step of the run under way behind the bar."""
+        if isinstance(event, StepBegun) and event.todo:
+            self.progress.update(self.bar, description=f"{event.step}, {len(event.todo)} sites")
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:

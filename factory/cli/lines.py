@@ -18,7 +18,6 @@ from factory.storage.home import Home
 if TYPE_CHECKING:
     from factory.orchestration.launch import LineLauncher
     from factory.release import Manifest
-    from factory.release.store import ModelStore
 
 STOPPED = "stopped; what was finished is kept and nothing is half done: go on with `{again}`"
 
@@ -119,7 +118,7 @@ def remove_site(home: Home, line: str, site: str, *, by: str, reason: str) -> "M
     Done twice it is done once; where it was interrupted, it goes on.
     """
     from factory.names import model_name
-    from factory.orchestration.sites import drop_site, known_sites, require_sites
+    from factory.orchestration.sites import drop_site, known_sites
 
     with opened_lines(home) as lines:
         lines.parts(line)
@@ -127,17 +126,12 @@ def remove_site(home: Home, line: str, site: str, *, by: str, reason: str) -> "M
         removed, in_line = store.removed_sites(line), set(known_sites(lines.instance, line))
         if site in removed and site not in in_line:
             raise LineError(f"site {site}: {removed[site]}")
-        require_sites(line, [site], {*in_line, *_served(store, line)})
+        if site not in in_line and store.repository().marker(model) is None:
+            lines.require_sites(line, [site])
         # On record first: a run that is under way then releases nothing more of it.
         served = store.repository().retire(model, by=by, reason=reason, key=store.key())
         drop_site(lines.instance, line, site)
     return served
-
-
-def _served(store: "ModelStore", line: str) -> list[str]:
-    from factory.names import line_and_site
-
-    return [site for of, site in map(line_and_site, store.repository().models()) if of == line]
 
 
 def _add(lines: "LineLauncher", line: str, sites: Sequence[str]) -> None:

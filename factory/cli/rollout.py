@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from factory.cli.names import require_known_line
 from factory.cli.options import AsJson, By, HomeFolder, LineName, Reason, Until, home_at
 from factory.cli.screen import print_json, say
-from factory.pipeline.rollout.plan import DEFAULT_SIZES
+from factory.pipeline.rollout.plan import DEFAULT_SIZES, sizes_of
 from factory.storage.home import Home
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def start(  # noqa: PLR0913, PLR0917  a command's options, each by its name
     place = home_at(home)
     limits = Limits(max_refused=max_refused, min_value_change_eur=min_value_change)
     terms = Terms(pilot=pilot, waves=waves, until=until, limits=limits, soak_min=soak)
+    sizes_of(waves)  # a mistake is refused before anything is loaded
     with Interrupts() as interrupts:
         lines = ShownLines(place, interrupts)
         lines.require(line)

@@ -35,7 +35,7 @@ def registry(port: Port = 5000, home: HomeFolder = None) -> None:
     raise typer.Exit(Project.around(place).registry(port))
 
 
-def serve(
+def serve(  # noqa: PLR0913, PLR0917  a command has as many arguments as options
     host: Annotated[str, typer.Option(help="Address to listen on.")] = LOOPBACK,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")] = 8080,
     grpc_port: Annotated[

@@ -65,7 +65,7 @@ def _cells(state: Mapping[str, Any]) -> list[str]:
         *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
         _money(figures.get("value_eur")),
         passed,
-        f"v{serving['version']}" if serving else "nothing",
+        f"v{serving['version']}" if serving else "removed" if "removed" in state else "nothing",
     ]
 
 
@@ -97,7 +97,9 @@ def _print_refusals(sites: Mapping[str, Any]) -> None:
     reasons = {site: (state["verdict"] or {}).get("reasons", []) for site, state in sites.items()}
     dry = {site: (state["verdict"] or {}).get("figures", {}).get("would_refuse") for site, state in sites.items()}
     _print_by_site("Why sites were refused (all figures: `factory status --json`)", reasons)
-    _print_by_site("Why what passed is not released", _by_site(sites, "held_back"))
+    there = {site: state for site, state in sites.items() if "removed" not in state}
+    _print_by_site("Why what passed is not released", _by_site(there, "held_back"))
+    _print_by_site("What is removed", {site: [sites[site]["removed"]] for site in sites.keys() - there.keys()})
     _print_by_site("Where a rollback holds the site", _holds(sites))
     shut = {site: [state["door_shut"]] for site, state in sites.items() if state.get("door_shut")}
     _print_by_site("Where the gateway answers features by name, and no business rows", shut)

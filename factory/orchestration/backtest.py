@@ -28,13 +28,17 @@ from factory.orchestration.line_job import request_of
 from factory.orchestration.line_source import SUFFIX
 from factory.orchestration.resources import Calendar, opened
 from factory.orchestration.sites import known_sites
-from factory.pipeline.events import Event, LineRequest, SiteFailed
+from factory.pipeline.events import Event, LineRequest, Show, SiteFailed
 from factory.pipeline.line_run import registered_version
 from factory.pipeline.stages import TRAINING
 from factory.storage.journal import Entry
 
 JUDGED = ("site_model", "verdict", "release")
 """The stages after the base model that a retraining of the factory's is paid for."""
+
+
+def _nothing(*_: object) -> None:
+    """Show nothing."""
 
 
 @dataclass(kw_only=True)
@@ -49,12 +53,26 @@ class Course:
 
 
 class Backtest:
-    """One line's backtest in a home of its own; `say` tells people how far it is."""
+    """One line's backtest in a home of its own; `say` tells people what came of each period.
 
-    def __init__(self, line: str, launcher: LineLauncher, say: Callable[[str], None]) -> None:
+    `show` hears of every event of its runs, and `moved` how many of its steps are over and how many there are: the
+    first models are one, and each period is one.
+    """
+
+    def __init__(
+        self,
+        line: str,
+        launcher: LineLauncher,
+        say: Callable[[str], None],
+        *,
+        show: Show = _nothing,
+        moved: Callable[[int, int], None] = _nothing,
+    ) -> None:
         self.name = line
         self.launcher = launcher
         self.say = say
+        self.show = show
+        self.moved = moved
         self.definitions, self.instance = launcher.definitions, launcher.instance
         self.line = launcher.parts(line).line
         self.bound: dict[str, Any] = {
@@ -69,7 +87,9 @@ class Backtest:
         if self.bound[f"{self.name}{SUFFIX}"].newest(self.line.decisions, days[0]) is None:
             raise LineError(f"line {self.name}: its source cannot tell when rows arrived, so nothing can be replayed")
         self.say(f"{first}: the first models, the same for all")
+        self.moved(0, len(days))
         self._run_line(until=_date(days[0]))
+        self.moved(1, len(days))
         never = self._released()
         if not never:
             raise LineError(f"line {self.name}: no site serves a model on {first}; begin later, or see its verdicts")
@@ -78,16 +98,18 @@ class Backtest:
 
     def _courses(self, days: Sequence[datetime], never: Mapping[str, Model]) -> Iterator[Course]:
         course = Course(begin=days[0], end=days[1], blind=never)
-        for begin, end in pairwise(days):
+        for number, (begin, end) in enumerate(pairwise(days), start=2):
             arrived = self._arrive(end)
             yield course
             if end == days[-1]:
+                self.moved(number, len(days))
                 return
             course = Course(begin=end, end=days[days.index(end) + 1], blind={})
             self._factory(course, begin, arrived)
             self._blindly(course)
             happened = {name: ", ".join(sites) for name, sites in course.events.items() if sites}
             self.say(f"{begin:%Y-%m-%d} to {end:%Y-%m-%d} is over; {happened or 'nothing drifted'}")
+            self.moved(number, len(days))
 
     def _arrive(self, day: datetime) -> list[str]:
         """Let the rows before a day arrive at the sites the sensor names; return those that got their first model."""
@@ -201,6 +223,7 @@ class Backtest:
         def show(event: Event) -> None:
             if isinstance(event, SiteFailed):
                 self.say(f"{event.site} failed in {event.step}: {event.error}")
+            self.show(event)
 
         self.launcher.run(request, show)
 

@@ -34,8 +34,8 @@ def require_sites(line: str, sites: Sequence[str], known: Collection[str]) -> No
     for site in sites:
         if site not in known:
             raise NameRefused(
-                f"line {line}: its source has no site {checked_name(site)!r}; {meant(site, known)}it has "
-                f"{few(sorted(known))}. Where rows of it are still to come: factory site add {line} {site} --new"
+                f"line {line} has no site {checked_name(site)!r}, nor has its source; {meant(site, known)}there are "
+                f"{few(sorted(known))}. Where its rows are still to come: factory site add {line} {site} --new"
             )
 
 

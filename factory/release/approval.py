@@ -39,14 +39,14 @@ def _candidate(journal: Journal, model: str, version: int) -> tuple[str, Verdict
         raise ReleaseRefused(
             f"{model}: version {version} is not its newest candidate, which is {newest or 'none'}; approve that one"
         )
-    if judged and judged.figures.get("approval") == "none":
-        raise ReleaseRefused(
-            f"{model}: its line asks for no approval (`gates: approval: none`), so nothing waits for yours; "
-            f"what passes is released by: factory run {line} --sites {site}"
-        )
     digest = str(candidate.figures["digest"])
     verdict = Verdict.from_dict(judged.figures["verdict"]) if judged else None
     if verdict is None or verdict.digest != digest or not verdict.passed:
         why = "; ".join(verdict.reasons) if verdict and verdict.digest == digest else "it was not judged yet"
         raise ReleaseRefused(f"{model}: version {version} cannot be approved, for it has not passed its gates: {why}")
+    if judged and judged.figures.get("approval") == "none":
+        raise ReleaseRefused(
+            f"{model}: its line asks for no approval (`gates: approval: none`), so nothing waits for yours; "
+            f"what passes is released by: factory run {line} --sites {site}"
+        )
     return digest, verdict

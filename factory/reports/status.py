@@ -39,8 +39,8 @@ def line_status(home: Home, line: str) -> dict[str, Any]:
     """Return `{site: {"rows", "verdict", "serving", "hold", "held_back", "door_shut", "page"}}`; null where nothing is.
 
     `hold` is the rollback that holds the site, `held_back` why a candidate that passed is not released, `door_shut` why
-    the gateway answers no business rows of it. Sites whose rows came in for the sake of others' features are
-    none of the line's.
+    the gateway answers no business rows of it. A site that was removed from the line also has `removed`: who did it,
+    why, and how it comes back. Sites whose rows came in for the sake of others' features are none of the line's.
     """
     journal, repository = LakeStore.at(home).journal(line), ModelRepository.at(home)
     cleaned, verdicts = journal.latest("clean"), journal.latest("verdict")
@@ -105,8 +105,10 @@ def _released(
         permissions = repository.permissions(model, key)
     except HistoryError as error:  # nothing is promoted or released past a history that cannot be read
         return {"serving": serving, "hold": None, "held_back": str(error)}
+    removal = permissions.removal()
     return {
         "serving": serving,
+        **({"removed": removal} if removal else {}),
         "hold": _hold(permissions.hold) if permissions.hold else None,
         "held_back": _held_back(permissions, judged, serving["digest"] if serving else None),
     }

@@ -114,7 +114,8 @@ def told_by_status(shop):
 
 
 def test_a_reason_is_shown_as_text_and_never_obeyed(shop):
-    assert typed(shop, "allow", "UA", "--line", "toy", "--by", "[red]x", "--reason", "\x1b[2J[/]done")[0] == 0
+    told = ("--by", "[red]x", "--reason", "\x1b[2J[/]done")
+    assert typed(shop, "rollback", "UA", "--line", "toy", *told)[0] == 0
     code, out, _ = typed(shop, "history", "UA", "--line", "toy")
     assert code == 0
     assert "[red]x" in out
@@ -210,7 +211,7 @@ def test_verify_finds_an_edit_and_says_where(shop):
 def test_verify_with_heads_kept_elsewhere_finds_that_a_whole_history_was_put_back(shop, tmp_path):
     lines, head = (shop.home / "history" / f"toy.UA.{ending}" for ending in ("jsonl", "head"))
     earlier = lines.read_bytes(), head.read_bytes()
-    typed(shop, "allow", "UA", "--line", "toy", *DECIDED)
+    typed(shop, "rollback", "UA", "--line", "toy", *DECIDED)
     kept = tmp_path / "heads.json"
     kept.write_text(typed(shop, "history", "verify", "--json")[1])
     lines.write_bytes(earlier[0])
@@ -222,12 +223,13 @@ def test_verify_with_heads_kept_elsewhere_finds_that_a_whole_history_was_put_bac
 
 
 def test_approve_puts_a_persons_consent_to_a_file_on_record(shop):
-    judged(shop, NEW, 2)
-    code, out, _ = typed(shop, "approve", "UA", "2", *DECIDED)
+    newest = onnx_model(bias=2.0)
+    judged(shop, newest, 3, approval="required")
+    code, out, _ = typed(shop, "approve", "UA", "3", *DECIDED)
     assert code == 0
-    assert "factory run toy --sites UA" in out
+    assert f"factory run toy --sites UA --home {shop.home}" in out
     (record,) = [r for r in shop.repository.site_history.read("toy.UA").records() if r.kind == "approval"]
-    assert (record.actor, record.version, record.digest) == ("lena", 2, verdict(NEW).digest)
+    assert (record.actor, record.version, record.digest) == ("lena", 3, verdict(newest).digest)
 
 
 @pytest.mark.parametrize(
@@ -243,3 +245,35 @@ def test_only_the_newest_candidate_with_a_passing_verdict_can_be_approved(shop, 
     assert code == 2
     assert errors == f"ReleaseRefused: toy.UA: {told}\n"
     assert not [r for r in shop.repository.site_history.read("toy.UA").records() if r.kind == "approval"]
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["approve", "UA", "2"], "its line asks for no approval (`gates: approval: none`), so nothing waits for yours"),
+        (["allow", "UA", "--line", "toy"], "no rollback holds it and its history is as it was written"),
+    ],
+)
+def test_what_nothing_asks_for_is_refused_and_not_on_record(shop, command, told):
+    judged(shop, NEW, 2)
+    before = shop.repository.site_history.read("toy.UA")
+    code, out, errors = typed(shop, *command, *DECIDED)
+    assert (code, out) == (2, "")
+    assert told in errors
+    assert shop.repository.site_history.read("toy.UA") == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["history", "ua", "--line", "toy"], "of line toy; did you mean UA? there are other.UA, toy.UA"),
+        (["history", "UA", "--line", "toi"], "of line toi; did you mean toy? there are other.UA, toy.UA"),
+        (["rollout", "status", "toi"], "there is no line 'toi'; did you mean toy?"),
+        (["rollout", "end", "othr", *DECIDED], "there is no line 'othr'; did you mean other?"),
+        (["status", "toi"], "there is no line 'toi'; did you mean toy?"),
+    ],
+)
+def test_a_name_mistyped_is_answered_with_the_one_that_was_meant(shop, words, told):
+    code, out, errors = typed(shop, *words)
+    assert (code, out) == (2, "")
+    assert told in errors

@@ -218,12 +218,43 @@ def test_no_key_and_no_value_is_in_the_log(shop, keys, caplog):
 
 def test_keys_are_made_listed_and_removed_on_the_command_line(shop, keys, tmp_path):
     words = ["--home", str(tmp_path)]
-    secret = typed("key", "add", "erp", "--sites", "UA, AA", "--rows-per-s", "9", *words).strip()
+    secret = typed("key", "add", "erp", "--sites", "UA, AA", "--rows-per-s", "9", "--new", *words).strip()
     with gateway(shop, keys=keys) as client:
         assert [status(client, secret), status(client, secret, path="/v2/models/toy.DL/infer")] == [200, 403]
     assert typed("key", "list", *words).split("\t")[:3] == ["erp", "lines all: sites UA,AA", "9 rows/s"]
-    typed("key", "remove", "erp", *words)
+    typed("key", "remove", "erp", "--yes", *words)
     assert typed("key", "list", *words) == ""
+
+
+def test_the_last_key_is_removed_only_where_a_person_or_a_script_says_so(keys):
+    home = ["--home", str(keys.parent.parent)]
+    for name in ("erp", "mes"):
+        typed("key", "add", name, *home)
+    typed("key", "remove", "mes", *home)  # not the last, so nothing is asked
+    for said, code, left in (("", 1, ["erp"]), ("n\n", 1, ["erp"]), ("y\n", 0, [])):
+        done = asked("key", "remove", "erp", *home, said=said)
+        assert done.returncode == code
+        assert (
+            f"'erp' is the last key: without it the gateway answers nobody. To let everybody in instead, remove {keys}"
+            in done.stderr
+        )
+        assert [key.name for key in read_keys(keys)] == left
+
+
+def test_a_key_for_a_line_or_a_site_that_nothing_is_known_of_is_refused(shop, keys, tmp_path):
+    home = ["--home", str(tmp_path)]
+    for option, name, meant in (("--lines", "toi", "toy"), ("--sites", "ua", "UA")):
+        done = asked("key", "add", "erp", option, name, *home)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"there is no {option[2:-1]} {name!r} at {tmp_path}; did you mean {meant}?" in done.stderr
+        assert not keys.exists()
+        assert asked("key", "add", "erp", option, name, "--new", *home).returncode == 0
+        keys.unlink()
+
+
+def asked(*words, said=""):
+    command = [Path(sys.executable).with_name("factory"), *words]
+    return subprocess.run(command, input=said, capture_output=True, text=True, check=False)
 
 
 def typed(*words):
