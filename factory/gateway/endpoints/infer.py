@@ -26,7 +26,8 @@ def infer(
     try:
         grant.require_left()
         wanted = asked(request.body, request.headers.get(HEADER_LENGTH), entry.model.signature)
-        require_acceptable(request.headers, BINARY if wanted.binary else JSON)
+        if b"accept" in request.headers:
+            require_acceptable(request.headers, BINARY if wanted.binary else JSON)
         grant.spend(wanted.rows)
 
         def done(result: Answered | RequestRefused) -> None:

@@ -25,10 +25,10 @@ from factory.gateway.endpoints.open_inference import index_request
 from factory.gateway.endpoints.openapi import openapi
 from factory.gateway.endpoints.service import EXTENSIONS, NAME, Service, own_version
 from factory.gateway.endpoints.status_page import Refused, status_page
-from factory.gateway.http.content import decoded_body
+from factory.gateway.http.content import decoded_body, is_plain
 from factory.gateway.http.cors import Cors
 from factory.gateway.http.fields import require_acceptable
-from factory.gateway.http.messages import BINARY, HTML, JSON, Answer, Request, as_error, as_json, as_problem
+from factory.gateway.http.messages import HTML, JSON, Answer, Request, as_error, as_json, as_problem
 from factory.gateway.http.proxies import Proxies
 from factory.gateway.http.trace import NAMES, trace_of
 from factory.gateway.logs import about, log_when_answered
@@ -48,8 +48,9 @@ _PAGE_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
     (b"cache-control", b"no-store"),
 )
-_READ_ALONE = "GET, HEAD, OPTIONS"
-_POST = "POST, OPTIONS"
+_NOTED = frozenset((b"origin", *NAMES))
+_READ_ALONE = ("GET", "HEAD")
+_POST = ("POST",)
 
 
 class Gateway:
@@ -80,7 +81,7 @@ class Gateway:
             **dict.fromkeys(("/v2/health/live", "/livez", "/healthz"), lambda _: as_json(Live())),
             **dict.fromkeys(("/v2/health/ready", "/readyz"), self._ready),
         }
-        self._fixed: dict[str, tuple[str, Callable[[Request, Grant], Answer]]] = {
+        self._fixed: dict[str, tuple[tuple[str, ...], Callable[[Request, Grant], Answer]]] = {
             "/v2": (_READ_ALONE, self._server),
             "/v2/repository/index": (_POST, self._index),
         }
@@ -91,12 +92,13 @@ class Gateway:
 
     def handle(self, request: Request) -> None:
         """Answer one request, now or within this turn of the loop or the next ones."""
-        self._note(request)
+        if self._access_log or not request.headers.keys().isdisjoint(_NOTED):
+            self._note(request)
         try:
             if request.method == "OPTIONS":
                 request.reply(self._options(request))
                 return
-            if request.body:
+            if request.body and not is_plain(request.body, request.headers):
                 self._decode_body(request)
             self._routed(request)
         except RequestRefused as refused:
@@ -118,12 +120,8 @@ class Gateway:
 
     def _note(self, request: Request) -> None:
         """Note by what names the request is known and who asks, for the answer, the records and the log."""
-        headers = request.headers
-        if not headers.keys().isdisjoint(NAMES):
-            request.trace = trace_of(headers)
-            request.beside = request.trace.headers
-        if b"origin" in headers:
-            request.beside += self._cors.headers(request)
+        request.trace = trace_of(request.headers)
+        request.beside = request.trace.headers + self._cors.headers(request)
         if self._access_log:
             log_when_answered(request, self._proxies.origin(request).client)
 
@@ -189,12 +187,12 @@ class Gateway:
         if verb not in ("", "ready", "infer"):
             raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /ready and /infer")
         _require_method(request, _POST if verb == "infer" else _READ_ALONE)
-        require_acceptable(request.headers, JSON, *((BINARY,) if verb == "infer" else ()))
         entry = self._service.entry(name, wanted)
         grant.require(name)
         if verb == "infer":
             infer(entry, request, grant, self.refusal, version=wanted)
         else:
+            require_acceptable(request.headers, JSON)
             request.reply(as_json(ModelReady(name) if verb else entry.model.metadata()))
 
     def _of_line(self, parts: list[str], request: Request, grant: Grant) -> None:
@@ -295,7 +293,9 @@ def _failed() -> RequestRefused:
     return RequestRefused(500, "the gateway failed on this request; its log says why")
 
 
-def _require_method(request: Request, allowed: str) -> None:
-    if request.method == "OPTIONS" or request.method not in allowed.split(", "):
+def _require_method(request: Request, methods: tuple[str, ...]) -> None:
+    """Raise RequestRefused (405) unless the method is one of these; OPTIONS, which every path has, is asked so."""
+    if request.method not in methods:
+        allowed = ", ".join((*methods, "OPTIONS"))
         said = f"{request.method} {shown(request.path)} is not possible; use {allowed}"
         raise RequestRefused(HTTPStatus.METHOD_NOT_ALLOWED, said, ((b"allow", allowed.encode()),))

@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
         while not self._blocked and len(self._waiting) < self._most:
             if incoming.whole:
                 self._take(incoming.whole.popleft())
-            elif not self._left:
+            elif self._discarding or not (self._pending or incoming.refused):
                 break
             elif incoming.refused:
                 self._refuse(incoming.refused)

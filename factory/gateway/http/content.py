@@ -36,8 +36,15 @@ _READ_AS_JSON = frozenset(
 _CHARSETS = frozenset(
     ("utf-8", "ascii", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "iso8859-1", "iso8859-15", "cp1252")
 )
+_JSON = b"application/json"
 _BOM = codecs.BOM_UTF8
 _TENSORS = b"inference-header-content-length"
+
+
+def is_plain(body: bytes, fields: Mapping[bytes, bytes]) -> bool:
+    """Return whether a body is what most are, JSON as it came, so that there is nothing to look at."""
+    kind = fields.get(b"content-type", _JSON)
+    return kind == _JSON and b"content-encoding" not in fields and not body.startswith(_BOM)
 
 
 def decoded_body(body: bytes, fields: Mapping[bytes, bytes], max_bytes: int) -> bytes:

@@ -45,8 +45,8 @@ def joined_fields(lines: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 def require_heard(fields: Mapping[bytes, bytes]) -> None:
     """Raise RequestRefused where the fields ask for something that is not done here."""
-    if asking := fields.keys() & _REQUIREMENTS.keys():
-        for name in sorted(asking):
+    if not fields.keys().isdisjoint(_REQUIREMENTS):
+        for name in sorted(fields.keys() & _REQUIREMENTS):
             _REQUIREMENTS[name](fields[name])
 
 
@@ -57,8 +57,7 @@ def waits_to_go_on(fields: Mapping[bytes, bytes]) -> bool:
 
 def require_acceptable(fields: Mapping[bytes, bytes], *kinds: bytes) -> None:
     """Raise RequestRefused (406) where the client takes none of these media types."""
-    accept = fields.get(b"accept")
-    if accept is not None and not any(accepts(accept, kind) for kind in kinds):
+    if (accept := fields.get(b"accept")) is not None and not any(accepts(accept, kind) for kind in kinds):
         possible = " or ".join(kind.partition(b";")[0].decode() for kind in kinds)
         raise RequestRefused(406, f"Accept is {shown(accept.decode('latin-1'))}; the answer can be {possible}")
 

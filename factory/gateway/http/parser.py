@@ -72,20 +72,13 @@ class Incoming:
         self.began = False
         self._silent_bytes += len(part)
         try:
-            while part:
-                part = self._parsed(part)
+            self._parser.feed_data(part)
+        except httptools.HttpParserUpgrade as offer:
+            self.feed(self._offer_declined() + part[offer.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse_parsing(str(error))
         if self.in_request:  # neither a head nor a chunk's trailer may go on for ever
             self._check_head(self._silent_bytes)
-
-    def _parsed(self, part: bytes) -> bytes:
-        """Have the parser take the next bytes; return those that it is to take then."""
-        try:
-            self._parser.feed_data(part)
-        except httptools.HttpParserUpgrade as offer:
-            return self._offer_declined() + part[offer.args[0] :]
-        return b""
 
     def _offer_declined(self) -> bytes:
         """Return the head of a request that offered to go on in another protocol, without that offer.
@@ -154,7 +147,9 @@ class Incoming:
         """Refuse a body that says it is too large before it is sent."""
         self._in_body = True
         self._check_head(self._head_bytes)
-        headers, version = self.headers, self._parser.get_http_version()
+        headers, version = self.headers, "1.1"
+        if b"connection" in headers or not self._parser.should_keep_alive():  # as in 1.1 a connection is kept
+            version = self._parser.get_http_version()
         if version != "1.1":
             self._refuse_version(version)
         elif b"host" not in headers:

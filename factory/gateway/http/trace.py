@@ -47,6 +47,8 @@ def trace_of(fields: Mapping[bytes, bytes]) -> Trace:
     if not _PARENT.fullmatch(parent) or (parent.startswith(b"00") and len(parent) > _VERSION_0_BYTES):
         parent = b""
     state = fields.get(b"tracestate", b"") if parent else b""
+    if not parent and b"x-request-id" not in fields:
+        return NO_TRACE
     return Trace(
         fields.get(b"x-request-id", b"").decode("latin-1"),
         parent.decode(),
