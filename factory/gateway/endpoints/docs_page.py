@@ -6,33 +6,19 @@ from html import escape
 from typing import Any
 
 from factory.gateway.endpoints.openapi import inlined, openapi
+from factory.gateway.endpoints.page import page
+from factory.gateway.http.messages import Answer
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Gateway: what can be asked</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #222 }}
-details {{ border: 1px solid #ddd; border-radius: 4px; margin: .5rem 0; padding: .4rem .8rem }}
-summary code {{ font-weight: 600 }}
-.method {{ display: inline-block; width: 3.5rem; text-transform: uppercase; color: #06c }}
-pre {{ white-space: pre-wrap; background: #f5f5f5; padding: .6rem }}
-table {{ border-collapse: collapse }}
-td, th {{ text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top }}
-</style>
-<h1>{title} {version}</h1>
+_CONTENT = """<h1>{title} {version}</h1>
 <p>{description} over HTTP; the same over gRPC as <code>inference.GRPCInferenceService</code> where it is switched on.
 For programs: <a href="/openapi.json">openapi.json</a>. What is served: <a href="/">the sites</a>.
 Where keys are in use, send <code>Authorization: Bearer &lt;key&gt;</code>.</p>
-{operations}
-</html>
-"""
+{operations}"""
 
 
 @cache
-def docs_page() -> str:
-    """Return the page as HTML."""
+def docs_page() -> Answer:
+    """Return the page."""
     document = openapi()
     operations = [
         _operation(path, method, operation)
@@ -40,7 +26,8 @@ def docs_page() -> str:
         for method, operation in methods.items()
     ]
     info = {name: escape(value) for name, value in document["info"].items()}
-    return _PAGE.format(**info, operations="\n".join(operations))
+    content = _CONTENT.format(**info, operations="\n".join(operations))
+    return page("Gateway: what can be asked", content)
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
@@ -52,7 +39,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     asked = f"<h4>Body</h4>{_schema(body)}" if body else ""
     answered = f"<h4>Answer</h4>{_schema(operation['responses']['200'])}"
     return (
-        f'<details><summary><span class="method">{method}</span> <code>{escape(path)}</code> '
+        f'<details class="operation"><summary><span class="method">{method}</span> <code>{escape(path)}</code> '
         f"{escape(operation['summary'])}</summary>{asked}{answered}<table>{rows}</table></details>"
     )
 

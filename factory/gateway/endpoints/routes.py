@@ -44,10 +44,6 @@ Value = TypeVar("Value")
 
 _LINES = "/v1/lines/"
 _MODELS, _REPOSITORY = "/v2/models/", "/v2/repository/models/"
-_PAGE_HEADERS = (
-    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
-    (b"cache-control", b"no-store"),
-)
 _NOTED = frozenset((b"origin", *NAMES))
 _READ_ALONE = ("GET", "HEAD")
 _POST = ("POST",)
@@ -247,10 +243,9 @@ class Gateway:
             snapshots=_open(grant.opens_line, self._builders.refused),
             doors=_open(grant.opens, self._builders.shut()),
         )
-        page = status_page(
+        return status_page(
             _open(grant.opens, service.entries), refused, counted, _open(grant.opens_line, counted.snapshots), address
         )
-        return Answer(body=page.encode(), kind=HTML, headers=_PAGE_HEADERS)
 
     def _openapi(self, request: Request) -> Answer:
         require_acceptable(request.headers, JSON)
@@ -258,7 +253,7 @@ class Gateway:
 
     def _docs(self, request: Request) -> Answer:
         require_acceptable(request.headers, HTML)
-        return Answer(body=docs_page().encode(), kind=HTML, headers=_PAGE_HEADERS)
+        return docs_page()
 
     async def _metrics(self, request: Request, grant: Grant) -> Answer:
         grant.require_all()

@@ -6,38 +6,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
+from factory.gateway.endpoints.page import page
+from factory.gateway.http.messages import Answer
 from factory.gateway.metrics.counts import Counted, Numbers
 from factory.gateway.metrics.telemetry import Series
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.served_model import ServedModel
 from factory.release.example import example_request
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Gateway: what each site serves</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; padding: 0 1rem; color: #222 }}
-table {{ border-collapse: collapse; width: 100% }}
-th, td {{ text-align: left; padding: .35rem .8rem; border-bottom: 1px solid #ddd; vertical-align: top }}
-td, th {{ white-space: nowrap }}
-.refused td, .trial td:last-child {{ white-space: normal }}
-pre {{ white-space: pre-wrap; background: #f5f5f5; padding: .6rem; max-width: 40rem }}
-.refused {{ color: #a00 }}
-.trial td {{ background: #f5f9ff }}
-</style>
-<h1>Gateway</h1>
+_COLUMNS = (
+    "line", "site", "answers", "version", "digest", "since", "requests", "mean ms", "rows outside / not answered",
+    "try it",
+)  # fmt: skip
+_CONTENT = """<h1>Gateway</h1>
 <p>{summary} <a href="/metrics">Metrics</a>, <a href="/v2">server</a>, <a href="/docs">what can be asked</a>.</p>
 {snapshots}
-<table>
-<tr><th>line</th><th>site</th><th>answers</th><th>version</th><th>digest</th><th>since</th>
-<th>requests</th><th>mean ms</th>
-<th>rows outside / not answered</th><th>try it</th></tr>
+<table class="sites">
+<thead><tr>{columns}</tr></thead>
+<tbody>
 {rows}
-</table>
-</html>
-"""
+</tbody>
+</table>"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +42,8 @@ class Refused:
 
 def status_page(
     served: Mapping[str, Entry], refused: Refused, counted: Counted, snapshots: Mapping[str, float], address: str
-) -> str:
-    """Return the page as HTML.
+) -> Answer:
+    """Return the page.
 
     `counted` is by the whole gateway, `snapshots` until when each line's rows are known, in seconds since 1970, and
     `address` the gateway's own, `http://host:port`.
@@ -66,7 +55,9 @@ def status_page(
     rows += [_refused_row(site, "features alone are answered", why) for site, why in sorted(refused.doors.items())]
     summary = f"Models served: {len(served)}. Releases refused: {len(refused.releases)}. Trials: {_trials(served)}. "
     summary += f"Processes that answer: {counted.workers}. Models run on: {_providers(served)}."
-    return _PAGE.format(summary=summary, snapshots=_snapshots(snapshots), rows="\n".join(rows))
+    columns = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
+    content = _CONTENT.format(columns=columns, summary=summary, snapshots=_snapshots(snapshots), rows="\n".join(rows))
+    return page("Gateway: what each site serves", content)
 
 
 def curl(model: ServedModel, address: str) -> str:
@@ -126,7 +117,8 @@ def _row(model: ServedModel, numbers: Numbers, last: str, kind: str = "served") 
         f"{counts['factory_rows_outside_total']:,} / {counts['factory_rows_abstained_total']:,}",
         last,
     )
-    return f'<tr class="{kind}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+    named = (f'<td data-name="{name}">{cell}</td>' for name, cell in zip(_COLUMNS, cells, strict=True))
+    return f'<tr class="{kind}">{"".join(named)}</tr>'
 
 
 def _old_or_nothing(old_serves: bool) -> str:
@@ -134,4 +126,4 @@ def _old_or_nothing(old_serves: bool) -> str:
 
 
 def _refused_row(name: str, what: str, reason: str) -> str:
-    return f'<tr class="refused"><td colspan="10">{escape(name)}: {what}: {escape(reason)}</td></tr>'
+    return f'<tr class="refused"><td colspan="{len(_COLUMNS)}">{escape(name)}: {what}: {escape(reason)}</td></tr>'
