@@ -51,7 +51,28 @@ def _site_table(line: str, sites: Mapping[str, Any]) -> Table:
         table.add_column(heading.format(headline=short), justify="left" if side == "left" else "right", no_wrap=True)
     for site, state in sites.items():
         table.add_row(site, *_cells(state))
+        if _another_serves(state):
+            table.add_row("", *_served_cells(state["serving"]))
     return table
+
+
+def _another_serves(state: Mapping[str, Any]) -> bool:
+    """Whether a site serves another model than the candidate that was judged last."""
+    serving, verdict = state["serving"], state["verdict"]
+    return bool(serving and verdict and serving["digest"] != verdict["digest"])
+
+
+def _served_cells(serving: Mapping[str, Any]) -> list[str]:
+    """Return a row of its own for what serves, with the figures of the verdict that released it."""
+    figures = serving["figures"]
+    return [
+        *("", "", ""),
+        _word(figures.get("fine_tuned"), "tuned", "base"),
+        *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
+        _money(figures.get("value_eur")),
+        "",
+        f"v{serving['version']}",
+    ]
 
 
 def _cells(state: Mapping[str, Any]) -> list[str]:
@@ -65,8 +86,13 @@ def _cells(state: Mapping[str, Any]) -> list[str]:
         *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
         _money(figures.get("value_eur")),
         passed,
-        f"v{serving['version']}" if serving else "removed" if "removed" in state else "nothing",
+        "" if _another_serves(state) else _serves(state),
     ]
+
+
+def _serves(state: Mapping[str, Any]) -> str:
+    serving = state["serving"]
+    return f"v{serving['version']}" if serving else "removed" if "removed" in state else "nothing"
 
 
 def _headline(sites: Mapping[str, Any]) -> str:

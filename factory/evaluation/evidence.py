@@ -22,6 +22,8 @@ Figures = Mapping[str, Figure]
 
 Of a model's figures the candidate's have the bare name, the others' the role before it: `baseline_rmse`.
 `probability_…` is the share of paired bootstrap resamples of the holdout. Values are above deciding without a model.
+All of the champion and all that compares with it is of the rows that are new to it, `rows_new_to_champion`; on these
+the candidate earns `value_eur_beside_champion`.
 Of all figures only `probability_better_than_…` depend on the gates, by the margin that is `margin_vs_…`, and all that
 compare with a model are None where the comparison with it is disabled.
 """
@@ -41,6 +43,8 @@ class Evidence:
     base: Scored | None
     baseline: Scored | None
     champion: Scored | None
+    new_to_champion: npt.NDArray[np.bool_] | None = None
+    """`[rows]`: the rows it is compared on, for it neither learnt from them nor was chosen by them. None: all."""
     value: Value
     idle: float
     """The decision without a model; see Task.without_model."""
@@ -80,6 +84,12 @@ class Evidence:
         """The champion to compare with: none where there is none, or where the candidate is the champion itself."""
         return None if self.champion is None or self.champion.digest == self.digest else self.champion
 
+    def rows_for(self, role: str) -> npt.NDArray[np.bool_]:
+        """Return the holdout rows, `[rows]`, that a model may be measured on: those it has not seen."""
+        if role == "champion" and self.new_to_champion is not None and self.rival is not None:
+            return self.new_to_champion
+        return np.ones(len(self.label), np.bool_)
+
 
 def measured(
     evidence: Evidence, *, baseline_margin: float | None = 0.0, champion_margin: float | None = 0.0
@@ -107,7 +117,7 @@ def _holdout(evidence: Evidence) -> dict[str, Figure]:
         "training_rows": evidence.training_rows,
         "fine_tuned": evidence.fine_tuned,
         **task.counts(label, candidate.answer, candidate.threshold),
-        **_of_merit(evidence, candidate, task.gateable),
+        **_of_merit(evidence, candidate, task.gateable, evidence.rows_for("candidate")),
         f"{task.headline}_low": _known(interval.low),
         f"{task.headline}_high": _known(interval.high),
     }
@@ -119,41 +129,51 @@ def _others(evidence: Evidence) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
     for role in ("base", "baseline", "champion"):
         model = evidence.models()[role]
-        merits = _of_merit(evidence, model, names) if model else {}
+        merits = _of_merit(evidence, model, names, evidence.rows_for(role)) if model else {}
         figures |= {f"{role}_{name}": merits.get(name) for name in names}
     return figures
 
 
-def _of_merit(evidence: Evidence, model: Scored, names: tuple[str, ...]) -> dict[str, Figure]:
-    of_task = evidence.task.figures(evidence.label, model.answer)
-    own = {name: figure(evidence.label, model.answer) for name, figure in evidence.own_figures.items()}
+def _of_merit(
+    evidence: Evidence, model: Scored, names: tuple[str, ...], rows: npt.NDArray[np.bool_]
+) -> dict[str, Figure]:
+    if not rows.any() and len(rows):
+        return {}
+    label, answer = evidence.label[rows], model.answer[rows]
+    of_task = evidence.task.figures(label, answer)
+    own = {name: figure(label, answer) for name, figure in evidence.own_figures.items()}
     return {name: _known(value) for name, value in {**of_task, **own}.items() if name in (*names, *own)}
 
 
 def _comparisons(evidence: Evidence, baseline_margin: float | None, champion_margin: float | None) -> dict[str, Figure]:
     rival = None if champion_margin is None else evidence.rival
-    baseline_change, baseline_share = _against(evidence, evidence.baseline, baseline_margin)
-    champion_change, champion_share = _against(evidence, rival, champion_margin)
+    baseline_change, baseline_share = _against(evidence, "baseline", evidence.baseline, baseline_margin)
+    champion_change, champion_share = _against(evidence, "champion", rival, champion_margin)
     return {
         "margin_vs_baseline": baseline_margin,
         "change_vs_baseline": baseline_change,
         "probability_better_than_baseline": baseline_share,
         "margin_vs_champion": champion_margin,
         "compared_with_champion": rival is not None,
+        "rows_new_to_champion": int(evidence.rows_for("champion").sum()) if rival else None,
         "change_vs_champion": champion_change,
         "probability_better_than_champion": champion_share,
         "probability_earns_less_than_champion": _earns_less(evidence, rival),
     }
 
 
-def _against(evidence: Evidence, other: Scored | None, margin: float | None) -> tuple[float | None, float | None]:
+def _against(
+    evidence: Evidence, role: str, other: Scored | None, margin: float | None
+) -> tuple[float | None, float | None]:
     """Return the headline's change, and in which share of paired resamples it is better by more than the margin.
 
     Pairing cancels what both owe to easy or hard rows, so far smaller differences show than in two intervals.
     """
-    if other is None or margin is None:
+    rows = evidence.rows_for(role)
+    if other is None or margin is None or not rows.any():
         return None, None
-    task, label, ours, theirs = evidence.task, evidence.label, evidence.candidate.answer, other.answer
+    task, label = evidence.task, evidence.label[rows]
+    ours, theirs = evidence.candidate.answer[rows], other.answer[rows]
     change = task.headline_of(label, ours) - task.headline_of(label, theirs)
     samples = [task.bootstrap(label, answer, rounds=ROUNDS, seed=SEED) for answer in (ours, theirs)]
     better = samples[0] - samples[1] if task.greater_is_better else samples[1] - samples[0]
@@ -162,19 +182,27 @@ def _against(evidence: Evidence, other: Scored | None, margin: float | None) -> 
 
 def _earns_less(evidence: Evidence, rival: Scored | None) -> float | None:
     """Return in which share of resamples the champion's decisions, at its own threshold, earn more than ours."""
-    if rival is None:
+    rows = evidence.rows_for("champion")
+    if rival is None or not rows.any():
         return None
-    lost = _row_values(evidence, rival) - _row_values(evidence, evidence.candidate)
+    lost = (_row_values(evidence, rival) - _row_values(evidence, evidence.candidate))[rows]
     return _known(share_above(bootstrap_sum(lost), 0.0))
 
 
 def _money(evidence: Evidence) -> dict[str, Figure]:
     rows = len(evidence.label)
-    worth = {name: float(_row_values(evidence, model).sum()) for name, model in evidence.models().items() if model}
+    compared = evidence.rows_for("champion")
+    worth = {
+        role: float(_row_values(evidence, model)[evidence.rows_for(role)].sum())
+        for role, model in evidence.models().items()
+        if model and (evidence.rows_for(role).any() or not rows)
+    }
+    beside = float(_row_values(evidence, evidence.candidate)[compared].sum()) if "champion" in worth else None
     return {
         "threshold": evidence.candidate.threshold,
         "value_eur": _known(worth["candidate"]),
         "value_per_decision_eur": _known(worth["candidate"] / rows) if rows else None,
+        "value_eur_beside_champion": _known(beside),
         **{f"{name}_value_eur": _known(worth.get(name)) for name in ("base", "baseline", "champion")},
         **{f"{name}_threshold": _threshold(evidence.models()[name]) for name in ("base", "baseline", "champion")},
     }

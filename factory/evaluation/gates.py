@@ -63,6 +63,27 @@ def better_than_baseline(figures: Figures, gates: Gates) -> Iterator[Check]:
     yield from _better("baseline", figures, gates.against_baseline)
 
 
+def fairly_compared(figures: Figures, gates: Gates) -> Iterator[Check]:
+    """Refuse to replace a champion that learnt from too many of the rows that would judge it to be compared at all.
+
+    That is so where a line is judged as of an earlier day than the champion was made, or by another split.
+    """
+    rows, new, mode = figures["rows"], figures.get("rows_new_to_champion"), gates.against_champion.mode
+    if mode == "disabled" or not isinstance(new, int) or not isinstance(rows, int) or new == rows:
+        return
+    yield Check.at_least(
+        "rows_new_to_champion",
+        new,
+        gates.min_rows,
+        code="fairly_compared",
+        mode=mode,
+        unit="count",
+        title="rows judged that are new to the champion",
+        reason=f"the champion learnt from {rows - new} of the {rows} rows judged, so {new} are left to compare on, "
+        f"needs {gates.min_rows}: judge as of a later day, or roll back to bring an earlier model back",
+    )
+
+
 def better_than_champion(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse what does not beat the site's champion with the line's certainty; nothing is compared with itself."""
     if figures["compared_with_champion"]:
@@ -78,7 +99,8 @@ def earns_no_less_than_champion(figures: Figures, gates: Gates) -> Iterator[Chec
     if mode == "disabled" or not figures["compared_with_champion"]:
         return
     loss = _number(figures["probability_earns_less_than_champion"])
-    ours, theirs = (_number(figures[name]) or 0.0 for name in ("value_eur", "champion_value_eur"))
+    beside = figures.get("value_eur_beside_champion", figures["value_eur"])
+    ours, theirs = _number(beside) or 0.0, _number(figures["champion_value_eur"]) or 0.0
     yield Check.at_most(
         "probability_earns_less_than_champion",
         loss,
@@ -117,6 +139,7 @@ GATES: tuple[Gate, ...] = (
     contract_kept,
     good_enough,
     better_than_baseline,
+    fairly_compared,
     better_than_champion,
     earns_no_less_than_champion,
     served_as_trained,

@@ -39,6 +39,8 @@ class JudgingInputs:
     champion: bytes | None
     champion_threshold: float
     """What the champion decides by at the site, as released; of no meaning without a champion."""
+    new_to_champion: NDArray[np.bool_]
+    """`[holdout rows]`: whether the champion neither learnt from a row nor was chosen by it."""
     baseline_on_validation: NDArray[np.float32]
     baseline_on_holdout: NDArray[np.float32]
     contract_share: float
@@ -66,6 +68,7 @@ def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies)
         base=candidate if keeps_base else _scored(line, inputs, inputs.base, idle),
         baseline=_baseline(line, inputs, idle),
         champion=_champion(inputs),
+        new_to_champion=inputs.new_to_champion,
         value=line.value,
         idle=idle,
         own_figures=line.figures,

@@ -17,7 +17,7 @@ from factory.line.expectation import Expectation
 from factory.line.gates import Gates
 from factory.line.look_back import LookBack
 from factory.line.recipe import Recipe
-from factory.line.split import Parts, Split
+from factory.line.split import LearntFrom, Parts, Split
 from factory.model.signature import Signature
 from factory.tasks.task import Floats, Task, Value
 
@@ -25,6 +25,8 @@ Repair = Callable[[pl.LazyFrame], pl.LazyFrame]
 BuildFeatures = Callable[[Mapping[str, pl.LazyFrame]], pl.LazyFrame]
 Figure = Callable[[Floats, Floats], float]
 """A line's own figure of merit: labels `[rows]` and answers `[rows, answers]` in, a number out."""
+LEARNT_FROM = "learnt_from"
+"""What a model's provenance calls the record of the rows it learnt from or was chosen by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +149,19 @@ class Line:
     def parts(self, rows: pl.DataFrame, until: datetime) -> Parts:
         """Return the line's feature rows divided for training and judging as of a moment."""
         return self.split.divided(rows, until, self.features.entity or self.features.key)
+
+    def learnt_from(self, rows: pl.DataFrame, provenance: Mapping[str, str]) -> pl.Series:
+        """Return, for each feature row, whether a model of that provenance learnt from it or was chosen by it.
+
+        A model from before that was on record is taken for one of today's division, as of its own day.
+        """
+        record = provenance.get(LEARNT_FROM)
+        learnt = (
+            LearntFrom.from_json(record)
+            if record
+            else LearntFrom(split=self.split, until=datetime.fromisoformat(provenance["as_of"]))
+        )
+        return learnt.of(rows, self.features.entity or self.features.key)
 
     @property
     def decisions(self) -> Table:

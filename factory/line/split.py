@@ -6,8 +6,9 @@ times, too.
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, Protocol
 
@@ -52,6 +53,10 @@ class Split(Protocol):
 
     def divided(self, rows: pl.DataFrame, until: datetime, entity: Sequence[str]) -> Parts:
         """Divide the rows; `entity` are the columns that, within a site, say what a row is about."""
+        ...
+
+    def learnt_from(self, rows: pl.DataFrame, until: datetime, entity: Sequence[str]) -> pl.Series:
+        """Return, for each row, whether models of this division learn from it or are chosen by it."""
         ...
 
     def fingerprint(self, until: datetime) -> str:
@@ -105,6 +110,11 @@ class TimeSplit:
         )
         return Parts(train=train, validation=validation, holdout=holdout, rows=placed)
 
+    def learnt_from(self, rows: pl.DataFrame, until: datetime, entity: Sequence[str]) -> pl.Series:  # noqa: ARG002
+        """Return whether a row lies in the windows of training and validation; its outcome may come in later."""
+        windows = self.before(until)
+        return rows.select(decided().is_between(windows.train_from, windows.holdout_from, closed="left")).to_series()
+
     def fingerprint(self, until: datetime) -> str:
         """Return the windows."""
         return str(self.before(until))
@@ -141,8 +151,7 @@ class EntitySplit:
         if self.holdout is not None and self.holdout not in rows.columns:
             raise LineError(f"split: the features have no column {self.holdout!r}; give it in `features: build`")
         placed = rows.with_row_index(PLACE)
-        chance = _chances(placed, [SITE, *entity])
-        held = pl.col(self.holdout) if self.holdout else chance >= 1 - (self.holdout_share or 0)
+        chance, held = _chances(placed, [SITE, *entity]), self._held(placed, entity)
         # The chance of rows not held out is scaled to 0 to 1 again: the two shares do not depend on each other.
         left = chance if self.holdout else chance / (1 - (self.holdout_share or 0))
         known = placed.with_columns(_held=held, _validates=left >= 1 - self.validation_share).filter(
@@ -159,6 +168,17 @@ class EntitySplit:
             rows=placed,
         )
 
+    def learnt_from(self, rows: pl.DataFrame, until: datetime, entity: Sequence[str]) -> pl.Series:  # noqa: ARG002
+        """Return whether a row's thing is not held out; all are taken for learnt from if that column is gone."""
+        if self.holdout is not None and self.holdout not in rows.columns:
+            return pl.Series([True]).new_from_index(0, len(rows))
+        return (~self._held(rows, entity)).fill_null(value=True)
+
+    def _held(self, rows: pl.DataFrame, entity: Sequence[str]) -> pl.Series:
+        if self.holdout:
+            return rows[self.holdout]
+        return _chances(rows, [SITE, *entity]) >= 1 - (self.holdout_share or 0)
+
     def fingerprint(self, until: datetime) -> str:  # noqa: ARG002  time changes no thing's side
         """Return the shares."""
         return str(self)
@@ -171,3 +191,37 @@ def _chances(rows: pl.DataFrame, entity: Sequence[str]) -> pl.Series:
     distinct = thing.unique()
     drawn = [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big") / 2**56 for name in distinct]
     return thing.replace_strict(distinct, pl.Series(drawn, dtype=pl.Float64), return_dtype=pl.Float64)
+
+
+_SPLITS: dict[str, type[TimeSplit | EntitySplit]] = {"time": TimeSplit, "entity": EntitySplit}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearntFrom:
+    """Which rows a model has learnt from or was chosen by: a division and its moment, on record with the model.
+
+    A later model may be judged as of an earlier day, or by another division: the record tells what this one has seen.
+    """
+
+    split: Split
+    until: datetime
+
+    def to_json(self) -> str:
+        """Return the record; `from_json` is the inverse."""
+        kind = next(name for name, split in _SPLITS.items() if isinstance(self.split, split))
+        known = {name: value for name, value in asdict(self.split).items() if value is not None}  # type: ignore[call-overload]
+        return json.dumps({"kind": kind, "until": self.until.isoformat(), **known})
+
+    @classmethod
+    def from_json(cls, record: str) -> "LearntFrom":
+        """Read a record; raises LineError on what `to_json` never wrote."""
+        try:
+            fields = json.loads(record)
+            kind, until = fields.pop("kind"), datetime.fromisoformat(fields.pop("until"))
+            return cls(split=_SPLITS[kind](**fields), until=until)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LineError(f"the record of what a model learnt from cannot be read: {record!r}") from error
+
+    def of(self, rows: pl.DataFrame, entity: Sequence[str]) -> pl.Series:
+        """Return, for each row, whether the model learnt from it or was chosen by it."""
+        return self.split.learnt_from(rows, self.until, entity)

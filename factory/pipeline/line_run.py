@@ -13,8 +13,8 @@ from factory.connectors.source import Source
 from factory.data.contract.contract import Contract
 from factory.errors import TableMissing
 from factory.features.samples import in_order
-from factory.line.line import Line, Table
-from factory.line.split import Parts
+from factory.line.line import LEARNT_FROM, Line, Table
+from factory.line.split import LearntFrom, Parts
 from factory.model.provenance import provenance
 from factory.names import model_name
 from factory.pipeline.fingerprints import LineCode
@@ -87,7 +87,8 @@ class LineRun:
         """Return what a model made now came from."""
         raw = [self.line.lake_table("raw", table) for table in self.line.tables.values()]
         origin = provenance(self.lake, self.until, [*raw, "clean", "features"], self.project)
-        return {**origin, "code": self.code.whole}
+        learnt_from = LearntFrom(split=self.line.split, until=self.until).to_json()
+        return {**origin, LEARNT_FROM: learnt_from, "code": self.code.whole}
 
     def entry(self, stage: str, site: str) -> Entry:
         """Return what a stage last did for a site; raises TableMissing where it has done nothing."""

@@ -99,7 +99,13 @@ class Reporting:
             now = store.repository().load(model_name(self.line.name, site), store.key().public_key()).manifest
         except (ModelRefused, OSError):
             return None  # nothing released, or what the gateway refuses too
-        return Serving(version=now.version, digest=now.digest, since=now.released_at)
+        return Serving(
+            version=now.version,
+            digest=now.digest,
+            since=now.released_at,
+            as_of=now.provenance.get("as_of", ""),
+            figures=now.verdict.figures,
+        )
 
     def _held_back(self, site: str) -> str | None:
         """Return what keeps a candidate that passed from being released, such as a person's rollback."""
@@ -135,12 +141,13 @@ class Reporting:
 
         rows = samples(self.line, parts.holdout, parts.rows)
         figures = self._entry(VERDICT, site).figures
-        files = self._files(site, figures.get("rival"))
+        judged_by = figures["verdict"]["figures"]
+        # Resampled intervals and pictures are of all rows, so a champion that learnt from some is not among them.
+        saw_none = judged_by.get("rows_new_to_champion") in (None, judged_by["rows"])
+        files = self._files(site, figures.get("rival") if saw_none else None)
         answers = {role: onnx_answer(content, rows.features) for role, content in files.items()}
         answers["baseline"] = baseline_answers(self.run, parts.holdout)
-        judged = holdout(
-            self.line, rows, self.line.task.codes(parts.train[LABEL]), answers, figures["verdict"]["figures"]
-        )
+        judged = holdout(self.line, rows, self.line.task.codes(parts.train[LABEL]), answers, judged_by)
         return shown(judged, rows, lambda some: onnx_answer(files["candidate"], some), self.line.signature.features)
 
     def _files(self, site: str, rival: str | None) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from factory.compute.isolation import Isolated, one_by_one, together
+from factory.errors import TrainingError
 from factory.features.samples import samples
 from factory.line.split import DECIDED_AT, LABEL, Parts
 from factory.model.provider import installed_providers
@@ -85,6 +86,7 @@ class Judging:
         candidate, base = self.run.entry("site_model", site), self.run.entry("base_model", LINE_SITE)
         cleaned, champion = self.run.entry("clean", site).figures, self._champion(site)
         registry, registered = self.run.registry, registered_version(self.line.name, candidate)
+        self._require_unseen(site, parts.holdout, candidate)
         return JudgingInputs(
             train=self.line.task.codes(parts.train[LABEL]),
             validation=samples(self.line, parts.validation, parts.rows),
@@ -95,11 +97,27 @@ class Judging:
             base=registry.onnx(*registered_version(self.line.name, base)),
             champion=champion.content if champion else None,
             champion_threshold=champion.manifest.threshold if champion else 0.0,
+            new_to_champion=self._new_to(champion, parts.holdout),
             baseline_on_validation=baseline_answers(self.run, parts.validation),
             baseline_on_holdout=baseline_answers(self.run, parts.holdout),
             contract_share=float(cleaned["contract_share"]),
             contract_failures=tuple(cleaned["table_failures"]),
         )
+
+    def _require_unseen(self, site: str, holdout: pl.DataFrame, candidate: Entry) -> None:
+        """Raise TrainingError where the candidate learnt from rows that would judge it: its stage was left out."""
+        learnt = int(self.line.learnt_from(holdout, candidate.figures["provenance"]).sum())
+        if learnt:
+            raise TrainingError(
+                f"line {self.line.name}, site {site}: its candidate learnt from {learnt} of the {len(holdout)} rows "
+                f"that would judge it as of {self.run.as_of}; make it anew: factory run {self.line.name} --sites {site}"
+            )
+
+    def _new_to(self, champion: "Released | None", holdout: pl.DataFrame) -> NDArray[np.bool_]:
+        """Return which rows the champion neither learnt from nor was chosen by; all where nothing is served."""
+        if champion is None:
+            return np.ones(len(holdout), np.bool_)
+        return ~self.line.learnt_from(holdout, champion.manifest.provenance).to_numpy()
 
     def _looked_up(self, site: str) -> "Released | None":
         return champion_of(self.run, site)

@@ -1,7 +1,7 @@
 """What the pages show, as frozen data: the journal's entries, the quarantine, and what the judged holdout shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from factory.charts.pictures import Gallery
@@ -26,6 +26,10 @@ class Serving:
     digest: str
     since: str
     """ISO time in UTC."""
+    as_of: str = ""
+    """The day that it was judged as of."""
+    figures: Figures = field(default_factory=dict)
+    """What it was judged by before it was released; a newer candidate's figures are another model's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +105,11 @@ class SiteLine:
     """The most important columns and what shuffling them costs."""
     value_low: float | None
     value_high: float | None
+
+    @property
+    def serves_this(self) -> bool:
+        """Whether what is served is the very file that was judged last."""
+        return self.serving is not None and self.verdict is not None and self.serving.digest == self.verdict.digest
 
 
 @dataclass(frozen=True, kw_only=True)

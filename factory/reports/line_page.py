@@ -26,6 +26,8 @@ class SiteRow:
     value: str
     verdict: str
     serves: str
+    served_headline: str
+    served_value: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ def line_page(facts: LineFacts, made_from: str) -> str:
 
 def _tiles(facts: LineFacts) -> list[Tile]:
     serving = [site for site in facts.sites if site.serving]
-    worth = [_figure(site, "value_eur") for site in serving]
+    worth = [_served(site, "value_eur") for site in serving]
     raw, waiting = (sum(site.rows.get(name, 0) for site in facts.sites) for name in ("raw", "quarantine"))
     wins = [site for site in facts.sites if _wins(site, facts)]
     return [
@@ -97,7 +99,15 @@ def _row(site: SiteLine, facts: LineFacts) -> SiteRow:
         value=whole(_figure(site, "value_eur")),
         verdict="" if site.verdict is None else "passed" if site.verdict.passed else "refused",
         serves=f"version {site.serving.version}" if site.serving else "nothing",
+        served_headline=figure(_served(site, headline)) if site.serving else "",
+        served_value=whole(_served(site, "value_eur")) if site.serving else "",
     )
+
+
+def _served(site: SiteLine, name: str) -> float | None:
+    """Return a figure of what the site serves, by the verdict that released it."""
+    value = site.serving.figures.get(name) if site.serving else None
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _wins(site: SiteLine, facts: LineFacts) -> bool:

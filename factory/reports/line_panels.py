@@ -25,11 +25,13 @@ def headline(facts: LineFacts) -> Dots | None:
                     low=float(low) if isinstance(low, int | float) else None,
                     high=float(high) if isinstance(high, int | float) else None,
                     note=f"{figure(float(value))} ({signed_change(figures)})",
-                    accent=site.serving is not None,
+                    accent=site.serves_this,
                 )
             )
     better = "Greater" if facts.line.task.greater_is_better else "Smaller"
-    says = f"{better} is better; in colour what serves. In brackets the change against the site's baseline."
+    says = (
+        f"{better} is better; in colour the candidates that serve. In brackets the change against the site's baseline."
+    )
     return Dots(title=f"How good is each site? {words(name)}", says=says, rows=rows) if rows else None
 
 
@@ -52,12 +54,12 @@ def money(facts: LineFacts) -> Dots | None:
                     low=site.value_low,
                     high=site.value_high,
                     note=whole(value),
-                    accent=site.serving is not None,
+                    accent=site.serves_this,
                 )
             )
     rows.sort(key=lambda row: -(row.value or 0.0))
     total = sum(row.value or 0.0 for row in rows if row.accent)
-    says = f"EUR on the rows held out, above deciding without a model; {eur(total)} at the sites that serve."
+    says = f"EUR on the rows held out, above deciding without a model; {eur(total)} of the candidates that serve."
     return Dots(title="What is each site worth?", says=says, rows=rows, form="brief") if rows else None
 
 

@@ -56,7 +56,7 @@ def of_line(facts: LineFacts) -> str:
     sites = facts.sites
     serving = [site for site in sites if site.serving]
     refused = [site.site for site in sites if site.verdict and not site.verdict.passed]
-    worth = sum(_number(site.verdict.figures.get("value_eur")) or 0.0 for site in serving if site.verdict)
+    worth = sum(_number(site.serving.figures.get("value_eur")) or 0.0 for site in serving if site.serving)
     serve = f"{_count(len(serving), len(sites))} serve{'s' if len(serving) < 2 else ''} a model that passed its gates."
     money = f" Their decisions on the rows held out are worth {eur(worth)}." if serving else ""
     return f"{serve}{money}{_refused(refused)}"

@@ -66,6 +66,9 @@ def site_page(facts: SiteFacts, made_from: str) -> str:
         summary=of_site(facts),
         interval=_between(facts.figures.get(f"{headline}_low"), facts.figures.get(f"{headline}_high"), "figure"),
         money_interval=_money_interval(facts),
+        another_serves=facts.serving is not None and not facts.serves_this,
+        served_judged=f"judged as of {facts.serving.as_of}" if facts.serving and facts.serving.as_of else "",
+        compared=_compared(facts),
         pictures=_pictures(facts),
         roles=_roles(facts),
         metrics=_metrics(facts),
@@ -96,6 +99,17 @@ def _between(low: object, high: object, form: str) -> str:
 def _money_interval(facts: SiteFacts) -> str:
     interval = facts.shown.money.get("candidate")
     return _between(interval.low, interval.high, "whole") if interval else ""
+
+
+def _compared(facts: SiteFacts) -> str:
+    """Return in words which rows the models answered, and which of them each had learnt from."""
+    rows, new = _number(facts.figures.get("rows")), _number(facts.figures.get("rows_new_to_champion"))
+    if new is None or new == rows:
+        return f"All models answered the same {whole(rows)} rows, which none of them had learnt from."
+    return (
+        f"All models but the champion before answered the same {whole(rows)} rows, which none of them had learnt from; "
+        f"the champion's figures are of the {whole(new)} rows that are new to it."
+    )
 
 
 def _roles(facts: SiteFacts) -> list[Role]:

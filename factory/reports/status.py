@@ -38,9 +38,10 @@ def status(home: Home) -> dict[str, Any]:
 def line_status(home: Home, line: str) -> dict[str, Any]:
     """Return `{site: {"rows", "verdict", "serving", "hold", "held_back", "door_shut", "page"}}`; null where nothing is.
 
-    `hold` is the rollback that holds the site, `held_back` why a candidate that passed is not released, `door_shut` why
-    the gateway answers no business rows of it. A site that was removed from the line also has `removed`: who did it,
-    why, and how it comes back. Sites whose rows came in for the sake of others' features are none of the line's.
+    `verdict` is about the newest candidate; `serving` has the figures of the verdict that released what serves. `hold`
+    is the rollback that holds the site, `held_back` why a candidate that passed is not released, `door_shut` why the
+    gateway answers no business rows of it. A site that was removed from the line also has `removed`: who did it, why,
+    and how it comes back. Sites whose rows came in for the sake of others' features are none of the line's.
     """
     journal, repository = LakeStore.at(home).journal(line), ModelRepository.at(home)
     cleaned, verdicts = journal.latest("clean"), journal.latest("verdict")
@@ -136,4 +137,10 @@ def _serving(repository: ReleaseReader, model: str, key: Ed25519PublicKey) -> di
         manifest = repository.load(model, key).manifest
     except (ModelRefused, OSError):
         return None  # nothing released, or a release that the gateway would refuse
-    return {"version": manifest.version, "digest": manifest.digest, "since": manifest.released_at}
+    return {
+        "version": manifest.version,
+        "digest": manifest.digest,
+        "since": manifest.released_at,
+        "as_of": manifest.provenance.get("as_of"),
+        "figures": dict(manifest.verdict.figures),
+    }

@@ -32,39 +32,46 @@ def typed(*words, folder=ROOT):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A home with one line: `big` serves version 3, `small` was refused, `new` has rows and no verdict yet."""
+    """A home with one line: `big` serves version 3, `small` was refused, `new` has rows and no verdict yet.
+
+    `old` serves version 1, and its newer candidate was refused.
+    """
     home = tmp_path_factory.mktemp("home")
     journal = Journal(Lake(home / "lake", "presses"))
     rows = {"raw": 10, "clean": 7, "quarantine": 2, "superseded": 1}
-    cleaned = {site: {**rows, "contract_share": 0.9} for site in ("big", "small", "new")}
+    cleaned = {site: {**rows, "contract_share": 0.9} for site in ("big", "small", "new", "old")}
     verdicts = {"big": verdict("big"), "small": verdict("small", "scored on 2 rows, needs 20")}
+    verdicts["old"] = verdict("old", "parity error is 0.1, limit 0.0001", average_precision=0.777, value_eur=7777.0)
     judged = {site: {"passed": found.passed, "verdict": found.to_dict()} for site, found in verdicts.items()}
     for stage, figures in {"clean": cleaned, "verdict": judged, "base_model": {LINE_SITE: {}}}.items():
         journal.record(stage, figures, dict.fromkeys(figures, "mark"), run="run", seconds=1.0)
-    ModelRepository(home / "models").release(
-        b"model of big",
-        line="presses",
-        site="big",
-        version=3,
-        verdict=verdicts["big"],
-        signature=Signature(task="binary", features=("force",), output="probability", answers=("probability",)),
-        threshold=0.5,
-        provenance={},
-        example=(1.0,),
-        key=signing_key(home / "keys"),
-    )
+    released = {"big": (3, verdicts["big"]), "old": (1, verdict("old", content=b"model before"))}
+    for site, (version, passed) in released.items():
+        ModelRepository(home / "models").release(
+            b"model before" if site == "old" else b"model of big",
+            line="presses",
+            site=site,
+            version=version,
+            verdict=passed,
+            signature=Signature(task="binary", features=("force",), output="probability", answers=("probability",)),
+            threshold=0.5,
+            provenance={"as_of": "2026-03-01"},
+            example=(1.0,),
+            key=signing_key(home / "keys"),
+        )
     return home
 
 
-def verdict(site, *reasons):
+def verdict(site, *reasons, content=None, **changed):
     """A verdict with the figures that `status` is asked for."""
     wanted = ("average_precision", "base_average_precision", "baseline_average_precision", "value_eur")
     figures = dict.fromkeys(wanted, 0.5) | {
         "champion_average_precision": None,
         "fine_tuned": True,
         "headline": "average_precision",
+        **changed,
     }
-    digest = digest_of(f"model of {site}".encode())
+    digest = digest_of(content or f"model of {site}".encode())
     return Verdict(line="presses", site=site, digest=digest, passed=not reasons, reasons=reasons, figures=figures)
 
 
@@ -73,7 +80,7 @@ def test_status_json_tells_rows_verdict_and_what_serves_of_every_site(home):
     assert code == 0
     sites = json.loads(out)["lines"]["presses"]["sites"]
     since = ModelRepository(home / "models").current("presses.big").released_at
-    assert list(sites) == ["big", "new", "small"]
+    assert list(sites) == ["big", "new", "old", "small"]
     rows = {"raw": 10, "clean": 7, "quarantine": 2, "superseded": 1}
     passed, released = verdict("big"), {"serving": None, "hold": None, "held_back": None}
     assert sites["big"] == {
@@ -85,7 +92,13 @@ def test_status_json_tells_rows_verdict_and_what_serves_of_every_site(home):
             "figures": dict(passed.figures),
             "digest": passed.digest,
         },
-        "serving": {"version": 3, "digest": passed.digest, "since": since},
+        "serving": {
+            "version": 3,
+            "digest": passed.digest,
+            "since": since,
+            "as_of": "2026-03-01",
+            "figures": dict(passed.figures),
+        },
         "hold": None,
         "held_back": None,
         "door_shut": None,
@@ -95,6 +108,18 @@ def test_status_json_tells_rows_verdict_and_what_serves_of_every_site(home):
     assert sites["small"]["verdict"]["reasons"] == ["scored on 2 rows, needs 20"]
     assert sites["small"]["serving"] is None
     assert sites["new"] == {"rows": rows, "verdict": None, **released, "page": None}
+
+
+def test_status_shows_what_serves_in_a_row_of_its_own_where_the_newest_candidate_does_not(home):
+    _, out, _ = typed("status", "--home", str(home))
+    rows = out.splitlines()
+    place = next(number for number, row in enumerate(rows) if row.startswith("old"))
+    assert "0.777" in rows[place]
+    assert "refused" in rows[place]
+    assert "v1" not in rows[place]
+    assert rows[place + 1].split()[-1] == "v1"
+    assert "0.500" in rows[place + 1]
+    assert not rows[place + 1][0].strip()
 
 
 def test_status_tells_a_person_what_serves_and_why_not(home):

@@ -318,6 +318,45 @@ def test_the_same_answers_under_another_digest_are_compared():
     assert not verdict.passed
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.95))
+def test_what_a_champion_answers_to_rows_it_learnt_from_changes_nothing(seed, share):
+    label, chance = holdout(), np.random.default_rng(seed)
+    new = chance.random(len(label)) < share
+    champion = model(label, 0.3, digest=OTHER)
+    by_heart = np.where(new[:, None], champion.answer, label[:, None]).astype(np.float32)
+    honest, learnt = (
+        judge(evidence(label=label, champion=model(label, 0.3, digest=OTHER, answer=said), new_to_champion=new), BAR)
+        for said in (champion.answer, by_heart)
+    )
+    assert honest.figures == learnt.figures
+    assert honest.checks == learnt.checks
+    assert honest.figures["rows_new_to_champion"] == new.sum()
+
+
+def test_a_champion_is_compared_on_rows_that_are_new_to_it_alone():
+    label = holdout()
+    new = np.arange(1000) % 4 > 0
+    champion, ours = model(label, 0.5, digest=OTHER), model(label, 0.4)
+    figures = judge(evidence(label=label, candidate=ours, champion=champion, new_to_champion=new), BAR).figures
+    theirs, money = champion.answer[new, 0], figures["value_eur_beside_champion"]
+    assert figures["champion_average_precision"] == average_precision(label[new], theirs)
+    assert figures["champion_value_eur"] == value_eur(label[new], theirs >= champion.threshold, MONEY)
+    assert money == value_eur(label[new], ours.answer[new, 0] >= ours.threshold, MONEY)
+    assert figures["average_precision"] == average_precision(label, ours.answer[:, 0])
+
+
+@pytest.mark.parametrize("new", [0, 1, 499])
+def test_a_champion_that_learnt_from_too_many_rows_is_not_replaced(new):
+    label = holdout()
+    champion = model(label, 0.1, digest=OTHER)  # however poor
+    verdict = judge(evidence(label=label, champion=champion, new_to_champion=np.arange(1000) < new), BAR)
+    assert not verdict.passed
+    reason = next(reason for reason in verdict.reasons if reason.startswith("the champion learnt from"))
+    assert f"learnt from {1000 - new} of the 1000 rows judged, so {new} are left to compare on, needs 500" in reason
+    assert judge(evidence(label=label, champion=champion, new_to_champion=np.arange(1000) < 1000), BAR).passed
+
+
 def test_every_promised_figure_is_there_and_right():
     rows = evidence()
     figures = judge(rows, BAR).figures
@@ -402,7 +441,8 @@ def test_no_gate_is_left_out_of_the_tuple():
 
 def test_a_gates_checks_bear_its_name():
     champion = model(holdout(), 0.3, digest=OTHER)
-    figures = judge(evidence(champion=champion), BAR).figures
+    half = np.arange(1000) % 2 == 0
+    figures = judge(evidence(champion=champion, new_to_champion=half), BAR).figures
     for gate in GATES:
         assert {check.code for check in gate(figures, BAR)} == {gate.__name__}
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.errors import LineError
-from factory.line.split import EntitySplit, TimeSplit
+from factory.line.split import EntitySplit, LearntFrom, TimeSplit
 
 UNTIL = datetime(2013, 5, 1)
 SPLIT = TimeSplit(holdout_days=30, validation_days=14, train_days=76)
@@ -104,3 +104,33 @@ def test_a_mark_that_the_features_do_not_give_is_told():
 def test_a_split_that_says_too_little_or_too_much_is_a_line_error(wrong):
     with pytest.raises(LineError, match="split: "):
         EntitySplit(**wrong)
+
+
+@given(
+    st.lists(st.floats(-200, 10), min_size=1, max_size=50),
+    st.sampled_from([SPLIT, EntitySplit(holdout_share=0.4), EntitySplit(holdout="tested", validation_share=0.5)]),
+    st.sampled_from([UNTIL, UNTIL - timedelta(days=45), UNTIL + timedelta(days=45)]),
+)
+def test_what_a_model_learnt_from_is_on_record_and_is_training_and_validation_and_never_the_holdout(days, split, until):
+    judged = rows(days).with_columns(tested=pl.col("x") > -50).with_row_index("row")
+    record = LearntFrom(split=split, until=until)
+    assert LearntFrom.from_json(record.to_json()) == record
+    learnt = judged.filter(LearntFrom.from_json(record.to_json()).of(judged, ["x"]))
+    parts = split.divided(judged, until, ["x"])
+    assert sorted(learnt["row"]) == sorted([*parts.train["row"], *parts.validation["row"]])
+    assert not set(learnt["row"]) & set(parts.holdout["row"])
+
+
+def test_a_row_without_an_outcome_yet_counts_as_learnt_from_for_its_outcome_may_come_in_later():
+    assert LearntFrom(split=SPLIT, until=UNTIL).of(rows([-40, -1], [None, None]), ["x"]).to_list() == [True, False]
+
+
+def test_of_a_division_by_a_column_that_is_gone_all_rows_count_as_learnt_from():
+    record = LearntFrom(split=EntitySplit(holdout="tested"), until=UNTIL)
+    assert record.of(rows([-40, -1]), ["x"]).to_list() == [True, True]
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}", '{"kind": "moon"}', '{"kind": "time", "until": "2013-05-01"}'])
+def test_a_record_that_nobody_wrote_is_a_mistake_in_words(record):
+    with pytest.raises(LineError, match="what a model learnt from cannot be read"):
+        LearntFrom.from_json(record)

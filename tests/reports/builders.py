@@ -113,9 +113,16 @@ def facts(kind="binary", rows=400, **what):
         entries={stage: entry(stage, figures, site) for stage, figures in entries.items()},
         quarantine=pl.DataFrame({"rule": what.get("rules", ["torque: values to be between", "age: not null"])}),
         windows={"train": 600, "validation": 200, "holdout": rows},
-        serving=what.get("serving", Serving(version=2, digest=DIGEST, since="2026-03-04T05:06:07+00:00")),
+        serving=what.get("serving", serving(verdict)),
         held_back=what.get("held_back"),
         seen=shown(judged, samples, lambda some: answer(task, some), columns),
+    )
+
+
+def serving(verdict):
+    """A release of the very file that was judged."""
+    return Serving(
+        version=2, digest=DIGEST, since="2026-03-04T05:06:07+00:00", as_of="2026-03-01", figures=verdict.figures
     )
 
 
@@ -136,7 +143,7 @@ def _evidence(line, label, roles, what):
         latency_ms=0.3,
         latency_provider="CPUExecutionProvider",
         size_mb=0.1,
-        **{"champion": None, **scored},
+        **{"champion": None, "new_to_champion": what.get("new_to_champion"), **scored},
     )
 
 

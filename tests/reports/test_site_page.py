@@ -1,5 +1,6 @@
 """A site's page: its figures are the verdict's, it fetches nothing, names cannot break out, poor data is told."""
 
+import dataclasses
 import json
 import re
 
@@ -84,6 +85,26 @@ def test_a_candidate_that_passed_and_is_held_back_says_by_what():
     page = Page.of(facts(serving=old, held_back="Ann's rollback holds it on release 1"))
     assert "north serves version 1 of 2026-01-02. A newer candidate passed every gate" in page.text
     assert "It is not released: Ann's rollback holds it on release 1." in page.text
+
+
+def test_what_serves_is_shown_with_its_own_figures_and_not_with_those_of_a_refused_candidate():
+    candidate = facts(gates=gates(min_rows=5000))
+    own = {"average_precision": 0.4321, "value_eur": 98765.0}
+    old = dataclasses.replace(candidate.serving, version=1, digest="b" * 64, as_of="2026-01-01", figures=own)
+    page = Page.of(dataclasses.replace(candidate, serving=old))
+    tiles = page.text[: page.text.index("Why it was refused")]
+    assert "Served: average precision0.432judged as of 2026-01-01" in "".join(tiles.split("\n"))
+    assert "Served: value, EUR98,765" in "".join(tiles.split("\n"))
+    assert f"Candidate: average precision{candidate.figures['average_precision']:.3f}" in "".join(tiles.split("\n"))
+    assert "Value on the holdout" not in tiles
+    assert "Served:" not in Page.of(facts()).text
+
+
+def test_a_champion_that_learnt_from_some_rows_is_told_of_and_compared_on_the_others():
+    rows = np.arange(400) % 2 == 0
+    text = Page.of(facts(champion=True, new_to_champion=rows)).text
+    assert "the champion's figures are of the 200 rows that are new to it." in text
+    assert "All models answered the same 400 rows, which none of them had learnt from." in Page.of(facts()).text
 
 
 def test_limits_side_by_side_agree_with_the_verdict():
