@@ -76,7 +76,7 @@ def _served_cells(serving: Mapping[str, Any]) -> list[str]:
 
 
 def _cells(state: Mapping[str, Any]) -> list[str]:
-    rows, verdict, serving = state["rows"] or {}, state["verdict"] or {}, state["serving"]
+    rows, verdict = state["rows"] or {}, state["verdict"] or {}
     figures = verdict.get("figures", {})
     kind = _word(figures.get("fine_tuned"), "tuned", "base")
     passed = _word(verdict.get("passed"), "[green]passed", "[red]refused")

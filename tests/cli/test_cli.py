@@ -107,7 +107,7 @@ def test_status_json_tells_rows_verdict_and_what_serves_of_every_site(home):
     assert sites["small"]["verdict"]["passed"] is False
     assert sites["small"]["verdict"]["reasons"] == ["scored on 2 rows, needs 20"]
     assert sites["small"]["serving"] is None
-    assert sites["new"] == {"rows": rows, "verdict": None, **released, "page": None}
+    assert sites["new"] == {"rows": rows, "verdict": None, **released, "door_shut": None, "page": None}
 
 
 def test_status_shows_what_serves_in_a_row_of_its_own_where_the_newest_candidate_does_not(home):
@@ -229,8 +229,8 @@ def test_a_stage_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     assert code == 2
     assert errors == (
         "LineError: there is no stage 'cleaning'; a line's stages are "
-        "raw, clean, features, online_snapshot, predictions, outcomes, drift, prediction_log, logged_outcomes, "
-        "base_model, site_model, verdict, release, report\n"
+        "raw, clean, announced, features, online_snapshot, predictions, outcomes, drift, prediction_log, "
+        "logged_outcomes, base_model, site_model, verdict, release, report\n"
     )
     assert not (tmp_path / "home").exists()
 
