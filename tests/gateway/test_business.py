@@ -51,6 +51,11 @@ def test_a_row_is_answered_with_numbers_by_name_and_whether_to_act(client):
     assert second["decision"] is False
 
 
+def test_an_answer_says_how_many_features_of_each_row_were_unknown(client):
+    rows = ask(client, [ROW, {"f0": None, "f1": None, "f2": 3}, {"f0": 0, "f1": 5, "f2": 1}]).json()["rows"]
+    assert [row["unknown"] for row in rows] == [1, 2, 0]
+
+
 def test_a_row_outside_is_told_or_not_answered(client):
     told = ask(client, [{**ROW, "f0": 9}, ROW]).json()
     assert [row["outside"] for row in told["rows"]] == [True, False]

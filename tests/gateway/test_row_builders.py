@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from factory.errors import SnapshotRefused
+from factory.gateway.endpoints.bodies import MAX_CONTEXT
 from factory.gateway.models import feature_builders as row_builders
 from factory.release import Guard
 from tests.gateway.builders import Shop, eventually, gateway, onnx_model
@@ -23,6 +24,7 @@ class Built:
     places: list
     subjects: list
     refused: dict
+    known_until: str | None = None
 
 
 class Builder:
@@ -36,7 +38,7 @@ class Builder:
         self.free, self.began = threading.Event(), threading.Event()
         self.free.set()
 
-    def build(self, _site, records, _context):
+    def build(self, _site, records, context=(), known_until=None):
         """Return what was built."""
         self.began.set()
         self.free.wait(10)
@@ -94,6 +96,32 @@ def test_a_line_whose_snapshot_cannot_be_loaded_keeps_no_other_from_its_own(shop
         assert ask(client, [{"x": 0.5}]).status_code == 200
         assert "its snapshot was refused" in client.get("/").text
         assert 'factory_online_snapshot_refused_total{line="broken"} 1.0\n' in client.get("/metrics").text
+
+
+def test_a_site_whose_features_cannot_be_told_here_answers_features_alone_and_says_which(shop):
+    builder = Builder()
+    builder.shut = {"UA": "site UA: f1 cannot be told at the gateway's door"}
+    with gateway(shop, snapshots=Source(toy=builder)) as client:
+        refused = ask(client, [{"x": 0.5}])
+        assert refused.status_code == 409
+        assert "business rows are not answered here: site UA: f1 cannot be told" in refused.json()["detail"]
+        assert client.post(DOOR, json={"rows": [{"f0": 1, "f1": 1, "f2": 1}]}).status_code == 200
+        assert "toy.UA: features alone are answered: site UA: f1" in client.get("/").text
+
+
+def test_rows_beside_those_that_are_asked_are_handed_on_and_bounded(shop):
+    builder, handed = Builder(), []
+    build, builder.build = builder.build, lambda *asked: handed.append(asked) or build(*asked)
+    with gateway(shop, snapshots=Source(toy=builder)) as client:
+        assert ask(client, [{"x": 0.5}]).status_code == 200
+        until = "2024-05-01T00:00:00+00:00"
+        body = {"records": [{"x": 0.5}], "context": [{"y": 1}], "known_until": until}
+        assert client.post(DOOR, json=body).status_code == 200
+        assert handed[-1] == ("UA", [{"x": 0.5}], [{"y": 1}], until)
+        many = client.post(DOOR, json={"records": [{"x": 0.5}], "context": [{"y": 1}] * (MAX_CONTEXT + 1)})
+        assert (many.status_code, many.json()["detail"]) == (400, "4097 rows of context; send at most 4096")
+        alone = client.post(DOOR, json={"rows": [{"f0": 1, "f1": 1, "f2": 1}], "context": [{"y": 1}]})
+        assert "stand beside `records`" in alone.json()["detail"]
 
 
 def test_a_disk_that_is_away_for_a_moment_is_looked_at_again(shop):

@@ -79,6 +79,8 @@ def test_rows_are_answered(kind, client):
     np.testing.assert_allclose(answer.as_numpy("probability")[:, 0], expected(ROWS), atol=1e-6)
     response = answer.get_response()
     assert (response["id"] if kind == "http" else response.id) == "a-1"
+    said = response["parameters"]["unknown"] if kind == "http" else response.parameters["unknown"].string_param
+    assert said == ",".join(str(int(count)) for count in np.isnan(ROWS).sum(axis=1))
 
 
 def test_rows_sent_and_wanted_as_json_are_answered(server):

@@ -57,6 +57,7 @@ def test_each_asked_row_is_a_row_that_says_who_asked_whom_and_what_was_answered(
     assert first["answered_at"].timestamp() == AT
     assert (first["took_s"], first["copy_of"], first["error"]) == (0.002, None, None)
     assert made["inputs"].to_list() == [[0.0, None, 3.0], [1.0, None, 3.0], [2.0, None, 3.0]]
+    assert made["unknown"].to_list() == [1, 1, 1]
     assert made["answers"].to_list() == [[0.25], [0.5], [0.75]]
     assert dict(made.schema) == {name: kind for name, (kind, _) in columns(ANSWERS).items()}
 
@@ -89,6 +90,7 @@ def test_a_trial_that_failed_is_a_row_a_question_with_the_reason_and_nobody_was_
         ("t", 0, "shadow", False, "x", None, 0.5),
     ]
     assert made["inputs"].to_list()[:2] == [None, None]
+    assert made["unknown"].to_list()[:2] == [None, None]
 
 
 def test_a_release_with_other_features_and_answers_stands_beside_the_others():

@@ -78,5 +78,7 @@ def test_a_line_that_has_no_site_yet_cannot_begin_in_the_middle(tmp_path):
 
 
 def test_an_unknown_stage_is_refused_with_those_there_are(done):
-    with pytest.raises(LineError, match=r"no stage 'cleaning'.*raw, clean, features, context, predictions, outcomes"):
+    with pytest.raises(
+        LineError, match=r"no stage 'cleaning'.*raw, clean, announced, features, online_snapshot, predictions, outcomes"
+    ):
         done.run(redo_from="cleaning")

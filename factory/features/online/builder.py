@@ -8,7 +8,7 @@ import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from factory.features.online.code import code_of
 from factory.features.online.manifest import OnlineSnapshot, RowPath, announced_name
 from factory.features.samples import in_order, network_input
 from factory.features.windows import ASKED, PENDING
+from factory.line.announced import in_utc
 from factory.line.split import DECIDED_AT, PLACE
 from factory.storage.columns import ROW, SITE
 
@@ -44,6 +45,8 @@ class Built:
     """What each of them is about: its key and moment of decision, a JSON object."""
     refused: Mapping[int, str]
     """Why the others were not built, by their number in the request."""
+    known_until: str | None
+    """Until when what happened before them is known, ISO in UTC."""
 
 
 class Builder:
@@ -74,29 +77,34 @@ class Builder:
         return self.snapshot.shut
 
     def build(
-        self, site: str, records: Sequence[Mapping[str, Field]], context: Sequence[Mapping[str, Field]] = ()
+        self,
+        site: str,
+        records: Sequence[Mapping[str, Field]],
+        context: Sequence[Mapping[str, Field]] = (),
+        known_until: str | None = None,
     ) -> Built:
         """Return the records' features; raises RecordRefused where a row does not belong to this table and site.
 
         `context` are rows of any site that are looked at and not decided: announced ones, or ones that happened since
         the snapshot was made. One that breaks the contract refuses the request, for nothing would be right without it.
+        `known_until` is the moment until which they say all that happened, where that is later than the snapshot's.
         """
         if site not in self.snapshot.sites:
             raise RecordRefused(
                 f"line {self.snapshot.line}, site {site}: its features, built here, were not seen to be those of "
                 "training; ask with features, or run the line's operations"
             )
+        until = self._known_until(known_until)
         raw, beside = self.typed(site, records), self.typed_context(site, context)
         broken = self._broken(raw)
         good = raw.filter(~pl.col(ROW).is_in(list(broken)))
         self._require_each_once(good, beside)
         if good.is_empty():
-            return Built(
-                features=np.empty((0, len(self.feature_names)), np.float32), places=[], subjects=[], refused=broken
-            )
+            nothing = np.empty((0, len(self.feature_names)), np.float32)
+            return Built(features=nothing, places=[], subjects=[], refused=broken, known_until=until)
         try:
-            rows, history = self.features(site, good.drop(ROW), beside.drop(ROW))
-            return self._built(good, rows, history, broken)
+            rows, history = self.features(site, good.drop(ROW), beside.drop(ROW), until)
+            return self._built(good, rows, history, broken, until)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise RecordRefused(
                 "no features can be built of these rows together, though each keeps the contract: a value is beyond "
@@ -155,27 +163,44 @@ class Builder:
                 "either asked or looked at"
             )
 
+    def _known_until(self, given: str | None) -> str | None:
+        """Return the later of the snapshot's moment and a request's; raises RecordRefused where that is none."""
+        if given is None:
+            return self.known_until
+        try:
+            moment = datetime.fromisoformat(given)
+            if moment.tzinfo is None:
+                raise ValueError("offset")
+            return max(moment.astimezone(UTC).isoformat(), self.known_until or "")
+        except (ValueError, OverflowError) as error:
+            message = f"known_until is {given!r:.80}; it must be a moment as ISO text with an offset"
+            raise RecordRefused(message) from error
+
     def features(
-        self, site: str, raw: pl.DataFrame, context: pl.DataFrame | None = None
+        self, site: str, raw: pl.DataFrame, context: pl.DataFrame | None = None, known_until: str | None = None
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the feature rows of these raw rows, and all feature rows of the site that were built, in order.
 
         They are built of the snapshot, in which rows of the request take the places of those with their key.
         """
-        asked, key = self.repaired(raw), [SITE, *self._path.key]
+        until, key = known_until or self.known_until, [SITE, *self._path.key]
+        asked = self.repaired(raw, until)
         looked_at = self._decisions.join(asked, on=key, how="anti", nulls_equal=True)
+        if self._path.announced and until and until != self.known_until:
+            to_come = in_utc(pl.col(self._path.cursor)) > pl.lit(datetime.fromisoformat(until))
+            looked_at = looked_at.with_columns(pl.col(PENDING) & to_come)
         if context is not None and len(context):
-            beside = self.repaired(context)
+            beside = self.repaired(context, until)
             others = looked_at.join(beside, on=key, how="anti", nulls_equal=True)
             looked_at = pl.concat([others, beside.select(others.columns)])
         history = self.built(asked, looked_at, self._tables).filter(pl.col(SITE) == site).with_row_index(PLACE)
         requested = raw.select(SITE, *self._path.features_key)
         return history.join(requested, on=requested.columns, how="semi", nulls_equal=True), history
 
-    def repaired(self, raw: pl.DataFrame) -> pl.DataFrame:
+    def repaired(self, raw: pl.DataFrame, known_until: str | None) -> pl.DataFrame:
         """Return raw rows as the snapshot has clean ones; where rows are announced, with what tells them apart."""
-        known_until = self.known_until and datetime.fromisoformat(self.known_until)
-        return told_apart(self._path, self._repair(raw.lazy()), raw, known_until or None).collect()
+        moment = datetime.fromisoformat(known_until) if known_until else None
+        return told_apart(self._path, self._repair(raw.lazy()), raw, moment).collect()
 
     def built(self, asked: pl.DataFrame, looked_at: pl.DataFrame, tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
         """Return the features, in order, of clean decision rows that are asked beside others, on the other tables.
@@ -192,7 +217,12 @@ class Builder:
         return in_order(features, self._path.features_key).collect()
 
     def _built(
-        self, good: pl.DataFrame, features: pl.DataFrame, history: pl.DataFrame, broken: dict[int, str]
+        self,
+        good: pl.DataFrame,
+        features: pl.DataFrame,
+        history: pl.DataFrame,
+        broken: dict[int, str],
+        known_until: str | None,
     ) -> Built:
         key = list(self._path.features_key)
         placed = features.join(good.select(*key, ROW), on=key, how="left", nulls_equal=True).sort(ROW)
@@ -204,6 +234,7 @@ class Builder:
             places=rows[ROW].to_list(),
             subjects=[_subject(row) for row in rows.select(*key, DECIDED_AT).iter_rows(named=True)],
             refused={**broken, **lost, **untimely},
+            known_until=known_until,
         )
 
     def input(self, rows: pl.DataFrame, history: pl.DataFrame) -> NDArray[np.float32]:

@@ -211,6 +211,13 @@ class PredictRequest(msgspec.Struct, kw_only=True):
             extra_json_schema={"maxItems": MAX_CONTEXT},
         ),
     ] = []
+    known_until: Annotated[
+        str | None,
+        Meta(
+            description="beside `context`: the moment until which it has all that happened, ISO with an offset; an "
+            "announced row from before that is then known to be late"
+        ),
+    ] = None
     id: Annotated[str | None, Meta(description=_SAME_VERSION)] = None
     reasons: Annotated[
         int,

@@ -30,7 +30,7 @@ from factory.gateway.http.messages import Answer, Request, as_json
 from factory.gateway.logs import about
 from factory.gateway.models.attributions import Reasons
 from factory.gateway.models.entry import Entry
-from factory.gateway.models.feature_builders import BuiltRows, RowBuilder, RowBuilders
+from factory.gateway.models.feature_builders import BuiltRows, BusinessRows, RowBuilders
 from factory.gateway.models.question import Answered, Question
 from factory.gateway.refusal import RequestRefused, shown
 from factory.model.session import Rows
@@ -55,13 +55,6 @@ class _Features(NamedTuple):
     """What each of them is about, where that is known."""
     places: Sequence[int] = ()
     """Which row of the request each of them is, where some of those are not asked."""
-
-
-class _Built(NamedTuple):
-    """What became of a request's own rows."""
-
-    built: BuiltRows
-    known_until: str | None
 
 
 _of_rows, _of_sequences = msgspec.json.Decoder(PredictRows), msgspec.json.Decoder(PredictSequences)
@@ -103,9 +96,10 @@ class _Exchange:
             raise RequestRefused(400, f"{len(context)} rows of context; send at most {MAX_CONTEXT}")
         builder = builders.of(manifest.line, manifest.site, manifest.features)
         self._grant.spend(len(records) + len(context))
-        builders.build(builder, manifest.site, records, context, lambda built: self._go_on(builder, built))
+        rows = BusinessRows(records, context, self._body.known_until)
+        builders.build(builder, manifest.site, rows, self._go_on)
 
-    def _go_on(self, builder: RowBuilder, built: BuiltRows | BaseException) -> None:
+    def _go_on(self, built: BuiltRows | BaseException) -> None:
         """Ask the model about what was built; whatever goes wrong, the request is answered."""
         try:
             if isinstance(built, BaseException):
@@ -113,14 +107,14 @@ class _Exchange:
             self._entry.series.built(len(built.places), len(built.refused))
             _require_any(built)
             features = _Features(built.features.ravel(), len(built.places), built.subjects, built.places)
-            self._ask(features, _Built(built, builder.known_until))
+            self._ask(features, built)
         except RequestRefused as refused:
             self._fail(refused)
         except BaseException:  # the boundary of a request: the client learns nothing of our insides, the log all
             log.exception("a request to %s failed", self._manifest.model, extra=about(self._request.trace))
             self._fail(RequestRefused(500, "the gateway failed on this request; its log says why"))
 
-    def _ask(self, features: _Features, built: _Built | None = None) -> None:
+    def _ask(self, features: _Features, built: BuiltRows | None = None) -> None:
         reasons = self._reasons(features)
 
         def done(result: Answered | RequestRefused) -> None:
@@ -159,8 +153,10 @@ def _decoded(body: bytes, manifest: Manifest) -> _Asked:
         raise RequestRefused(400, f"the body is no question: {error}; write null for an unknown value") from error
     if (asked.rows is None) == (asked.records is None):
         raise RequestRefused(400, "send either `records`, business rows, or `rows`, features by name")
-    if asked.context and asked.records is None:
-        raise RequestRefused(400, "`context` stands beside `records`; features by name look at no other rows")
+    if asked.records is None and (asked.context or asked.known_until):
+        raise RequestRefused(
+            400, "`context` and `known_until` stand beside `records`; features by name look at no other rows"
+        )
     return asked
 
 
@@ -199,7 +195,7 @@ def _require_names(record: Record, features: tuple[str, ...], row: int) -> None:
         raise RequestRefused(400, f"row {row} lacks {', '.join(missing[:10])}; write null for an unknown value")
 
 
-def _response(answered: Answered, reasons: Reasons | None, built: _Built | None) -> PredictResponse:
+def _response(answered: Answered, reasons: Reasons | None, built: BuiltRows | None) -> PredictResponse:
     manifest, numbers = answered.model.manifest, answered.numbers.astype(np.float64)
     outside = set(answered.outside.rows) if answered.outside else set()
     rows = [
@@ -220,10 +216,9 @@ def _response(answered: Answered, reasons: Reasons | None, built: _Built | None)
     )
 
 
-def _in_place(rows: list[PredictedRow], built: _Built) -> list[PredictedRow]:
+def _in_place(rows: list[PredictedRow], built: BuiltRows) -> list[PredictedRow]:
     """Return the answers where the request has their rows, and beside them why the others have none."""
-    placed = dict(zip(built.built.places, rows, strict=True))
-    refused = built.built.refused
+    placed, refused = dict(zip(built.places, rows, strict=True)), built.refused
     return [
         placed[place] if place in placed else PredictedRow(outside=False, refused=refused[place])
         for place in range(len(placed) + len(refused))

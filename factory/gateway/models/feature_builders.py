@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from factory.errors import RecordRefused, SnapshotRefused
 from factory.gateway.metrics.telemetry import Telemetry
@@ -36,6 +36,16 @@ class BuiltRows(Protocol):
     def subjects(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def refused(self) -> Mapping[int, str]: ...  # noqa: D102
+    @property
+    def known_until(self) -> str | None: ...  # noqa: D102
+
+
+class BusinessRows(NamedTuple):
+    """The rows of a request: those to decide, those to look at alone, and until when the latter say what happened."""
+
+    records: Sequence[Fields]
+    context: Sequence[Fields] = ()
+    known_until: str | None = None
 
 
 OnBuilt = Callable[[BuiltRows | BaseException], None]
@@ -60,8 +70,10 @@ class RowBuilder(Protocol):
         """The sites whose rows it does not build, and why: which feature cannot be told here as training has it."""
         ...
 
-    def build(self, site: str, records: Sequence[Fields], context: Sequence[Fields]) -> BuiltRows:
-        """Return the records' features; `context` is looked at alone. Raises RecordRefused. Called in threads."""
+    def build(
+        self, site: str, records: Sequence[Fields], context: Sequence[Fields] = (), known_until: str | None = None
+    ) -> BuiltRows:
+        """Return the records' features, the other arguments as in `BusinessRows`; raises RecordRefused. In threads."""
         ...
 
 
@@ -181,18 +193,16 @@ class RowBuilders:
             return come_again(503, "the snapshots are being loaded, which takes a second", 1)
         return RequestRefused(409, f"line {line} has no snapshot, so its features are not built here; send `rows`")
 
-    def build(
-        self, builder: RowBuilder, site: str, records: Sequence[Fields], context: Sequence[Fields], done: OnBuilt
-    ) -> None:
+    def build(self, builder: RowBuilder, site: str, asked: BusinessRows, done: OnBuilt) -> None:
         """Build a request's rows in a thread, and tell on the event loop; raises RequestRefused (503) when full."""
-        rows = len(records) + len(context)
+        rows = len(asked.records) + len(asked.context)
         if self._waiting >= MAX_WAITING or self._waiting_rows + rows > MAX_WAITING_ROWS:
             said = f"{self._waiting} requests of {self._waiting_rows} rows wait for their features"
             raise come_again(503, f"{said}; the limits are {MAX_WAITING} and {MAX_WAITING_ROWS}", 1)
         self._waiting += 1
         self._waiting_rows += rows
         loop = asyncio.get_running_loop()
-        loop.run_in_executor(self._workers, _built, builder, site, records, context).add_done_callback(
+        loop.run_in_executor(self._workers, _built, builder, site, asked).add_done_callback(
             lambda built: self._done(done, rows, built)
         )
 
@@ -207,12 +217,10 @@ class RowBuilders:
         await asyncio.to_thread(self._workers.shutdown, cancel_futures=True)
 
 
-def _built(
-    builder: RowBuilder, site: str, records: Sequence[Fields], context: Sequence[Fields]
-) -> BuiltRows | BaseException:
+def _built(builder: RowBuilder, site: str, asked: BusinessRows) -> BuiltRows | BaseException:
     """Return what was built, or why it was not, as the client is told."""
     try:
-        return builder.build(site, records, context)
+        return builder.build(site, *asked)
     except RecordRefused as error:
         return RequestRefused(400, str(error))
     except BaseException as error:  # the boundary of a request: a panic in the frame engine is no Exception

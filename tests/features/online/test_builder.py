@@ -133,6 +133,24 @@ def test_one_thing_asked_twice_is_refused():
         builder().build("north", [row, {**row, "force_kn": 5.0}])
 
 
+def test_rows_of_other_sites_may_stand_beside_and_are_typed_and_judged_as_others_are():
+    row, other = (record(newest(plant)[0]) for plant in ("north", "south"))
+    alone = builder().build("north", [row])
+    np.testing.assert_array_equal(builder().build("north", [row], [other]).features, alone.features)
+    for context, says in (
+        ([row], r"row 0 and row 0 of context have one key \(part\)"),
+        ([other, other], r"context: rows 0 and 1 have one key \(part\)"),
+        ([other, {**other, "part": 5, "force_kn": -1.0}], r"context: row 1 breaks the contract: force_kn: .* -1\.0"),
+        ([{**other, "force_kn": "much"}], "context: row 0: force_kn is 'much'; it must be of type Float64"),
+        ([{**other, "plant": None}], "context: row 0 has no plant"),
+    ):
+        with pytest.raises(RecordRefused, match=says):
+            builder().build("north", [row], context)
+    for given in ("yesterday", "2024-05-01", "0001-01-01T00:00:00+09:00"):
+        with pytest.raises(RecordRefused, match=r"known_until is .* must be a moment as ISO text with an offset"):
+            builder().build("north", [row], (), given)
+
+
 def test_code_that_is_not_what_made_the_features_is_refused():
     new = made_snapshot()
     for wrong, says in (

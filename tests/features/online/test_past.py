@@ -34,22 +34,23 @@ def at(hours):
     return START + hours * HOUR
 
 
+def known_at(rows, hours):
+    """What is known of orders at a moment: those that are due or opened before it, and whether they are done."""
+    known, done = (pl.col("due_at") < at(hours)) | (pl.col("opened_at") < at(hours)), pl.col("done_at") < at(hours)
+    return rows.filter(known).with_columns(pl.when(done).then(pl.col(name)).alias(name) for name in ("done_at", "late"))
+
+
 def snapshot_of(line, rows, hours):
     """The builder of what a lake had at a moment: what had happened, as far as it was known, and what was announced."""
-    moment = at(hours)
-    done = pl.col("done_at") < moment
-    happened = rows.filter(pl.col("due_at") < moment).with_columns(
-        pl.when(done).then(pl.col(name)).alias(name) for name in ("done_at", "late")
-    )
-    announced = rows.filter(pl.col("due_at") >= moment, pl.col("opened_at") < moment).with_columns(
-        pl.lit(None, rows.schema[name]).alias(name) for name in ("done_at", "late")
-    )
+    moment, known = at(hours), known_at(rows, hours)
+    happened, announced = (known.filter(part) for part in (pl.col("due_at") < moment, pl.col("due_at") >= moment))
     new = assembled(line, line.online_snapshot, {"orders": happened.lazy()}, {"orders": announced.lazy()}, "x")
     return Builder(dataclasses.replace(new.snapshot, sites=PLANTS, known_until=moment.isoformat()), new.tables), new
 
 
-def record(row):
-    return {name: row[name].isoformat() if name.endswith("_at") else row[name] for name in KNOWN_BEFORE}
+def record(row, *later):
+    names = (*KNOWN_BEFORE, *later)
+    return {name: row[name].isoformat() if name.endswith("_at") else row[name] for name in names}
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -70,6 +71,31 @@ def test_features_at_the_door_are_those_of_training(drawn, data):
         return
     expected = trained.filter(pl.col("order") == row["order"]).select(NAMES).cast(pl.Float32).to_numpy()
     np.testing.assert_allclose(built.features, expected, rtol=1e-5)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(WORLDS, st.integers(0, 30), st.data())
+def test_a_snapshot_of_some_hours_ago_and_what_was_learnt_since_are_a_fresh_one(drawn, hours_ago, data):
+    """What happened or was announced since is sent as context, and until when it is complete."""
+    line, rows = orders_line(days=30), world(drawn)
+    row = data.draw(st.sampled_from(rows.to_dicts()))
+    trained = line.features.build(known_tables(line, {"orders": rows.lazy()}, {})).collect()
+    hours = round((row["due_at"] - HOUR - START) / HOUR)
+    builder, old = snapshot_of(line, rows, hours - hours_ago)
+    now = known_at(rows, hours)
+    same = pl.concat([old.tables["orders"], old.tables["announced/orders"]]).select(now.columns)
+    learnt = now.filter(pl.col("order") != row["order"]).join(same, on=now.columns, how="anti", nulls_equal=True)
+    context = [record(one, *later(one)) for one in learnt.to_dicts()]
+    built = builder.build(row["plant"], [record(row)], context, at(hours).isoformat())
+    assert built.known_until == at(hours).isoformat()
+    expected = trained.filter(pl.col("order") == row["order"]).select(NAMES).cast(pl.Float32).to_numpy()
+    if not built.refused:
+        np.testing.assert_allclose(built.features, expected, rtol=1e-5)
+
+
+def later(row):
+    """The columns of an order that are known of it by now."""
+    return () if row["done_at"] is None else ("done_at", "late")
 
 
 def proved(line, rows, until=END):
