@@ -13,7 +13,7 @@ import msgspec
 from factory.gateway.http.messages import Request
 from factory.gateway.http.trace import Trace
 
-access = logging.getLogger("factory.gateway.access_log")
+access = logging.getLogger(f"{__name__}.access")
 
 
 def set_up(*, as_json: bool, worker: int | None = None) -> None:
