@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import yaml
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -12,16 +10,14 @@ from factory.connectors.source import Source  # noqa: E402
 from factory.line.file import LineFile  # noqa: E402  found through the line above
 from factory.line.line import Line  # noqa: E402
 from factory.orchestration.line_source import LineSource  # noqa: E402
-from factory.orchestration.production_line import ProductionLine  # noqa: E402
 
 
 def shipped(name: str, data_folder: Path | None = None) -> tuple[Line, Source]:
     """Return the line as its file says, and its source; `data_folder` is where its data is, if not where it says."""
     file = LineFile(ROOT / "lines" / name / "defs.yaml")
-    section = yaml.safe_load(file.path.read_text(encoding="utf-8"))["attributes"]
-    component = ProductionLine.resolve_from_dict(section)
-    line = component.line(file)
-    source = LineSource(line, file, component.source)
+    said = file.sections()
+    line = file.line(said)
+    source = LineSource(line, file, said.source)
     if data_folder:
         source.bind(data_folder)
     return line, source

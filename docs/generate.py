@@ -120,7 +120,18 @@ def _something_of_each() -> Any:
     )
 
 
-PAGES: dict[str, Callable[[], str]] = {"reference/cli.md": cli_page, "reference/metrics.md": metrics_page}
+def line_file_page() -> str:
+    """Return the reference of every key of a line's file, from the dataclasses that read it."""
+    from factory.line.reference import page
+
+    return page()
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/cli.md": cli_page,
+    "reference/line-file.md": line_file_page,
+    "reference/metrics.md": metrics_page,
+}
 """Each generated page's place, and what makes it."""
 
 

@@ -44,8 +44,13 @@ class FactoryError(Exception):
 class LineError(FactoryError, ValueError):
     """A line's definition is wrong; names the file and the place in it.
 
-    It is a ValueError too, so that a section which refuses itself is reported at its place in the file.
+    It is a ValueError too, so that a section which refuses itself is reported at its place in the file. `at` are the
+    keys, from that section down, of the setting that is wrong.
     """
+
+    def __init__(self, message: str, *, at: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.at = at
 
 
 class UnsupportedExpectation(LineError):

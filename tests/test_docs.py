@@ -7,6 +7,7 @@ import ast
 import re
 import shlex
 import tomllib
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import yaml
 
 from docs import generate
 from factory.cli.app import app
-from factory.orchestration.production_line import ProductionLine
+from factory.line.sections import LineSections
 from factory.pipeline.stages import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -324,8 +325,8 @@ def unknown_keys(piece):
         return []
     if "attributes" in piece:
         piece = piece["attributes"]
-    fields = ProductionLine.model_fields
-    return [key for key in piece if key not in fields]
+    known = {key.name for key in fields(LineSections)}
+    return [key for key in piece if key not in known]
 
 
 # Links

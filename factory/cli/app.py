@@ -11,13 +11,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from factory.cli import keys, new, records, rollout, runs, servers, site_commands, sites, status, trials
+from factory.cli import check, keys, new, records, rollout, runs, servers, site_commands, sites, status, trials
 from factory.cli.backtest import backtest
 from factory.cli.screen import hints, say
 from factory.errors import FactoryError
 
 PANELS: dict[str, Sequence[typer.Typer | Callable[..., Any]]] = {
-    "Make a line and run it": (runs.demo, new.app, runs.fetch, runs.run, runs.operate, sites.app),
+    "Make a line and run it": (
+        runs.demo,
+        new.app,
+        check.check,
+        check.schema,
+        runs.fetch,
+        runs.run,
+        runs.operate,
+        sites.app,
+    ),
     "See what it came to": (status.status, servers.ui, servers.registry, status.doctor),
     "Serve": (servers.serve, keys.app, status.why, records.app),
     "Decide about a site": (

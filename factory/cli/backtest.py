@@ -33,11 +33,9 @@ def backtest(
     """
     from factory.cli.backtest_screen import Watched, show
     from factory.cli.interrupts import Interrupts
-    from factory.cli.lines import opened_lines
+    from factory.cli.lines import opened_lines, require_loaded
     from factory.economics.backtest.picture import picture
-    from factory.names import require_line
     from factory.orchestration.backtest import Backtest
-    from factory.orchestration.project import load_lines
     from factory.pipeline.events import Stopped
 
     moments(begin, end, every)  # a mistake is refused before anything is done
@@ -45,11 +43,11 @@ def backtest(
         os.environ.pop(name, None)
     there = Home.at(home_at(home).backtest(line))
     os.environ.update(there.environment())
-    require_line(line, load_lines())
+    require_loaded(line)
     place = emptied(there.root)
     with Interrupts() as interrupts, Watched() as watched:
         try:
-            with opened_lines(Home.at(place), interrupts) as lines:
+            with opened_lines(Home.at(place), interrupts, line) as lines:
                 past = Backtest(line, lines, watched.say, show=watched.show, moved=watched.moved)
                 report = past.run(begin, end, every)
         except (Stopped, KeyboardInterrupt):

@@ -187,6 +187,9 @@ def _lines(home: Home) -> Iterator[Finding]:
 
     try:
         for line, faults in lacking(home):
+            if isinstance(faults, FactoryError):
+                yield Finding(thing=f"line {line}", found=f"cannot be loaded: {faults}", fine=False)
+                continue
             yield Finding(thing=f"line {line}", found="loads")
             # One line's data is for those who run that line.
             found = "; ".join(faults) or "present"

@@ -6,16 +6,19 @@ Dagster is loaded here and not before, so that all other commands answer at once
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from factory.cli.interrupts import Interrupts
-from factory.cli.screen import own_console
+from factory.cli.screen import own_console, say_error
 from factory.errors import FactoryError, LineError
 from factory.pipeline.events import Event, LineOutcome, LineRequest, Show, Stopped
 from factory.storage.faults import storage_faults
 from factory.storage.home import Home
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from factory.orchestration.launch import LineLauncher
     from factory.release import Manifest
 
@@ -36,7 +39,7 @@ def run_shown(
     request.require_names()
     with Interrupts() as interrupts, own_console() as console, screen(console) as shown:
         try:
-            with opened_lines(home, interrupts) as lines:
+            with opened_lines(home, interrupts, request.line) as lines:
                 lines.parts(request.line)
                 lines.require_sites(request.line, also, request.until)
                 if new:
@@ -49,17 +52,17 @@ def run_shown(
 
 
 @contextmanager
-def opened_lines(home: Home, interrupts: Interrupts | None = None) -> "Iterator[LineLauncher]":
-    """Load the project's lines and open the home's instance; raises FactoryError where either cannot be."""
+def opened_lines(home: Home, interrupts: Interrupts | None = None, line: str = "") -> "Iterator[LineLauncher]":
+    """Load the project's lines and open the home's instance; raises FactoryError where it or the line cannot be."""
     from factory.orchestration.instance import opened_instance
     from factory.orchestration.launch import Interruptions, LineLauncher
-    from factory.orchestration.project import Project, load_definitions
+    from factory.orchestration.project import Project
 
     project = Project.around(home)
     interruptions = Interruptions(obey=interrupts.obey, signal=interrupts.signal) if interrupts else Interruptions()
     with storage_faults(home.root):
         project.export_home()
-        definitions = load_definitions(project.root)
+        definitions = _loaded(project.root, line)
         with opened_instance(project.home.dagster) as instance:
             yield LineLauncher(
                 definitions=definitions, instance=instance, root=project.root, interruptions=interruptions
@@ -74,7 +77,7 @@ def sites_listed(home: Home, line: str) -> list[dict[str, Any]]:
     from factory.names import model_name
     from factory.orchestration.sites import known_sites
 
-    with opened_lines(home) as lines:
+    with opened_lines(home, line=line) as lines:
         at_source, in_line = set(lines.sites(line, "")), set(known_sites(lines.instance, line))
         removed, repository = lines.store.removed_sites(line), lines.store.repository()
 
@@ -100,7 +103,7 @@ def add_site(home: Home, line: str, site: str, *, new: bool, by: str, reason: st
     """
     from factory.names import model_name
 
-    with opened_lines(home) as lines:
+    with opened_lines(home, line=line) as lines:
         lines.parts(line)
         store = lines.store
         was_removed = site in store.removed_sites(line)
@@ -120,7 +123,7 @@ def remove_site(home: Home, line: str, site: str, *, by: str, reason: str) -> "M
     from factory.names import model_name
     from factory.orchestration.sites import drop_site, known_sites
 
-    with opened_lines(home) as lines:
+    with opened_lines(home, line=line) as lines:
         lines.parts(line)
         store, model = lines.store, model_name(line, site)
         removed, in_line = store.removed_sites(line), set(known_sites(lines.instance, line))
@@ -144,23 +147,25 @@ def fetch(home: Home, line: str, say: Callable[[str], None]) -> None:
     """Bring a line's published data; raises FactoryError."""
     from factory.names import require_line
     from factory.orchestration.line_source import line_sources
-    from factory.orchestration.project import Project, load_definitions
+    from factory.orchestration.project import Project
 
     project = Project.around(home)
     project.export_home()
-    sources = line_sources(load_definitions(project.root))
+    sources = line_sources(_loaded(project.root, line))
     require_line(line, sources)
     fetched = sources[line].fetch(say)
     say(f"{len(fetched)} files fetched" if fetched else "nothing to fetch: every file is there, as published")
 
 
-def lacking(home: Home) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield each line that loads, and a sentence on each thing its source lacks; raises FactoryError."""
+def lacking(home: Home) -> Iterator[tuple[str, FactoryError | Sequence[str]]]:
+    """Yield each line, and why it cannot be loaded or what its source lacks, a sentence each; raises FactoryError."""
+    from factory.orchestration.broken_line import broken_lines
     from factory.orchestration.line_source import line_sources
     from factory.orchestration.project import Project, load_definitions
 
-    project = Project.around(home)
-    for line, source in line_sources(load_definitions(project.root)).items():
+    definitions = load_definitions(Project.around(home).root)
+    yield from broken_lines(definitions).items()
+    for line, source in line_sources(definitions).items():
         try:
             yield line, source.lacking()
         except FactoryError as error:
@@ -178,7 +183,8 @@ class ShownLines:
         """Run what is asked."""
         from factory.cli.progress import screen
 
-        with own_console() as console, screen(console) as shown, opened_lines(self.home, self.interrupts) as lines:
+        opened = opened_lines(self.home, self.interrupts, request.line)
+        with own_console() as console, screen(console) as shown, opened as lines:
 
             def both(event: Event) -> None:
                 shown.show(event)
@@ -188,12 +194,12 @@ class ShownLines:
 
     def require(self, line: str) -> None:
         """Raise LineError unless the project has the line."""
-        with opened_lines(self.home, self.interrupts) as lines:
+        with opened_lines(self.home, self.interrupts, line) as lines:
             lines.parts(line)
 
     def sites(self, line: str, until: str) -> Sequence[str]:
         """Return the sites that a run without sites would take."""
-        with opened_lines(self.home, self.interrupts) as lines:
+        with opened_lines(self.home, self.interrupts, line) as lines:
             return lines.sites(line, until)
 
 
@@ -202,3 +208,26 @@ def _again(command: str, request: LineRequest) -> str:
     options = {"--sites": ",".join(request.sites), "--until": request.until, "--from": request.redo_from}
     given = (f"{name} {shlex.quote(text)}" for name, text in options.items() if text)
     return " ".join(["factory", command, request.line, *given])
+
+
+def require_loaded(line: str) -> None:
+    """Raise FactoryError where the project around the working folder has no such line, or it cannot be loaded."""
+    from factory.names import require_line
+    from factory.orchestration.launch import line_parts
+    from factory.storage.project import project_root
+
+    require_line(line, line_parts(_loaded(project_root(), line)))
+
+
+def _loaded(root: Path, asked: str) -> "dg.Definitions":
+    """Load the project's lines for one of them; raises why it cannot be loaded, and tells of others that cannot be."""
+    from factory.orchestration.broken_line import broken_lines
+    from factory.orchestration.project import load_definitions
+
+    definitions = load_definitions(root)
+    broken = broken_lines(definitions)
+    if asked in broken:
+        raise broken[asked]
+    for line, error in broken.items():
+        say_error(f"line {line} cannot be loaded, the others can: {error}")
+    return definitions

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from factory.errors import LineError
+
 ANNOUNCED_AT = "announced_at"
 """The column with the moment at which a row became known, microseconds, UTC, in tables that features are built of."""
 _FAR = datetime(9000, 1, 1)
@@ -29,11 +31,11 @@ class Announced:
     """How many days before its cursor each row is known, where no column says it."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless it is said once since when rows are known."""
+        """Raise LineError unless it is said once since when rows are known."""
         if bool(self.at) == (self.ahead_days is not None):
-            raise ValueError("say either `at`, the column with the moment of the announcement, or `ahead_days`")
+            raise LineError("say either `at`, the column with the moment of the announcement, or `ahead_days`")
         if self.ahead_days is not None and self.ahead_days <= 0:
-            raise ValueError(f"ahead_days {self.ahead_days:g} must be above 0")
+            raise LineError(f"ahead_days {self.ahead_days:g} must be above 0", at=("ahead_days",))
 
     def moment(self, cursor: str) -> pl.Expr:
         """Return since when each row is known, as ANNOUNCED_AT; a column without a zone is in UTC."""

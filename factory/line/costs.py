@@ -18,11 +18,9 @@ class Costs:
 
     def __post_init__(self) -> None:
         """Raise LineError on a negative cost."""
-        if self.compute_hour_eur < 0 or self.site_model_eur < 0:
-            raise LineError(
-                f"costs: compute_hour_eur {self.compute_hour_eur:g} and site_model_eur {self.site_model_eur:g} must be "
-                "0 or more"
-            )
+        for name in ("compute_hour_eur", "site_model_eur"):
+            if not getattr(self, name) >= 0:
+                raise LineError(f"costs: {name} {getattr(self, name):g} must be 0 or more", at=(name,))
 
     def retraining_eur(self, seconds: float, site_models: int) -> float:
         """Return the cost of a retraining, from its seconds and the number of site models it made."""

@@ -11,5 +11,8 @@ class Expectation:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     type: str
+    """The type, such as `expect_column_values_to_not_be_null`."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Its arguments, by Great Expectations' names."""
     meta: Mapping[str, Any] = field(default_factory=dict)
+    """Words of your own; `name` is what the quarantine calls the rule."""

@@ -1,72 +1,43 @@
 """A line's file in, a `Line` out; whatever is wrong in it is reported with file and line number."""
 
 import importlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import fields
 from datetime import datetime
-from functools import cached_property
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import yaml
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from factory.errors import LineError
-from factory.line.announced import Announced
 from factory.line.expectation import Expectation
-from factory.line.line import Table
+from factory.line.line import FeatureKeys, Features, Line, LineKeys, Table, TableKeys
+from factory.line.mistakes import mistakes, numbers_as_text, unknown_key
+from factory.line.python_error import LOADING, python_mistake
+from factory.line.sections import FeaturesSection, LineSections, TableSection
+from factory.line.yaml_file import YamlFile
+from factory.names import checked_name
+from factory.storage.columns import type_named
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # where the C loader was built, it is ten times as fast
 TODAY = "today"
-_SUITE = TypeAdapter(list[Expectation])
+TOP_LEVEL = ("type", "attributes", "requirements", "template_vars_module", "post_processing")
+"""What a component's file may say beside what is ours; the orchestrator reads the last three."""
 _GX_ADDS = {"id", "rendered_content", "severity", "description", "notes"}
 """What Great Expectations writes beside type, kwargs and meta when it exports a suite."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SourceSection:
-    """Where raw rows come from: a class that keeps factory.connectors.source.Source, and its arguments."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-    use: str
-    data_folder: str = ".factory/data"
-    """For a source that reads files: the folder they lie in, from the project's; the environment may name another."""
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Return what checks a section, made when it is first needed: that takes some 30 ms."""
+    return TypeAdapter(kind)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TableSection:
-    """One raw table as the file writes it."""
+class LineFile(YamlFile):
+    """One `lines/<line>/defs.yaml`."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-    columns: Mapping[str, str]
-    key: tuple[str, ...]
-    cursor: str = ""
-    site: str | None = None
-    repair: str
-    contract: tuple[Expectation, ...] | str = ()
-    """Expectations, or the file in the line's folder that has them: a Great Expectations suite, YAML or JSON."""
-    announced: Announced | None = None
-    known_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeaturesSection:
-    """The features as the file writes them."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-    build: str
-    key: tuple[str, ...]
-    entity: tuple[str, ...] = ()
-    across_sites: tuple[str, ...] = ()
-    columns: Mapping[str, str]
-
-
-class LineFile:
-    """One `lines/<line>/defs.yaml`: knows on which line of it each setting is."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    prefix = ("attributes",)
 
     @property
     def name(self) -> str:
@@ -78,86 +49,150 @@ class LineFile:
         """The folder that has `lines/`."""
         return self.path.resolve().parents[2]
 
-    def place(self, *keys: str | int) -> str:
-        """Return `<file>:<line number>` of a setting under `attributes`, or of the nearest one above it."""
-        written, node = None, self._tree
-        for key in ("attributes", *keys):
-            child = _child(node, key)
-            if child is None:
-                break
-            written, node = child
-        return f"{self.path}:{written.start_mark.line + 1}" if written is not None else str(self.path)
+    def attributes(self) -> dict[str, Any]:
+        """Return what the file says under `attributes`, unchecked; raises LineError where it is no component's file."""
+        content = self.content()
+        if not isinstance(content, dict):
+            raise LineError(f"{self.path}:1: the file must be a mapping with the keys `type` and `attributes`")
+        if unknown := [key for key in content if key not in TOP_LEVEL]:
+            raise LineError(f"{self._top(unknown[0])}: {unknown[0]}: {unknown_key(unknown[0], TOP_LEVEL)}")
+        if not isinstance(content.get("type"), str):
+            raise LineError(f"{self._top('type')}: the file must say `type: assets.ProductionLine`")
+        attributes = content.get("attributes")
+        if not isinstance(attributes, dict):
+            raise LineError(f"{self._top('attributes')}: `attributes` must be a mapping with the line's sections")
+        return attributes
 
-    @cached_property
-    def _tree(self) -> Any:
-        return yaml.compose(self.path.read_text(encoding="utf-8"), Loader=_LOADER)
+    def type_name(self) -> str:
+        """Return the component that the file names; raises LineError."""
+        self.attributes()
+        return str(self.content()["type"])
 
-    def imported(self, dotted: str, *keys: str | int) -> Any:
-        """Return what `package.module:name` names; raises LineError at the place in the file that says so."""
-        module, _, name = dotted.partition(":")
+    def _top(self, key: str) -> str:
+        return YamlFile(self.path).place(key)
+
+    def sections(self, attributes: Mapping[str, Any] | None = None) -> LineSections:
+        """Return what the file says, checked; raises LineError with a sentence on each mistake.
+
+        `attributes` is what stands there where the orchestrator has filled in its templates.
+        """
+        said = self.attributes() if attributes is None else attributes
+        sections: LineSections = self._checked(LineSections, said)
+        return sections
+
+    def _checked(self, kind: Any, content: Any) -> Any:
+        """Return content as a kind of section, by JSON's strict rules: the number 1 is neither true nor a text."""
+        for _ in range(2):
+            try:
+                return _adapter(kind).validate_json(json.dumps(content), strict=True)
+            except ValidationError as error:
+                numbered = numbers_as_text(error, content)
+                if numbered is None:
+                    raise LineError("\n".join(mistakes(error, self.place))) from error
+                content = numbered
+            except ValueError as error:  # of json: an alias that holds itself
+                raise LineError(f"{self.path}: it cannot be read: {error}") from error
+        raise AssertionError("unreachable: numbers are numbers the second time")
+
+    def line(self, sections: LineSections) -> Line:
+        """Return the line that the file describes; raises LineError with file and line number."""
+        checked_name(self.name, "line")
+        tables = {name: self.table(name, section) for name, section in sections.tables.items()}
+        figures = {name: self.imported(dotted, "figures", name) for name, dotted in sections.figures.items()}
+        self.decision_table(sections.decision_table, tables)
+        said = {
+            **_shared(sections, LineKeys),
+            "name": self.name,
+            "tables": tables,
+            "features": self.features(sections.features),
+            "figures": figures,
+            "as_of": self.moment(sections.as_of, "as_of"),
+        }
         try:
-            return getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise LineError(
-                f"{self.place(*keys)}: {dotted!r} cannot be loaded ({error}); write it as package.module:name"
-            ) from error
+            return Line(**said)
+        except LineError as error:
+            raise LineError(f"{self.place(*error.at)}: {error}") from error
+
+    def features(self, section: FeaturesSection) -> Features:
+        """Return the features; raises LineError where their function cannot be loaded."""
+        return Features(**_shared(section, FeatureKeys), build=self.imported(section.build, "features", "build"))
 
     def table(self, name: str, section: TableSection) -> Table:
         """Return one raw table; raises LineError when its key, cursor or site is not among its columns."""
-        named = [*section.key, *filter(None, [section.cursor, section.site])]
-        missing = [column for column in named if column not in section.columns]
-        if missing:
-            raise LineError(
-                f"{self.place('tables', name)}: table {name}: {missing[0]!r} is not among its columns "
-                f"({', '.join(section.columns)})"
-            )
+        for key, named in (("key", section.key), ("cursor", (section.cursor,)), ("site", (section.site,))):
+            if missing := [column for column in named if column and column not in section.columns]:
+                raise LineError(
+                    f"{self.place('tables', name, key)}: table {name}: {missing[0]!r} is not among its columns "
+                    f"({', '.join(section.columns)})"
+                )
+        for column, kind in section.columns.items():
+            try:
+                type_named(kind)
+            except ValueError as error:
+                raise LineError(f"{self.place('tables', name, 'columns', column)}: table {name}: {error}") from error
         contract = self.contract(name, section.contract)
         repair = self.imported(section.repair, "tables", name, "repair")
         try:
             return Table(
-                name=name,
-                columns=section.columns,
-                key=section.key,
-                cursor=section.cursor,
-                site_column=section.site,
-                contract=contract,
-                repair=repair,
-                announced=section.announced,
-                known_at=section.known_at,
+                **_shared(section, TableKeys), name=name, site_column=section.site, contract=contract, repair=repair
             )
         except LineError as error:
-            raise LineError(f"{self.place('tables', name)}: {error}") from error
+            raise LineError(f"{self.place('tables', name, *error.at)}: {error}") from error
+
+    def imported(self, dotted: str, *keys: str | int) -> Any:
+        """Return what `package.module:name` names; raises LineError with the places in this file and in the Python."""
+        module, _, name = dotted.partition(":")
+        refused = f"{self.place(*keys)}: {dotted!r} cannot be loaded"
+        if not module.strip(".") or not name:
+            raise LineError(f"{refused}; write it as package.module:name")
+        try:
+            loaded = importlib.import_module(module)
+        except LOADING as error:
+            if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+                raise LineError(f"{refused}: there is no module {error.name!r}") from error
+            raise LineError(f"{refused}: {python_mistake(error)}") from error
+        if not hasattr(loaded, name):
+            raise LineError(f"{refused}: the module {module!r} has no {name!r}")
+        return getattr(loaded, name)
 
     def contract(self, table: str, section: tuple[Expectation, ...] | str) -> tuple[Expectation, ...]:
         """Return a table's expectations, from this file or from the suite's own; raises LineError."""
         if not isinstance(section, str):
             return section
-        try:
-            suite = yaml.load(self.suite(section).read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506  a safe loader
-            entries = [
-                {name: value for name, value in entry.items() if name not in _GX_ADDS}
-                for entry in suite["expectations"]
-            ]
-            return tuple(_SUITE.validate_python(entries))
-        except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        suite = self.suite(table, section)
+        content = suite.content()
+        if not isinstance(content, dict) or not isinstance(content.get("expectations"), list):
             raise LineError(
-                f"{self.place('tables', table, 'contract')}: the suite {section!r} cannot be read: {error}; it must be "
-                "a file in the line's folder with a list `expectations` of type and kwargs"
-            ) from error
+                f"{suite.place('expectations')}: a suite needs a list `expectations`, each with type and kwargs"
+            )
+        expectations = [
+            {name: value for name, value in entry.items() if name not in _GX_ADDS} if isinstance(entry, dict) else entry
+            for entry in content["expectations"]
+        ]
+        try:
+            return tuple(_adapter(list[Expectation]).validate_python(expectations))
+        except ValidationError as error:
+            raise LineError("\n".join(mistakes(error, suite.place, "expectations"))) from error
 
-    def contract_place(self, table: str, section: tuple[Expectation, ...] | str) -> str:
-        """Return where a table's expectations are written, for errors about one of them."""
+    def contract_places(self, table: str, section: tuple[Expectation, ...] | str) -> list[str]:
+        """Return where each of a table's expectations is written, for errors about one of them."""
         if isinstance(section, str):
-            return str(self.suite(section))
-        return self.place("tables", table, "contract")
+            suite = self.suite(table, section)
+            return [suite.place("expectations", number) for number in range(len(suite.content()["expectations"]))]
+        return [self.place("tables", table, "contract", number) for number in range(len(section))]
 
-    def suite(self, name: str) -> Path:
-        """Return a suite's file; raises LineError where it would lie outside the line's folder."""
+    def suite(self, table: str, name: str) -> YamlFile:
+        """Return a suite's file; raises LineError where it is not there, or outside the line's folder."""
         folder = self.path.parent.resolve()
         place = (folder / name).resolve()
         if not place.is_relative_to(folder):
-            raise LineError(f"{self.path}: the suite {name!r} lies outside the line's folder; put it beside defs.yaml")
-        return place
+            raise LineError(
+                f"{self.place('tables', table, 'contract')}: the suite {name!r} lies outside the line's folder; put it "
+                "beside defs.yaml"
+            )
+        if not place.is_file():
+            raise LineError(f"{self.place('tables', table, 'contract')}: there is no file {name!r} in {folder}")
+        return YamlFile(place)
 
     def decision_table(self, name: str, tables: Mapping[str, Table]) -> str:
         """Return the name of the table with one row a decision; raises LineError unless it is a site's."""
@@ -185,10 +220,6 @@ class LineFile:
         return sorted(files)
 
 
-def _child(node: Any, key: str | int) -> tuple[Any, Any] | None:
-    """Return where the file writes a key or an item, and what it holds; None if it is not there."""
-    if isinstance(node, yaml.MappingNode):
-        return next(((name, value) for name, value in node.value if name.value == key), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
-        return node.value[key], node.value[key]
-    return None
+def _shared(section: Any, keys: type) -> dict[str, Any]:
+    """Return what a section says of the keys that the file and the line have in common."""
+    return {key.name: getattr(section, key.name) for key in fields(keys)}

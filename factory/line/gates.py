@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
+
+from factory.errors import LineError
 
 Mode = Literal["disabled", "dry_run", "enabled"]
 
@@ -20,14 +22,16 @@ class Comparison:
     mode: Mode = "enabled"
     """Whether a shortfall refuses, only shows in the figure `would_refuse`, or nothing is compared at all."""
     min_absolute_change: float = 0.0
+    """By how much the candidate's headline figure must be better, in the figure's own units."""
     min_probability: float = 0.5
+    """The share of resamples in which it must be."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError on an unknown mode: a misspelling must not let a candidate through."""
+        """Raise LineError on an unknown mode: a misspelling must not let a candidate through."""
         if self.mode not in get_args(Mode):
-            raise ValueError(f"mode {self.mode!r} is not one of {', '.join(get_args(Mode))}")
+            raise LineError(f"mode {self.mode!r} is not one of {', '.join(get_args(Mode))}", at=("mode",))
         for name in ("min_absolute_change", "min_probability"):
-            _require_finite(name, getattr(self, name))
+            _require_finite(getattr(self, name), name)
 
     @property
     def margin(self) -> float | None:
@@ -41,21 +45,28 @@ class Gates:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     min_rows: int
+    """Rows of the holdout that a candidate must have been judged on."""
     min_contract_share: float
+    """The share of a site's rows that must keep the contract."""
     at_least: Mapping[str, float] = field(default_factory=dict)
     """Limits below which a figure of the holdout must not be: the task's figures, the line's own, `value_eur`."""
     at_most: Mapping[str, float] = field(default_factory=dict)
     """Limits above which a figure of the holdout must not be."""
     against_baseline: Comparison
+    """How sure we must be that the candidate is better than the plain baseline."""
     against_champion: Comparison
+    """How sure we must be that the candidate is better than what the site serves."""
     max_probability_of_loss: float = 0.95
     """The candidate is refused when the champion earns more than it in a larger share of resamples than this.
 
     The mode of `against_champion` applies here, too.
     """
     max_parity_error: float = 1e-4
+    """How far the served file's answers may lie from the trained network's."""
     max_latency_ms: float = 5.0
+    """How long the answer to one row may take."""
     max_size_mb: float = 20.0
+    """How large the served file may be."""
     approval: Literal["none", "required"] = "none"
     """Whether a person must approve a candidate that passed before its promotion: `factory approve SITE VERSION`."""
     promotion: Literal["direct", "shadow", "canary"] = "direct"
@@ -64,17 +75,17 @@ class Gates:
     """The share of requests that a canary answers."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError on a share outside (0, 1], and on a limit that is not finite: no figure would exceed it."""
-        for name, limit in self._limits():
-            _require_finite(name, limit)
+        """Raise LineError on a share outside (0, 1], and on a limit that is not finite: no figure would exceed it."""
+        for limit, *name in self._limits():
+            _require_finite(limit, *name)
         if not 0.0 < self.canary_share <= 1.0:
-            raise ValueError(f"canary_share {self.canary_share} is not above 0 and at most 1")
+            raise LineError(f"canary_share {self.canary_share} is not above 0 and at most 1", at=("canary_share",))
 
-    def _limits(self) -> Iterator[tuple[str, float]]:
+    def _limits(self) -> Iterator[tuple[Any, ...]]:
         names = ("min_contract_share", "max_probability_of_loss", "max_parity_error", "max_latency_ms", "max_size_mb")
-        yield from ((name, getattr(self, name)) for name in ("min_rows", *names))
-        yield from ((f"at_least: {name}", limit) for name, limit in self.at_least.items())
-        yield from ((f"at_most: {name}", limit) for name, limit in self.at_most.items())
+        yield from ((getattr(self, name), name) for name in ("min_rows", *names))
+        yield from ((limit, "at_least", name) for name, limit in self.at_least.items())
+        yield from ((limit, "at_most", name) for name, limit in self.at_most.items())
 
     @property
     def approval_required(self) -> bool:
@@ -82,6 +93,8 @@ class Gates:
         return self.approval == "required"
 
 
-def _require_finite(name: str, limit: float) -> None:
+def _require_finite(limit: float, *name: str) -> None:
     if not math.isfinite(limit):
-        raise ValueError(f"{name}: {limit} is not a finite number; for no limit, write a large number")
+        raise LineError(
+            f"{': '.join(name)}: {limit} is not a finite number; for no limit, write a large number", at=name
+        )

@@ -30,105 +30,160 @@ LEARNT_FROM = "learnt_from"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class TableKeys:
+    """What a line's file says of a raw table, and the line knows just so."""
+
+    columns: Mapping[str, str]
+    """Each column and its type, a Polars type's name, in the source's order."""
+    key: tuple[str, ...]
+    """The columns that identify a row; a later row of the same key supersedes the earlier one."""
+    cursor: str = ""
+    """The column that only grows as time passes; loading goes on from the largest value the lake has. Empty: the whole
+    table is loaded anew."""
+    announced: Announced | None = None
+    """Since when rows are known before their cursor, and with which columns; without it a row is known once it
+    happens."""
+    known_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """A moment of the repaired row → raw columns that become known then; the others do at the cursor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(TableKeys):
     """One raw table of a line, exactly as its source delivers it."""
 
     name: str
-    columns: Mapping[str, str]
-    """Column name → Polars type name, in the source's order."""
-    key: tuple[str, ...]
-    """What identifies a row; a later row of the same key supersedes the earlier one."""
-    cursor: str
-    """The column that only grows as time passes; loading goes on from the largest value the lake has."""
     site_column: str | None
     """The column that names the site, or None for a table that all sites share."""
     contract: tuple[Expectation, ...]
     repair: Repair
-    announced: Announced | None = None
-    """Since when rows are known before their cursor, and with which columns; None: a row is known once it happens."""
-    known_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """A moment of the repaired row → raw columns that become known then; the others do at the cursor."""
 
     def __post_init__(self) -> None:
         """Raise LineError where a row could not be told apart, or placed in time, by what is announced of it."""
         named = {column for columns in self.known_at.values() for column in columns}
         if unknown := sorted(named - set(self.columns)):
-            raise LineError(f"table {self.name}: known_at names {unknown[0]!r}, which is not among its columns")
+            raise LineError(
+                f"table {self.name}: known_at names {unknown[0]!r}, which is not among its columns", at=("known_at",)
+            )
         if self.announced is None:
             return
         if unknown := sorted({self.announced.at, *self.announced.columns} - {"", *self.columns}):
-            raise LineError(f"table {self.name}: announced names {unknown[0]!r}, which is not among its columns")
+            raise LineError(
+                f"table {self.name}: announced names {unknown[0]!r}, which is not among its columns", at=("announced",)
+            )
         needed = dict.fromkeys(filter(None, [*self.key, self.site_column, self.cursor, self.announced.at]))
         if missing := [name for name in needed if name not in self.announced.columns]:
             raise LineError(
                 f"table {self.name}: announced: columns leaves out {', '.join(missing)}: key, site, cursor and `at` "
-                "must be known when a row is announced"
+                "must be known when a row is announced",
+                at=("announced", "columns"),
             )
         for name in (self.cursor, self.announced.at or self.cursor):
             if not self.columns.get(name, "").startswith("Datetime"):
                 raise LineError(
                     f"table {self.name}: announced rows need a cursor that is a moment, and so is `at`; "
-                    f"{name or 'none'} is {self.columns.get(name, 'not declared')}"
+                    f"{name or 'none'} is {self.columns.get(name, 'not declared')}",
+                    at=("announced",),
                 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Features:
-    """What the network sees: the function that builds it, and each column with a sentence about its content."""
+class FeatureKeys:
+    """What a line's file says of the features, and the line knows just so."""
 
-    build: BuildFeatures
     columns: Mapping[str, str]
+    """Each feature and a sentence about what it holds; the network sees them in this order."""
     key: tuple[str, ...]
+    """The columns that identify a decision."""
     entity: tuple[str, ...] = ()
-    """What a row is about, within its site: an engine, a customer. Its rows in time make one sequence."""
+    """The columns that say what a row is about, within its site: an engine, a customer. Its rows in time make one
+    sequence."""
     across_sites: tuple[str, ...] = ()
     """Tables of sites of which a site's features depend on other sites' rows, too: all sites' rows must be there."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class Features(FeatureKeys):
+    """What the network sees: the function that builds it, and each column with a sentence about its content."""
+
+    build: BuildFeatures
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineKeys:
+    """What a line's file says, and the line knows just so: a key that is added here is in both at once."""
+
+    purpose: str
+    """The decision, in one sentence that the person who takes it would say."""
+    owner: str
+    """Who answers for the line: a mail address or a team."""
+    decision_table: str
+    """The table with one row a decision; it has a site column."""
+    task: Task
+    """What kind of answer the line gives."""
+    split: Split
+    """How feature rows are divided into training, validation and holdout: by time, or by whole things."""
+    recipe: Recipe
+    """The network and its training; what is not said is the recipe's default."""
+    gates: Gates
+    """What a candidate must reach before a site may serve it."""
+    drift: Limits = field(default_factory=Limits)
+    """When the line reports drift."""
+    value: Value
+    """What one decision is worth, in EUR; the task decides which amounts there are."""
+    schedule: str = field(default="", metadata={"examples": ["0 4 1 * *"]})
+    """When the whole line runs by itself: five fields of cron, in UTC; empty: never."""
+    costs: Costs = field(default_factory=Costs)
+    """What making models costs, in EUR."""
+    online_snapshot: LookBack | None = None
+    """How far back features look, where the gateway is to build them; without it the gateway takes features only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line(LineKeys):
     """One production line: a business decision, its data, its model recipe, its gates and its money."""
 
     name: str
-    purpose: str
-    owner: str
-    decision_table: str
     tables: Mapping[str, Table]
     features: Features
-    task: Task
-    split: Split
-    recipe: Recipe
-    gates: Gates
-    drift: Limits
-    value: Value
     figures: Mapping[str, Figure]
     """The line's own figures of merit, reported beside the task's."""
-    schedule: str
-    """When the whole line runs by itself: five fields of cron, in UTC; empty: never."""
-    costs: Costs
-    online_snapshot: LookBack | None
-    """How far back features look, where the gateway is to build them; None: it takes features only."""
     as_of: datetime | None
     """The moment before which the line looks at the world (UTC, naive); None: the beginning of today."""
 
     def __post_init__(self) -> None:
         """Raise LineError where the sections of a line do not fit each other."""
         if not isinstance(self.value, self.task.value):
-            wanted = ", ".join(field.name for field in fields(self.task.value))
-            raise LineError(f"value: a {self.task.kind} line says {wanted}")
+            wanted = ", ".join(amount.name for amount in fields(self.task.value))
+            raise LineError(f"value: a {self.task.kind} line says {wanted}", at=("value",))
         if self.recipe.steps is not None and not self.features.entity:
-            raise LineError("features: a sequence recipe needs `entity`, the columns that say what a sequence is of")
+            raise LineError(
+                "features: a sequence recipe needs `entity`, the columns that say what a sequence is of",
+                at=("features",),
+            )
         settings = getattr(self.recipe, "condition_columns", ())
         if missing := [name for name in settings if name not in self.features.columns]:
-            raise LineError(f"recipe: condition column {missing[0]!r} is not among the features' columns")
+            raise LineError(
+                f"recipe: condition column {missing[0]!r} is not among the features' columns",
+                at=("recipe", "condition_columns"),
+            )
         if self.online_snapshot and (wrong := sorted(set(self.online_snapshot.last_of) - set(self.tables))):
-            raise LineError(f"online_snapshot: last_of names {wrong[0]!r}; the tables are {', '.join(self.tables)}")
+            raise LineError(
+                f"online_snapshot: last_of names {wrong[0]!r}; the tables are {', '.join(self.tables)}",
+                at=("online_snapshot", "last_of", wrong[0]),
+            )
         of_sites = [name for name, table in self.tables.items() if table.site_column]
         if wrong := sorted(set(self.features.across_sites) - set(of_sites)):
-            raise LineError(f"features: across_sites names {wrong[0]!r}; the tables of sites are {', '.join(of_sites)}")
+            raise LineError(
+                f"features: across_sites names {wrong[0]!r}; the tables of sites are {', '.join(of_sites)}",
+                at=("features", "across_sites"),
+            )
         figures = {*self.task.gateable, *self.figures, "value_eur"}
         if unknown := sorted({*self.gates.at_least, *self.gates.at_most} - figures):
-            raise LineError(f"gates: there is no figure {unknown[0]!r}; there are {', '.join(sorted(figures))}")
+            limits = "at_least" if unknown[0] in self.gates.at_least else "at_most"
+            raise LineError(
+                f"gates: there is no figure {unknown[0]!r}; there are {', '.join(sorted(figures))}",
+                at=("gates", limits, unknown[0]),
+            )
 
     @property
     def default_until(self) -> datetime:

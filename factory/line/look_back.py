@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from factory.errors import LineError
+
 RECENT = timedelta(days=2)
 """How much older than the newest row a decision may be and still be answered; the snapshot covers it, too."""
 
@@ -29,13 +31,15 @@ class LookBack:
     """How long after the newest row decisions are answered; None: always, and the answer says how old the rows are."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError on a length that is not positive, and on settings that contradict each other."""
+        """Raise LineError on a length that is not positive, and on settings that contradict each other."""
         if self.days < 0:
-            raise ValueError(f"days {self.days} must be 0 or more")
+            raise LineError(f"days {self.days} must be 0 or more", at=("days",))
         if self.stale_after_hours is not None and self.stale_after_hours <= 0:
-            raise ValueError(f"stale_after_hours {self.stale_after_hours} must be above 0")
+            raise LineError(f"stale_after_hours {self.stale_after_hours} must be above 0", at=("stale_after_hours",))
         if self.row_alone and (self.days or self.last_of or self.stale_after_hours):
-            raise ValueError("row_alone keeps no earlier rows: leave days, last_of and stale_after_hours out")
+            raise LineError(
+                "row_alone keeps no earlier rows: leave days, last_of and stale_after_hours out", at=("row_alone",)
+            )
 
     def rows_needed(self, table: str, rows: pl.LazyFrame, cursor: str, newest: datetime | None) -> pl.LazyFrame:
         """Return the rows of a clean table that features of recent decisions can depend on.

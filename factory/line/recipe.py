@@ -15,25 +15,35 @@ class Recipe:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     seed: int = 7
+    """What every random choice of training begins with; the same seed gives the same model."""
 
     dropout: float = 0.0
+    """The share of a layer's outputs that is left out by chance in each training step."""
     epochs: int = 8
+    """How often base training goes through all rows at most."""
     patience: int = 3
     """Epochs without a better validation loss after which training, or a site's fine-tuning, stops."""
     batch_rows: int = 256
+    """Rows in one step of base training."""
     learning_rate: float = 6e-3
+    """The largest learning rate of base training."""
     weight_decay: float = 3e-4
+    """How strongly AdamW pulls weights towards 0."""
     second_moment: float = 0.999
     """How slowly AdamW forgets the size of gradients, its beta 2."""
     warmup: float = 0.05
+    """The share of all steps over which the learning rate rises."""
     max_gradient_norm: float = 1.0
+    """Gradients longer than this are cut to it."""
 
     fine_tune_epochs: int = 4
+    """Epochs of fine-tuning at most."""
     fine_tune_steps: int = 15
     """Steps of one fine-tuning epoch, the same for every site, so that no site's result depends on another's size."""
     fine_tune_batch_rows: int = 128
     """Rows of each site in one fine-tuning step."""
     fine_tune_learning_rate: float = 1e-3
+    """The learning rate of fine-tuning."""
     fine_tune_pull: float = 20.0
     """How strongly fine-tuned weights are pulled back to the base model's: the share of their distance, times the
     learning rate, that each step takes away (L2-SP, Li, Grandvalet & Davoine, 2018, decoupled as in AdamW)."""
@@ -46,6 +56,7 @@ class Recipe:
     """How many rows the pooled calibration weighs as when a site's own is fitted."""
 
     baseline_iterations: int = 100
+    """Boosting rounds, or iterations, of the baseline that the network must beat."""
 
     @property
     def steps(self) -> int | None:
@@ -58,10 +69,13 @@ class TableRecipe(Recipe):
     """TabM with piecewise-linear embeddings: one row in, one answer out (factory/training/table_network.py)."""
 
     kind: Literal["table"] = "table"
+    """A network for tables: one row in, one answer out."""
     members: int = 16
     """Ensemble members that share their weight matrices."""
     width: int = 96
+    """Units of a hidden layer."""
     depth: int = 2
+    """Hidden layers."""
     bins: int = 24
     """At most so many pieces in a feature's piecewise-linear encoding."""
     embedding: int = 8
@@ -73,20 +87,24 @@ class SequenceRecipe(Recipe):
     """A temporal convolution over the last moments of one thing's life (factory/training/sequence_network.py)."""
 
     kind: Literal["sequence"] = "sequence"
+    """A network for sequences: the last moments of one thing in, one answer out."""
     window: int = 60
     """Moments a decision looks back on, including its own; those before the entity began are unknown."""
     condition_columns: tuple[str, ...] = ()
     """The settings a machine runs at: what is ordinary is learnt for each operating condition found in them."""
     max_conditions: int = 8
+    """At most so many operating conditions."""
 
     patch: int = 5
     """Neighbouring moments that enter the network as one step: noise averages out, and what follows costs a fifth."""
     channels: int = 48
+    """Channels of each convolution."""
     blocks: int = 3
     """Residual blocks; their convolutions look 2, 4, 8, … steps back."""
     members: int = 8
     """Ensemble members that share the convolutions and differ in their heads."""
     head_width: int = 32
+    """Units of each head's hidden layer."""
 
     shift: float = 0.25
     """In training each column of a window is moved as a whole by chance, by so many standard deviations: what counts is
@@ -105,8 +123,9 @@ class SequenceRecipe(Recipe):
 
     def __post_init__(self) -> None:
         """Raise LineError on a window that holds nothing."""
-        if self.window < 1 or self.patch < 1:
-            raise LineError(f"recipe: window {self.window} and patch {self.patch} must be 1 or more")
+        for name in ("window", "patch"):
+            if getattr(self, name) < 1:
+                raise LineError(f"recipe: {name} {getattr(self, name)} must be 1 or more", at=(name,))
 
     @property
     def steps(self) -> int | None:

@@ -1,19 +1,29 @@
-"""Sections of a line's file that come in several kinds: the keys of a section decide which kind it is read as.
+"""What a line's file may say: each key once, as a field of a frozen dataclass, described by the docstring below it.
 
-Without that, a mistake in one kind would be reported as a mistake in all of them.
+To add a key, add a field with a docstring: to a section's own dataclass (such as factory/line/gates.py), or to
+`LineKeys`, `TableKeys` or `FeatureKeys` of factory/line/line.py; what the file writes in other words than the line has
+it is a field here. Checking, messages, JSON schema and reference page (factory/line/reference.py) follow.
+
+Sections that come in several kinds say by their keys which kind they are read as: without that, a mistake in one kind
+would be reported as a mistake in all of them.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import fields
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Discriminator, Tag
 
-from factory.line.recipe import SequenceRecipe, TableRecipe
-from factory.line.split import EntitySplit, TimeSplit
-from factory.tasks import TASKS
+from factory.line.expectation import Expectation
+from factory.line.line import FeatureKeys, LineKeys, TableKeys
+from factory.line.recipe import Recipe, SequenceRecipe, TableRecipe
+from factory.line.split import EntitySplit, Split, TimeSplit
+from factory.tasks import TASKS, Binary, Task, Value
+
+FORBID: dict[str, Any] = {"extra": "forbid"}
+"""An unknown key in a line's file is a mistake."""
 
 
 def tagged_union(kinds: Iterable[type], kind_name: Callable[[Any], str]) -> Any:
@@ -21,12 +31,13 @@ def tagged_union(kinds: Iterable[type], kind_name: Callable[[Any], str]) -> Any:
     return Annotated[reduce(or_, (Annotated[kind, Tag(kind.__name__)] for kind in kinds)), Discriminator(kind_name)]
 
 
-def by_kind(kinds: Iterable[Any]) -> Callable[[Any], str]:
+def by_kind(kinds: Collection[Any]) -> Callable[[Any], str]:
     """Return a function that reads a section's `kind`; a section without one is of the first kind."""
     names = {kind.kind: kind.__name__ for kind in kinds}
 
     def kind_name(section: Any) -> str:
-        kind = section.get("kind", next(iter(names))) if isinstance(section, dict) else section.kind
+        said = section if isinstance(section, dict) else vars(section) if type(section) in kinds else {}
+        kind = str(said.get("kind", next(iter(names))))
         return str(names.get(kind, kind))
 
     return kind_name
@@ -34,20 +45,98 @@ def by_kind(kinds: Iterable[Any]) -> Callable[[Any], str]:
 
 def by_keys(kinds: Iterable[Any]) -> Callable[[Any], str]:
     """Return a function that gives the kind which knows most of the section's keys, of equal ones the first."""
-    names: dict[str, set[str]] = {kind.__name__: {field.name for field in fields(kind)} for kind in kinds}
+    names: dict[str, set[str]] = {kind.__name__: {key.name for key in fields(kind)} for kind in kinds}
 
     def kind_name(section: Any) -> str:
-        if not isinstance(section, dict):
-            return str(type(section).__name__)
-        return max(names, key=lambda name: len(names[name] & set(section)))
+        if type(section).__name__ in names:
+            return type(section).__name__
+        said = set(section) if isinstance(section, dict) else set()
+        return max(names, key=lambda name: len(names[name] & said))
 
     return kind_name
 
 
-_TASKS, _RECIPES, _SPLITS = tuple(TASKS.values()), (TableRecipe, SequenceRecipe), (TimeSplit, EntitySplit)
-_VALUES = tuple(task.value for task in _TASKS)
+def suite_or_file(contract: Any) -> str:
+    """Return which of the two ways a contract is written in."""
+    return "file" if isinstance(contract, str) else "suite"
 
-TaskSection = tagged_union(_TASKS, by_kind(_TASKS))
-RecipeSection = tagged_union(_RECIPES, by_kind(_RECIPES))
-SplitSection = tagged_union(_SPLITS, by_keys(_SPLITS))
-ValueSection = tagged_union(_VALUES, by_keys(_VALUES))
+
+_RECIPES, _SPLITS = (TableRecipe, SequenceRecipe), (TimeSplit, EntitySplit)
+_TASKS = tuple(TASKS.values())
+_VALUES = tuple(task.value for task in _TASKS)
+KINDS: Mapping[str, type] = {kind.__name__: kind for kind in (*_TASKS, *_RECIPES, *_SPLITS, *_VALUES)}
+"""The kinds of sections that come in several, by the name that stands for each in an error's place."""
+
+if TYPE_CHECKING:
+    TaskSection: TypeAlias = Task
+    RecipeSection: TypeAlias = Recipe
+    SplitSection: TypeAlias = Split
+    ValueSection: TypeAlias = Value
+else:
+    TaskSection = tagged_union(_TASKS, by_kind(_TASKS))
+    RecipeSection = tagged_union(_RECIPES, by_kind(_RECIPES))
+    SplitSection = tagged_union(_SPLITS, by_keys(_SPLITS))
+    ValueSection = tagged_union(_VALUES, by_keys(_VALUES))
+ContractSection = Annotated[
+    Annotated[tuple[Expectation, ...], Tag("suite")] | Annotated[str, Tag("file")], Discriminator(suite_or_file)
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSection:
+    """Where raw rows come from: a class that keeps factory.connectors.source.Source, and its arguments."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID
+    use: str = field(metadata={"examples": ["factory.connectors.tables:TableSource"]})
+    """The class, written as package.module:name."""
+    data_folder: str = ".factory/data"
+    """For a source that reads files: the folder they lie in, from the project's; the environment may name another."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """What the class is made with, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSection(TableKeys):
+    """One raw table as its source delivers it, its contract, and its repair."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID
+    site: str | None = None
+    """The column that names the site; none for a table that all sites share."""
+    repair: str = field(metadata={"examples": ["lines.orders.clean:repair_orders"]})
+    """The function that repairs rows which keep the contract, written as package.module:name."""
+    contract: ContractSection = ()
+    """Expectations, or the file in the line's folder that has them: a Great Expectations suite, YAML or JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesSection(FeatureKeys):
+    """What the network sees: the function that builds it, and each column with a sentence about its content."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID
+    build: str = field(metadata={"examples": ["lines.orders.features:build"]})
+    """The function that builds the features of every row from the clean tables, written as package.module:name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineSections(LineKeys):
+    """One business decision, its data, its model recipe, its gates and its money, at every site it runs."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID
+    as_of: str = field(metadata={"examples": ["2026-01-01", "today"]})
+    """The line looks at the world as it was known before this day (UTC), YYYY-MM-DD; over a live source: `today`."""
+    source: SourceSection
+    """Where raw rows come from."""
+    tables: Mapping[str, TableSection]
+    """The raw tables by name."""
+    features: FeaturesSection
+    """What is known at the moment of the decision, and nothing later."""
+    task: TaskSection = field(default_factory=Binary)
+    """What kind of answer the line gives; the first kind when left out."""
+    split: SplitSection
+    """How rows are divided for training and judging: by time, or by whole things."""
+    recipe: RecipeSection
+    """The network and its training, for tables or for sequences; what is not said is the recipe's default."""
+    value: ValueSection
+    """What one decision is worth, in EUR; the task decides which amounts there are."""
+    figures: Mapping[str, str] = field(default_factory=dict)
+    """The line's own figures of merit beside the task's: name → function of labels and answers, package.module:name."""

@@ -80,8 +80,11 @@ class TimeSplit:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     holdout_days: int
+    """Days before the as-of day that models are judged on."""
     validation_days: int
+    """Days before those that choose threshold, calibration and when to stop."""
     train_days: int
+    """Days before those that models learn from."""
 
     def before(self, until: datetime) -> Windows:
         """Return the windows that end at `until`."""
@@ -144,7 +147,7 @@ class EntitySplit:
         for name in ("validation_share", "holdout_share"):
             share = getattr(self, name)
             if share is not None and not 0 < share < 1:
-                raise LineError(f"split: {name} {share:g} must lie between 0 and 1")
+                raise LineError(f"split: {name} {share:g} must lie between 0 and 1", at=(name,))
 
     def divided(self, rows: pl.DataFrame, until: datetime, entity: Sequence[str]) -> Parts:  # noqa: ARG002
         """Return each side's rows; rows without a label are in none."""

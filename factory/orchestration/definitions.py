@@ -1,12 +1,11 @@
 """A `Line` in, its Dagster definitions out: assets, jobs and checks, all made from the stage table."""
 
-from collections.abc import Mapping
-
 import dagster as dg
 
 from factory.data.contract.compiler import compile_contract
-from factory.line.file import LineFile, SourceSection
+from factory.line.file import LineFile
 from factory.line.line import Line
+from factory.line.sections import LineSections
 from factory.orchestration.champion_sensor import champion_sensor, follow_job
 from factory.orchestration.checks import door_check, serving_check
 from factory.orchestration.line_job import line_job
@@ -20,9 +19,9 @@ from factory.pipeline.fingerprints import LineCode
 from factory.pipeline.stages import RUNS, steps
 
 
-def line_definitions(line: Line, file: LineFile, source: SourceSection, places: Mapping[str, str]) -> dg.Definitions:
-    """Return everything that makes the line run; `places` says where each table's contract stands."""
-    parts = line_parts(line, file, source, places)
+def line_definitions(line: Line, file: LineFile, sections: LineSections) -> dg.Definitions:
+    """Return everything that makes the line run; its source and its contracts' places are what the file says."""
+    parts = line_parts(line, file, sections)
     runs = {step.run for step in steps(line)}
     assets = [asset_op(parts, kind) for kind in RUNS if kind.name in runs]
     jobs = [
@@ -50,16 +49,21 @@ def line_definitions(line: Line, file: LineFile, source: SourceSection, places: 
     )
 
 
-def line_parts(line: Line, file: LineFile, source: SourceSection, places: Mapping[str, str]) -> LineParts:
+def line_parts(line: Line, file: LineFile, sections: LineSections) -> LineParts:
     """Return what the orchestrator knows of a line; raises LineError where a contract cannot be compiled."""
     contracts = {
-        name: compile_contract(table.contract, columns=table.columns, place=places[name])
+        name: compile_contract(
+            table.contract,
+            columns=table.columns,
+            place=file.place("tables", name, "columns"),
+            places=file.contract_places(name, sections.tables[name].contract),
+        )
         for name, table in line.tables.items()
     }
     return LineParts(
         line=line,
         code=LineCode(line),
-        source=LineSource(line, file, source),
+        source=LineSource(line, file, sections.source),
         contracts=contracts,
         sites=sites_of(line.name),
         project=file.project,

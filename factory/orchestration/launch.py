@@ -26,6 +26,7 @@ from dagster._utils.hosted_user_process import recon_job_from_origin
 
 from factory.errors import NameRefused
 from factory.names import checked_name, require_line
+from factory.orchestration.broken_line import broken_lines
 from factory.orchestration.events import read
 from factory.orchestration.line_job import as_of, job_name, run_config
 from factory.orchestration.line_parts import LineParts, StageConfig, moment
@@ -70,8 +71,10 @@ class LineLauncher:
     interruptions: Interruptions = field(default_factory=Interruptions)
 
     def parts(self, line: str) -> LineParts:
-        """Return a line as it was loaded; raises LineError, which lists the lines there are."""
+        """Return a line as it was loaded; raises why it could not be, or LineError, which lists the lines there are."""
         lines = line_parts(self.definitions)
+        if line in (broken := broken_lines(self.definitions)):
+            raise broken[line]
         require_line(line, lines)
         return lines[line]
 

@@ -1,7 +1,7 @@
 """A line's source as a resource, opened when its first row is asked for: loading definitions must not read data."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,9 @@ import polars as pl
 from factory.connectors.download import Report, fetch
 from factory.connectors.source import Dated, Fetched, Inspected, Pooled, Source
 from factory.errors import LineError
-from factory.line.file import LineFile, SourceSection
+from factory.line.file import LineFile
 from factory.line.line import Line, Table
+from factory.line.sections import SourceSection
 
 DATA_FOLDER = "data_folder"
 SUFFIX = "_source"
@@ -36,14 +37,29 @@ class LineSource:
 
     @cached_property
     def _source(self) -> Source:
-        make = self._file.imported(self._section.use, "source", "use")
-        bound = {DATA_FOLDER: self.data_folder} if DATA_FOLDER in inspect.signature(make).parameters else {}
+        make, arguments = self.require_class()
         try:
-            source: Source = make(**bound, **self._section.arguments)
+            source: Source = make(**arguments)
         except TypeError as error:
-            place = self._file.place("source", "arguments")
-            raise LineError(f"{place}: {self._section.use} does not take these arguments: {error}") from error
+            raise LineError(f"{self._refused}: {error}") from error
         return source
+
+    @property
+    def _refused(self) -> str:
+        return f"{self._file.place('source', 'arguments')}: {self._section.use} does not take these arguments"
+
+    def require_class(self) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """Return what makes the source, and its arguments; raises LineError where one does not fit the other."""
+        make = self._file.imported(self._section.use, "source", "use")
+        taken = inspect.signature(make)
+        bound = {DATA_FOLDER: self.data_folder} if DATA_FOLDER in taken.parameters else {}
+        arguments = {**bound, **self._section.arguments}
+        try:
+            taken.bind_partial(**arguments)  # one that is not known is told before those that are missing
+            taken.bind(**arguments)
+        except TypeError as error:
+            raise LineError(f"{self._refused}: {error}; it takes {', '.join(taken.parameters)}") from error
+        return make, arguments
 
     def sites(self, table: Table, until: datetime) -> list[str]:
         """Return the sites that have rows before `until`."""

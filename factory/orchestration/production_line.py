@@ -1,100 +1,88 @@
 """The component `assets.ProductionLine`: one line's file in, its assets, jobs and checks out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import dagster as dg
 from dagster._utils.schedules import is_valid_cron_string  # what the orchestrator itself would refuse it by, later
+from pydantic import BaseModel, GetJsonSchemaHandler, RootModel
+from pydantic_core import CoreSchema
 
 from factory.errors import LineError
-from factory.line.costs import Costs
-from factory.line.drift import Limits
-from factory.line.file import FeaturesSection, LineFile, SourceSection, TableSection
-from factory.line.gates import Gates
-from factory.line.line import Features, Line, Table
-from factory.line.look_back import LookBack
-from factory.line.sections import RecipeSection, SplitSection, TaskSection, ValueSection
-from factory.names import checked_name
-from factory.tasks import Binary
+from factory.line.file import LineFile
+from factory.line.sections import LineSections
+from factory.orchestration.dg_check import report_to_dg
+
+FILE = "defs.yaml"
 
 
-def _as_read(_context: dg.ResolutionContext, section: Any) -> Any:
-    """Return a section as it was read: pydantic has already made the dataclass and refused unknown keys."""
-    return section
+class LineAttributes(RootModel[dict[str, Any]]):
+    """What a line's file says under `attributes`: its schema is the declared sections'.
+
+    It takes any mapping, for values may still be templates; `ProductionLine.load` checks it once they are filled in.
+    """
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the schema of a line's sections, with every key described."""
+        del core_schema, handler
+        from factory.line.reference import attributes_schema
+
+        report_to_dg()
+        return attributes_schema()
 
 
-class ProductionLine(dg.Component, dg.Model, dg.Resolvable):
+class ProductionLine(dg.Component):
     """One business decision, its data, its model recipe, its gates and its money, at every site it runs."""
 
-    purpose: str
-    owner: str
-    as_of: str
-    source: Annotated[SourceSection, dg.Resolver(_as_read, model_field_type=SourceSection)]
-    decision_table: str
-    tables: Annotated[Mapping[str, TableSection], dg.Resolver(_as_read, model_field_type=Mapping[str, TableSection])]
-    features: Annotated[FeaturesSection, dg.Resolver(_as_read, model_field_type=FeaturesSection)]
-    task: Annotated[Any, dg.Resolver(_as_read, model_field_type=TaskSection)] = Binary()
-    split: Annotated[Any, dg.Resolver(_as_read, model_field_type=SplitSection)]
-    recipe: Annotated[Any, dg.Resolver(_as_read, model_field_type=RecipeSection)]
-    gates: Annotated[Gates, dg.Resolver(_as_read, model_field_type=Gates)]
-    drift: Annotated[Limits, dg.Resolver(_as_read, model_field_type=Limits)] = Limits()
-    value: Annotated[Any, dg.Resolver(_as_read, model_field_type=ValueSection)]
-    figures: Mapping[str, str] = {}
-    schedule: str = ""
-    costs: Annotated[Costs, dg.Resolver(_as_read, model_field_type=Costs)] = Costs()
-    online_snapshot: Annotated[LookBack | None, dg.Resolver(_as_read, model_field_type=LookBack | None)] = None
+    def __init__(self, file: LineFile, sections: LineSections) -> None:
+        self.file = file
+        self.sections = sections
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """Return the schema of a line's file, which `dg` checks files by and shows in editors."""
+        return LineAttributes
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "ProductionLine":
+        """Return a line as its file says; raises LineError with file and line number of each mistake."""
+        file = LineFile(Path(context.path) / FILE)
+        written = attributes.root if isinstance(attributes, LineAttributes) else file.attributes()
+        filled = _filled(written, context.resolution_context.resolve_value, file)
+        return cls(file=file, sections=file.sections(filled))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return everything the orchestrator needs to run this line."""
+        del context
         from factory.orchestration.definitions import line_definitions
 
-        file = LineFile(Path(context.path) / "defs.yaml")
-        places = {name: file.contract_place(name, section.contract) for name, section in self.tables.items()}
-        return line_definitions(self.line(file), file, self.source, places)
-
-    def line(self, file: LineFile) -> Line:
-        """Return the line the file describes; raises LineError with file and line number."""
-        checked_name(file.name, "line")
-        tables = {name: file.table(name, section) for name, section in self.tables.items()}
-        try:
-            return self._line(file, tables)
-        except LineError as error:
-            raise LineError(f"{file.place(str(error).partition(':')[0])}: {error}") from error
-
-    def _line(self, file: LineFile, tables: Mapping[str, Table]) -> Line:
-        return Line(
-            name=file.name,
-            purpose=self.purpose,
-            owner=self.owner,
-            decision_table=file.decision_table(self.decision_table, tables),
-            tables=tables,
-            features=Features(
-                build=file.imported(self.features.build, "features", "build"),
-                columns=self.features.columns,
-                key=self.features.key,
-                entity=self.features.entity,
-                across_sites=self.features.across_sites,
-            ),
-            task=self.task,
-            split=self.split,
-            recipe=self.recipe,
-            gates=self.gates,
-            drift=self.drift,
-            value=self.value,
-            figures={name: file.imported(dotted, "figures", name) for name, dotted in self.figures.items()},
-            schedule=_checked_cron(self.schedule, file),
-            costs=self.costs,
-            online_snapshot=self.online_snapshot,
-            as_of=file.moment(self.as_of, "as_of"),
-        )
+        require_cron(self.sections.schedule, self.file)
+        return line_definitions(self.file.line(self.sections), self.file, self.sections)
 
 
-def _checked_cron(text: str, file: LineFile) -> str:
-    """Return a cron line of five fields unchanged, empty for none; raises LineError."""
+def _filled(written: Any, fill: Callable[[Any], Any], file: LineFile, *keys: str | int) -> Any:
+    """Return what is written with its templates filled in; raises LineError at one that cannot be."""
+    if isinstance(written, Mapping):
+        return {key: _filled(value, fill, file, *keys, key) for key, value in written.items()}
+    if isinstance(written, list):
+        return [_filled(value, fill, file, *keys, place) for place, value in enumerate(written)]
+    if not (isinstance(written, str) and ("{{" in written or "{%" in written)):
+        return written
+    try:
+        return fill(written)
+    except Exception as error:
+        why = str(error).strip().splitlines()[-1]
+        raise LineError(
+            f"{file.place(*keys)}: {'.'.join(map(str, keys))}: the template {written!r} cannot be filled in: {why}"
+        ) from error
+
+
+def require_cron(text: str, file: LineFile) -> None:
+    """Raise LineError on a schedule that is no cron line of five fields; none at all is fine."""
     if text and not (len(text.split()) == 5 and is_valid_cron_string(text)):
         raise LineError(
             f"{file.place('schedule')}: {text!r} is no cron line; write minute, hour, day of the month, month and day "
             "of the week, such as `0 4 1 */3 *`"
         )
-    return text

@@ -1,17 +1,22 @@
 """The project a command works on: its definitions loaded, and the servers of people's UIs run on its home."""
 
 import importlib.util
+import logging
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 
-from factory.errors import LineError
+from factory.errors import FactoryError, LineError
 from factory.line.line import Line
+from factory.line.python_error import LOADING, python_mistake
+from factory.orchestration.broken_line import broken_lines
 from factory.orchestration.instance import prepare_orchestrator
-from factory.orchestration.line_mistakes import line_mistake
 from factory.orchestration.server_process import run_until_stopped
 from factory.storage.home import Home
 from factory.storage.project import project_root
@@ -53,21 +58,41 @@ class Project:
 
 
 def load_definitions(root: Path) -> dg.Definitions:
-    """Return what a project's `definitions.py` defines; raises LineError, which says what a line's file got wrong."""
+    """Return what a project's `definitions.py` defines; raises LineError naming its line that raised.
+
+    A line that cannot be loaded is among them as a broken one, and the caller tells of it: what loading would log of it
+    is held back.
+    """
     try:
-        return _defined(root / f"{DEFINITIONS}.py")
-    except Exception as error:  # whatever the loader raised, a person gets one message
-        raise line_mistake(error) from error
+        with _told_by_caller():
+            return _defined(root / f"{DEFINITIONS}.py")
+    except FactoryError:
+        raise
+    except LOADING as error:  # whatever it raised, a person gets the place and the reason
+        raise LineError(f"the project cannot be loaded: {python_mistake(error)}") from error
+
+
+@contextmanager
+def _told_by_caller() -> Iterator[None]:
+    log = logging.getLogger("factory.lines")
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = False
 
 
 def load_lines(root: Path | None = None) -> dict[str, Line]:
     """Return a project's lines as their files say; raises LineError. `root` is the project around the working folder.
 
-    Source data is not read, and nothing is made on the disk.
+    Source data is not read, and nothing is made on the disk. A line that cannot be loaded is left out with a warning.
     """
     from factory.orchestration.launch import line_parts
 
-    return {name: parts.line for name, parts in line_parts(load_definitions(root or project_root())).items()}
+    definitions = load_definitions(root or project_root())
+    for name, error in broken_lines(definitions).items():
+        warnings.warn(f"line {name} cannot be loaded: {error}", stacklevel=2)
+    return {name: parts.line for name, parts in line_parts(definitions).items()}
 
 
 def _defined(file: Path) -> dg.Definitions:

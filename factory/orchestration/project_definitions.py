@@ -12,6 +12,7 @@ import dagster as dg
 
 from factory.monitoring.alerts import Alerts
 from factory.orchestration.line_source import line_sources
+from factory.orchestration.lines import lines_definitions
 
 
 def project_definitions(
@@ -24,11 +25,11 @@ def project_definitions(
     """Return the definitions of every line in `<root>/lines`; call it once a process, for Dagster asks several times.
 
     `data_folder` is where the lines' sources find their files, if not where each line's file says. Steps run in this
-    process unless another `executor` is given: a step of its own process costs seconds. Raises what a line's file got
-    wrong, as Dagster raises it (factory/orchestration/line_mistakes.py puts it into words).
+    process unless another `executor` is given: a step of its own process costs seconds. A line that cannot be loaded
+    is there as a broken one and keeps no other from loading.
     """
     _set_library_defaults()
-    lines = dg.load_from_defs_folder(path_within_project=root)
+    lines = lines_definitions(root)
     if data_folder is not None:
         for source in line_sources(lines).values():
             source.bind(data_folder)

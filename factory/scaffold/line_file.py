@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from factory.line.reference import EDITOR_LINE
 from factory.scaffold.plan import ONLY_SITE, ROW_NUMBER, Plan, gates_of, recipe_of
 from factory.scaffold.texts import said, yaml_value
 from factory.tasks import TASKS
@@ -17,9 +18,10 @@ def _head(plan: Plan) -> str:
     target = said(plan.profile.columns[plan.profile.target].source_name)
     return "\n".join(
         [
+            EDITOR_LINE,
             f"# The line `{plan.name}`, written by `factory new line` on {plan.made} from {said(plan.profile.at.at)}.",
             "# README.md beside it says what was found and what you must decide. Every key is checked on loading, and",
-            "# a mistake is reported with its line number (`dg check yaml`, `dg check defs`).",
+            "# a mistake is reported with its line number: `factory check`.",
             "type: assets.ProductionLine",
             "",
             "attributes:",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from factory.connectors.tables.place import place_of
 from factory.errors import LineError, NameRefused
+from factory.line.reference import write_schema
 from factory.names import checked_name
 from factory.scaffold.contract_file import contract_file
 from factory.scaffold.line_file import line_file
@@ -42,6 +43,7 @@ def new_line(name: str, asked: Asked, root: Path, today: date) -> Written:
     asked = replace(asked, at=_seen_from(root, asked.at))
     plan = planned(name, place_of(asked.at, root), profiled(asked, root), today)
     _write(folder, files_of(plan), root)
+    write_schema(root)
     return Written(folder=folder, plan=plan)
 
 

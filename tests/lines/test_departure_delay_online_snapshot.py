@@ -6,7 +6,6 @@ from datetime import datetime
 
 import polars as pl
 import pytest
-import yaml
 
 from factory.features.announced import known_tables
 from factory.features.online.assembly import assembled
@@ -15,7 +14,6 @@ from factory.features.online.proof import Trained, prove
 from factory.line.announced import aware
 from factory.line.file import LineFile
 from factory.line.look_back import LookBack
-from factory.orchestration.production_line import ProductionLine
 from tests.lines.departures import raw
 from tests.toy.line import FILE
 
@@ -27,7 +25,8 @@ SITES = ("UA", "EV", "HA")
 @pytest.fixture(scope="module")
 def line():
     """The line as its file says."""
-    return ProductionLine.resolve_from_dict(yaml.safe_load(DEFS.read_text())["attributes"]).line(LineFile(DEFS))
+    file = LineFile(DEFS)
+    return file.line(file.sections())
 
 
 def announced(line, until=UNTIL):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from factory.errors import LineError
-from factory.line.file import LineFile, SourceSection
+from factory.line.file import LineFile
+from factory.line.sections import SourceSection
 from factory.orchestration.line_source import LineSource
 from tests.connectors.web import serving
 from tests.toy.line import FILE, toy_line

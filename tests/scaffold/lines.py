@@ -8,7 +8,6 @@ from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
-import yaml
 
 import lines
 from factory.connectors.tables import TableSource
@@ -16,7 +15,6 @@ from factory.data.cleaning import Cleaned, clean
 from factory.data.contract.compiler import compile_contract
 from factory.line.file import LineFile
 from factory.line.line import Line
-from factory.orchestration.production_line import ProductionLine
 from factory.scaffold.new_line import Written, new_line
 from factory.scaffold.profiling.profiler import Asked
 from factory.storage.lake import SITE
@@ -60,9 +58,8 @@ def importable(root: Path) -> Iterator[None]:
 def loaded(root: Path, name: str) -> tuple[Line, TableSource]:
     """Return a line and its source as its file says."""
     file = LineFile(root / "lines" / name / "defs.yaml")
-    attributes = yaml.safe_load(file.path.read_text())["attributes"]
-    line = ProductionLine.resolve_from_dict(attributes).line(file)
-    return line, TableSource(**attributes["source"]["arguments"], root=str(root))
+    said = file.sections()
+    return file.line(said), TableSource(**said.source.arguments, root=str(root))
 
 
 def cleaned(line: Line, source: TableSource, until: datetime | None = None) -> Cleaned:

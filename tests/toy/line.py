@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
-import yaml
 
 from factory.compute.engine import Compute
 from factory.data.contract.data_docs import DataDocs
@@ -20,7 +19,6 @@ from factory.monitoring.alerts import Alerts
 from factory.orchestration.definitions import line_definitions
 from factory.orchestration.instance import opened_instance
 from factory.orchestration.launch import LineLauncher
-from factory.orchestration.production_line import ProductionLine
 from factory.orchestration.resources import Calendar
 from factory.pipeline.events import Event, LineOutcome, LineRequest, Show
 from factory.pipeline.stages import OPERATING
@@ -41,14 +39,10 @@ Told = TypeVar("Told")
 FILE = Path(__file__).parent / NAME / "defs.yaml"
 
 
-def component(file: Path = FILE) -> ProductionLine:
-    """Return the toy line's component as its file says."""
-    return ProductionLine.resolve_from_dict(yaml.safe_load(file.read_text())["attributes"])
-
-
 def toy_line() -> Line:
-    """Return the toy line."""
-    return component().line(LineFile(FILE))
+    """Return the toy line as its file says."""
+    file = LineFile(FILE)
+    return file.line(file.sections())
 
 
 def registry_arguments(home: Path) -> dict[str, Any]:
@@ -108,16 +102,16 @@ class ToyFactory:
 
     def definitions(self, source: dict[str, Any] | None = None) -> dg.Definitions:
         """Return the line's definitions bound to this home; `source` gives the source other arguments."""
-        made = component()
-        section = made.source if source is None else type(made.source)(use=made.source.use, arguments=source)
         file = LineFile(FILE)
-        places = {name: file.contract_place(name, table.contract) for name, table in made.tables.items()}
-        line = made.line(file)
+        said = file.sections()
+        if source is not None:
+            said = dataclasses.replace(said, source=dataclasses.replace(said.source, arguments=source))
+        line = file.line(said)
         swapped = {"gates": self.gates, "drift": self.drift, "recipe": self.recipe}
         sections = {name: dataclasses.replace(getattr(line, name), **changed) for name, changed in swapped.items()}
         line = dataclasses.replace(line, schedule=self.schedule, **sections)
         return dg.Definitions.merge(
-            line_definitions(line, file, section, places),
+            line_definitions(line, file, said),
             dg.Definitions(resources=self.bound(), executor=dg.in_process_executor),
         )
 

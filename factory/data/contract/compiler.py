@@ -1,7 +1,7 @@
 """Expectations in, a `Contract` out; or an error that names the file, the expectation and what is wrong with it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -19,25 +19,29 @@ SUPPORTED = tuple(sorted({*ROW_SPECS, *MEASURE_TYPES, *SCHEMA_SPECS}))
 Rule = RowRule | MeasureRule | SchemaRule
 
 
-def compile_contract(expectations: Iterable[Expectation], *, columns: Mapping[str, str], place: str) -> Contract:
+def compile_contract(
+    expectations: Iterable[Expectation], *, columns: Mapping[str, str], place: str, places: Sequence[str] = ()
+) -> Contract:
     """Compile a suite against a table's declared columns (name → Polars type name).
 
     The declared columns join the suite as expectations on the schema, so that the result speaks about them too.
     Raises UnsupportedExpectation for a type the compiler does not know, and LineError for kwargs that cannot be
-    judged; both name `place`, the file the suite was written in.
+    judged; both name the expectation's place, of `places`, or `place` where that was not given.
     """
     types = _types(columns, place)
-    suite = [*_declared(columns), *expectations]
-    for expectation in suite:
+    declared = _declared(columns)
+    suite = [*declared, *expectations]
+    at = [place] * len(declared) + list(places or [place] * (len(suite) - len(declared)))
+    for expectation, written in zip(suite, at, strict=True):
         if expectation.type not in SUPPORTED:
             raise UnsupportedExpectation(
-                f"{place}: the contract asks for {expectation.type!r}, which is not supported; "
+                f"{written}: the contract asks for {expectation.type!r}, which is not supported; "
                 f"use one of: {', '.join(SUPPORTED)}"
             )
     return Contract(
         rules=tuple(
-            _rule(expectation, name, types, place)
-            for expectation, name in zip(suite, _names(suite, place), strict=True)
+            _rule(expectation, name, types, written)
+            for expectation, name, written in zip(suite, _names(suite, at), at, strict=True)
         ),
         columns=dict(columns),
         types=types,
@@ -80,11 +84,11 @@ def _columns(expectation: Expectation) -> list[str]:
     return [str(name) for name in (*named, *(listed if isinstance(listed, list | tuple) else ())) if name is not None]
 
 
-def _names(suite: list[Expectation], place: str) -> list[str]:
+def _names(suite: list[Expectation], at: list[str]) -> list[str]:
     """Return a readable name for each expectation; a repeated name gets a number."""
     uses: Counter[str] = Counter()
     names = []
-    for expectation in suite:
+    for expectation, place in zip(suite, at, strict=True):
         name = str(expectation.meta.get("name") or _readable(expectation))
         if ";" in name:
             raise LineError(f"{place}: the rule name {name!r} has a ';', which separates names in the quarantine")

@@ -36,6 +36,7 @@ class Binary(Task):
     gateable: ClassVar[tuple[str, ...]] = (*compared, "log_loss", "calibration_error", "positives", "alarms")
 
     kind: Literal["binary"] = "binary"
+    """Will it happen? One probability a row."""
 
     @property
     def answers(self) -> tuple[str, ...]:

@@ -28,8 +28,11 @@ class BinaryValue(Value):
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     caught_eur: float
+    """A case foreseen: what is saved, less what acting costs."""
     missed_eur: float
+    """A case not foreseen; below `caught_eur`."""
     false_alarm_eur: float
+    """Acted upon in vain; 0 or less."""
 
     def __post_init__(self) -> None:
         """Raise LineError where no decision could ever pay, or a false alarm would."""
@@ -38,11 +41,13 @@ class BinaryValue(Value):
             raise LineError(f"value: caught, missed and false alarm must be numbers, not {amounts}")
         if self.caught_eur <= self.missed_eur:
             raise LineError(
-                f"value: caught_eur {self.caught_eur:g} must exceed missed_eur {self.missed_eur:g} for an alarm to pay"
+                f"value: caught_eur {self.caught_eur:g} must exceed missed_eur {self.missed_eur:g} for an alarm to pay",
+                at=("caught_eur",),
             )
         if self.false_alarm_eur > 0:
             raise LineError(
-                f"value: false_alarm_eur {self.false_alarm_eur:g} must be 0 or less; a false alarm earns nothing"
+                f"value: false_alarm_eur {self.false_alarm_eur:g} must be 0 or less; a false alarm earns nothing",
+                at=("false_alarm_eur",),
             )
 
     @property

@@ -41,12 +41,16 @@ class Multiclass(Task):
     gateable: ClassVar[tuple[str, ...]] = (*compared, "macro_f1", "calibration_error", "rarest_class_rows", "decided")
 
     kind: Literal["multiclass"] = "multiclass"
+    """Which of these is it? One probability a class."""
     classes: tuple[str, ...]
+    """The classes' names, two or more, as the label has them."""
 
     def __post_init__(self) -> None:
         """Raise LineError on fewer than two classes, or on equal ones."""
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
-            raise LineError(f"task: classes must be two or more different names, found {list(self.classes)}")
+            raise LineError(
+                f"task: classes must be two or more different names, found {list(self.classes)}", at=("classes",)
+            )
 
     @property
     def answers(self) -> tuple[str, ...]:

@@ -25,7 +25,9 @@ class MulticlassValue(Value):
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     right_eur: float
+    """A class decided rightly, above handing the row to a person; above 0."""
     wrong_eur: float
+    """A class decided wrongly; 0 or less."""
 
     def __post_init__(self) -> None:
         """Raise LineError where deciding could never pay, or could never cost."""

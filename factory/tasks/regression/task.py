@@ -40,18 +40,20 @@ class Regression(Task):
     gateable: ClassVar[tuple[str, ...]] = (*compared, "bias", "coverage", "interval_width")
 
     kind: Literal["regression"] = "regression"
+    """How much? An estimate with an interval."""
     coverage: float = 0.9
     """The share of outcomes that should lie in their interval."""
     minimum: float | None = None
+    """What no outcome can be below: answers are cut there."""
     maximum: float | None = None
-    """What no outcome can be below or above: answers are cut there."""
+    """What no outcome can be above: answers are cut there."""
 
     def __post_init__(self) -> None:
         """Raise LineError on a promise that no interval could keep."""
         if not 0.5 <= self.coverage < 1:
-            raise LineError(f"task: coverage {self.coverage:g} must be at least 0.5 and below 1")
+            raise LineError(f"task: coverage {self.coverage:g} must be at least 0.5 and below 1", at=("coverage",))
         if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
-            raise LineError(f"task: minimum {self.minimum:g} must be below maximum {self.maximum:g}")
+            raise LineError(f"task: minimum {self.minimum:g} must be below maximum {self.maximum:g}", at=("minimum",))
 
     @property
     def answers(self) -> tuple[str, ...]:
