@@ -6,7 +6,6 @@ Dagster is loaded here and not before, so that all other commands answer at once
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from factory.cli.interrupts import Interrupts
@@ -17,8 +16,6 @@ from factory.storage.faults import storage_faults
 from factory.storage.home import Home
 
 if TYPE_CHECKING:
-    import dagster as dg
-
     from factory.orchestration.launch import LineLauncher
     from factory.release import Manifest
 
@@ -56,13 +53,13 @@ def opened_lines(home: Home, interrupts: Interrupts | None = None, line: str = "
     """Load the project's lines and open the home's instance; raises FactoryError where it or the line cannot be."""
     from factory.orchestration.instance import opened_instance
     from factory.orchestration.launch import Interruptions, LineLauncher
-    from factory.orchestration.project import Project
+    from factory.orchestration.project import Project, load_for
 
     project = Project.around(home)
     interruptions = Interruptions(obey=interrupts.obey, signal=interrupts.signal) if interrupts else Interruptions()
     with storage_faults(home.root):
         project.export_home()
-        definitions = _loaded(project.root, line)
+        definitions = load_for(line, project.root, say_error)
         with opened_instance(project.home.dagster) as instance:
             yield LineLauncher(
                 definitions=definitions, instance=instance, root=project.root, interruptions=interruptions
@@ -147,11 +144,11 @@ def fetch(home: Home, line: str, say: Callable[[str], None]) -> None:
     """Bring a line's published data; raises FactoryError."""
     from factory.names import require_line
     from factory.orchestration.line_source import line_sources
-    from factory.orchestration.project import Project
+    from factory.orchestration.project import Project, load_for
 
     project = Project.around(home)
     project.export_home()
-    sources = line_sources(_loaded(project.root, line))
+    sources = line_sources(load_for(line, project.root, say_error))
     require_line(line, sources)
     fetched = sources[line].fetch(say)
     say(f"{len(fetched)} files fetched" if fetched else "nothing to fetch: every file is there, as published")
@@ -214,20 +211,7 @@ def require_loaded(line: str) -> None:
     """Raise FactoryError where the project around the working folder has no such line, or it cannot be loaded."""
     from factory.names import require_line
     from factory.orchestration.launch import line_parts
+    from factory.orchestration.project import load_for
     from factory.storage.project import project_root
 
-    require_line(line, line_parts(_loaded(project_root(), line)))
-
-
-def _loaded(root: Path, asked: str) -> "dg.Definitions":
-    """Load the project's lines for one of them; raises why it cannot be loaded, and tells of others that cannot be."""
-    from factory.orchestration.broken_line import broken_lines
-    from factory.orchestration.project import load_definitions
-
-    definitions = load_definitions(root)
-    broken = broken_lines(definitions)
-    if asked in broken:
-        raise broken[asked]
-    for line, error in broken.items():
-        say_error(f"line {line} cannot be loaded, the others can: {error}")
-    return definitions
+    require_line(line, line_parts(load_for(line, project_root(), say_error)))

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,17 @@ def load_definitions(root: Path) -> dg.Definitions:
         raise
     except LOADING as error:  # whatever it raised, a person gets the place and the reason
         raise LineError(f"the project cannot be loaded: {python_mistake(error)}") from error
+
+
+def load_for(line: str, root: Path, tell: Callable[[str], None]) -> dg.Definitions:
+    """Return what a project defines, for one of its lines; raises why it cannot be loaded, and tells of others."""
+    definitions = load_definitions(root)
+    broken = broken_lines(definitions)
+    if line in broken:
+        raise broken[line]
+    for name, error in broken.items():
+        tell(f"line {name} cannot be loaded, the others can: {error}")
+    return definitions
 
 
 @contextmanager
