@@ -4,6 +4,7 @@ This module has the entry point and loads nothing: signals must be handled from 
 """
 
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ def main() -> None:
 def _exit_code(early: "EarlySignals") -> int:
     from factory.cli.app import app
     from factory.errors import FactoryError
+    from factory.masking import masked
     from factory.storage.faults import storage_faults
 
     early.begin()
@@ -38,7 +40,8 @@ def _exit_code(early: "EarlySignals") -> int:
         with storage_faults(Path.cwd()):
             app()
     except FactoryError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        behind = traceback.format_exception(error) if "--verbose" in sys.argv[1:] else []
+        sys.stderr.write(f"{masked(''.join(behind))}{type(error).__name__}: {error}\n")
         return 2
     except SystemExit as ended:
         # Typer makes 130 of whatever raised KeyboardInterrupt, of SIGTERM too.

@@ -80,6 +80,9 @@ def factory(
     shown_version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and end.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Of an error, show too what lies behind it, and where in the code.")
+    ] = False,
 ) -> None:
     """A factory for models: raw enterprise data in, a gated model at every site out, and what it earned.
 

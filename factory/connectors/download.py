@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from factory.errors import FetchError
+from factory.masking import keep_secret, masked_cause
 from factory.storage.atomic_files import sync_folder, temporary_name
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def fetch(published: Published, report: Report) -> list[str]:
     person can do by hand; no file is incomplete then.
     """
     folder, files = published.folder, published.files
+    keep_secret(published.archive.address)
     wanted = {name: digest for name, digest in files.items() if _fault(folder, name, digest)}
     if not wanted:
         return []
@@ -106,7 +108,9 @@ def fetch(published: Published, report: Report) -> list[str]:
                 report(f"{name}: verified, in {folder}")
         sync_folder(folder)
     except _BROKEN as error:
-        raise FetchError(f"{published.archive.address} could not be fetched: {error}; {by_hand(published)}") from error
+        raise FetchError(
+            f"{published.archive.address} could not be fetched: {error}; {by_hand(published)}"
+        ) from masked_cause(error)
     return list(wanted)
 
 
