@@ -12,6 +12,7 @@ import msgspec
 
 from factory.gateway.http.messages import Request
 from factory.gateway.http.trace import Trace
+from factory.gateway.refusal import shown
 
 access = logging.getLogger(f"{__name__}.access")
 
@@ -37,7 +38,7 @@ def log_when_answered(request: Request, client: str) -> None:
         assert request.answer  # noqa: S101  for the type checker: it is sent
         status, took_ms = request.answer.status, round(1000 * (perf_counter() - came), 3)
         more = {"method": request.method, "path": request.path, "status": status, "took_ms": took_ms, "client": client}
-        said = (request.method or "?", request.path[:200] or "?", status, took_ms, client or "?")
+        said = (request.method or "?", shown(request.path), status, took_ms, client or "?")
         access.info("%s %s %d %.3f ms, %s", *said, extra=about(request.trace, **more))
         send()
 

@@ -112,10 +112,10 @@ async def in_process(application):
 
 
 @contextmanager
-def under_uvicorn(application):
+def under_uvicorn(application, http="auto"):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(application, lifespan="on", log_level="warning", ws="none"))
+        server = uvicorn.Server(uvicorn.Config(application, lifespan="on", log_level="error", ws="none", http=http))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         eventually(lambda: server.started, within_s=20)
@@ -169,6 +169,18 @@ def test_under_a_real_server_every_request_is_answered_as_by_the_own_core(shop, 
         metrics = client.get("/metrics")
     assert metrics.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert re.search(r'nv_inference_request_success\{.*model="toy.UA".*\} 7.0', metrics.text)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("http", "statuses"), [("httptools", {501}), ("h11", {200})])
+def test_a_body_that_a_server_loses_is_no_empty_one(shop, http, statuses, chunked):
+    offer = {"Connection": "Upgrade", "Upgrade": "h2c"}
+    body = b'{"ready": true}'
+    with under_uvicorn(app(shop), http) as client:
+        content = iter([body]) if chunked else body
+        answers = [client.post("/v2/repository/index", content=content, headers=offer)]
+    assert {answer.status_code for answer in answers} == statuses
+    assert all("h11" in answer.text for answer in answers if answer.status_code == 501)
 
 
 def test_a_body_in_pieces_is_bounded_as_a_whole_one_is(shop):

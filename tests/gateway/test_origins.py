@@ -23,7 +23,7 @@ def shop(tmp_path_factory):
     return shop
 
 
-@pytest.mark.parametrize("origins", [(APP, "https://b.example"), ("*",)])
+@pytest.mark.parametrize("origins", [("https://App.example", "https://b.example"), ("*",)])
 def test_a_named_page_may_ask_and_read_and_no_credentials_go_with_it(shop, origins):
     allowed = "*" if origins == ("*",) else APP
     with gateway(shop, cors_origins=origins, keys=shop.home / "none.json") as client:
@@ -90,6 +90,7 @@ TOLD = {
         Origin(CLIENT, "https", "models.example"),
     ),
     "of six": ({"Forwarded": 'for="[2001:db8::1]:4711"'}, Origin("2001:db8::1", *DIRECT)),
+    "no address": ({"X-Forwarded-For": "\x1b[31m"}, Origin(PROXY, *DIRECT)),
     "quoted comma": ({"Forwarded": f'for=unknown;x="a,b", for={CLIENT}'}, Origin(CLIENT, *DIRECT)),
     "broken": ({"Forwarded": f"for={CLIENT};;"}, Origin(PROXY, *DIRECT)),
     "both alike": ({"Forwarded": f"for={CLIENT}", "X-Forwarded-For": CLIENT}, Origin(CLIENT, *DIRECT)),

@@ -117,14 +117,15 @@ def test_the_access_log_has_a_line_for_each_request_with_its_client(shop, caplog
     caplog.set_level(logging.INFO, "factory.gateway.logs.access")
     with gateway(shop, access_log=True, trusted_proxies=("127.0.0.0/8",)) as client:
         client.post(INFER, json=question([[1, 2, 3]]), headers={**NAMED, "X-Forwarded-For": "203.0.113.9"})
-        client.get("/nowhere")
+        client.get("/no%0Awhere", headers={"X-Request-Id": ""})
         client.post(INFER, content=b"{}", headers={"Expect": "more"})
         client.get("/metrics")
     said = [record.about for record in caplog.records if record.name == "factory.gateway.logs.access"]
     assert [(one["method"], one["path"], one["status"], one["client"]) for one in said] == [
         ("POST", INFER, 200, "203.0.113.9"),
-        ("GET", "/nowhere", 404, "127.0.0.1"),
+        ("GET", "/no\nwhere", 404, "127.0.0.1"),
         ("POST", INFER, 417, "127.0.0.1"),
         ("GET", "/metrics", 200, "127.0.0.1"),
     ]
+    assert "GET '/no\\nwhere' 404" in caplog.text
     assert (said[0]["request_id"], said[0]["trace_id"], "request_id" in said[1]) == ("r-1", TRACE_ID, False)

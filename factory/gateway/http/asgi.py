@@ -24,6 +24,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+_LOST = (
+    "the server before this application passed over the body, as uvicorn does with httptools where a client offers "
+    "another protocol (Upgrade); run it with `--http h11`, or have the client offer none"
+)
+
+
 class _Disconnected(Exception):  # noqa: N818  no error: the client has gone
     pass
 
@@ -85,18 +91,23 @@ class AsgiApplication:
         await _send(scope, send, request.answer, closing)
 
     async def _body(self, door: Door, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        """Return the whole body; raises RequestRefused where it is too long, too slow, or not for who sends it."""
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._limits.max_body_bytes:
-            raise too_long(f"{int(length)} bytes", self._limits)
+        """Return the whole body; raises RequestRefused where it is too long, slow or lost, or who sends it may not."""
+        length = headers.get(b"content-length", b"")
+        announced = int(length) if length.isdigit() else None
+        if announced is not None and announced > self._limits.max_body_bytes:
+            raise too_long(f"{announced} bytes", self._limits)
         memory = LongBody(self._body_memory, door.admit)
         try:
             async with asyncio.timeout(self._limits.request_s):
-                return await self._read(memory, headers, receive)
+                body = await self._read(memory, headers, receive)
         except TimeoutError:
             raise too_late(self._limits) from None
         finally:
             memory.give_back()
+        in_chunks = b"transfer-encoding" in headers
+        if len(body) < (announced or 0) or (in_chunks and not body and b"upgrade" in headers):
+            raise RequestRefused(501, _LOST)
+        return body
 
     async def _read(self, memory: LongBody, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         body = bytearray()

@@ -11,7 +11,7 @@ from factory.gateway.http.messages import Answer, Request
 from factory.gateway.refusal import Headers, RequestRefused, shown
 
 EVERY_ORIGIN = "*"
-_ORIGIN = re.compile(r"https?://[\w.\-]+(:\d{1,5})?|https?://\[[0-9a-f:.]+\](:\d{1,5})?", re.ASCII)
+_ORIGIN = re.compile(r"https?://[\w.\-]+(:\d{1,5})?|https?://\[[0-9a-f:.]+\](:\d{1,5})?", re.ASCII | re.IGNORECASE)
 _ASKED = b"access-control-request-method"
 _ALLOWED = (
     (b"access-control-allow-methods", b"GET, HEAD, POST"),
@@ -36,7 +36,7 @@ class Cors:
                     f"{origin!r} is no origin for --cors-origin; give scheme, host and port alone, "
                     "https://app.example.com, or * for all"
                 )
-        self._origins = frozenset(origin.encode() for origin in origins)
+        self._origins = frozenset(origin.lower().encode() for origin in origins)
         self._every = EVERY_ORIGIN in origins
 
     def headers(self, request: Request) -> Headers:

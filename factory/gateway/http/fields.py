@@ -17,7 +17,8 @@ _ONE_VALUE = frozenset(
 CODINGS = (b"zstd", b"gzip", b"deflate")
 """Of contents, as they are read and made; the first of those that a client likes alike is made."""
 _MOST_CODINGS = 4
-_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{0,128}")
+"""A proxy may send an empty one, which names nothing."""
 _WEIGHT = re.compile(rb"0?\.\d{1,9}|[01](\.\d{0,9})?")
 _CACHED = 128
 

@@ -13,6 +13,7 @@ from factory.errors import SettingRefused
 from factory.gateway.http.messages import Request
 
 _HOST = re.compile(r"[\w.\-\[\]:]{1,255}", re.ASCII)
+_NODE = re.compile(r"[\w.\-:]{1,64}", re.ASCII)
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _HOP = re.compile(rf'(?:[^",]|{_QUOTED})+')
 _PAIR = re.compile(rf'\s*(\w+)=(?:({_QUOTED})|([^\s";,=]+))\s*')
@@ -56,7 +57,7 @@ class Proxies:
                 break
         scheme, host = hop.get("proto", "").lower(), hop.get("host", direct.host)
         return Origin(
-            address or direct.client,
+            address if _NODE.fullmatch(address) else direct.client,
             scheme if scheme in ("http", "https") else direct.scheme,
             host if _HOST.fullmatch(host) else direct.host,
         )

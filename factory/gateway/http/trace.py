@@ -47,10 +47,11 @@ def trace_of(fields: Mapping[bytes, bytes]) -> Trace:
     if not _PARENT.fullmatch(parent) or (parent.startswith(b"00") and len(parent) > _VERSION_0_BYTES):
         parent = b""
     state = fields.get(b"tracestate", b"") if parent else b""
-    if not parent and b"x-request-id" not in fields:
+    request_id = fields.get(b"x-request-id", b"").decode("latin-1")
+    if not parent and not request_id:
         return NO_TRACE
     return Trace(
-        fields.get(b"x-request-id", b"").decode("latin-1"),
+        request_id,
         parent.decode(),
         state.decode() if _STATE.fullmatch(state) else "",
     )
