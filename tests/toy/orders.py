@@ -117,6 +117,7 @@ def orders_line(*, build=build, announced=True, across_sites=("orders",), days=3
         contract=(
             Expectation(type="expect_column_values_to_be_between", kwargs={"column": "size", "min_value": 0}),
             Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": "due_at"}),
+            Expectation(type="expect_column_values_to_be_between", kwargs={"column": "size", "max_value": 7}),
         ),
         repair=repair,
         announced=Announced(columns=KNOWN_BEFORE, at="opened_at") if announced else None,

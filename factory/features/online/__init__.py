@@ -9,6 +9,7 @@ business_rows.py  business rows as JSON → the raw table's own types
 builder.py        business rows → contract → repair → features → the network's input
 code.py           the code that makes features, as one digest
 assembly.py       a line's clean tables → its snapshot
+past.py           its tables as they were known at moments of the past
 proof.py          whether it gives the features that training has: recent rows of each site are built again
 serving.py        the snapshots as a running gateway follows them
 """

@@ -141,13 +141,19 @@ class Builder:
         return typed(records, self._path.columns).with_columns(site, pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW))
 
     def _broken(self, rows: pl.DataFrame) -> dict[int, str]:
-        """Return which rules each row breaks; rules about whole tables are not judged on a few rows."""
-        marked = self._contract.mark(rows.lazy()).filter(self._contract.broken).collect()
-        if marked.is_empty():
-            return {}
-        columns = {rule.name: rule.columns for rule in self._contract.row_rules}
-        named = self._contract.name_rules(marked).iter_rows(named=True)
-        return {row[ROW]: f"breaks the contract: {_blame(row, columns)}" for row in named}
+        """Return which rules each row breaks; rules about whole tables are not judged on a few rows.
+
+        Of a row that has announced columns alone, rules about others are not judged.
+        """
+        if (announced := self._path.announced) is None:
+            return _broken(self._contract, rows)
+        later = [name for name in self._path.columns if name not in announced.columns]
+        only_announced = pl.all_horizontal(pl.lit(True), *(pl.col(name).is_null() for name in later))
+        known_before = self._contract.on(announced.columns)
+        return {
+            **_broken(known_before, rows.filter(only_announced)),
+            **_broken(self._contract, rows.filter(~only_announced)),
+        }
 
     def _require_each_once(self, rows: pl.DataFrame, context: pl.DataFrame) -> None:
         key = list(self._path.key)
@@ -283,6 +289,15 @@ def _subject(row: Mapping[str, Any]) -> str:
     return json.dumps(
         {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}
     )
+
+
+def _broken(contract: Contract, rows: pl.DataFrame) -> dict[int, str]:
+    marked = contract.mark(rows.lazy()).filter(contract.broken).collect()
+    if marked.is_empty():
+        return {}
+    columns = {rule.name: rule.columns for rule in contract.row_rules}
+    named = contract.name_rules(marked).iter_rows(named=True)
+    return {row[ROW]: f"breaks the contract: {_blame(row, columns)}" for row in named}
 
 
 def _joined(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:

@@ -98,6 +98,7 @@ class _CutTable:
         self._known_at = {column: since[name] for name, columns in table.known_at.items() for column in columns}
 
     def seen(self, at: Any) -> pl.DataFrame:
+        """Return the clean rows that were known."""
         known = pl.col(_HAPPENS) < pl.lit(at)
         if self._table.announced:
             known |= pl.col(ANNOUNCED_AT) < pl.lit(at)

@@ -11,6 +11,7 @@ from factory.features.announced import known_tables
 from factory.features.online.assembly import assembled
 from factory.features.online.builder import Builder
 from factory.features.online.proof import Trained, prove
+from factory.line.expectation import Expectation
 from tests.toy.orders import HOUR, KNOWN_BEFORE, NAMES, START, build_eagerly, orders, orders_line
 
 PLANTS = ("north", "south", "east")
@@ -91,6 +92,20 @@ def test_a_snapshot_of_some_hours_ago_and_what_was_learnt_since_are_a_fresh_one(
     expected = trained.filter(pl.col("order") == row["order"]).select(NAMES).cast(pl.Float32).to_numpy()
     if not built.refused:
         np.testing.assert_allclose(built.features, expected, rtol=1e-5)
+
+
+def test_rules_about_what_is_not_known_yet_are_not_judged_of_a_row_that_is_only_announced():
+    line = orders_line(days=30)
+    whole = Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": "late"})
+    table = dataclasses.replace(line.decisions, contract=(*line.decisions.contract, whole))
+    line = dataclasses.replace(line, tables={"orders": table})
+    rows = world([("north", 20, 60, 1), ("north", 20, 62, 0)])
+    builder, _ = snapshot_of(line, rows, 58)
+    first, second = rows.to_dicts()
+    assert builder.build("north", [record(first)], [record(second)]).places == [0]
+    half = {**record(first), "done_at": at(59).isoformat()}
+    assert "late is None" in builder.build("north", [half]).refused[0]
+    assert "size is -1.0" in builder.build("north", [{**record(first), "size": -1.0}]).refused[0]
 
 
 def later(row):
