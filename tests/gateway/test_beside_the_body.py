@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 from backports import zstd
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factory.gateway.access.key_file import add_key
@@ -246,6 +246,55 @@ def test_a_damaged_body_is_refused_or_short_and_nothing_else(body, coding):
 @given(st.binary(max_size=60).map(lambda text: text.replace(b"\n", b"")))
 def test_every_accept_encoding_has_an_answer(text):
     assert answer_coding(text) in (b"zstd", b"gzip", b"deflate", b"identity", b"")
+
+
+# Any combination of fields: all of them are done, or one that is not is refused by its status.
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+SAID = {
+    "Accept": {"*/*": 200, "application/json;q=0.1, text/html": 200, "text/html": 406},
+    "Accept-Encoding": {"gzip": 200, "br": 200, "*;q=0": 406},
+    "Content-Encoding": {"gzip": 200, "identity": 200, "br": 415, "zstd, br": 415},
+    "Content-Type": {
+        "application/json": 200,
+        "application/json;charset=utf-8": 200,
+        "text/xml": 415,
+        "a/b; charset=x": 415,
+    },
+    "Connection": {"keep-alive": 200, "Upgrade, HTTP2-Settings": 200, "close": 200},
+    "Upgrade": {"h2c": 200, "websocket": 200, "nonsense, h2c": 200},
+    "Expect": {"100-continue": 200, "101-continue": 417},
+    "Content-Range": {"bytes 0-1/2": 400},
+    "If-Match": {"*": 412},
+    "If-None-Match": {"*": 200},
+    "Range": {"bytes=0-1": 200},
+    "TE": {"trailers": 200},
+    "Origin": {"https://app.example": 200, "https://evil.example": 200},
+    "X-Request-Id": {"r-1": 200, "r 1": 400, "": 200},
+    "traceparent": {PARENT: 200, "nonsense": 200},
+    "X-Forwarded-For": {"203.0.113.9": 200, ", ,": 200},
+}
+COMBINED = st.fixed_dictionaries({}, optional={name: st.sampled_from(list(values)) for name, values in SAID.items()})
+
+
+@pytest.fixture(scope="module")
+def page_client(shop):
+    with gateway(shop, cors_origins=("https://app.example",), trusted_proxies=("127.0.0.1",)) as made:
+        yield made
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(COMBINED)
+def test_in_any_combination_all_is_done_or_something_that_is_not_is_refused(page_client, fields):
+    body = gzip.compress(ASKED) if fields.get("Content-Encoding") == "gzip" else ASKED
+    answer = page_client.post(INFER, content=body, headers=fields)
+    refusals = {SAID[name][value] for name, value in fields.items()} - {200}
+    assert answer.status_code in (refusals or {200}), answer.text
+    assert answer.status_code != 200 or answer.json()["id"] == "a"
+    assert answer.headers.get("x-request-id") == ("r-1" if fields.get("X-Request-Id") == "r-1" else None)
+    assert answer.headers.get("traceparent") == (PARENT if fields.get("traceparent") == PARENT else None)
+    allowed = "https://app.example" if fields.get("Origin") == "https://app.example" else None
+    assert answer.headers.get("access-control-allow-origin") == allowed
 
 
 # Requests in a row, cut into any pieces: the connection itself, before a door that tells what it was given.

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
+from factory.gateway.http.trace import REQUEST_ID
 from factory.gateway.refusal import RequestRefused, shown
 
 _ONE_VALUE = frozenset(
@@ -17,8 +18,6 @@ _ONE_VALUE = frozenset(
 CODINGS = (b"zstd", b"gzip", b"deflate")
 """Of contents, as they are read and made; the first of those that a client likes alike is made."""
 _MOST_CODINGS = 4
-_REQUEST_ID = re.compile(rb"[\x21-\x7e]{0,128}")
-"""A proxy may send an empty one, which names nothing."""
 _WEIGHT = re.compile(rb"0?\.\d{1,9}|[01](\.\d{0,9})?")
 _CACHED = 128
 
@@ -145,7 +144,7 @@ def _require_no_version(value: bytes) -> None:
 
 
 def _require_request_id(value: bytes) -> None:
-    if not _REQUEST_ID.fullmatch(value):
+    if not REQUEST_ID.fullmatch(value):
         said = shown(value.decode("latin-1"))
         raise RequestRefused(400, f"X-Request-Id is {said}; send 1 to 128 visible ASCII characters")
 

@@ -7,6 +7,8 @@ import msgspec
 
 from factory.gateway.refusal import Headers
 
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{0,128}")
+"""What can be one; a proxy may send an empty one, which names nothing."""
 _PARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x20-\x7e]{0,200})?"
 )
@@ -39,7 +41,7 @@ NO_TRACE = Trace()
 
 
 def trace_of(fields: Mapping[bytes, bytes]) -> Trace:
-    """Return a request's names, from its header fields or a call's metadata.
+    """Return a request's names, from its header fields or a call's metadata; what can be no name is none.
 
     A parent that is none is passed over, as the specification wants it: a caller's tracing must break no call.
     """
@@ -47,7 +49,8 @@ def trace_of(fields: Mapping[bytes, bytes]) -> Trace:
     if not _PARENT.fullmatch(parent) or (parent.startswith(b"00") and len(parent) > _VERSION_0_BYTES):
         parent = b""
     state = fields.get(b"tracestate", b"") if parent else b""
-    request_id = fields.get(b"x-request-id", b"").decode("latin-1")
+    given = fields.get(b"x-request-id", b"")
+    request_id = given.decode() if REQUEST_ID.fullmatch(given) else ""
     if not parent and not request_id:
         return NO_TRACE
     return Trace(
