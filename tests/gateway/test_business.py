@@ -125,7 +125,7 @@ def test_a_question_that_does_not_fit_is_a_problem_that_says_why(client, rows, s
 
 def test_a_path_a_method_a_site_or_a_key_that_is_not_there_is_a_problem_too(client, tmp_path):
     assert ask(client, [ROW], "ZZ").status_code == 404
-    assert client.get("/v1/lines/toy/sites/UA/predict").headers["allow"] == "POST"
+    assert client.get("/v1/lines/toy/sites/UA/predict").headers["allow"] == "POST, OPTIONS"
     assert client.post("/v1/lines/toy/predict").json()["status"] == 404
     shop, keys = Shop(tmp_path), tmp_path / "keys" / "gateway.json"
     shop.release(onnx_model())

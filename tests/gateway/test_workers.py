@@ -61,7 +61,7 @@ def test_whichever_worker_is_asked_tells_what_all_have_counted(served):
             assert metric(client, "factory_inference_duration_seconds_count") == before + 7
             assert metric(client, "factory_workers") == WORKERS
             assert metric(client, "factory_models_awake") == WORKERS
-            cells = re.findall(r"<td>(.*?)</td>", client.get("/").text)
+            cells = re.findall(r"<td[^>]*>(.*?)</td>", client.get("/").text)
             assert cells[6] == f"{before + 7:,.0f}"
             assert f"Processes that answer: {WORKERS}." in client.get("/").text
 
