@@ -245,6 +245,13 @@ def test_python_in_a_page_can_be_read(page):
         ast.parse(text)
 
 
+@pytest.mark.parametrize(
+    "text", blocks(DOCS / "extending.md", "python"), ids=lambda text: re.findall(r"factory\.[\w.]+|numpy", text)[0]
+)
+def test_an_example_of_an_extension_runs(text):
+    exec(compile(text, "docs/extending.md", "exec"), {"__name__": "example"})  # noqa: S102  our own page
+
+
 # Environment, metrics, alerts
 
 VARIABLE = re.compile(r"(?:FACTORY|MLFLOW|DAGSTER|OMP|POLARS|CUBLAS)_[A-Z_]+")

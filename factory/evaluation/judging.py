@@ -41,6 +41,8 @@ class JudgingInputs:
     """What the champion decides by at the site, as released; of no meaning without a champion."""
     new_to_champion: NDArray[np.bool_]
     """`[holdout rows]`: whether the champion neither learnt from a row nor was chosen by it."""
+    champion_rows: NDArray[np.float32] | None
+    """The holdout as the champion takes it: by the features that it was trained on, not by those that the line has."""
     baseline_on_validation: NDArray[np.float32]
     baseline_on_holdout: NDArray[np.float32]
     contract_share: float
@@ -93,10 +95,10 @@ def _scored(line: Line, inputs: JudgingInputs, model: bytes, idle: float) -> Sco
 
 def _champion(inputs: JudgingInputs) -> Scored | None:
     """Score the holdout with what the site serves, at the threshold it serves with."""
-    if inputs.champion is None:
+    if inputs.champion is None or inputs.champion_rows is None:
         return None
     return Scored(
-        answer=onnx_answer(inputs.champion, inputs.holdout.features),
+        answer=onnx_answer(inputs.champion, inputs.champion_rows),
         threshold=inputs.champion_threshold,
         digest=digest_of(inputs.champion),
     )

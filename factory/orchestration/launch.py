@@ -48,6 +48,9 @@ from factory.release.store import ModelStore
 from factory.storage.faults import storage_faults
 
 POLL_S = 0.25
+SILENT_S = 90.0
+"""Seconds without a sign of life after which the daemon is taken for gone; it gives one every 30. Dagster itself
+believes in it for half an hour, for which a command would wait in a queue that nobody serves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +201,10 @@ class LineLauncher:
             while not self._is_finished(run.run_id):
                 self.interruptions.obey()
                 follower.read()
+                if self._is_left_in_the_queue(run.run_id):
+                    self.instance.run_coordinator.cancel_run(run.run_id)
+                    take(Said(text="the daemon that takes runs from the queue is gone: executed here", level=30))
+                    return self._execute_here(request, take)
                 time.sleep(POLL_S)
         except KeyboardInterrupt:
             self.instance.run_coordinator.cancel_run(run.run_id)
@@ -208,6 +215,11 @@ class LineLauncher:
     def _is_finished(self, run_id: str) -> bool:
         run = self.instance.get_run_by_id(run_id)
         return run is None or run.is_finished
+
+    def _is_left_in_the_queue(self, run_id: str) -> bool:
+        """Whether nobody is there any more who would take the run, and this process can."""
+        run = self.instance.get_run_by_id(run_id)
+        return run is not None and run.status is dg.DagsterRunStatus.QUEUED and self._is_executed_here
 
     @contextmanager
     def _canceled_if_stopped(self, run_id: str) -> Iterator[None]:
@@ -226,7 +238,8 @@ def has_queue(instance: dg.DagsterInstance) -> bool:
     from dagster._daemon.controller import get_daemon_statuses
 
     kind = "QUEUED_RUN_COORDINATOR"
-    return bool(get_daemon_statuses(instance, [kind])[kind].healthy)
+    statuses = get_daemon_statuses(instance, [kind], heartbeat_interval_seconds=0, heartbeat_tolerance_seconds=SILENT_S)
+    return bool(statuses[kind].healthy)
 
 
 def line_parts(definitions: dg.Definitions) -> dict[str, LineParts]:

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from factory.compute.isolation import Isolated, one_by_one, together
 from factory.errors import TrainingError
-from factory.features.samples import samples
+from factory.features.samples import network_input, samples
+from factory.line.line import Line
 from factory.line.split import DECIDED_AT, LABEL, Parts
 from factory.model.provider import installed_providers
 from factory.model.session import Latencies
+from factory.model.signature import Signature
 from factory.model.verdict import Verdict
 from factory.names import LINE_SITE
 from factory.pipeline.base_model import BASELINE
@@ -98,6 +100,7 @@ class Judging:
             champion=champion.content if champion else None,
             champion_threshold=champion.manifest.threshold if champion else 0.0,
             new_to_champion=self._new_to(champion, parts.holdout),
+            champion_rows=as_taken_by(champion.manifest.model_signature, self.line, parts) if champion else None,
             baseline_on_validation=baseline_answers(self.run, parts.validation),
             baseline_on_holdout=baseline_answers(self.run, parts.holdout),
             contract_share=float(cleaned["contract_share"]),
@@ -171,6 +174,25 @@ class Judging:
             return champion.manifest.digest
         entry = self.run.journal.latest(VERDICT, [site]).get(site)
         return entry.figures["rival"] if entry and entry.figures["verdict"]["digest"] == mine else None
+
+
+def as_taken_by(signature: Signature, line: Line, parts: Parts) -> NDArray[np.float32]:
+    """Return the holdout as a model takes it that was made before the line's features were these.
+
+    A feature that the line has no more is unknown (NaN), as it would be from now on if that model went on serving.
+    """
+
+    def with_all(rows: pl.DataFrame) -> pl.DataFrame:
+        gone = [name for name in signature.features if name not in rows.columns]
+        return rows.with_columns(pl.lit(None, pl.Float32).alias(name) for name in gone)
+
+    return network_input(
+        with_all(parts.holdout),
+        with_all(parts.rows),
+        columns=signature.features,
+        entity=line.features.entity,
+        steps=signature.steps,
+    )
 
 
 def baseline_answers(run: LineRun, rows: pl.DataFrame) -> NDArray[np.float32]:

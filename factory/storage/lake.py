@@ -86,10 +86,31 @@ class Lake:
         return self._write(delta, table, rows, seen, mode="append", schema_mode="merge" if widen else None)
 
     def replace(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int], *, partitioned: bool = True) -> int:
-        """Put rows in the place of all rows of the sites in `seen`, in one commit; return the table's version."""
+        """Put rows in the place of all rows of the sites in `seen`, in one commit; return the table's version.
+
+        A column that is new is added to the table, and is null in the rows of other sites; one that is gone is null in
+        these rows. Raises LakeError where a value would be kept otherwise than it is, for a column has another type.
+        """
         places = ", ".join(f"'{site}'" for site in seen)  # names were checked: no quote can be in them
         delta = self._open(table) or self._created(table, rows, partitioned=partitioned)
-        return self._write(delta, table, rows, seen, mode="overwrite", predicate=f"{SITE} IN ({places})")
+        self._require_types(delta, table, rows)
+        return self._write(
+            delta, table, rows, seen, mode="overwrite", predicate=f"{SITE} IN ({places})", schema_mode="merge"
+        )
+
+    def _require_types(self, delta: DeltaTable, table: str, rows: pl.DataFrame) -> None:
+        """Raise LakeError where Delta, which casts to the type that a column has, would change a value."""
+        kept = pl.scan_delta(delta).collect_schema()
+        for name, written in rows.schema.items():
+            if written == kept.get(name, written):
+                continue
+            back = rows[name].cast(kept[name], strict=False).cast(written, strict=False)
+            if not back.equals(rows[name]):
+                raise LakeError(
+                    f"line {self.line}: column {name!r} of the lake's table {table!r} is {kept[name]} so far, and "
+                    f"{written} now; nothing was written. Give the column another name, or move {self.uri(table)} away "
+                    "and run the line for all its sites, which makes the table anew"
+                )
 
     def compact(self, table: str) -> None:
         """Make one file of many small ones; a writer who comes in between goes first, and another time will do.

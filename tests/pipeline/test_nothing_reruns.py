@@ -112,3 +112,26 @@ def test_what_decides_something_does_that_and_what_comes_after_again_and_nothing
     again = changed(done, tmp_path, edit)
     assert due <= again
     assert again <= allowed
+
+
+NAMES = {
+    "a feature more": [
+        (
+            "features.py",
+            '("heat_c", "crew")),',
+            '("heat_c", "crew")),\n            force.pow(2).cast(pl.Float32).alias("force_2"),',
+        ),
+        ("defs.yaml", "      heat_c: Tool", "      force_2: Its square.\n      heat_c: Tool"),
+    ],
+    "a feature less": [
+        ("features.py", '("heat_c", "crew")', '("heat_c",)'),
+        ("defs.yaml", "      crew: Number of people on the shift.\n", ""),
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", NAMES)
+def test_a_feature_that_is_new_or_gone_trains_and_judges_anew(done, tmp_path, what):
+    again = changed(done, tmp_path, *NAMES[what])
+    assert FEATURES | MODELS | {"verdict"} <= again <= FEATURES | MODELS | JUDGED | OPERATIONS

@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
@@ -58,21 +56,6 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LineError, match="cannot be written"):
         new_project("ours", tmp_path / "file")
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """A new environment with the library from its wheel; what the library needs is borrowed from this one."""
-    folder = tmp_path_factory.mktemp("environment")
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)]
-    subprocess.run(build, check=True, timeout=300)
-    (wheel,) = folder.glob("ai_factory-*.whl")
-    venv.create(folder / "venv", with_pip=True)
-    python = folder / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", str(wheel)], check=True, timeout=300)
-    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
-    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return folder / "venv" / "bin"
 
 
 @pytest.mark.slow

@@ -48,6 +48,23 @@ def test_replacing_a_site_leaves_the_others_alone(lake):
     assert kept.rows() == [("DL", 1), ("UA", 7)]
 
 
+def test_a_column_that_is_new_or_gone_changes_the_table_and_no_other_sites_rows(lake):
+    lake.append("features", rows("UA", "DL"), {"UA": 0, "DL": 0})
+    lake.replace("features", rows("UA", x=7).with_columns(y=pl.lit(0.5)), {"UA": 1})
+    lake.replace("features", rows("UA").select("site", y=pl.lit(1.5)), {"UA": 2})
+    kept = lake.scan("features").select("site", "x", "y").collect().sort("site")
+    assert kept.rows() == [("DL", 1, None), ("UA", None, 1.5)]
+
+
+def test_a_value_that_would_be_kept_otherwise_is_refused(lake):
+    """Delta casts what is written to the type that is there: 1.5 would become 1, and nobody would see it."""
+    lake.append("features", rows("UA"), {"UA": 0})
+    with pytest.raises(LakeError, match=r"column 'x' of the lake's table 'features' is Int64 so far, and Float64 now"):
+        lake.replace("features", pl.DataFrame({"site": ["UA"], "x": [1.5]}), {"UA": 1})
+    lake.replace("features", pl.DataFrame({"site": ["UA"], "x": [2.0]}), {"UA": 1})
+    assert lake.scan("features").collect()["x"].to_list() == [2]
+
+
 def test_replacing_with_no_rows_empties_the_site(lake):
     lake.append("clean", rows("UA", "DL"), {"UA": 0, "DL": 0})
     lake.replace("clean", rows().cast({"x": pl.Int64, "site": pl.String}), {"UA": 1})

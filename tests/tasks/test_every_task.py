@@ -116,6 +116,7 @@ def test_from_rows_to_a_verdict(kind, recipe, tmp_path):
             champion=None,
             champion_threshold=0.0,
             new_to_champion=np.ones(len(holdout), np.bool_),
+            champion_rows=None,
             baseline_on_validation=baseline.answer(validation.features),
             baseline_on_holdout=baseline.answer(holdout.features),
             contract_share=1.0,
