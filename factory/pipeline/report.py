@@ -11,11 +11,12 @@ from factory.line.split import LABEL, Parts
 from factory.model.code import drawing_digest
 from factory.names import LINE_SITE, model_name
 from factory.pipeline.line_run import LineRun, registered_version
-from factory.pipeline.verdict import VERDICT, baseline_answers
+from factory.pipeline.verdict import VERDICT, as_taken_by, baseline_answers
 from factory.pipeline.work import CHANGED, Figures, Work
 from factory.storage.journal import Entry, fingerprint
 
 if TYPE_CHECKING:
+    from factory.release import Released
     from factory.reports.facts import Serving, Shown, SiteLine
 
 REPORT = "report"
@@ -144,29 +145,32 @@ class Reporting:
         judged_by = figures["verdict"]["figures"]
         # Resampled intervals and pictures are of all rows, so a champion that learnt from some is not among them.
         saw_none = judged_by.get("rows_new_to_champion") in (None, judged_by["rows"])
-        files = self._files(site, figures.get("rival") if saw_none else None)
+        files = self._files(site)
         answers = {role: onnx_answer(content, rows.features) for role, content in files.items()}
+        if before := self._released(site, figures.get("rival") if saw_none else None):
+            champion_rows = as_taken_by(before.manifest.model_signature, self.line, parts)
+            answers["champion"] = onnx_answer(before.content, champion_rows)
         answers["baseline"] = baseline_answers(self.run, parts.holdout)
         judged = holdout(self.line, rows, self.line.task.codes(parts.train[LABEL]), answers, judged_by)
         return shown(judged, rows, lambda some: onnx_answer(files["candidate"], some), self.line.signature.features)
 
-    def _files(self, site: str, rival: str | None) -> dict[str, bytes]:
-        """Return the candidate's file, the base model's if it is another, and that of the champion it was judged by."""
+    def _files(self, site: str) -> dict[str, bytes]:
+        """Return the candidate's file, and the base model's if it is another."""
         registry = self.run.registry
         candidate = registry.onnx(*registered_version(self.line.name, self._entry("site_model", site)))
         base = self.base_file
-        before = self._released(site, rival) if rival else None
-        files = {"candidate": candidate, "base": base if base != candidate else None, "champion": before}
-        return {role: content for role, content in files.items() if content is not None}
+        return {"candidate": candidate} if base == candidate else {"candidate": candidate, "base": base}
 
-    def _released(self, site: str, digest: str) -> bytes | None:
+    def _released(self, site: str, digest: str | None) -> "Released | None":
+        """Return the champion that the candidate was judged by; None where there was none, or it cannot be read."""
         store = self.run.store
+        if digest is None:
+            return None
         try:
-            release = store.repository().release_of(model_name(self.line.name, site), digest, store.key().public_key())
+            return store.repository().release_of(model_name(self.line.name, site), digest, store.key().public_key())
         except (ModelRefused, OSError) as error:
             self.run.warn(f"{REPORT}: {site} is shown without the champion it was judged by: {error}")
             return None
-        return release.content if release else None
 
     def _line_page(self, new: Mapping[str, Figures]) -> Figures:
         """Write the line's page over all sites that the journal knows, unless it says the same already."""
