@@ -28,7 +28,7 @@ class LookBack:
     row_alone: bool = False
     """Whether features come only from the decision's own row and shared tables, so that no other decision is kept."""
     stale_after_hours: float | None = None
-    """How long after the newest row decisions are answered; None: always, and the answer says how old the rows are."""
+    """How long after a site's own newest row its decisions are answered; None: always, and the answer says how old."""
 
     def __post_init__(self) -> None:
         """Raise LineError on a length that is not positive, and on settings that contradict each other."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -60,7 +60,8 @@ def assembled(
         sites=(),
         known_until=_iso(newest),
         answers_from=_iso(newest and newest - RECENT),
-        answers_until=_iso(newest and _stale_from(look_back, newest)),
+        newest=_newest_by_site(line, clean) if newest else {},
+        stale_after_hours=look_back.stale_after_hours if newest else None,
     )
     return AssembledSnapshot(snapshot=snapshot, tables=tables, files=dict(files.values()))
 
@@ -71,19 +72,22 @@ def _newest(line: Line, clean: Mapping[str, pl.LazyFrame]) -> datetime | None:
     if not tells_time(rows, cursor):
         return None
     newest: datetime | None = rows.select(pl.col(cursor).max()).collect().item()
-    if newest is None:
-        return None
-    # In a zone of its own a day is a day of the calendar there, which is not always 24 hours.
-    return newest.astimezone(UTC) if newest.tzinfo else newest.replace(tzinfo=UTC)
+    return None if newest is None else _in_utc(newest)
 
 
-def _stale_from(look_back: LookBack, newest: datetime) -> datetime | None:
-    hours = look_back.stale_after_hours
-    return None if hours is None else newest + timedelta(hours=hours)
+def _newest_by_site(line: Line, clean: Mapping[str, pl.LazyFrame]) -> dict[str, str]:
+    """Return the moment of each site's own newest decision row: that others send theirs does not make it known."""
+    rows = clean[line.decision_table].group_by(SITE).agg(pl.col(line.decisions.cursor).max()).drop_nulls()
+    return {site: _in_utc(newest).isoformat() for site, newest in rows.sort(SITE).collect().iter_rows()}
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Return the moment in UTC, where a day is 24 hours: in a zone of its own it is a day of the calendar there."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _iso(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).isoformat() if moment else None
+    return _in_utc(moment).isoformat() if moment else None
 
 
 def _row_path(line: Line) -> RowPath:

@@ -8,7 +8,7 @@ import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Built:
     refused: Mapping[int, str]
     """Why the others were not built, by their number in the request."""
     known_until: str | None
-    """Until when what happened before them is known, ISO in UTC."""
+    """Until when what happened at their site before them is known, ISO in UTC; None: nothing is known of it."""
 
 
 class Builder:
@@ -94,17 +94,18 @@ class Builder:
                 f"line {self.snapshot.line}, site {site}: its features, built here, were not seen to be those of "
                 "training; ask with features, or run the line's operations"
             )
-        until = self._known_until(known_until)
+        until = self._known_until(self.known_until, known_until)
+        of_site = self._known_until(self.snapshot.newest.get(site), known_until)
         raw, beside = self.typed(site, records), self.typed_context(site, context)
         broken = self._broken(raw)
         good = raw.filter(~pl.col(ROW).is_in(list(broken)))
         self._require_each_once(good, beside)
         if good.is_empty():
             nothing = np.empty((0, len(self.feature_names)), np.float32)
-            return Built(features=nothing, places=[], subjects=[], refused=broken, known_until=until)
+            return Built(features=nothing, places=[], subjects=[], refused=broken, known_until=of_site)
         try:
             rows, history = self.features(site, good.drop(ROW), beside.drop(ROW), until)
-            return self._built(good, rows, history, broken, until)
+            return self._built(good, rows, history, broken, of_site)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise RecordRefused(
                 "no features can be built of these rows together, though each keeps the contract: a value is beyond "
@@ -169,15 +170,16 @@ class Builder:
                 "either asked or looked at"
             )
 
-    def _known_until(self, given: str | None) -> str | None:
-        """Return the later of the snapshot's moment and a request's; raises RecordRefused where that is none."""
+    @staticmethod
+    def _known_until(here: str | None, given: str | None) -> str | None:
+        """Return the later of a moment known here and a request's; raises RecordRefused where that is none."""
         if given is None:
-            return self.known_until
+            return here
         try:
             moment = datetime.fromisoformat(given)
             if moment.tzinfo is None:
                 raise ValueError("offset")
-            return max(moment.astimezone(UTC).isoformat(), self.known_until or "")
+            return max(moment.astimezone(UTC).isoformat(), here or "")
         except (ValueError, OverflowError) as error:
             message = f"known_until is {given!r:.80}; it must be a moment as ISO text with an offset"
             raise RecordRefused(message) from error
@@ -233,7 +235,7 @@ class Builder:
         key = list(self._path.features_key)
         placed = features.join(good.select(*key, ROW), on=key, how="left", nulls_equal=True).sort(ROW)
         lost = dict.fromkeys(set(good[ROW]) - set(placed[ROW]), "the line's repair or build left it out")
-        untimely = self._untimely(placed)
+        untimely = self._untimely(placed, known_until)
         rows = placed.filter(~pl.col(ROW).is_in(list(untimely)))
         return Built(
             features=self.input(rows, history),
@@ -248,27 +250,32 @@ class Builder:
         path = self._path
         return network_input(rows, history, columns=path.features, entity=path.entity, steps=path.steps)
 
-    def _untimely(self, rows: pl.DataFrame) -> dict[int, str]:
+    def _untimely(self, rows: pl.DataFrame, known_until: str | None) -> dict[int, str]:
         """Return why some rows' moments of decision have no features here, by the row's number."""
         unknown = dict.fromkeys(rows.filter(_AT.is_null() & self._bounded)[ROW], "has no moment of decision")
         if not isinstance(rows.schema[DECIDED_AT], pl.Datetime):
             return unknown
         strange = dict.fromkeys(rows.filter(~_ON_CALENDAR)[ROW], "is decided in a year that no calendar has")
         moments = rows.filter(_ON_CALENDAR).select(ROW, DECIDED_AT).drop_nulls().iter_rows()
-        return unknown | strange | {row: why for row, at in moments if (why := self._too_far(at))}
+        return unknown | strange | {row: why for row, at in moments if (why := self._too_far(at, known_until))}
 
     @property
     def _bounded(self) -> bool:
         """Whether there are decisions that the snapshot does not answer."""
-        return bool(self.snapshot.answers_from or self.snapshot.answers_until)
+        return bool(self.snapshot.answers_from or self.snapshot.stale_after_hours)
 
-    def _too_far(self, decided_at: datetime) -> str | None:
-        """Return why features cannot be built for a decision at that moment; None if they can."""
+    def _too_far(self, decided_at: datetime, known_until: str | None) -> str | None:
+        """Return why features cannot be built for a decision of a site known until then; None if they can."""
         snapshot, moment = self.snapshot, decided_at.isoformat()
         if snapshot.answers_from and decided_at < _like(snapshot.answers_from, decided_at):
             return f"is decided at {moment}; features are built here for decisions from {snapshot.answers_from} on"
-        if snapshot.answers_until and decided_at >= _like(snapshot.answers_until, decided_at):
-            return f"is decided at {moment}, too long after the newest row known here, {snapshot.known_until}"
+        hours = snapshot.stale_after_hours
+        if hours is None:
+            return None
+        if known_until is None:
+            return f"is decided at {moment}, and no earlier row of its site is known here"
+        if decided_at >= _like(known_until, decided_at) + timedelta(hours=hours):
+            return f"is decided at {moment}, {hours:g} hours or more after its site's newest row here, {known_until}"
         return None
 
 

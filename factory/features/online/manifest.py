@@ -73,11 +73,13 @@ class OnlineSnapshot(Signed):
     A site without recent decisions is among them, for there was nothing to compare.
     """
     known_until: str | None
-    """The newest row's moment; None where the tables have no times."""
+    """The newest row's moment at any site; None where the tables have no times."""
     answers_from: str | None
     """Decisions before this moment would look back further than the snapshot goes."""
-    answers_until: str | None
-    """Decisions from this moment on are too far from the newest row; None: there is no limit."""
+    newest: Mapping[str, str]
+    """By site the moment of its own newest row that happened; a site without such a row is not among them."""
+    stale_after_hours: float | None
+    """How long after its own newest row a site's decisions are answered; None: always."""
     shut: Mapping[str, str] = field(default_factory=dict)
     """Sites whose business rows are not answered, and why: which feature came out otherwise."""
     signature: str = ""

@@ -8,13 +8,15 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from factory.errors import LineError, RecordRefused, SnapshotRefused
 from factory.features.online.assembly import assembled
 from factory.features.online.builder import Builder
 from factory.line.look_back import LookBack
 from tests.features.online import pressing
-from tests.features.online.pressing import LINE, builder, made_snapshot, newest, record
+from tests.features.online.pressing import LINE, PARTS, builder, made_snapshot, newest, record
 from tests.toy.press_faults.presses import build as build_alone
 
 NAMES = ["force_kn", "heat_c", "crew"]
@@ -78,7 +80,37 @@ def test_a_decision_beyond_the_snapshot_is_refused_with_both_moments():
     )
     assert built.places == [1]
     assert f"is decided at {early}; features are built here for decisions from" in built.refused[0]
-    assert "too long after the newest row known here" in built.refused[2]
+    assert f"is decided at {late}, 2 hours or more after its site's newest row here" in built.refused[2]
+
+
+@given(days=st.integers(0, 40), silent=st.sampled_from(sorted(PARTS)), hours=st.integers(1, 200))
+@settings(max_examples=20, deadline=None)
+def test_a_site_that_fell_silent_is_not_answered_as_if_known_until_the_others_sent(days, silent, hours):
+    """Staleness is each site's own: whatever the others sent since, and whatever is asked of them."""
+    tables = pressing.clean_tables()
+    parts = tables["parts"].collect()
+    moments = parts.filter(pl.col("site") != silent)["pressed_at"]
+    last = moments.max() - timedelta(days=days)
+    heard = parts.filter((pl.col("site") != silent) | (pl.col("pressed_at") <= last))
+    new = made_snapshot(tables={**tables, "parts": heard.lazy()}, look_back=LookBack(days=60, stale_after_hours=hours))
+    built = Builder(new.snapshot, new.tables)
+    for site in PARTS:
+        known = heard.filter(pl.col("site") == site)["pressed_at"].max()
+        (row,) = newest(site)
+        asked = built.build(site, [record(row, part=9_999_999, pressed_at=moments.max().isoformat())])
+        stale = known is None or moments.max() >= known + timedelta(hours=hours)
+        assert bool(asked.refused) == stale
+        assert asked.known_until == (known.isoformat() if known else None)
+
+
+def test_what_a_request_says_of_the_time_since_makes_a_silent_site_known():
+    (row,) = newest("north")
+    late = row["pressed_at"] + timedelta(days=30)
+    asked = builder(look_back=LookBack(days=1, stale_after_hours=2))
+    new = record(row, part=9_999_999, pressed_at=late.isoformat())
+    assert asked.build("north", [new]).refused
+    told = asked.build("north", [new], known_until=(late - timedelta(hours=1)).isoformat())
+    assert (told.refused, told.known_until) == ({}, (late - timedelta(hours=1)).isoformat())
 
 
 def test_a_decision_without_a_moment_is_refused_where_moments_count():
@@ -146,9 +178,9 @@ def test_rows_of_other_sites_may_stand_beside_and_are_typed_and_judged_as_others
     ):
         with pytest.raises(RecordRefused, match=says):
             builder().build("north", [row], context)
-    for given in ("yesterday", "2024-05-01", "0001-01-01T00:00:00+09:00"):
+    for until in ("yesterday", "2024-05-01", "0001-01-01T00:00:00+09:00"):
         with pytest.raises(RecordRefused, match=r"known_until is .* must be a moment as ISO text with an offset"):
-            builder().build("north", [row], (), given)
+            builder().build("north", [row], (), until)
 
 
 def test_code_that_is_not_what_made_the_features_is_refused():
