@@ -1,6 +1,6 @@
 """What the orchestrator knows of one line, and how a run's resources become the LineRun of its stages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,6 +56,11 @@ def moment(until: str, line: Line) -> datetime:
 Context = dg.OpExecutionContext | dg.AssetExecutionContext
 
 
+def masked_into(write: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what writes a stage's words without secrets."""
+    return lambda text: write(masked(text))
+
+
 def line_run(parts: LineParts, context: Context, config: StageConfig) -> LineRun:
     """Gather what a run's resources have for one line; raises LineError where the config has no date or stage."""
     bound, name = context.resources, parts.line.name
@@ -78,6 +83,6 @@ def line_run(parts: LineParts, context: Context, config: StageConfig) -> LineRun
         run_id=context.run.run_id,
         until=moment(config.until, parts.line),
         redo_from=checked_stage(config.redo_from),
-        say=lambda text: context.log.info(masked(text)),
-        warn=lambda text: context.log.warning(masked(text)),
+        say=masked_into(context.log.info),
+        warn=masked_into(context.log.warning),
     )

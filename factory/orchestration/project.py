@@ -18,7 +18,10 @@ from factory.line.python_error import LOADING, python_mistake
 from factory.orchestration.broken_line import broken_lines
 from factory.orchestration.instance import prepare_orchestrator
 from factory.orchestration.server_process import run_until_stopped
+from factory.registry.database import prepare_database
+from factory.registry.faults import SQLITE, registry_faults
 from factory.storage.home import Home
+from factory.storage.locks import FileLocks
 from factory.storage.project import project_root
 
 DEFINITIONS = "definitions"
@@ -49,6 +52,8 @@ class Project:
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port)]
         os.environ.update(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
         self.home.root.mkdir(parents=True, exist_ok=True)
+        with registry_faults(database):  # made by the server, a database that is killed half-way stays half made
+            prepare_database(Path(database.removeprefix(SQLITE)), FileLocks(self.home.locks))
         return run_until_stopped([*command, "--workers", "1"], self.home.root)
 
     def export_home(self) -> None:

@@ -1,5 +1,6 @@
 """The runner alone, without an orchestrator: what a failing site, an unchanged one and a full disk come to."""
 
+import errno
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -7,10 +8,11 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+from safetensors import SafetensorError
 
 from factory.compute.isolation import Isolated
 from factory.connectors.source import newest_of
-from factory.errors import LakeError, SourceError
+from factory.errors import LakeError, LineError, SourceError
 from factory.line.expectation import Expectation
 from factory.line.line import Table
 from factory.pipeline.runner import Runner
@@ -234,3 +236,40 @@ def test_a_site_goes_through_a_real_stage_and_the_next_time_nothing_is_to_do(tmp
         assert heard.fails == []
         assert heard.mades == [("raw/parts", "north", changed)]
     assert run.lake.scan("raw/parts").collect().height == 3
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (FULL, "StorageError: the disk of"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "StorageError: the disk of"),
+        (
+            pl.exceptions.ColumnNotFoundError('unable to find column "y"'),
+            'LineError: line toy: unable to find column "y"',
+        ),
+        (SourceError("mine"), "SourceError: mine"),
+        (ValueError("unknown"), "ValueError: unknown"),
+    ],
+)
+@pytest.mark.parametrize("where", ["a site's work", "all sites' work", "inputs"])
+def test_whatever_library_raises_a_site_is_told_in_our_words_with_the_cause_behind_them(tmp_path, error, told, where):
+    def raises(sites):
+        raise error
+
+    def fails(sites):
+        return Isolated(failed=dict.fromkeys(sites, error))
+
+    does = {"a site's work": {"do": fails}, "all sites' work": {"do": raises}, "inputs": {"inputs": raises}}[where]
+    runner = Runner(run_of(tmp_path), SITES, Heard())
+    if where != "a site's work" and isinstance(error, ValueError) and not isinstance(error, LineError):
+        with pytest.raises(ValueError, match="unknown"):
+            runner.take_through([step("clean", **does)])
+        return
+    runner.take_through([step("clean", **does)])
+    assert set(runner.failures) == set(SITES)
+    for _, failed in runner.failures.values():
+        assert f"{type(failed).__name__}: {failed}".startswith(told)
+        assert failed is error or failed.__cause__ is error
