@@ -11,7 +11,18 @@ from factory.features.online.builder import Builder
 from factory.features.online.store import Snapshots
 from factory.line.announced import Announced
 from factory.release.signing import public_key
-from tests.toy.orders import HOUR, KNOWN_BEFORE, NAMES, START, OrdersRun, build_eagerly, orders, orders_line
+from tests.toy.orders import (
+    HOUR,
+    KNOWN_BEFORE,
+    NAMES,
+    START,
+    OrdersRun,
+    build_eagerly,
+    orders,
+    orders_line,
+    stops,
+    with_stops,
+)
 
 ROWS = orders(
     *(("north", hour - 30, hour, hour + hour % 3) for hour in range(6, 90, 2)),
@@ -47,12 +58,12 @@ def test_the_snapshot_holds_them_apart_and_every_door_is_open(done):
     assert snapshot.sites == ("north", "south")
     assert len(tables["announced/orders"]) == done.lake.scan("announced").collect().height
     assert tables["orders"]["due_at"].max() < START + UNTIL * HOUR
-    built = Builder(snapshot, tables).build("north", [record(row) for row in coming("north", 1)])
+    built = Builder(snapshot, tables).build("north", [record(row) for row in coming_of("north", 1)])
     assert built.places == [0]
-    assert json.loads(built.subjects[0])["order"] == coming("north", 1)[0]["order"]
+    assert json.loads(built.subjects[0])["order"] == coming_of("north", 1)[0]["order"]
 
 
-def coming(plant, count):
+def coming_of(plant, count):
     """The next orders of a plant, as raw rows."""
     later = ROWS.filter(pl.col("plant") == plant, pl.col("due_at") >= START + UNTIL * HOUR)
     return later.sort("due_at").head(count).to_dicts()
@@ -61,6 +72,23 @@ def coming(plant, count):
 def record(row):
     """An order as a client sends it."""
     return {name: row[name].isoformat() if name.endswith("_at") else row[name] for name in KNOWN_BEFORE}
+
+
+PLAN = stops((0, 10, 2.0), (20, 44, 3.0), (40, 50, 1.0), (46, 52, 4.0), (49, 53, 5.0))
+
+
+def test_a_plan_that_all_sites_share_is_announced_too(tmp_path):
+    run = OrdersRun(tmp_path, with_stops(orders_line()), ROWS, plan=PLAN)
+    heard = run.run(["north", "south"], UNTIL)
+    assert heard.failed_steps == []
+    coming = run.lake.scan("announced_stops").collect()
+    assert coming["number"].to_list() == [2, 3]  # the last one was planned later
+    assert coming["lasted_h"].null_count() == 2
+    snapshot, tables = Snapshots(tmp_path / "models").load("orders", public_key(tmp_path / "keys" / "release.pub"))
+    assert snapshot.shut == {}
+    (row,) = coming_of("north", 1)
+    built = Builder(snapshot, tables).build("north", [record(row)])
+    assert built.features[0][NAMES.index("size")] == 2 * 1000 + 2 + 3
 
 
 def test_a_row_that_breaks_the_contract_is_announced_by_nobody(tmp_path):

@@ -18,6 +18,7 @@ from factory.line.announced import ANNOUNCED_AT, Announced
 from factory.line.expectation import Expectation
 from factory.line.line import Features, Table
 from factory.line.look_back import LookBack
+from factory.names import LINE_SITE
 from factory.pipeline.fingerprints import LineCode
 from factory.pipeline.runner import Runner
 from factory.pipeline.stages import steps
@@ -101,6 +102,50 @@ def build_eagerly(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     return build(tables).drop("due_beside").join(counted, on=["site", "order"], how="left")
 
 
+def stops(*rows):
+    """Raw stops of all plants, of `(planned, starts, what came of it)`, hours from the start."""
+    made = [
+        {"number": number, "planned_at": START + planned * HOUR, "starts_at": START + starts * HOUR, "lasted_h": lasted}
+        for number, (planned, starts, lasted) in enumerate(rows)
+    ]
+    schema = {"number": pl.Int64, "planned_at": MOMENT, "starts_at": MOMENT, "lasted_h": pl.Float64}
+    return pl.DataFrame(made, schema=schema)
+
+
+def build_beside_stops(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+    """Return the same, and as `size` how many hours ago stops ended plus how many are planned for the next hours."""
+    rows, planned = build(tables), tables["stops"]
+    if ANNOUNCED_AT not in planned.collect_schema():
+        planned = planned.with_columns(pl.col("planned_at").alias(ANNOUNCED_AT))
+    pairs = rows.select("site", "order", "decided_at").join(planned, how="cross")
+    at, starts = pl.col("decided_at"), pl.col("starts_at")
+    ahead = (pl.col(ANNOUNCED_AT) < at) & starts.is_between(at, at + 12 * HOUR)
+    lasted = pl.when(starts < at).then(pl.col("lasted_h")).sum()
+    told = pairs.group_by("site", "order").agg((ahead.sum() * 1000 + lasted).cast(pl.Float32).alias("size"))
+    return rows.drop("size").join(told, on=["site", "order"], how="left")
+
+
+def with_stops(line):
+    """The line with a plan of stops that all plants share, and features that look at it."""
+    plan = Table(
+        name="stops",
+        columns={
+            "number": "Int64",
+            "planned_at": "Datetime[us, UTC]",
+            "starts_at": "Datetime[us, UTC]",
+            "lasted_h": "Float64",
+        },
+        key=("number",),
+        cursor="starts_at",
+        site_column=None,
+        contract=(),
+        repair=repair,
+        announced=Announced(columns=("number", "planned_at", "starts_at"), at="planned_at"),
+    )
+    features = dataclasses.replace(line.features, build=build_beside_stops)
+    return dataclasses.replace(line, tables={**line.tables, "stops": plan}, features=features)
+
+
 def repair(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Leave orders as they are."""
     return rows
@@ -137,8 +182,8 @@ def orders_line(*, build=build, announced=True, across_sites=("orders",), days=3
 class Plants:
     """A source of orders; keeps factory.connectors.source.Source."""
 
-    def __init__(self, rows: pl.DataFrame, broken=()) -> None:
-        self.rows, self.broken = rows, broken
+    def __init__(self, rows: pl.DataFrame, broken=(), plan=None) -> None:
+        self.rows, self.broken, self.plan = rows, broken, plan
 
     def sites(self, table, until):
         """Return the plants that have orders due before a moment."""
@@ -146,6 +191,10 @@ class Plants:
 
     def read(self, table, *, site, after, until):
         """Yield a plant's orders in one batch."""
+        if table.name == "stops":
+            rows = self.plan.filter(pl.col("starts_at") < until.replace(tzinfo=UTC))
+            yield rows if after is None else rows.filter(pl.col("starts_at") >= after)
+            return
         if site in self.broken:
             raise OSError(f"the line to {site} was cut")
         rows = self.rows.filter(pl.col("plant") == site, pl.col("due_at") < until.replace(tzinfo=UTC))
@@ -209,7 +258,7 @@ class OrdersRun:
             say=self.said.append,
             warn=self.said.append,
         )
-        heard = Heard()
-        runner = Runner(run, sites, heard)
-        runner.take_through([step for step in steps(self.line) if step.stage.name in names])
+        heard, todo = Heard(), [step for step in steps(self.line) if step.stage.name in names]
+        Runner(run, [LINE_SITE], heard).take_through([step for step in todo if step.run == "references"])
+        Runner(run, sites, heard).take_through([step for step in todo if step.run != "references"])
         return heard

@@ -102,11 +102,11 @@ class _CutTable:
         known = pl.col(_HAPPENS) < pl.lit(at)
         if self._table.announced:
             known |= pl.col(ANNOUNCED_AT) < pl.lit(at)
-        rows = self._clean(self._rows.filter(known), at)
-        if self._coming is not None:
-            coming = self._coming.filter(pl.col(ANNOUNCED_AT) < pl.lit(at)).with_columns(pl.lit(True).alias(PENDING))
-            rows = pl.concat([rows, coming.select(rows.columns)])
-        return rows if self._table.site_column else rows.drop(SITE)
+        rows = self._clean(self._rows.filter(known), at).drop([] if self._table.site_column else [SITE])
+        if self._coming is None:
+            return rows
+        coming = self._coming.filter(pl.col(ANNOUNCED_AT) < pl.lit(at)).with_columns(pl.lit(True).alias(PENDING))
+        return pl.concat([rows, coming.select(rows.columns)])
 
     def asked(self, keys: pl.DataFrame, at: Any) -> pl.DataFrame:
         """Return rows as they are asked; as they came where nothing says which of their columns are announced."""
