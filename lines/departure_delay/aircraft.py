@@ -6,7 +6,7 @@ to leave again. Which aircraft flies is taken from the timetable as it stands; a
 
 import polars as pl
 
-from factory.features.windows import AT, PENDING, QUERY
+from factory.features.windows import AT, PENDING, QUERY, with_pending
 
 _DAY_MIN = 24 * 60
 _DELAY_RANGE_MIN = (-60, 400)
@@ -19,7 +19,7 @@ def aircraft_state(wanted: pl.LazyFrame, flights: pl.LazyFrame, planes: pl.LazyF
 
     There is no row for a flight whose aircraft is not named, and there may be some for flights that are not wanted.
     """
-    legs = _legs(flights.join(wanted.select("tailnum").unique(), on="tailnum", how="semi"))
+    legs = _legs(with_pending(flights).join(wanted.select("tailnum").unique(), on="tailnum", how="semi"))
     gap = _minutes(pl.col("sched_dep_utc") - pl.col("before_due"))
     left, landed = pl.col("before_left") < pl.col(AT), pl.col("before_landed") < pl.col(AT)
     due = pl.col("before_due") < pl.col(AT)
