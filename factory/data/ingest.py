@@ -88,7 +88,8 @@ def announced_rows(
             pl.col(name) if name in announced.columns else pl.lit(None, type_named(kind)).alias(name)
             for name, kind in table.columns.items()
         ]
-        rows = read.done[site].filter(announced.moment(table.cursor) < aware(until)).select(known_columns)
+        delivered = read.done[site]
+        rows = delivered.filter(announced.moment(table.cursor, delivered.schema) < aware(until)).select(known_columns)
         return _first_load(rows, site)
 
     return Isolated(done={site: known(site) for site in read.done}, failed=read.failed)

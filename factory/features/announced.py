@@ -50,7 +50,7 @@ def dated(table: Table, rows: pl.LazyFrame) -> pl.LazyFrame:
             f"clean rows of {table.name} have no {', '.join(missing)}, by which announced rows are told from "
             "others: keep key and cursor in the table's repair"
         )
-    return rows.with_columns(table.announced.moment(table.cursor))
+    return rows.with_columns(table.announced.moment(table.cursor, columns))
 
 
 class Dated(Protocol):
@@ -79,7 +79,7 @@ def told_apart(table: Dated, clean: pl.LazyFrame, raw: pl.DataFrame, known_until
     unknown = [pl.col(name).is_null() for name in table.columns if name not in announced.columns]
     key = list(dict.fromkeys([SITE, *table.key]))
     pending = raw.lazy().select(*key, pl.all_horizontal(to_come, *unknown).alias(PENDING))
-    dated_rows = clean.with_columns(announced.moment(table.cursor))
+    dated_rows = clean.with_columns(announced.moment(table.cursor, clean.collect_schema()))
     return dated_rows.join(pending, on=key, how="left", nulls_equal=True, maintain_order="left")
 
 

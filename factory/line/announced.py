@@ -4,6 +4,7 @@ A row happens at its cursor. A line's file may say that rows are announced befor
 columns of a row are known later than its cursor, such as when a flight that was due at ten has landed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from factory.errors import LineError
 
 ANNOUNCED_AT = "announced_at"
 """The column with the moment at which a row became known, microseconds, UTC, in tables that features are built of."""
+_MOMENT = pl.Datetime("us", "UTC")
 _FAR = datetime(9000, 1, 1)
 """Later than any row's moment, and within the range of every source."""
 
@@ -37,9 +39,11 @@ class Announced:
         if self.ahead_days is not None and self.ahead_days <= 0:
             raise LineError(f"ahead_days {self.ahead_days:g} must be above 0", at=("ahead_days",))
 
-    def moment(self, cursor: str) -> pl.Expr:
+    def moment(self, cursor: str, schema: Mapping[str, pl.DataType]) -> pl.Expr:
         """Return since when each row is known, as ANNOUNCED_AT; a column without a zone is in UTC."""
-        return in_utc(pl.col(self.at or cursor)).alias(ANNOUNCED_AT) - self._ahead
+        name = self.at or cursor
+        moments = pl.col(name) if schema[name] == _MOMENT else in_utc(pl.col(name))  # a cast would leave the GPU engine
+        return moments.alias(ANNOUNCED_AT) if self.ahead_days is None else moments.alias(ANNOUNCED_AT) - self._ahead
 
     def before(self, until: datetime) -> datetime:
         """Return the moment (UTC, naive as `until` is) before which all happens that is announced by `until`."""

@@ -33,7 +33,7 @@ def announced(line, until=UNTIL):
     """Raw flights that are announced before a moment and have not left yet, with what is known of them."""
     timetable = line.decisions.announced
     rows = raw("flights").with_columns(site=pl.col("carrier"))
-    coming = rows.filter(pl.col("time_hour") >= aware(until), timetable.moment("time_hour") < aware(until))
+    coming = rows.filter(pl.col("time_hour") >= aware(until), timetable.moment("time_hour", rows.schema) < aware(until))
     later = [name for name in line.decisions.columns if name not in timetable.columns]
     return coming.with_columns(pl.lit(None, rows.schema[name]).alias(name) for name in later)
 

@@ -94,7 +94,8 @@ class _CutTable:
             *self._key, *(in_utc(pl.col(name)).alias(alias) for name, alias in since.items())
         )
         dated = raw.lazy().join(moments, on=self._key, how="left", nulls_equal=True)
-        self._rows = dated.with_columns(table.announced.moment(table.cursor) if table.announced else []).collect()
+        announced = [table.announced.moment(table.cursor, raw.schema)] if table.announced else []
+        self._rows = dated.with_columns(announced).collect()
         self._known_at = {column: since[name] for name, columns in table.known_at.items() for column in columns}
 
     def seen(self, at: Any) -> pl.DataFrame:
