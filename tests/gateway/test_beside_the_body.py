@@ -141,6 +141,15 @@ def test_what_is_compressed_is_read_only_from_who_may_ask(shop, tmp_path):
         assert client.post(INFER, content=CODED["gzip"], headers={**coded, "X-Api-Key": key}).status_code == 200
 
 
+def test_a_body_that_cannot_be_decoded_costs_a_keys_rate_a_row(shop, tmp_path):
+    key = add_key(tmp_path / "keys.json", "erp", rows_per_s=1.0)
+    headers = {"X-Api-Key": key, "Content-Encoding": "gzip"}
+    with gateway(shop, limits=LIMITS, keys=tmp_path / "keys.json") as client:
+        statuses = [client.post(INFER, content=BOMB, headers=headers).status_code for _ in range(6)]
+    assert statuses[0] == 413
+    assert statuses[-1] == 429
+
+
 def test_the_index_reads_its_body_whatever_stands_beside_it(client):
     offer = {"Connection": "Upgrade", "Upgrade": "h2c"}
     for headers in ({}, offer):

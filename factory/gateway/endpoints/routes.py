@@ -122,10 +122,14 @@ class Gateway:
             log_when_answered(request, self._proxies.origin(request).client)
 
     def _decode_body(self, request: Request) -> None:
-        """Make the body what it was before the client coded it; what is compressed is read only from who may ask."""
-        if b"content-encoding" in request.headers:
-            self.admit(request.headers)
-        request.body = decoded_body(request.body, request.headers, self._max_body_bytes)
+        """Make the body what it was before the client coded it: only for who may ask, and a failure costs a row."""
+        grant = self._access.grant(request.headers)
+        grant.require_left()
+        try:
+            request.body = decoded_body(request.body, request.headers, self._max_body_bytes)
+        except RequestRefused as refused:
+            grant.charge(refused)
+            raise
 
     def _options(self, request: Request) -> Answer:
         """Say which methods a path has, or to a browser what its pages may ask."""

@@ -23,28 +23,20 @@ _WINDOW_LOG = 24
 """What a decoder of zstd may look back on, as a power of two: no more than the longest body."""
 _MOST_MEMBERS = 64
 """So many streams of one coding may stand one after another in a body."""
-_READ_AS_JSON = frozenset(
-    (
-        b"application/json",
-        b"text/json",
-        b"text/plain",
-        b"application/octet-stream",
-        b"application/x-www-form-urlencoded",
-    )
-)
-"""The last one is what curl says of any body."""
+_PLAIN = frozenset((b"", b"application/json", b"application/octet-stream", b"application/x-www-form-urlencoded"))
+"""What most clients say of a body; the last one is what curl says of any."""
+_READ_AS_JSON = _PLAIN | {b"text/json", b"text/plain"}
 _CHARSETS = frozenset(
     ("utf-8", "ascii", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "iso8859-1", "iso8859-15", "cp1252")
 )
-_JSON = b"application/json"
 _BOM = codecs.BOM_UTF8
 _TENSORS = b"inference-header-content-length"
 
 
 def is_plain(body: bytes, fields: Mapping[bytes, bytes]) -> bool:
-    """Return whether a body is what most are, JSON as it came, so that there is nothing to look at."""
-    kind = fields.get(b"content-type", _JSON)
-    return kind == _JSON and b"content-encoding" not in fields and not body.startswith(_BOM)
+    """Return whether a body is as most are, JSON or tensors as they came, so that there is nothing to decode."""
+    kind = fields.get(b"content-type", b"")
+    return kind in _PLAIN and b"content-encoding" not in fields and not body.startswith(_BOM)
 
 
 def decoded_body(body: bytes, fields: Mapping[bytes, bytes], max_bytes: int) -> bytes:
@@ -107,7 +99,7 @@ def _charset(content_type: bytes) -> str:
     """Return the character set of a body, by Python's name; raises RequestRefused (415) of one that is not read."""
     kind, *parameters = (part.strip() for part in content_type.split(b";"))
     kind = kind.lower()
-    if kind and kind not in _READ_AS_JSON and not kind.endswith(b"+json"):
+    if kind not in _READ_AS_JSON and not kind.endswith(b"+json"):
         said = shown(kind.decode("latin-1"))
         raise RequestRefused(415, f"Content-Type is {said}; send application/json, or tensors after it", _ACCEPTED)
     named = [one.partition(b"=")[2].strip(b' "') for one in parameters if one.lower().startswith(b"charset")]
