@@ -5,7 +5,9 @@ launches it or waits for it meets the reason and not a gap.
 """
 
 import logging
+import re
 from dataclasses import dataclass
+from hashlib import sha256
 
 import dagster as dg
 
@@ -26,7 +28,7 @@ class BrokenLine:
 def broken_line(name: str, error: FactoryError) -> dg.Definitions:
     """Return what stands for a line that cannot be loaded, and say so in the log of whoever loads it."""
     _log.warning("line %s cannot be loaded, the others can: %s", name, error)
-    group = "".join(letter if letter.isidentifier() or letter.isdigit() else "_" for letter in name)
+    group = _group(name)
     mistakes = "\n".join(f"    {line}" for line in str(error).splitlines())
 
     @dg.asset(
@@ -45,6 +47,12 @@ def broken_line(name: str, error: FactoryError) -> dg.Definitions:
         jobs=[dg.define_asset_job(job_name(group), selection=[cannot_be_loaded], tags={"line": group})],
         resources={f"{group}_line": BrokenLine(name=name, error=error)},
     )
+
+
+def _group(name: str) -> str:
+    """Return what the orchestrator takes for a group: the line's name, or one like it that no other folder has."""
+    plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return plain if plain == name else f"{plain}_{sha256(name.encode()).hexdigest()[:6]}"
 
 
 def broken_lines(definitions: dg.Definitions) -> dict[str, FactoryError]:

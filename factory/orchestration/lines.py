@@ -35,7 +35,11 @@ def lines_definitions(root: Path) -> dg.Definitions:
 def folders(root: Path) -> list[Path]:
     """Return what in a project's `lines/` may define something, in the order of the names."""
     inside = sorted((root / ROOM).iterdir())
-    return [place for place in inside if place.name[0] not in "._" and (place.is_dir() or place.suffix == ".py")]
+    return [place for place in inside if place.name[0] not in "._" and (place.suffix == ".py" or _is_code(place))]
+
+
+def _is_code(folder: Path) -> bool:
+    return any(any(folder.rglob(name)) for name in (FILE, *_OTHER_FILES, "*.py"))
 
 
 @dataclass(frozen=True, kw_only=True)
