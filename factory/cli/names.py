@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from factory.errors import NameRefused
+from factory.errors import FactoryError, NameRefused
 from factory.names import checked_name, few, line_and_site, meant, model_name, require_line
 from factory.storage.home import Home
 from factory.storage.project import found_root
@@ -17,6 +17,24 @@ def known_lines(home: Home) -> list[str]:
     models = [line_and_site(model)[0] for model in _models(home)]
     rollouts = [place.stem for place in home.rollouts.glob("*.json")]
     return sorted({*(file.parent.name for file in folders), *(LakeStore.at(home).lines() or ()), *models, *rollouts})
+
+
+def mistaken_files(line: str = "") -> dict[str, FactoryError]:
+    """Return what is wrong with the file of each of the project's lines, or of one, as far as the file alone shows it.
+
+    Whether its Python and its contracts can be loaded is what `factory check` tells.
+    """
+    from factory.line.file import LineFile
+
+    project, mistaken = found_root(), {}
+    for place in sorted((project / "lines").glob("*/defs.yaml")) if project else ():
+        file = LineFile(place)
+        try:
+            if line in ("", file.name) and not file.has_templates():
+                file.sections()
+        except FactoryError as error:
+            mistaken[file.name] = error
+    return mistaken
 
 
 def require_known_line(home: Home, line: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from factory.cli.options import AsJson, HomeFolder, home_at, lines_to_complete
-from factory.cli.screen import print_json
+from factory.cli.screen import print_json, say_error
 
 
 def status(
@@ -18,7 +18,7 @@ def status(
     home: HomeFolder = None,
 ) -> None:
     """Show what each site serves, and why."""
-    from factory.cli.names import require_known_line
+    from factory.cli.names import mistaken_files, require_known_line
     from factory.cli.status_screen import show_status
     from factory.reports.status import status as current
 
@@ -31,6 +31,8 @@ def status(
         print_json({**statuses, "lines": lines})
     else:
         show_status(lines, line)
+    for name, error in mistaken_files(line).items():
+        say_error(f"line {name} cannot be loaded, and serves on what it served: {error}")
 
 
 def why(

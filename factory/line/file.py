@@ -63,6 +63,10 @@ class LineFile(YamlFile):
             raise LineError(f"{self._top('attributes')}: `attributes` must be a mapping with the line's sections")
         return attributes
 
+    def has_templates(self) -> bool:
+        """Return whether some of it is only known once the orchestrator has filled its templates in."""
+        return "{{" in self.text
+
     def type_name(self) -> str:
         """Return the component that the file names; raises LineError."""
         self.attributes()

@@ -57,7 +57,7 @@ class YamlFile:
     def tree(self) -> Any:
         """The file as nodes with places; raises LineError where it is not one YAML document in UTF-8."""
         try:
-            documents = list(yaml.compose_all(self._text(), Loader=_Loader))
+            documents = list(yaml.compose_all(self.text, Loader=_Loader))
         except yaml.YAMLError as error:
             raise LineError(self._unreadable(error)) from error
         except RecursionError as error:
@@ -68,7 +68,9 @@ class YamlFile:
             raise LineError(f"{self._at(documents[1])}: a second document begins here; the file must be one")
         return documents[0]
 
-    def _text(self) -> str:
+    @cached_property
+    def text(self) -> str:
+        """What the file says; raises LineError where it cannot be read, or is not UTF-8."""
         try:
             content = self.path.read_bytes()
             return content.decode("utf-8-sig")
@@ -84,7 +86,7 @@ class YamlFile:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
         if mark is None:
             return f"{self.path}: this is no YAML: {problem}"
-        written = self._text().splitlines()[mark.line :][:1]
+        written = self.text.splitlines()[mark.line :][:1]
         hint = "; indent with spaces, not with tabs" if written and written[0][: mark.column + 1].endswith("\t") else ""
         return f"{self.path}:{mark.line + 1}: this is no YAML: {problem}{hint}"
 

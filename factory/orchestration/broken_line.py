@@ -12,6 +12,7 @@ from hashlib import sha256
 import dagster as dg
 
 from factory.errors import FactoryError
+from factory.monitoring.alerts import Alerts
 from factory.orchestration.line_job import job_name
 
 _log = logging.getLogger("factory.lines")
@@ -42,8 +43,22 @@ def broken_line(name: str, error: FactoryError) -> dg.Definitions:
     def cannot_be_loaded() -> None:
         raise dg.Failure(description=f"line {name} cannot be loaded: {error}", allow_retries=False)
 
+    @dg.sensor(
+        name=f"tell_that_{group}_cannot_be_loaded",
+        description="One alert for each new reason why the line cannot be loaded.",
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def tell(context: dg.SensorEvaluationContext, alerts: dg.ResourceParam[Alerts]) -> dg.SkipReason:
+        reason = sha256(str(error).encode()).hexdigest()
+        if context.cursor != reason:
+            alerts.tell("line cannot be loaded", f"line {name} cannot be loaded: {error}", line=name)
+            context.update_cursor(reason)
+        return dg.SkipReason(f"line {name} cannot be loaded: {error}")
+
     return dg.Definitions(
         assets=[cannot_be_loaded],
+        sensors=[tell],
         jobs=[dg.define_asset_job(job_name(group), selection=[cannot_be_loaded], tags={"line": group})],
         resources={f"{group}_line": BrokenLine(name=name, error=error)},
     )

@@ -41,8 +41,12 @@ class Project:
         return cls(root=project_root(), home=home)
 
     def ui(self, port: int) -> int:
-        """Run the orchestrator's UI on this project and home until a signal ends it, with all that it started."""
+        """Run the orchestrator's UI on this project and home until a signal ends it, with all that it started.
+
+        Raises LineError where `definitions.py` cannot be loaded; a line that cannot be is shown as one in the UI.
+        """
         self.export_home()
+        load_definitions(self.root)  # its mistakes are told in a sentence here, and in tracebacks by what is started
         command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
         return run_until_stopped(command, self.root)
 

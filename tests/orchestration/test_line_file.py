@@ -342,6 +342,14 @@ def test_factory_run_on_a_malformed_line_ends_with_one_message_and_exit_code_2(b
     assert [line for line in errors.splitlines() if line.strip()] == [f"LineError: {told}; did you mean 'min_rows'?"]
 
 
+def test_factory_status_tells_of_it(broken):
+    root, number = broken
+    code, _, errors = typed(root, BIN / "factory", "status", "--home", str(root / "home"))
+    assert code == 0
+    assert f"lines/departure_delay/defs.yaml:{number}: gates.min_rowz" in errors
+    assert "turbofan_rul" not in errors
+
+
 @pytest.mark.parametrize("command", ["yaml", "defs"])
 def test_dg_check_shows_every_lines_mistakes(broken, command):
     root, number = broken
@@ -366,13 +374,20 @@ def test_the_other_lines_load_and_the_broken_ones_say_so_where_people_look(broke
         "print('release' in ' '.join(specs), specs['departure_delay/cannot_be_loaded'].description)\n"
         "done = loaded.resolve_job_def('departure_delay_line_job').execute_in_process(raise_on_error=False)\n"
         "print(done.success)\n"
+        "from factory.orchestration.broken_line import broken_line, broken_lines\n"
+        "from factory.monitoring.alerts import Alerts\n"
+        "sensor = loaded.get_sensor_def('tell_that_departure_delay_cannot_be_loaded')\n"
+        "class Heard(Alerts):\n"
+        "    def tell(self, kind, text, **named): print(kind, named)\n"
+        "context = dg.build_sensor_context(resources={'alerts': Heard()})\n"
+        "sensor(context); sensor(dg.build_sensor_context(cursor=context.cursor, resources={'alerts': Heard()}))\n"
     )
     code, out, errors = typed(root, sys.executable, "-c", code)
     assert code == 0, errors
     assert out.splitlines()[0] == "turbofan_rul"
     assert out.splitlines()[1].startswith("True The line **departure_delay** cannot be loaded")
     assert f"lines/departure_delay/defs.yaml:{number}: gates.min_rowz" in out
-    assert out.splitlines()[-1] == "False"
+    assert out.splitlines()[-2:] == ["False", "line cannot be loaded {'line': 'departure_delay'}"]
     assert "gates.min_rowz" in errors
 
 
