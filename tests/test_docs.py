@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from jsonschema import Draft202012Validator
 
 from docs import generate
 from factory.cli.app import app
+from factory.line.reference import attributes_schema
 from factory.line.sections import LineSections
 from factory.pipeline.stages import STAGES
 
@@ -320,20 +322,43 @@ def test_every_alert_has_its_section():
 # The line's file
 
 
-def test_every_piece_of_a_lines_file_has_keys_that_there_are():
-    pieces = [(page, text) for page in PAGES for text in blocks(page, "yaml")]
-    wrong = [f"{page.name}: {key}" for page, text in pieces for key in unknown_keys(yaml.safe_load(text))]
-    assert wrong == []
+def lenient(schema):
+    """A schema that demands no key, so that a piece of a file can be judged by it."""
+    if isinstance(schema, dict):
+        names = {"oneOf": "anyOf"}
+        return {names.get(name, name): lenient(part) for name, part in schema.items() if name != "required"}
+    return [lenient(part) for part in schema] if isinstance(schema, list) else schema
 
 
-def unknown_keys(piece):
-    """The keys of a piece of a line's file that it cannot have, at the top and in its sections."""
-    if not isinstance(piece, dict):
-        return []
-    if "attributes" in piece:
-        piece = piece["attributes"]
-    known = {key.name for key in fields(LineSections)}
-    return [key for key in piece if key not in known]
+def without_dots(piece):
+    """A piece of YAML without what `…` stands for."""
+    if isinstance(piece, dict):
+        return {name: without_dots(part) for name, part in piece.items() if "…" not in (name, part)}
+    return piece
+
+
+PIECE = Draft202012Validator(lenient(attributes_schema()))
+SECTIONS = {key.name for key in fields(LineSections)}
+
+
+def pieces(page):
+    """Every piece of a line's file that a page shows, in its blocks and in its sentences."""
+    shown = [yaml.safe_load(text) for text in blocks(page, "yaml")]
+    shown += [
+        yaml.safe_load(text) for text in inline_code(page) if text.partition(": ")[0] in SECTIONS and ": " in text
+    ]
+    return [piece.get("attributes", piece) for piece in shown if isinstance(piece, dict)]
+
+
+@PER_PAGE
+def test_every_piece_of_a_lines_file_is_as_the_schema_has_it(page):
+    errors = [error for piece in pieces(page) for error in PIECE.iter_errors(without_dots(piece))]
+    assert [f"{error.json_path}: {error.message[:200]}" for error in errors] == []
+
+
+@pytest.mark.parametrize("piece", [{"gate": {}}, {"gates": {"min_row": 3}}, {"gates": {"min_rows": "many"}}])
+def test_a_piece_that_no_line_could_have_is_found(piece):
+    assert list(PIECE.iter_errors(piece))
 
 
 # Links
