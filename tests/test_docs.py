@@ -21,6 +21,7 @@ from factory.cli.app import app
 from factory.line.reference import attributes_schema
 from factory.line.sections import LineSections
 from factory.pipeline.stages import STAGES
+from factory.storage.home import Home
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -317,6 +318,15 @@ def assigned(node):
 def test_every_alert_has_its_section():
     alerts = (DOCS / "operating.md").read_text().split("\n## Alerts\n")[1].split("\n## ")[0]
     assert set(re.findall(r"^### (.+)$", alerts, re.MULTILINE)) == set(alert_kinds())
+
+
+def test_every_place_of_a_home_is_told_of():
+    home = Home.at(Path("/home"))
+    places = [getattr(home, name) for name, what in vars(Home).items() if isinstance(what, property)]
+    places = [place for place in places if isinstance(place, Path)] + [Path(home.lake), home.backtest("line")]
+    told = re.findall(r"^\| (.*?) \|", (DOCS / "reference" / "home.md").read_text(), re.MULTILINE)
+    named = {place.rstrip("/") for cell in told for place in re.findall(r"`([\w./]+)`", cell)}
+    assert {place.relative_to("/home").parts[0] for place in places} | {"mlflow.db", "data"} == named
 
 
 # The line's file
