@@ -18,6 +18,7 @@ myst_enable_extensions = ["colon_fence"]
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "separated"
+autodoc_default_options = {"exclude-members": "__init__"}
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"
