@@ -14,7 +14,7 @@ _ROWS: dict[str, Callable[[SideFigures], str]] = {
     "rows": lambda side: f"{side.rows:,}",
     "not answered": lambda side: f"{side.abstained:,}",
     "errors": lambda side: f"{side.errors:,}",
-    "mean / p95 ms": lambda side: f"{_number(side.latency_mean_ms)} / {_number(side.latency_p95_ms)}",
+    "calls, mean / p95 ms": lambda side: f"{_number(side.latency_mean_ms)} / {_number(side.latency_p95_ms)}",
 }
 
 

@@ -110,7 +110,9 @@ def test_a_line_is_the_very_one_that_the_library_writes(labels, buckets, total, 
     one = msgspec.structs.replace(numbers(0), durations=Sizes(tuple(buckets), total), cpu_s=total)
     text = metrics_text(Counted(workers=1, series={labels: one}), 0.0, accept)[0].decode()
     name, edges = "factory_inference_duration_seconds", (*map(str, BUCKETS_S), "+Inf")
-    histogram = HistogramMetricFamily(name, "Time from a request's last byte to its answer", labels=Labels._fields)
+    histogram = HistogramMetricFamily(
+        name, "Time from a request's last byte to its answer; a shadow's model alone", labels=Labels._fields
+    )
     histogram.add_metric(labels, list(zip(edges, accumulate(buckets), strict=True)), total)
     counter = CounterMetricFamily(
         "factory_model_cpu_seconds", "Processor time that calls of the model took", labels=Labels._fields

@@ -96,7 +96,10 @@ class _Families:
         for name, meaning in COUNTERS.items():
             yield _counter_of_series(name, meaning, {whose: one.counts[name] for whose, one in self._series.items()})
         durations = {whose: one.durations for whose, one in self._series.items()}
-        name, meaning = "factory_inference_duration_seconds", "Time from a request's last byte to its answer"
+        name, meaning = (
+            "factory_inference_duration_seconds",
+            "Time from a request's last byte to its answer; a shadow's model alone",
+        )
         yield _histogram(name, meaning, BUCKETS_S, durations)
 
     def _queues(self) -> Iterator[Metric | _OfSeries]:
