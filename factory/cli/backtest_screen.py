@@ -5,9 +5,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
+from rich.table import Column as ProgressColumn
+from rich.text import Text
 
-from factory.cli.screen import say
+from factory.cli.screen import Column, say, show_table
 from factory.economics.backtest.tally import POLICIES
 from factory.pipeline.events import Event, StepBegun
 
@@ -23,7 +24,7 @@ class Watched:
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.description}", style="dim", table_column=Column(no_wrap=True, overflow="ellipsis")),
+            TextColumn("{task.description}", style="dim", table_column=ProgressColumn(no_wrap=True)),
             console=self.console,
             disable=not self.console.is_interactive,
         )
@@ -54,21 +55,22 @@ class Watched:
 
 def show(report: Mapping[str, Any], console: Console) -> None:
     """Print the report (factory.economics.backtest.tally.report)."""
-    table = Table(box=None, title=f"{report['line']}: net EUR above deciding without a model", title_justify="left")
-    table.add_column("from")
-    for name in ("decisions", *POLICIES, "retrained", "released", "refused"):
-        table.add_column(name, justify="right")
-    for month in report["months"]:
-        table.add_row(month["from"], f"{month['decisions']:,}", *_nets(month), *_events(month))
+    columns = [
+        Column(heading="from"),
+        *(Column(heading=name, right=True) for name in ("decisions", *POLICIES, "retrained", "released", "refused")),
+    ]
+    rows: list[list[str | Text]] = [
+        [month["from"], f"{month['decisions']:,}", *_nets(month), *_events(month)] for month in report["months"]
+    ]
     decisions = f"{sum(month['decisions'] for month in report['months']):,}"
-    table.add_row("in all", decisions, *_nets(report["total"]), "", "", "", style="bold")
-    console.print(table)
+    rows.append([Text(text, "bold") for text in ("in all", decisions, *_nets(report["total"]), "", "", "")])
+    show_table(columns, rows, title=f"{report['line']}: net EUR above deciding without a model", to=console)
     for policy in POLICIES:
         figures = report["total"][policy]
-        console.print(
+        say(
             f"{policy}: {figures['retrainings']} retrainings, {figures['site_models']} site models, "
             f"{figures['seconds'] / 60:.1f} minutes, {figures['cost_eur']:,.0f} EUR",
-            highlight=False,
+            to=console,
         )
 
 

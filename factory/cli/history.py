@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from rich.table import Table
+from rich.text import Text
 
-from factory.cli.screen import console, say
+from factory.cli.screen import Column, say, show_table
 from factory.errors import ModelRefused
 from factory.release.history.head import Head
 from factory.release.history.verify import findings
@@ -66,12 +66,8 @@ def _releases(repository: ReleaseRepository, model: str) -> dict[int, str]:
 
 def show_history(history: Mapping[str, Any]) -> None:
     """Print a site's records, oldest first, whether a rollback holds it, and every fault in them."""
-    table = Table(title=history["model"], title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for heading in COLUMNS:
-        table.add_column(heading, no_wrap=heading != "why")
-    for record in history["records"]:
-        table.add_row(*_cells(record))
-    console.print(table)
+    columns = [Column(heading=heading) for heading in COLUMNS]
+    show_table(columns, [_cells(record) for record in history["records"]], title=history["model"], heads=3)
     if hold := history["hold"]:
         say(f"Held on release {hold['release']} by {hold['actor']}, since {hold['at'][:16]}: {hold['reason']}")
     if removed := history["removed"]:
@@ -81,16 +77,16 @@ def show_history(history: Mapping[str, Any]) -> None:
     _print_findings({history["model"]: history["findings"]})
 
 
-def _cells(record: Mapping[str, Any]) -> list[str]:
+def _cells(record: Mapping[str, Any]) -> list[str | Text]:
     known = [record["sequence"], record["at"][:19].replace("T", " "), record["kind"], record["actor"]]
     numbers = [record["version"], record["release"], (record["digest"] or "")[:12], record["reason"]]
     return [_plain(value) for value in (*known, *numbers)]
 
 
 def _plain(value: object) -> str:
-    """Return the text with nothing in it that the terminal would take for a command or a style."""
+    """Return the text with nothing in it that the terminal would take for a command."""
     text = "" if value is None else str(value)
-    return "".join(letter for letter in text if letter.isprintable()).replace("[", r"\[")
+    return "".join(letter for letter in text if letter.isprintable())
 
 
 def show_verified(report: Mapping[str, Any]) -> None:

@@ -7,9 +7,11 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from textwrap import shorten
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from factory.cli.screen import say
 from factory.names import LINE_SITE
@@ -30,6 +32,9 @@ RUN_PAGE = "http://127.0.0.1:3000/runs/"
 """Where `factory ui` shows a run."""
 MAX_NAMES = 60
 """At most so many characters of site names stand behind a step."""
+BAR = 16
+BESIDE_NOTE = 2 + 17 + BAR + 1 + 8 + 8
+"""What a bar's line has beside its note: spinner, step, bar, count, time, and a space behind each."""
 
 
 @dataclass(kw_only=True)
@@ -50,11 +55,16 @@ class Step:
         """How many sites have gone through it or failed in it."""
         return self.done + len(self.failed)
 
-    @property
-    def note(self) -> str:
-        """What stands behind the step: the sites in work, those unchanged, those that failed."""
-        parts = [named(self.left) if self.left else "", f"{self.unchanged} unchanged" if self.unchanged else ""]
-        return ", ".join(filter(None, [*parts, f"failed: {named(self.failed)}" if self.failed else ""]))
+    def note(self, room: int = MAX_NAMES) -> str:
+        """Return what stands behind the step: the sites in work, those unchanged, those that failed.
+
+        Of their names there are as many as `room` characters hold, where it holds anything at all.
+        """
+        is_narrow = room < MAX_NAMES
+        unchanged = [f"{self.unchanged} unchanged"] if self.unchanged and not (is_narrow and self.failed) else []
+        failed = [f"failed: {named(self.failed, room // 2)}"] if self.failed else []
+        taken = sum(len(part) + 2 for part in (*unchanged, *failed)) if is_narrow else 0
+        return ", ".join([*([named(self.left, room - taken)] if self.left else []), *unchanged, *failed])
 
 
 class Lines:
@@ -99,7 +109,7 @@ class Lines:
     def begun(self, step: Step) -> None:
         """Show that a step begins, or begins again for other sites."""
         if step.todo:
-            self.say(f"{step.name}: {step.note}")
+            self.say(f"{step.name}: {step.note()}")
 
     def moved(self, step: Step) -> None:
         """Show that a site went through a step."""
@@ -165,14 +175,16 @@ class Bars(Lines):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
+        self.room = max(0, console.width - BESIDE_NOTE)
         self.progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description:<14}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}", style="dim", markup=False),
+            TextColumn("{task.description:<16}", markup=False, table_column=Column(no_wrap=True, min_width=16)),
+            BarColumn(bar_width=BAR, table_column=Column(no_wrap=True, min_width=BAR)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=7)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+            TextColumn("{task.fields[note]}", style="dim", markup=False, table_column=Column(no_wrap=True, ratio=1)),
             console=console,
+            expand=True,
         )
         self.bars: dict[str, TaskID] = {}
 
@@ -196,12 +208,13 @@ class Bars(Lines):
 
     def moved(self, step: Step) -> None:
         """Move the bar."""
-        self.noted(step, step.note)
+        self.noted(step, step.note(self.room))
 
     def noted(self, step: Step, text: str) -> None:
         """Write behind the bar."""
         if step.name in self.bars:
-            self.progress.update(self.bars[step.name], completed=step.over, note=text)
+            note = shorten(text, self.room, placeholder=" …")
+            self.progress.update(self.bars[step.name], completed=step.over, note=note)
 
     def closed(self, step: Step) -> None:
         """Leave the bar as it is, without the step's last words."""
@@ -244,13 +257,14 @@ def summary(outcome: LineOutcome, total_s: float) -> list[str]:
     ]
 
 
-def named(sites: Sequence[str]) -> str:
-    """Return as many names as there is room for, and how many more there are."""
-    shown = list(sites)
-    while len(", ".join(shown)) > MAX_NAMES:
-        shown.pop()
-    more = len(sites) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+def named(sites: Sequence[str], room: int = MAX_NAMES) -> str:
+    """Return as many names as there is room for, and how many more there are; their number where not even one fits."""
+    for count in range(len(sites), 0, -1):
+        more = len(sites) - count
+        text = ", ".join(sites[:count])
+        if len(text) + (len(f" and {more} more") if more and room < MAX_NAMES else 0) <= room:
+            return text + (f" and {more} more" if more else "")
+    return f"{len(sites)} sites" if sites else ""
 
 
 def _shown(site: str) -> str:

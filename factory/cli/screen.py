@@ -9,19 +9,24 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import cast
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from factory.storage.home import Home
 
 console = Console()
-_HINT = re.compile(r"(?<![\w./-])factory(?: [^\s`]+)+")
+_HINT = re.compile(r"(?<![\w./-])factory(?: (?!factory )[^\s`]+)+")
 _END_OF_WORD = re.compile(r"[,;:.)]*$")
 
 
@@ -112,6 +117,63 @@ def say_error(text: str) -> None:
     """Print a sentence on standard error; its hints are completed."""
     sys.stdout.flush()
     sys.stderr.write(f"{hints.completed(text)}\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table: its heading, and whether it holds numbers."""
+
+    heading: str
+    right: bool = False
+
+
+def show_table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str | Text]],
+    *,
+    title: str = "",
+    heads: int = 1,
+    to: Console | None = None,
+) -> None:
+    """Print a table; where the terminal is too narrow for it, each row as lines of its own. Nothing is cut.
+
+    The first `heads` cells of a row then stand in its first line, the others below with their headings. A heading may
+    have several lines; a cell is shown as it is, and nothing in it is taken for a style.
+    """
+    out = to or console
+    cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    lines_of = [column.heading.split("\n") for column in columns]
+    widths = [
+        max([*map(cell_len, lines), *(row[number].cell_len for row in cells)]) for number, lines in enumerate(lines_of)
+    ]
+    if title:
+        out.print(Text(title, "bold"), soft_wrap=True)
+    if sum(widths) + len(widths) <= out.width:
+        table = Table(box=None, padding=(0, 1, 0, 0))
+        for column in columns:
+            table.add_column(Text(column.heading), justify="right" if column.right else "left", no_wrap=True)
+        for row in cells:
+            table.add_row(*row)
+        out.print(table)
+        return
+    headings = [" ".join(lines).replace("- ", "").strip() for lines in lines_of]
+    for row in cells:
+        if any(row[:heads]):
+            out.print(Text("  ").join(row[:heads]), soft_wrap=True)
+        pairs = [f"{heading} {cell.plain}" if cell else "" for heading, cell in zip(headings, row, strict=True)]
+        for line in _filled(filter(None, pairs[heads:]), out.width):
+            out.print(Text(line), soft_wrap=True)
+
+
+def _filled(texts: Iterable[str], width: int) -> list[str]:
+    """Return indented lines with the texts, several to a line where there is room, long ones over several."""
+    lines: list[str] = []
+    for text in texts:
+        if lines and len(lines[-1]) + len(text) + 3 <= width:
+            lines[-1] += f" · {text}"
+        else:
+            lines += wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    return lines
 
 
 def print_json(content: object) -> None:

@@ -3,10 +3,9 @@
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from factory.cli.options import AsJson, By, HomeFolder, LineName, New, Reason, SiteName, home_at
-from factory.cli.screen import console, print_json, say
+from factory.cli.screen import Column, print_json, say, show_table
 
 app = typer.Typer(name="site", no_args_is_help=True, help="The sites of a line: list, add, remove.")
 BY_COMMAND = "factory site add"
@@ -66,12 +65,11 @@ def _show(line: str, sites: list[dict[str, Any]]) -> None:
     if not sites:
         say(f"{line} has no sites yet, and its source has none.")
         return
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("site", "serves", "state"):
-        table.add_column(heading, overflow="fold")
-    for site in sites:
-        table.add_row(site["site"], f"v{site['serves']}" if site["serves"] else "nothing", STATES[site["state"]])
-    console.print(table)
+    columns = [Column(heading=heading) for heading in ("site", "serves", "state")]
+    rows = [
+        [site["site"], f"v{site['serves']}" if site["serves"] else "nothing", STATES[site["state"]]] for site in sites
+    ]
+    show_table(columns, rows)
     for site in sites:
         if site["removed"]:
             say(f"  {site['site']}: {site['removed']}")

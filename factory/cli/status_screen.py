@@ -1,13 +1,13 @@
 """What a person sees in a terminal: the table of sites, what to do next, the doctor's findings."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from factory.cli.doctor import Finding
-from factory.cli.screen import console, say
+from factory.cli.screen import Column, console, say, show_table
 from factory.storage.home import Home
 
 NOTHING = "Nothing has run yet here: try `make demo`, or `factory run LINE`."
@@ -18,7 +18,7 @@ def show_status(lines: Mapping[str, Any], line: str = "") -> None:
     if not lines:
         say(f"Nothing has run yet of {line}: factory run {line}" if line else NOTHING)
     for name, what in lines.items():
-        console.print(_site_table(name, what["sites"]))
+        _show_sites(name, what["sites"])
         _print_refusals(what["sites"])
         if what["page"]:
             say(f"To look at: {what['page']}")
@@ -28,32 +28,31 @@ SHORT = {"average_precision": "AP", "rmse": "RMSE", "log_loss": "loss"}
 """Headline figures as a narrow table has them."""
 
 COLUMNS = (
-    ("site", "left"),
-    ("rows\nin", "right"),
-    ("\nclean", "right"),
-    ("quar-\nantine", "right"),
-    ("\nmodel", "left"),
-    ("{headline}\nsite", "right"),
-    ("{headline}\nbase", "right"),
-    ("{headline} base-\nline", "right"),
-    ("value\nEUR", "right"),
-    ("\nverdict", "left"),
-    ("\nserves", "left"),
+    Column(heading="site"),
+    Column(heading="rows\nin", right=True),
+    Column(heading="\nclean", right=True),
+    Column(heading="quar-\nantine", right=True),
+    Column(heading="\nmodel"),
+    Column(heading="{headline}\nsite", right=True),
+    Column(heading="{headline}\nbase", right=True),
+    Column(heading="{headline} base-\nline", right=True),
+    Column(heading="value\nEUR", right=True),
+    Column(heading="\nverdict"),
+    Column(heading="\nserves"),
 )
 
 
-def _site_table(line: str, sites: Mapping[str, Any]) -> Table:
-    """Return the table of a line, narrow enough for a terminal of 80 columns."""
-    table = Table(title=line, title_justify="left", box=None, padding=(0, 1, 0, 0))
+def _show_sites(line: str, sites: Mapping[str, Any]) -> None:
+    """Print the table of a line."""
     headline = _headline(sites)
     short = SHORT.get(headline, headline.replace("_", " "))
-    for heading, side in COLUMNS:
-        table.add_column(heading.format(headline=short), justify="left" if side == "left" else "right", no_wrap=True)
+    columns = [replace(column, heading=column.heading.format(headline=short)) for column in COLUMNS]
+    rows: list[list[str | Text]] = []
     for site, state in sites.items():
-        table.add_row(site, *_cells(state))
+        rows.append([site, *_cells(state)])
         if _another_serves(state):
-            table.add_row("", *_served_cells(state["serving"]))
-    return table
+            rows.append(["", *_served_cells(state["serving"])])
+    show_table(columns, rows, title=line)
 
 
 def _another_serves(state: Mapping[str, Any]) -> bool:
@@ -75,17 +74,17 @@ def _served_cells(serving: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _cells(state: Mapping[str, Any]) -> list[str]:
+def _cells(state: Mapping[str, Any]) -> list[str | Text]:
     rows, verdict = state["rows"] or {}, state["verdict"] or {}
     figures = verdict.get("figures", {})
     kind = _word(figures.get("fine_tuned"), "tuned", "base")
-    passed = _word(verdict.get("passed"), "[green]passed", "[red]refused")
+    passed = _word(verdict.get("passed"), "passed", "refused")
     return [
         *(_number(rows.get(name), ",d") for name in ("raw", "clean", "quarantine")),
         kind,
         *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
         _money(figures.get("value_eur")),
-        passed,
+        Text(passed, {"passed": "green", "refused": "red"}.get(passed, "")),
         "" if _another_serves(state) else _serves(state),
     ]
 

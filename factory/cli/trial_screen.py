@@ -2,10 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from rich.table import Table
-from rich.text import Text
-
-from factory.cli.screen import console, say
+from factory.cli.screen import Column, say, show_table
 from factory.monitoring.trials.decisions import Shown
 from factory.monitoring.trials.figures import SideFigures
 
@@ -25,23 +22,21 @@ def show_trial(model: str, shown: Shown | None) -> None:
         return
     trial, both = shown.trial, (shown.figures.champion, shown.figures.challenger)
     say(f"{model}: {trial.description}, since {trial.since[:16]} by {trial.by}: {trial.reason}")
-    table = Table(box=None, padding=(0, 1, 0, 0))
-    for heading in ("", "champion", trial.mode):
-        table.add_column(heading, justify="left" if heading == "" else "right")
-    for name, text_of in _ROWS.items():
-        table.add_row(name, *map(text_of, both))
-    _add_means(table, "decides", [side.decisions for side in both], "{:.1%}")
-    _add_means(table, "mean", [side.mean_answers for side in both], "{:.4g}")
-    console.print(table)
+    columns = [Column(heading=""), Column(heading="champion", right=True), Column(heading=trial.mode, right=True)]
+    rows = [[name, *map(text_of, both)] for name, text_of in _ROWS.items()]
+    rows += _means("decides", [side.decisions for side in both], "{:.1%}")
+    rows += _means("mean", [side.mean_answers for side in both], "{:.4g}")
+    show_table(columns, rows)
     _print_compared(shown)
     for reason in shown.objections:
         say(f"Against promoting it: {reason}")
 
 
-def _add_means(table: Table, what: str, sides: Sequence[Mapping[str, float]], form: str) -> None:
-    for name in sorted({name for side in sides for name in side}):
-        cells = [form.format(side[name]) if name in side else "—" for side in sides]
-        table.add_row(Text(f"{what} {name}"), *cells)
+def _means(what: str, sides: Sequence[Mapping[str, float]], form: str) -> list[list[str]]:
+    return [
+        [f"{what} {name}", *(form.format(side[name]) if name in side else "—" for side in sides)]
+        for name in sorted({name for side in sides for name in side})
+    ]
 
 
 def _print_compared(shown: Shown) -> None:
