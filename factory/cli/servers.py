@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import typer
 
 from factory.cli.options import HomeFolder, home_at
-from factory.errors import CannotListen
 from factory.model.provider import Provider
 from factory.storage.project import found_root
 
@@ -20,7 +19,7 @@ Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to lis
 def ui(port: Port = 3000, home: HomeFolder = None) -> None:
     """Open the orchestrator's UI on the whole graph, with the sites as partitions."""
     place = home_at(home)
-    _require_free(port, "ui")
+    _require_free(LOOPBACK, port)
     from factory.orchestration.project import Project
 
     raise typer.Exit(Project.around(place).ui(port))
@@ -29,7 +28,7 @@ def ui(port: Port = 3000, home: HomeFolder = None) -> None:
 def registry(port: Port = 5000, home: HomeFolder = None) -> None:
     """Open the registry's UI: models, versions, figures, verdicts."""
     place = home_at(home)
-    _require_free(port, "registry")
+    _require_free(LOOPBACK, port)
     from factory.orchestration.project import Project
 
     raise typer.Exit(Project.around(place).registry(port))
@@ -65,6 +64,7 @@ def serve(  # noqa: PLR0913, PLR0917  a command has as many arguments as options
     from factory.gateway.settings import Settings
 
     place = home_at(home)
+    _require_free(host, port, grpc_port)
     settings = Settings(
         host=host,
         port=port,
@@ -90,12 +90,11 @@ def serve(  # noqa: PLR0913, PLR0917  a command has as many arguments as options
     serve_models(models, public_key, settings)
 
 
-def _require_free(port: int, command: str) -> None:
-    """Raise CannotListen where another program has the port, before a server is started that would say it at length."""
+def _require_free(host: str, *ports: int | None) -> None:
+    """Raise CannotListen where another program has a port, before a server is started that would say it at length."""
     from factory.gateway.processes.ports import held_port
 
-    try:
-        with held_port(LOOPBACK, port):
-            return
-    except CannotListen as error:
-        raise CannotListen(f"{error}; give another: factory {command} --port {port + 1}") from error
+    for port in ports:
+        if port:
+            with held_port(host, port):
+                pass

@@ -1,5 +1,7 @@
 """Which site comes in which wave."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,3 +70,19 @@ def test_a_pilot_that_is_no_site_is_refused_with_those_there_are():
 def test_sizes_that_leave_sites_out_or_are_none_are_refused(text):
     with pytest.raises(RolloutRefused, match="waves"):
         sizes_of(text)
+
+
+def test_a_held_site_is_no_pilot_and_says_why_where_it_is_named():
+    sites = {"A": stand(9), "B": stand(5), "N": stand(0, serves=False)}
+    sites["A"] = replace(sites["A"], held="lena holds it")
+    assert waves_of(sites, "", (1,)) == [("B",), ("A", "N")]
+    with pytest.raises(RolloutRefused, match="pilot A would not take the change: lena holds it"):
+        waves_of(sites, "A", (1,))
+    sites["B"] = replace(sites["B"], held="mia holds it")
+    with pytest.raises(RolloutRefused, match="none can be the pilot: A: lena holds it; B: mia holds it"):
+        waves_of(sites, "", (1,))
+
+
+def test_a_pilot_mistyped_is_answered_with_the_one_that_was_meant():
+    with pytest.raises(RolloutRefused, match="did you mean north"):
+        waves_of({"north": stand(9), "UA": stand(3)}, "norht", (1,))
