@@ -14,6 +14,7 @@ from factory.line.announced import Announced
 from factory.line.costs import Costs
 from factory.line.drift import Limits
 from factory.line.expectation import Expectation
+from factory.line.freshness import Freshness
 from factory.line.gates import Gates
 from factory.line.look_back import LookBack
 from factory.line.recipe import Recipe
@@ -136,6 +137,8 @@ class LineKeys:
     """What making models costs, in EUR."""
     online_snapshot: LookBack | None = None
     """How far back features look, where the gateway is to build them; without it the gateway takes features only."""
+    freshness: Freshness = field(default_factory=Freshness)
+    """How old a site's newest row may be before a check names the site."""
 
 
 @dataclass(frozen=True, kw_only=True)

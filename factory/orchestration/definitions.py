@@ -13,8 +13,8 @@ from factory.orchestration.line_parts import LineParts
 from factory.orchestration.line_source import SUFFIX, LineSource
 from factory.orchestration.ops import asset_op
 from factory.orchestration.sensors import drift_sensor, line_schedule, new_rows_sensor
+from factory.orchestration.site_checks import asset_checks
 from factory.orchestration.sites import sites_of
-from factory.orchestration.specs import asset_key
 from factory.pipeline.fingerprints import LineCode
 from factory.pipeline.stages import RUNS, steps
 
@@ -35,8 +35,8 @@ def line_definitions(line: Line, file: LineFile, sections: LineSections) -> dg.D
     ]
     checks = dg.define_asset_job(
         f"{line.name}_checks_job",
-        selection=dg.AssetSelection.checks_for_assets(asset_key(line, "release")),
-        description="What is served has passed: load every served model as the gateway would.",
+        selection=dg.AssetSelection.checks_for_assets(*(key for definition in assets for key in definition.keys)),
+        description="All checks, on what is there: contract, gates, freshness, and what is served has passed.",
         tags={"line": line.name},
     )
     return dg.Definitions(
@@ -44,7 +44,11 @@ def line_definitions(line: Line, file: LineFile, sections: LineSections) -> dg.D
         jobs=[*jobs, checks, follow_job(line), line_job(parts)],
         sensors=[champion_sensor(line), new_rows_sensor(line, parts.sites), drift_sensor(line)],
         schedules=[line_schedule(line, line.schedule)] if line.schedule else [],
-        asset_checks=[serving_check(line, parts.sites), *([door_check(line)] if line.online_snapshot else [])],
+        asset_checks=[
+            serving_check(line, parts.sites),
+            *([door_check(line)] if line.online_snapshot else []),
+            *asset_checks(line),
+        ],
         resources={f"{line.name}{SUFFIX}": parts.source, f"{line.name}_line": parts},
     )
 

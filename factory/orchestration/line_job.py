@@ -8,20 +8,24 @@ run's own event log (factory/orchestration/events.py): no file is handed over.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import time
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from factory.errors import LineError, NameRefused
+from factory.errors import FactoryError, LineError, NameRefused
+from factory.line.line import Line
 from factory.names import LINE_SITE, checked_name
 from factory.orchestration.checks import refused_by_gateway
 from factory.orchestration.events import report, written
-from factory.orchestration.line_parts import RESOURCES, LineParts, StageConfig, line_run, moment
+from factory.orchestration.line_parts import RESOURCES, Context, LineParts, StageConfig, line_run, moment
 from factory.orchestration.ops import RunLog, failure
+from factory.orchestration.site_checks import LineState, site_checks
 from factory.orchestration.sites import add_sites, known_sites, require_known_sites
 from factory.pipeline.events import Event, LineRequest, SiteFailed, SitesChosen
+from factory.pipeline.line_run import LineRun
 from factory.pipeline.runner import Runner, StepResult
-from factory.pipeline.stages import NAMES, RUNS, RunKind, Step, checked_stage, comes_before, steps
+from factory.pipeline.stages import NAMES, RUNS, RunKind, Step, comes_before, steps
 from factory.storage.journal import Journal
 
 CAUSE = "factory/cause"
@@ -117,15 +121,27 @@ class LineRunLog(RunLog):
     """Logs each materialization as it is made: nothing in this job waits for an asset's result.
 
     What a step leaves alone it has told as it began; an event for each such site and asset would cost more than the
-    step itself, and what is materialized stays so.
+    step itself, and what is materialized stays so. Only what the orchestrator knows nothing of is logged: a run that
+    made it may have died before it could say so, and somebody may have wiped it.
     """
 
+    def __init__(self, context: Context, run: LineRun, *, harmless: bool = False) -> None:
+        super().__init__(context, run, harmless=harmless)
+        self._known: dict[dg.AssetKey, set[str | None]] = {}
+
     def completed(self, result: StepResult) -> None:
-        """Log what was made."""
-        if result.is_left_alone:
-            return
+        """Log what was made, and what was made before and nobody has told the orchestrator of."""
         for event in self.materializations(result):
-            self.context.log_event(event)
+            if not (result.is_left_alone and event.partition in self._materialized(event.asset_key)):
+                self.context.log_event(event)
+
+    def _materialized(self, key: dg.AssetKey) -> set[str | None]:
+        """Return the sites for which the orchestrator has an asset as materialized; None stands for the line."""
+        if key not in self._known:
+            instance = self.context.instance
+            of_line = {None} if instance.get_latest_materialization_event(key) else set[None]()
+            self._known[key] = {*instance.get_materialized_partitions(key), *of_line}
+        return self._known[key]
 
 
 def _begin_name(line: str) -> str:
@@ -142,19 +158,32 @@ def _begin(parts: LineParts) -> dg.OpDefinition:
         required_resource_keys={"lake", "store"},
     )
     def begin(context: dg.OpExecutionContext, config: LineConfig) -> None:
-        checked_stage(config.redo_from)
-        for stage in config.stages:
-            checked_stage(stage)
+        LineRequest(line=line.name, redo_from=config.redo_from, stages=tuple(config.stages)).require_stages()
         until = as_of(parts, context.resources.lake.journal(line.name), config)
         removed = context.resources.store.removed_sites(line.name)
         sites = config.sites or [
             site for site in _all_sites(context, parts, until, redo=bool(config.redo_from)) if site not in removed
         ]
+        if not sites:
+            raise LineError(_why_no_sites(line, until, removed))
         fit = [site for site in sites if _is_fit(context, site, removed)]
         add_sites(context.instance, line.name, fit)
         _log_event(context, SitesChosen(sites=tuple(fit), until=until), f"{len(fit)} sites: {', '.join(fit)}")
 
     return begin
+
+
+def _why_no_sites(line: Line, until: str, removed: Mapping[str, str]) -> str:
+    """Say why there is nothing to run: a green run would claim that something was done."""
+    if removed:
+        return (
+            f"line {line.name}: all its sites were removed ({', '.join(sorted(removed))}): factory site add "
+            f"{line.name} SITE brings one back"
+        )
+    before = f"before {until or f'{line.default_until:%Y-%m-%d}'}"
+    return (
+        f"line {line.name}: its source has no site with rows {before}, so there is nothing to run: look at the source"
+    )
 
 
 def _all_sites(context: dg.OpExecutionContext, parts: LineParts, until: str, *, redo: bool) -> Sequence[str]:
@@ -213,8 +242,9 @@ def _op(parts: LineParts, kind: RunKind) -> dg.OpDefinition:
             return
         config = StageConfig(until=progress.chosen.until, redo_from=progress.request.redo_from)
         # A fault in what a site serves does not stop its training: such a site goes on.
-        log = LineRunLog(context, parts, harmless=kind.name == "operations")
-        Runner(line_run(parts, context, config), going if kind.of_sites else [LINE_SITE], log).take_through(wanted)
+        run = line_run(parts, context, config)
+        log = LineRunLog(context, run, harmless=kind.name == "operations")
+        Runner(run, going if kind.of_sites else [LINE_SITE], log).take_through(wanted)
 
     return take_through
 
@@ -244,17 +274,36 @@ def _finish(parts: LineParts) -> dg.OpDefinition:
         description="Loads every served model as the gateway would, and fails the run if a site failed.",
         ins={"after": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
-        required_resource_keys={"store", "alerts"},
+        required_resource_keys={"store", "alerts", "lake"},
     )
     def finish(context: dg.OpExecutionContext) -> None:
         known = known_sites(context.instance, line.name)
         for site, why in refused_by_gateway(line, known, context.resources.store, context.resources.alerts).items():
             _log_event(context, SiteFailed(step="release", site=site, error=why, at=time()), f"{site}: {why}")
-        failures = RunProgress.of(context, line.name).failures
-        if failures:
-            raise failure(line.name, {event.site: f"{event.step}: {event.error}" for event in failures})
+        progress = RunProgress.of(context, line.name)
+        try:
+            _log_checks(context, parts, known, progress.chosen.until)
+        except FactoryError as error:  # what the sites failed of is more than what checks would say of it
+            context.log.warning(f"the checks of line {line.name} could not be judged: {error}")
+        if progress.failures:
+            raise failure(line.name, {event.site: f"{event.step}: {event.error}" for event in progress.failures})
 
     return finish
+
+
+def _log_checks(context: dg.OpExecutionContext, parts: LineParts, sites: Sequence[str], until: str) -> None:
+    """Judge the line's checks as of the run's moment, so that its assets show them however the line was started."""
+    name = parts.line.name
+    state = LineState(
+        line=parts.line,
+        journal=context.resources.lake.journal(name),
+        lake=context.resources.lake.of(name),
+        sites=sites,
+        until=moment(until, parts.line),
+    )
+    for check in site_checks(parts.line):
+        event: Any = check.evaluation(state, context.instance)  # taken, though the signature does not say so
+        context.log_event(event)
 
 
 def _log_event(context: dg.OpExecutionContext, event: Event, text: str) -> None:

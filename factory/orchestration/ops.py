@@ -1,10 +1,11 @@
 """The stage table as Dagster ops: each natural cut of a line is one op over its assets and all its sites.
 
-Where every site went through, the op yields a result for each asset, so that what comes after it goes on; where one
-failed, the others' materializations are logged and the op raises one Failure that names the failed ones and why.
+Every asset and site that was selected is materialized, or the run is red. Where every site went through, the op yields
+a result for each asset, so that what comes after it goes on; where one failed, the others' materializations are logged
+and the op raises one Failure that names the failed ones and why.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import time
 
 import dagster as dg
@@ -13,9 +14,10 @@ from factory.masking import masked
 from factory.names import LINE_SITE
 from factory.orchestration.events import report
 from factory.orchestration.line_parts import RESOURCES, Context, LineParts, StageConfig, line_run
-from factory.orchestration.metadata import metadata
+from factory.orchestration.metadata import RunMetadata
 from factory.orchestration.specs import asset_key, specs
 from factory.pipeline.events import SiteFailed, StepBegun
+from factory.pipeline.line_run import LineRun
 from factory.pipeline.runner import Runner, StepResult
 from factory.pipeline.stages import RunKind, Step, comes_before, steps
 
@@ -25,11 +27,12 @@ DATA_VERSION = "dagster/data_version"
 class RunLog:
     """Writes a runner's events into Dagster's event log; keeps the results for the end of the op."""
 
-    def __init__(self, context: Context, parts: LineParts, *, harmless: bool = False) -> None:
+    def __init__(self, context: Context, run: LineRun, *, harmless: bool = False) -> None:
         self.context = context
-        self.line = parts.line
+        self.line = run.line
         self.harmless = harmless
         self.results: list[StepResult] = []
+        self._metadata = RunMetadata(run)
 
     def begun(self, step: Step, todo: Sequence[str], unchanged: int) -> None:
         """Log that a step begins."""
@@ -56,7 +59,7 @@ class RunLog:
             yield dg.AssetMaterialization(
                 asset_key(self.line, name),
                 partition=None if result.site == LINE_SITE else result.site,
-                metadata={**metadata(name, result.figures), "changed": result.changed},
+                metadata={**self._metadata.of(name, result), "changed": result.changed},
                 tags={DATA_VERSION: result.fingerprint} if result.fingerprint else None,
             )
 
@@ -75,23 +78,48 @@ def asset_op(parts: LineParts, kind: RunKind) -> dg.AssetsDefinition:
         required_resource_keys=RESOURCES,
     )
     def materialize(context: dg.AssetExecutionContext, config: StageConfig) -> Iterator[dg.MaterializeResult[None]]:
-        log, run = RunLog(context, parts), line_run(parts, context, config)
+        run = line_run(parts, context, config)
+        log = RunLog(context, run)
         # Decided by the op, not by how the run was launched: a site's run may include the line's shared tables.
-        runner = Runner(run, context.partition_keys if sites else [LINE_SITE], log)
-        selected = context.selected_asset_keys
-        wanted = [step for step in mine if _is_selected(line.name, step, selected)]
-        left_alone = [step for step in mine if comes_before(step.stage.name, run.redo_from)]
-        runner.take_through([step for step in mine if step in wanted or step in left_alone])
-        yield from _results(context, log, runner)
+        targets = context.partition_keys if sites else [LINE_SITE]
+        runner = Runner(run, targets, log)
+        selected = {
+            name: step for step in mine for name in step.makes if asset_key(line, name) in context.selected_asset_keys
+        }
+        runner.take_through(
+            [step for step in mine if step in selected.values() or comes_before(step.stage.name, run.redo_from)]
+        )
+        yield from _results(context, log, _failures(runner, log, selected, targets))
 
     return materialize
 
 
-def _is_selected(line: str, step: Step, selected: frozenset[dg.AssetKey] | set[dg.AssetKey]) -> bool:
-    return any(dg.AssetKey([line, *name.split("/")]) in selected for name in step.makes)
+def _failures(runner: Runner, log: RunLog, selected: Mapping[str, Step], sites: Sequence[str]) -> dict[str, str]:
+    """Return why each site failed; one that went through without all that was selected has failed, too."""
+    made = {(name, result.site) for result in log.results for name in result.step.makes}
+    lacking = {
+        site: f"{name}: {_why_lacking(step, site, runner.run.redo_from)}"
+        for site in sites
+        for name, step in selected.items()
+        if (name, site) not in made
+    }
+    told = {site: f"{step}: {_words(why)}" for site, (step, why) in runner.failures.items()}
+    return {**lacking, **told} if LINE_SITE not in told else told
 
 
-def _results(context: dg.AssetExecutionContext, log: RunLog, runner: Runner) -> Iterator[dg.MaterializeResult[None]]:
+def _why_lacking(step: Step, site: str, redo_from: str) -> str:
+    who = "the line" if site == LINE_SITE else f"site {site}"
+    if comes_before(step.stage.name, redo_from):
+        return (
+            f"this run begins with {redo_from}, and of {who} there is nothing from before: leave redo_from out, or do "
+            "not select this asset"
+        )
+    return f"the stage {step.stage.name} gave neither a result nor an error for {who}: its function must give one"
+
+
+def _results(
+    context: dg.AssetExecutionContext, log: RunLog, failures: Mapping[str, str]
+) -> Iterator[dg.MaterializeResult[None]]:
     """Yield a result for each asset that every site has, or log those of the sites that went through and raise."""
     events = [
         event
@@ -99,17 +127,17 @@ def _results(context: dg.AssetExecutionContext, log: RunLog, runner: Runner) -> 
         for event in log.materializations(result)
         if event.asset_key in context.selected_asset_keys
     ]
-    if runner.failures:
+    if failures:
         for event in events:
             context.log_event(event)
-        raise failure(log.line.name, {site: f"{step}: {_words(why)}" for site, (step, why) in runner.failures.items()})
+        raise failure(log.line.name, failures)
     for event in events:
         context.add_asset_metadata(event.metadata, asset_key=event.asset_key, partition_key=event.partition)
     for key in dict.fromkeys(event.asset_key for event in events):
         yield dg.MaterializeResult(asset_key=key)
 
 
-def failure(line: str, reasons: dict[str, str]) -> dg.Failure:
+def failure(line: str, reasons: Mapping[str, str]) -> dg.Failure:
     """Return one Failure that names every site that failed, and why."""
     names = ", ".join("the line itself" if site == LINE_SITE else site for site in sorted(reasons))
     return dg.Failure(

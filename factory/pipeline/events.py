@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from factory.errors import LineError
 from factory.names import LINE_SITE, checked_name
-from factory.pipeline.stages import checked_stage
+from factory.pipeline.stages import checked_stage, comes_before
 
 Became = Literal["released", "kept", "refused", "held_back"]
 """What became of a site's candidate."""
@@ -161,12 +162,21 @@ class LineRequest:
     """The stages to do; all when empty."""
 
     def require_names(self) -> None:
-        """Raise NameRefused or LineError on an invalid name of a line, site or stage."""
+        """Raise NameRefused or LineError on an invalid name of a line or site, and where no stage could be done."""
         checked_name(self.line, "line")
         for site in self.sites:
             checked_name(site)
+        self.require_stages()
+
+    def require_stages(self) -> None:
+        """Raise LineError on an unknown stage, and where all stages asked for come before the one to begin with."""
         for stage in (self.redo_from, *self.stages):
             checked_stage(stage)
+        if self.stages and all(comes_before(stage, self.redo_from) for stage in self.stages):
+            raise LineError(
+                f"line {self.line}: {', '.join(self.stages)} would be left alone, since the run is to begin with "
+                f"{self.redo_from}: ask for a stage from there on, or begin earlier"
+            )
 
 
 class Stopped(Exception):  # noqa: N818  a run that somebody stopped has no error

@@ -44,6 +44,9 @@ def _released(run: LineRun, site: str) -> Figures:
         "reasons": list(verdict.reasons),
         "held_back": obstacle if verdict.passed and (now is None or now.digest != verdict.digest) else None,
         "trial": f"{trial.description}, since {trial.since}" if trial else None,
+        "serves": f"release {now.sequence} since {now.released_at}"
+        if now
+        else "nothing: no candidate was released yet",
         "serving_version": now.version if now else None,
         "serving_digest": now.digest if now else None,
         "since": now.released_at if now else None,

@@ -81,14 +81,33 @@ class Runner:
         if features and self.sites and self.run.line.features.across_sites:
             self._require_whole_world(features, [step for step in todo if step.table])
         for step in steps:
-            if comes_before(step.stage.name, self.run.redo_from):
-                self._require_same_day(step)
-            elif self.sites:
+            if self.sites:
                 try:
                     with self.run.lake.faults():
-                        self._do(step)
+                        self._take_through(step)
                 except FactoryError as error:  # what all its sites need is missing, or cannot be read or written
                     self._drop(step, dict.fromkeys(self.sites, error))
+
+    def _take_through(self, step: Step) -> None:
+        if not comes_before(step.stage.name, self.run.redo_from):
+            self._do(step)
+            return
+        self._require_same_day(step)
+        self._report_unchanged(step, self.sites)
+
+    def _report_unchanged(self, step: Step, sites: Sequence[str]) -> None:
+        """Report what an earlier run has made for some sites; one that has nothing yet is passed over."""
+        for site, entry in self.run.journal.latest(step.name, sites).items():
+            self.listener.completed(
+                StepResult(
+                    step=step,
+                    site=site,
+                    figures=entry.figures,
+                    fingerprint=entry.fingerprint,
+                    changed=False,
+                    is_left_alone=True,
+                )
+            )
 
     def _require_whole_world(self, features: Step, of_tables: Sequence[Step]) -> None:
         """Bring in the rows of sites that this run is not about; if it brings in no rows, all must be there already."""
@@ -125,17 +144,7 @@ class Runner:
         todo = [site for site in self.sites if site not in fresh]
         self.listener.begun(step, todo, len(fresh))
         outcome = self._done(step, work.do, todo, fingerprints) if todo else Isolated[Figures]()
-        for site, entry in journal.latest(step.name, sorted(fresh)).items():
-            self.listener.completed(
-                StepResult(
-                    step=step,
-                    site=site,
-                    figures=entry.figures,
-                    fingerprint=entry.fingerprint,
-                    changed=False,
-                    is_left_alone=True,
-                )
-            )
+        self._report_unchanged(step, sorted(fresh))
         self._drop(step, outcome.failed)
 
     def _fingerprints(self, step: Step, inputs: Mapping[str, str]) -> dict[str, str]:

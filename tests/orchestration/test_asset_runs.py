@@ -3,11 +3,15 @@
 The line's own job is tested in test_line_run; here the assets are the target, for one site and for several at once.
 """
 
+import shutil
+
 import dagster as dg
 import pytest
 
 from factory.orchestration.instance import opened_instance
 from factory.pipeline.stages import RUNS, steps
+from factory.storage.journal import Journal
+from factory.storage.lake_store import LakeStore
 from tests.toy.asset_runs import SITES, run_assets
 from tests.toy.line import NAME, ToyFactory, toy_line
 
@@ -25,6 +29,26 @@ def materialized(toy, name):
     key = dg.AssetKey([NAME, *name.split("/")])
     with opened_instance(toy.home / "dagster") as instance:
         return set(instance.get_materialized_partitions(key))
+
+
+class ForgetfulJournal(Journal):
+    """Does not know south's results."""
+
+    def latest(self, stage, sites=None):
+        return {site: entry for site, entry in super().latest(stage, sites).items() if site != "south"}
+
+
+class ForgetfulLake(LakeStore):
+    """Gives such a journal."""
+
+    def journal(self, line):
+        return ForgetfulJournal(self.of(line))
+
+
+def copied(toy, folder):
+    """A copy of a home, which costs less than another first run."""
+    shutil.copytree(toy.home, folder / "home", symlinks=True)
+    return ToyFactory(folder / "home")
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +113,65 @@ def test_what_was_not_selected_is_not_materialized(tmp_path):
     assert run.success
     assert set(run.partitions) == {"raw/parts", "quarantine"}
     assert not toy.lake.has("features")
+
+
+def test_one_asset_of_an_op_is_made_of_what_is_there_and_nothing_else(tmp_path, three_sites):
+    """A person presses Materialize on a single asset, whose upstream was made long ago."""
+    toy = copied(three_sites[0], tmp_path)
+    run = run_assets(toy, ALL, ["north"], assets=["verdict"])
+    assert run.success, run.failures
+    assert run.partitions == {"verdict": ["north"]}
+
+
+@pytest.mark.parametrize("asset", ["clean", "online_snapshot", "site_model", "verdict", "release", "report"])
+def test_an_asset_without_its_upstream_is_red_and_says_why(tmp_path, asset):
+    run = run_assets(ToyFactory(tmp_path), ALL, ["north"], assets=[asset])
+    assert not run.success
+    assert run.made == []
+    assert set(run.failures) == {"north"}
+    assert "TableMissing" in run.failures["north"]
+    assert "run" in run.failures["north"].partition(";")[2]  # what to do
+
+
+@pytest.mark.parametrize("begin_with", ["clean", "verdict"])
+def test_a_run_that_begins_late_materializes_what_it_leaves_alone_too(tmp_path, three_sites, begin_with):
+    toy = copied(three_sites[0], tmp_path)
+    config = {"ops": {f"{NAME}_models": {"config": {"redo_from": begin_with}}}}
+    run = run_assets(toy, f"{NAME}_models_job", run_config=config)
+    assert run.success, run.failures
+    assert set(run.partitions) == MADE["models"]
+    assert all(sorted(sites) == list(SITES) for sites in run.partitions.values())
+    again = {one.asset_key.path[-1] for one in run.made if one.metadata["changed"].value}
+    assert ("site_model" in again) == (begin_with == "clean")
+
+
+def test_a_run_that_begins_after_what_was_never_made_is_red_and_names_asset_and_way_out(tmp_path):
+    config = {"ops": {f"{NAME}_data": {"config": {"redo_from": "features"}}}}
+    run = run_assets(ToyFactory(tmp_path), f"{NAME}_data_job", assets=["raw/parts"], run_config=config)
+    assert not run.success
+    assert set(run.failures) == set(SITES)
+    assert "raw/parts: this run begins with features" in run.failures["north"]
+    assert "leave redo_from out" in run.failures["north"]
+
+
+def test_a_stage_that_forgets_a_site_makes_the_run_red(tmp_path):
+    """The promise is kept at one place, whatever a stage does."""
+    assert run_assets(ToyFactory(tmp_path), f"{NAME}_data_job", assets=["raw/parts", "clean"]).success
+    toy = ToyFactory(tmp_path, lake=ForgetfulLake(url=str(tmp_path / "lake")))
+    run = run_assets(toy, f"{NAME}_data_job", assets=["clean"])
+    assert not run.success
+    assert set(run.failures) == {"south"}
+    assert "gave neither a result nor an error for site south" in run.failures["south"]
+    assert run.partitions == {"clean": ["east", "north"]}
+
+
+def test_a_site_that_nothing_is_released_for_says_so(tmp_path):
+    toy = ToyFactory(tmp_path, gates={"at_least": {"average_precision": 1.1}})
+    run = run_assets(toy, ALL)
+    assert run.success, run.failures
+    releases = {one.partition: one.metadata for one in run.made if one.asset_key.path[-1] == "release"}
+    assert set(releases) == set(SITES)
+    for told in releases.values():
+        assert not told["passed"].value
+        assert told["serves"].value.startswith("nothing")
+        assert "average precision" in told["reasons"].value

@@ -14,6 +14,7 @@ import dagster as dg
 from factory.compute.engine import Compute
 from factory.data.contract.data_docs import DataDocs
 from factory.line.file import LineFile
+from factory.line.freshness import Freshness
 from factory.line.line import Line
 from factory.monitoring.alerts import Alerts
 from factory.orchestration.definitions import line_definitions
@@ -83,6 +84,7 @@ class ToyFactory:
         drift: Mapping[str, Any] | None = None,
         recipe: Mapping[str, Any] | None = None,
         schedule: str = "",
+        freshness: Freshness | None = None,
         **swapped: Any,
     ) -> None:
         self.home = home
@@ -90,6 +92,7 @@ class ToyFactory:
         self.drift = dict(drift or {})
         self.recipe = dict(recipe or {})
         self.schedule = schedule
+        self.freshness = freshness or Freshness()
         self.swapped = swapped
         self.lake = Lake(home / "lake", NAME)
         self.journal = Journal(self.lake)
@@ -109,7 +112,7 @@ class ToyFactory:
         line = file.line(said)
         swapped = {"gates": self.gates, "drift": self.drift, "recipe": self.recipe}
         sections = {name: dataclasses.replace(getattr(line, name), **changed) for name, changed in swapped.items()}
-        line = dataclasses.replace(line, schedule=self.schedule, **sections)
+        line = dataclasses.replace(line, schedule=self.schedule, freshness=self.freshness, **sections)
         return dg.Definitions.merge(
             line_definitions(line, file, said),
             dg.Definitions(resources=self.bound(), executor=dg.in_process_executor),

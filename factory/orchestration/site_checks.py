@@ -1,0 +1,260 @@
+"""Checks over a line's sites as Dagster shows them: contract, gates and freshness, each naming the sites it is about.
+
+Journal and lake in, one evaluation a check out. A check is about an asset and not about a partition, since Dagster's
+partitioned checks are a preview; so it says which sites do not keep it, and why, and each site's own findings are with
+its materialization. None blocks: the rule that nothing is served without a passing verdict lives where a model is
+promoted and where it is loaded.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,  # exported by no public name
+)
+
+from factory.evaluation.findings import asset_check, by_gate
+from factory.evaluation.gates import GATES
+from factory.line.line import Line, Table
+from factory.masking import masked
+from factory.model.check import Check, reasons
+from factory.model.verdict import Verdict
+from factory.names import LINE_SITE
+from factory.orchestration.specs import asset_key
+from factory.pipeline.verdict import VERDICT
+from factory.storage.journal import Entry, Journal
+from factory.storage.lake import SITE, Lake
+
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+MOST_SITES = 50
+"""So many sites are listed with their reasons; of the others only the number is told."""
+OF_THE_TASK = "answers_make_sense"
+"""The check of what the line's task asks of any model's answers, whatever the gates say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What a check has found: of how many sites something is known, and what speaks against some of them."""
+
+    judged: int
+    against: Mapping[str, str]
+    severity: dg.AssetCheckSeverity = ERROR
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineState:
+    """What checks look at: one line's journal and lake, its sites, and the moment it looks as of."""
+
+    line: Line
+    journal: Journal
+    lake: Lake
+    sites: Sequence[str]
+    until: datetime
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Return the newest verdict of each site that has one."""
+        entries = self.journal.latest(VERDICT, self.sites)
+        return {site: Verdict.from_dict(entry.figures["verdict"]) for site, entry in entries.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteCheck:
+    """One check of a line: the asset it is about, its name, a sentence on it, and how it is judged."""
+
+    asset: str
+    name: str
+    description: str
+    judge: Callable[[LineState], Findings]
+
+    def spec(self, line: Line) -> dg.AssetCheckSpec:
+        """Return what Dagster knows of the check before it is judged."""
+        key = asset_key(line, self.asset)
+        return dg.AssetCheckSpec(self.name, asset=key, description=self.description, blocking=False)
+
+    def result(self, state: LineState) -> dg.AssetCheckResult:
+        """Judge the check, for the op that Dagster runs it in."""
+        key = asset_key(state.line, self.asset)
+        return dg.AssetCheckResult(asset_key=key, check_name=self.name, **_shown(self.judge(state)))
+
+    def evaluation(self, state: LineState, instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:
+        """Judge the check, as the event that any op may log, tied to the asset's newest materialization."""
+        key = asset_key(state.line, self.asset)
+        newest = instance.get_latest_materialization_event(key)
+        record = instance.get_asset_records([key]) if newest else []
+        entry = record[0].asset_entry if record else None
+        target = (
+            AssetCheckEvaluationTargetMaterializationData(
+                storage_id=entry.last_materialization_storage_id, run_id=newest.run_id, timestamp=newest.timestamp
+            )
+            if newest and entry and entry.last_materialization_storage_id
+            else None
+        )
+        return dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=self.name,
+            target_materialization_data=target,
+            blocking=False,
+            **_shown(self.judge(state)),
+        )
+
+
+def _shown(findings: Findings) -> dict[str, Any]:
+    """Return what people see of findings: the failing sites by name, each with why."""
+    against = sorted(findings.against.items())
+    names = ", ".join("the line" if site == LINE_SITE else site for site, _ in against[:MOST_SITES])
+    rows = [dg.TableRecord({"site": site, "why": masked(why)}) for site, why in against[:MOST_SITES]]
+    return {
+        "passed": not against,
+        "severity": findings.severity,
+        "description": f"{len(against)} of {findings.judged}: {names}" if against else f"{findings.judged} judged",
+        "metadata": {
+            "judged": findings.judged,
+            "failing": len(against),
+            **({"sites": dg.MetadataValue.table(rows)} if rows else {}),
+        },
+    }
+
+
+def site_checks(line: Line) -> list[SiteCheck]:
+    """Return a line's checks: each table's contract, the gates as a whole and one by one, and freshness if limited."""
+    checks = [_contract_check(line, table) for table in line.tables.values()]
+    checks.append(_gates_check("gates_passed", "The newest candidate passed every gate.", None))
+    checks += [_gates_check(gate.__name__, _first_line(gate), frozenset({gate.__name__})) for gate in GATES]
+    checks.append(_gates_check(OF_THE_TASK, "Answers are what the line's task asks of them.", frozenset()))
+    return [*checks, _freshness_check(line)] if line.freshness.stale_after_hours is not None else checks
+
+
+def asset_checks(line: Line) -> list[dg.AssetChecksDefinition]:
+    """Return the checks as definitions, an op for those of each asset."""
+    checks = site_checks(line)
+    return [
+        _checks_op(line, asset, [check for check in checks if check.asset == asset])
+        for asset in dict.fromkeys(check.asset for check in checks)
+    ]
+
+
+def _checks_op(line: Line, asset: str, checks: Sequence[SiteCheck]) -> dg.AssetChecksDefinition:
+    @dg.multi_asset_check(
+        name=f"{line.name}_{asset.replace('/', '_')}_checks",
+        specs=[check.spec(line) for check in checks],
+        can_subset=True,
+        required_resource_keys={"lake", "calendar"},
+    )
+    def judge(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        bound = context.resources
+        state = LineState(
+            line=line,
+            journal=bound.lake.journal(line.name),
+            lake=bound.lake.of(line.name),
+            sites=context.instance.get_dynamic_partitions(f"{line.name}_sites"),
+            until=bound.calendar.until(line),
+        )
+        names = {key.name for key in context.selected_asset_check_keys}
+        yield from (check.result(state) for check in checks if check.name in names)
+
+    return judge
+
+
+def _contract_check(line: Line, table: Table) -> SiteCheck:
+    asset = line.lake_table("clean", table)
+
+    def judge(state: LineState) -> Findings:
+        entries = state.journal.latest(asset, state.sites if table.site_column else [LINE_SITE])
+        broken = {site: entry for site, entry in entries.items() if not entry.figures["contract_passed"]}
+        bad = any(_is_too_bad(entry, state.line.gates.min_contract_share) for entry in broken.values())
+        return Findings(
+            judged=len(entries),
+            against={site: _contract_sentence(entry) for site, entry in broken.items()},
+            severity=ERROR if bad else WARN,
+        )
+
+    return SiteCheck(
+        asset=asset,
+        name="contract_kept",
+        description=f"Rows of {table.name} keep their contract; those that do not are in quarantine.",
+        judge=judge,
+    )
+
+
+def _is_too_bad(cleaned: Entry, least_share: float) -> bool:
+    """Whether so little keeps the contract that no model would be released, and not only rows are set aside."""
+    return bool(cleaned.figures["table_failures"]) or cleaned.figures["contract_share"] < least_share
+
+
+def _contract_sentence(cleaned: Entry) -> str:
+    figures = cleaned.figures
+    rules = [f"{name} ({rows} rows)" for name, rows in figures["broken"].items()]
+    return f"{figures['contract_share']:.2%} of rows keep it; broken: {', '.join([*rules, *figures['table_failures']])}"
+
+
+def _gates_check(name: str, description: str, codes: frozenset[str] | None) -> SiteCheck:
+    """Return the check of some gates by their codes; of all with None, of those that GATES does not have with none."""
+
+    def judge(state: LineState) -> Findings:
+        verdicts = state.verdicts()
+        asked = {site: _asked(verdict, codes) for site, verdict in verdicts.items()}
+        judged = {site: asset_check(checks) for site, checks in asked.items() if checks}
+        against = {
+            site: "; ".join([*reasons(asked[site]), *reasons(asked[site], "dry_run")])
+            for site, check in judged.items()
+            if not check.passed
+        }
+        refused = any(judged[site].severity == "ERROR" for site in against)
+        return Findings(judged=len(judged), against=against, severity=ERROR if refused else WARN)
+
+    return SiteCheck(asset=VERDICT, name=name, description=description, judge=judge)
+
+
+def _asked(verdict: Verdict, codes: frozenset[str] | None) -> list[Check]:
+    known = frozenset(gate.__name__ for gate in GATES)
+    return [
+        check
+        for code, checks in by_gate(verdict.checks).items()
+        for check in checks
+        if codes is None or (code in codes if codes else code not in known)
+    ]
+
+
+def _first_line(gate: Callable[..., object]) -> str:
+    return (gate.__doc__ or gate.__name__).splitlines()[0]
+
+
+def _freshness_check(line: Line) -> SiteCheck:
+    asset = line.lake_table("raw", line.decisions)
+
+    def judge(state: LineState) -> Findings:
+        newest = newest_moments(state, line.decisions)
+        stale = line.freshness.stale(newest, state.sites, state.until)
+        return Findings(judged=len(state.sites), against=stale, severity=WARN)
+
+    return SiteCheck(
+        asset=asset,
+        name="rows_are_fresh",
+        description=f"Every site's newest row is at most {line.freshness.stale_after_hours:g} hours old.",
+        judge=judge,
+    )
+
+
+def newest_moments(state: LineState, table: Table) -> dict[str, datetime]:
+    """Return the moment of each site's newest row by the table's cursor, UTC and naive.
+
+    Where the cursor is not a moment, it is when rows last came in.
+    """
+    asset = state.line.lake_table("raw", table)
+    if not state.lake.has(asset):
+        return {}
+    rows = state.lake.scan(asset)
+    kind = rows.collect_schema().get(table.cursor)
+    if not isinstance(kind, pl.Datetime | pl.Date):
+        arrived = state.journal.latest(asset, state.sites)
+        return {site: entry.at.astimezone(UTC).replace(tzinfo=None) for site, entry in arrived.items()}
+    moment = pl.col(table.cursor).max()
+    moment = moment.cast(pl.Datetime("us")) if isinstance(kind, pl.Date) else moment
+    zone = kind.time_zone if isinstance(kind, pl.Datetime) else None
+    moment = moment.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zone else moment
+    newest = rows.group_by(SITE).agg(moment.alias("newest")).drop_nulls("newest").collect()
+    return dict(newest.select(SITE, "newest").iter_rows())

@@ -1,0 +1,136 @@
+"""Contract, gates and freshness as the orchestrator's checks: they name the sites they are about, and block nothing."""
+
+import dagster as dg
+import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from factory.evaluation.gates import GATES
+from factory.line.freshness import Freshness
+from factory.orchestration.instance import opened_instance
+from factory.orchestration.site_checks import site_checks
+from tests.toy.line import NAME, ToyFactory, toy_line
+
+GATED = {"at_least": {"positives": 5, "average_precision": 0.97, "value_eur": 0}}
+FRESH = Freshness(stale_after_hours=24)
+
+
+def checks_of(toy, names):
+    """The newest evaluation of some checks, by name."""
+    with opened_instance(toy.home / "dagster") as instance:
+        keys = [key for check in site_checks(toy_line()) if check.name in names for key in [check.spec(toy_line()).key]]
+        keys += [dg.AssetCheckKey(dg.AssetKey([NAME, "raw", "parts"]), "rows_are_fresh")]
+        records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    return {(key.asset_key.path[-1], key.name): record for key, record in records.items()}
+
+
+def evaluation(record):
+    return record.event.dagster_event.event_specific_data
+
+
+def why(record):
+    """Why each failing site fails, as people read it."""
+    told = evaluation(record).metadata.get("sites")
+    return {row.data["site"]: row.data["why"] for row in told.value} if told else {}
+
+
+@pytest.fixture(scope="module")
+def run_line(tmp_path_factory):
+    """A line run by its own job, with a site whose rows break the contract, and gates that not everybody passes."""
+    toy = ToyFactory(tmp_path_factory.mktemp("checked"), gates=GATED, freshness=FRESH)
+    assert toy.run(spoiled=["south"]) == 0
+    return toy, checks_of(toy, {check.name for check in site_checks(toy_line())})
+
+
+def test_the_lines_own_job_shows_every_check(run_line):
+    _, records = run_line
+    names = {(check.asset.rpartition("/")[2], check.name) for check in site_checks(toy_line())}
+    assert set(records) == names | {("parts", "rows_are_fresh")}
+    assert {gate.__name__ for gate in GATES} < {name for _, name in records}
+    for record in records.values():
+        assert evaluation(record).target_materialization_data is not None  # it is about what is there now
+
+
+def test_a_broken_contract_names_the_site_the_share_and_the_rule(run_line):
+    _, records = run_line
+    record = records["clean", "contract_kept"]
+    assert record.status is AssetCheckExecutionRecordStatus.FAILED
+    assert evaluation(record).severity is dg.AssetCheckSeverity.WARN  # some rows, not the whole table
+    assert set(why(record)) == {"south"}
+    assert "force_kn" in why(record)["south"]
+    assert "98" in why(record)["south"] or "99" in why(record)["south"]
+    assert records["clean_shifts", "contract_kept"].status is AssetCheckExecutionRecordStatus.SUCCEEDED
+
+
+def test_a_gates_check_names_exactly_the_sites_that_it_refuses(run_line):
+    toy, records = run_line
+    verdicts = {site: entry.figures["verdict"] for site, entry in toy.journal.latest("verdict").items()}
+    for name in ("enough_rows", "good_enough", "served_as_trained", "better_than_baseline"):
+        against = {
+            site
+            for site, verdict in verdicts.items()
+            if any(check["code"] == name and not check["kept"] for check in verdict["checks"])
+        }
+        assert set(why(records["verdict", name])) == against, name
+        assert evaluation(records["verdict", name]).passed == (not against)
+    refused = {site: "; ".join(verdict["reasons"]) for site, verdict in verdicts.items() if not verdict["passed"]}
+    assert refused
+    assert why(records["verdict", "gates_passed"]) == refused
+
+
+def test_freshness_names_the_one_stale_site_beside_those_that_deliver(run_line):
+    _, records = run_line
+    stale = why(records["parts", "rows_are_fresh"])
+    assert set(stale) == {"east"}
+    assert "the limit is 24 hours" in stale["east"]
+
+
+def test_no_check_blocks(run_line):
+    _, records = run_line
+    assert all(evaluation(record).blocking is not True for record in records.values())
+
+
+def test_the_checks_job_judges_what_is_there(run_line):
+    toy, before = run_line
+    with opened_instance(toy.home / "dagster") as instance:
+        done = toy.definitions().resolve_job_def(f"{NAME}_checks_job").execute_in_process(instance=instance)
+    assert done.success
+    after = checks_of(toy, {name for _, name in before})
+    for key, record in after.items():
+        assert record.run_id == done.run_id, key
+        assert (record.status, why(record)) == (before[key].status, why(before[key])), key
+
+
+def test_without_a_limit_there_is_no_check_of_freshness():
+    assert "rows_are_fresh" not in {check.name for check in site_checks(toy_line())}
+
+
+def test_materializations_have_columns_checks_and_links(run_line):
+    toy, _ = run_line
+    with opened_instance(toy.home / "dagster") as instance:
+        told = {
+            name: instance.get_latest_materialization_event(dg.AssetKey([NAME, *name.split("/")]))
+            for name in ("raw/parts", "clean", "features", "site_model", "verdict", "release", "report")
+        }
+    for name, entry in told.items():
+        metadata = entry.asset_materialization.metadata
+        assert metadata["page"].value.endswith(".html"), name
+        if name != "report":
+            columns = [column.name for column in metadata["dagster/column_schema"].schema.columns]
+            assert "force_kn" in columns or name == "verdict", name
+    site_model = told["site_model"].asset_materialization.metadata
+    assert site_model["registry"].url.startswith("http")
+    rows = told["verdict"].asset_materialization.metadata["checks"].value
+    assert {row.data["code"] for row in rows} >= {"enough_rows", "good_enough"}
+
+
+def test_what_the_orchestrator_has_lost_is_told_again_by_the_next_run(run_line):
+    """A run that did the work may have died before it said so; the journal knows, and a green run tells."""
+    toy, _ = run_line
+    key = dg.AssetKey([NAME, "features"])
+    with opened_instance(toy.home / "dagster") as instance:
+        instance.wipe_assets([key])
+        assert instance.get_materialized_partitions(key) == set()
+    assert toy.run(spoiled=["south"]) == 0
+    assert toy.outcome.changed["features"] == 0
+    with opened_instance(toy.home / "dagster") as instance:
+        assert instance.get_materialized_partitions(key) == {"east", "north", "south"}
