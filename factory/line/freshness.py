@@ -14,7 +14,7 @@ class Freshness:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     stale_after_hours: float | None = None
-    """Hours from a site's newest row to the moment the line looks as of, after which a check names it; none: no limit."""
+    """Hours from a site's newest row to the moment the line looks as of, after which a check names it."""
 
     def __post_init__(self) -> None:
         """Raise LineError on a limit that is not positive."""

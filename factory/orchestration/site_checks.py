@@ -30,6 +30,7 @@ from factory.storage.journal import Entry, Journal
 from factory.storage.lake import SITE, Lake
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+EVERY_HOUR = "0 * * * *"
 MOST_SITES = 50
 """So many sites are listed with their reasons; of the others only the number is told."""
 OF_THE_TASK = "answers_make_sense"
@@ -69,11 +70,19 @@ class SiteCheck:
     name: str
     description: str
     judge: Callable[[LineState], Findings]
+    by_itself: dg.AutomationCondition[Any] | None = None
+    """When Dagster judges it though nothing ran; turned on with the project's automation sensor."""
 
     def spec(self, line: Line) -> dg.AssetCheckSpec:
         """Return what Dagster knows of the check before it is judged."""
         key = asset_key(line, self.asset)
-        return dg.AssetCheckSpec(self.name, asset=key, description=self.description, blocking=False)
+        return dg.AssetCheckSpec(
+            self.name,
+            asset=key,
+            description=self.description,
+            blocking=False,
+            automation_condition=self.by_itself,
+        )
 
     def result(self, state: LineState) -> dg.AssetCheckResult:
         """Judge the check, for the op that Dagster runs it in."""
@@ -236,6 +245,8 @@ def _freshness_check(line: Line) -> SiteCheck:
         name="rows_are_fresh",
         description=f"Every site's newest row is at most {line.freshness.stale_after_hours:g} hours old.",
         judge=judge,
+        # A site that has fallen silent starts no run, and so must be looked for.
+        by_itself=dg.AutomationCondition.cron_tick_passed(EVERY_HOUR) & ~dg.AutomationCondition.in_progress(),
     )
 
 

@@ -1,5 +1,7 @@
 """Contract, gates and freshness as the orchestrator's checks: they name the sites they are about, and block nothing."""
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
@@ -30,7 +32,7 @@ def evaluation(record):
 def why(record):
     """Why each failing site fails, as people read it."""
     told = evaluation(record).metadata.get("sites")
-    return {row.data["site"]: row.data["why"] for row in told.value} if told else {}
+    return {record.data["site"]: record.data["why"] for record in told.records} if told else {}
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def test_materializations_have_columns_checks_and_links(run_line):
             assert "force_kn" in columns or name == "verdict", name
     site_model = told["site_model"].asset_materialization.metadata
     assert site_model["registry"].url.startswith("http")
-    rows = told["verdict"].asset_materialization.metadata["checks"].value
+    rows = told["verdict"].asset_materialization.metadata["checks"].records
     assert {row.data["code"] for row in rows} >= {"enough_rows", "good_enough"}
 
 
@@ -134,3 +136,17 @@ def test_what_the_orchestrator_has_lost_is_told_again_by_the_next_run(run_line):
     assert toy.outcome.changed["features"] == 0
     with opened_instance(toy.home / "dagster") as instance:
         assert instance.get_materialized_partitions(key) == {"east", "north", "south"}
+
+
+def test_freshness_is_judged_by_the_hour_though_nothing_runs(tmp_path):
+    """A site that has fallen silent starts no run."""
+    toy, at = ToyFactory(tmp_path, freshness=FRESH), datetime(2024, 3, 1, 12, 30, tzinfo=UTC)
+    with dg.DagsterInstance.ephemeral() as instance:
+        ticks, cursor = [], None
+        for minutes in (0, 1, 40, 41):
+            tick = dg.evaluate_automation_conditions(
+                toy.definitions(), instance, evaluation_time=at + timedelta(minutes=minutes), cursor=cursor
+            )
+            cursor = tick.cursor
+            ticks.append(tick.total_requested)
+    assert ticks == [0, 0, 1, 0]
