@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from factory import masking
 from factory.errors import FactoryError
 from factory.masking import MASK, has_secret, keep_secret, keep_secrets_of, masked, masked_cause, masked_values
+from factory.storage.home import Home
 
 DRIVERS = ["postgresql+psycopg", "mysql+pymysql", "oracle+oracledb", "snowflake", "mssql+pyodbc", "databricks", "https"]
 NAMES = ["password", "token", "sslkey", "sslpassword", "access_token", "motherduck_token", "sig", "api_key", "pwd"]
@@ -173,3 +174,10 @@ def test_what_requests_says_of_an_address_has_no_secret_in_it():
     shown = str(FactoryError(f"{caught.value}"))
     assert "correcthorse" not in shown
     assert "hunter22" not in shown
+
+
+def test_a_home_and_its_lake_are_no_secrets_and_a_lakes_password_is(tmp_path):
+    home = Home.found({"FACTORY_HOME": str(tmp_path), "FACTORY_LAKE": str(tmp_path / "lake"), "PWD": str(tmp_path)})
+    assert masked(f"{home.root} and {home.lake}") == f"{home.root} and {home.lake}"
+    Home.found({"FACTORY_LAKE": "s3://key:hunter22@bucket/lake", "AWS_SECRET_ACCESS_KEY": "correcthorse"}, tmp_path)
+    assert masked("hunter22, correcthorse") == "***, ***"

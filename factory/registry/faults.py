@@ -4,6 +4,7 @@ Every call that leaves this library for MLflow is made within `registry_faults`,
 SQLAlchemy's or of an object store's client reaches anybody: a RegistryError goes out, with the original as its cause.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,7 @@ def _registry_error(error: Exception, address: str, doing: str) -> RegistryError
     why = why_unusable(error, place) if place else ""
     if not why:
         text = f"{type(error).__name__} {words}".lower()
-        remedy = next((remedy for sign, remedy in _REMEDIES if sign in text), _ASK)
+        remedy = next((remedy for sign, remedy in _REMEDIES if re.search(rf"\b{re.escape(sign)}\b", text)), _ASK)
         why = f"{words[:400]}; {remedy}"
     asked = f" ({doing})" if doing else ""
     return RegistryError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from factory.errors import EnvironmentRefused
-from factory.masking import keep_secret, keep_secrets_of
+from factory.masking import keep_secrets_of
 from factory.names import checked_name
 from factory.storage.project import found_root
 
@@ -39,7 +39,7 @@ class Home:
         Folders are from the working folder. Raises EnvironmentRefused on options that are none.
         """
         whole, options = root.resolve(), storage_options(lake_options)
-        keep_secret(lake)
+        keep_secrets_of({"lake": lake})  # where it is a URL; a folder is no secret
         elsewhere = lake if "://" in lake or not lake else str(Path(lake).resolve())
         return cls(root=whole, lake=elsewhere or str(whole / "lake"), lake_options=options)
 

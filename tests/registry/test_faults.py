@@ -224,6 +224,7 @@ class Says:
         (ModuleNotFoundError("No module named 'boto3'"), "install that package"),
         (ConnectionError("https://user:hunter22@mlflow.example/api?token=abcdef refused"), "is it up"),
         (KeyError("artifact_uri"), "artifact_uri"),
+        (ConnectionError("http://127.0.0.1:40133/api did not answer"), "is it up"),  # a port that looks like a status
     ],
 )
 def test_whatever_a_call_into_mlflow_raises_is_one_sentence_and_has_no_secret(error, words):
