@@ -19,10 +19,37 @@ from factory.release.triton import MAX_BATCH
 
 MAX_CONTEXT = MAX_BATCH
 """So many rows that are not decided may come with a request."""
+TEXTS = "BYTES"
+"""The datatype of an output that is wanted as classifications."""
 _SHORT_BYTES = 64 * 1024
 _SAME_VERSION = "while a canary runs, requests of one id are answered by one version"
 _FP32 = Meta(extra_json_schema={"minimum": -1e30, "maximum": 1e30})
 _ROW_COUNT = {"minItems": 1, "maxItems": MAX_BATCH}
+
+
+def _parameters(**schemas: Any) -> Meta:
+    """Describe the parameters that are done; every other one is refused by its name."""
+    return Meta(extra_json_schema={"properties": schemas, "additionalProperties": False})
+
+
+_WHOLE: dict[str, Any] = {"type": "integer", "minimum": 0}
+_FLAG = {"type": "boolean"}
+_REQUEST_PARAMETERS = Annotated[
+    dict[str, Any] | None,
+    _parameters(
+        timeout={**_WHOLE, "description": "microseconds, after which the model is not asked; 0 for none"},
+        binary_data_output={**_FLAG, "description": "of outputs that do not say it themselves"},
+    ),
+]
+_INPUT_PARAMETERS = Annotated[dict[str, Any] | None, _parameters(binary_data_size=_WHOLE)]
+_OUTPUT_PARAMETERS = Annotated[
+    dict[str, Any] | None,
+    _parameters(
+        binary_data=_FLAG,
+        classification={**_WHOLE, "description": "so many of the highest values a row, as `value:index:name`"},
+    ),
+]
+_MANAGE_PARAMETERS = Annotated[dict[str, Any] | None, _parameters(unload_dependents=_FLAG)]
 
 Number = Annotated[float, _FP32]
 Flat = list[Number | None]
@@ -32,12 +59,6 @@ Data = TypeVar("Data")
 """What the data of an input are: lists, as deep as they are nested, or whatever there is."""
 
 # The Open Inference Protocol: requests
-
-
-class InputParameters(msgspec.Struct):
-    """What a binary tensor says of itself."""
-
-    binary_data_size: int | None = None
 
 
 class InputTensor(msgspec.Struct, Generic[Data]):
@@ -50,26 +71,14 @@ class InputTensor(msgspec.Struct, Generic[Data]):
     ]
     datatype: Annotated[str, Meta(extra_json_schema={"const": DATATYPE})]
     data: Annotated[Data, Meta(description="row after row, flat or nested; null where unknown")] | UnsetType = UNSET
-    parameters: InputParameters | None = None
-
-
-class OutputParameters(msgspec.Struct):
-    """How the client wants an output."""
-
-    binary_data: bool | None = None
+    parameters: _INPUT_PARAMETERS = None
 
 
 class RequestedOutput(msgspec.Struct):
     """One output that the client asks for."""
 
     name: str
-    parameters: OutputParameters | None = None
-
-
-class RequestParameters(msgspec.Struct):
-    """How the client wants outputs that it does not name."""
-
-    binary_data_output: bool = False
+    parameters: _OUTPUT_PARAMETERS = None
 
 
 class InferRequest(msgspec.Struct, Generic[Data], kw_only=True):
@@ -78,7 +87,7 @@ class InferRequest(msgspec.Struct, Generic[Data], kw_only=True):
     inputs: list[InputTensor[Data]]
     outputs: list[RequestedOutput] | None = None
     id: Annotated[str | None, Meta(description=f"comes back with the answer; {_SAME_VERSION}")] = None
-    parameters: RequestParameters | None = None
+    parameters: _REQUEST_PARAMETERS = None
 
 
 class FlatInputTensor(InputTensor[Flat]):
@@ -97,6 +106,12 @@ class IndexRequest(msgspec.Struct):
     ready: bool = False
 
 
+class ManageRequest(msgspec.Struct):
+    """What a load or unload says beside the model's name."""
+
+    parameters: _MANAGE_PARAMETERS = None
+
+
 # The Open Inference Protocol: answers
 
 
@@ -104,9 +119,9 @@ class OutputTensor(msgspec.Struct, omit_defaults=True):
     """One output of an answer; its data are numbers here, or bytes after the JSON."""
 
     name: str
-    datatype: Annotated[str, Meta(extra_json_schema={"const": DATATYPE})]
+    datatype: Annotated[str, Meta(extra_json_schema={"enum": [DATATYPE, TEXTS]})]
     shape: list[int]
-    data: Sequence[float | None] | None = None
+    data: Sequence[float | str | None] | None = None
     parameters: dict[str, int] | None = None
 
 

@@ -38,6 +38,7 @@ def infer(
                 request.reply(refused(result))
 
         question = Question(wanted.values, wanted.rows, done, grant.name, wanted.id or "", trace=request.trace)
+        question.answer_within(wanted.timeout_s)
         entry.asker(version)(question)
     except Exception as error:
         entry.series.failed()

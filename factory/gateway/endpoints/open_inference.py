@@ -3,6 +3,10 @@
 As JSON an unknown value is `null`, for JSON has no NaN; data may be flat, row after row, or nested, one list a row (and
 in a sequence model's row, one list a step). With the binary tensor extension the JSON comes first, as long as the
 header `Inference-Header-Content-Length` says, and the tensors follow as little-endian FP32, NaN where unknown.
+
+An output with the parameter `classification` comes as Triton's extension of that name has it: of each row the highest
+values, highest first, as texts `value:index:name`, with the name that the model's signature gives the answer. In binary
+a text is its length, four bytes little-endian, and its UTF-8.
 """
 
 import math
@@ -14,14 +18,24 @@ import msgspec
 import numpy as np
 
 from factory.gateway.endpoints.bodies import (
+    TEXTS,
     AnswerParameters,
     Flat,
     FlatInferRequest,
     IndexRequest,
     InferRequest,
     InferResponse,
+    ManageRequest,
     OutputTensor,
     require_few_values,
+)
+from factory.gateway.endpoints.parameters import (
+    NO_OUTPUT_PARAMETERS,
+    OutputParameters,
+    Parameters,
+    input_parameters,
+    output_parameters,
+    request_parameters,
 )
 from factory.gateway.http.messages import BINARY, Answer, encoded
 from factory.gateway.models.question import Answered
@@ -49,6 +63,7 @@ _data: "dict[int, msgspec.json.Decoder[Any]]" = {
 }
 _requests_of_any = msgspec.json.Decoder(InferRequest[msgspec.Raw])
 _index_requests = msgspec.json.Decoder(IndexRequest)
+_manage_requests = msgspec.json.Decoder(ManageRequest)
 
 
 class Asked(msgspec.Struct):
@@ -58,6 +73,8 @@ class Asked(msgspec.Struct):
     rows: int
     id: str | None
     binary: bool
+    timeout_s: float | None
+    classification: int
 
 
 def asked(body: bytes, header_length: bytes | None, signature: Signature) -> Asked:
@@ -72,9 +89,12 @@ def asked(body: bytes, header_length: bytes | None, signature: Signature) -> Ask
     require_input(request.inputs)
     tensor = request.inputs[0]
     shape = require_shape(tensor.shape, signature)
-    size = tensor.parameters.binary_data_size if tensor.parameters else None
+    size = input_parameters(tensor.parameters)
     values = _values(tensor.data, shape) if size is None and not tensors else _binary_values(tensors, size, shape)
-    return Asked(values, shape[0], request.id, _wants_binary(request, signature))
+    how = request_parameters(request.parameters)
+    output = requested_output([(one.name, one.parameters) for one in request.outputs or ()], signature)
+    binary = how.binary if output.binary is None else output.binary
+    return Asked(values, shape[0], request.id, bool(binary), how.timeout_s, output.classification)
 
 
 def answer(asked: Asked, answered: Answered) -> Answer:
@@ -86,11 +106,14 @@ def answer(asked: Asked, answered: Answered) -> Answer:
         parameters.outside = answered.outside.reasons
         parameters.abstained = unanswered_rows(answered)
     output = OutputTensor(model.signature.output, DATATYPE, list(numbers.shape))
+    if asked.classification:
+        texts = classifications(numbers, asked.classification, model.signature)
+        output.datatype, output.shape = TEXTS, [len(texts), len(texts[0])]
     response = InferResponse(model.manifest.model, str(model.manifest.version), [output], parameters, asked.id)
     if not asked.binary:
-        output.data = numbers.ravel().tolist()
+        output.data = list(chain.from_iterable(texts)) if asked.classification else numbers.ravel().tolist()
         return Answer(body=encoded(response))
-    tensor = numbers.astype("<f4", copy=False).tobytes()
+    tensor = binary_texts(texts) if asked.classification else numbers.astype("<f4", copy=False).tobytes()
     output.parameters = {"binary_data_size": len(tensor)}
     head = encoded(response)
     return Answer(body=head + tensor, kind=BINARY, headers=((HEADER_LENGTH, b"%d" % len(head)),))
@@ -105,6 +128,27 @@ def unanswered_rows(answered: Answered) -> str | None:
 def index_request(body: bytes) -> IndexRequest:
     """Return the request in a body, which may be empty; raises RequestRefused (400) if it is not one."""
     return _decoded(_index_requests, body or b"{}", "the body is no index request")  # type: ignore[no-any-return]
+
+
+def manage_parameters(body: bytes) -> Parameters | None:
+    """Return the parameters of a load or unload; raises RequestRefused (400) where the body is none."""
+    return _decoded(_manage_requests, body or b"{}", "the body is no load or unload").parameters  # type: ignore[no-any-return]
+
+
+def classifications(numbers: Rows, count: int, signature: Signature) -> list[list[str]]:
+    """Return the highest values of each row, so many at most, as `value:index:name`; of equal ones the first first."""
+    best = np.argsort(-numbers, axis=1, kind="stable")[:, :count]
+    names = signature.answers
+    return [
+        [f"{row[place]:.6f}:{place}:{names[place]}" for place in places]
+        for row, places in zip(numbers.tolist(), best.tolist(), strict=True)
+    ]
+
+
+def binary_texts(rows: Sequence[Sequence[str]]) -> bytes:
+    """Return texts as a binary tensor of datatype BYTES."""
+    texts = [text.encode() for row in rows for text in row]
+    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
 
 class Tensor(Protocol):
@@ -137,11 +181,17 @@ def require_shape(shape: Sequence[int], signature: Signature) -> tuple[int, ...]
     return asked
 
 
-def require_outputs(names: Sequence[str], signature: Signature) -> None:
-    """Raise RequestRefused (400) if an output is asked for that the model does not have."""
-    for name in names:
+def requested_output(outputs: Sequence[tuple[str, Parameters | None]], signature: Signature) -> OutputParameters:
+    """Return how the one output is wanted, of those that a request names, each with its parameters.
+
+    Raises RequestRefused (400) if an output is asked for that the model does not have, or one twice.
+    """
+    for name, _ in outputs:
         if name != signature.output:
             raise RequestRefused(400, f"no output {shown(name)}; there is {signature.output!r}")
+    if len(outputs) > 1:
+        raise RequestRefused(400, f"output {signature.output!r} is asked for {len(outputs)} times; name it once")
+    return output_parameters(outputs[0][1]) if outputs else NO_OUTPUT_PARAMETERS
 
 
 def binary_values(tensor: bytes, shape: tuple[int, ...]) -> Rows:
@@ -166,16 +216,6 @@ def _binary_values(tensors: bytes, size: int | None, shape: tuple[int, ...]) -> 
             400, f"binary_data_size is {size or 'not given'}; after the JSON there are {len(tensors)} bytes"
         )
     return binary_values(tensors, shape)
-
-
-def _wants_binary(request: InferRequest[Any], signature: Signature) -> bool:
-    wanted = bool(request.parameters and request.parameters.binary_data_output)
-    if request.outputs:
-        require_outputs([output.name for output in request.outputs], signature)
-        parameters = request.outputs[0].parameters
-        if parameters and parameters.binary_data is not None:
-            return parameters.binary_data
-    return wanted
 
 
 def _decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes, what: str) -> Any:

@@ -16,6 +16,7 @@ from factory.gateway.endpoints.bodies import (
     IndexRequest,
     InferResponse,
     Live,
+    ManageRequest,
     ModelMetadata,
     ModelReady,
     PredictResponse,
@@ -40,6 +41,7 @@ _MEANING = {
     422: "no row can be answered; the error says why of each",
     429: "too much at once; Retry-After says when to come again",
     503: "not now: nothing is served, or too much waits",
+    504: "the model had no time for the request within its timeout",
 }
 
 
@@ -54,6 +56,7 @@ class Operation:
     body: Any = None
     either: tuple[str, ...] = ()
     """The fields of the body of which it must have exactly one."""
+    optional_body: bool = False
     public: bool = False
     """Whether no key is needed."""
     binary: bool = False
@@ -71,7 +74,7 @@ _INFER = Operation(
     summary="Ask a model about some rows",
     method="post",
     answer=InferResponse,
-    refusals=(400, 404, 413, 429, 503),
+    refusals=(400, 404, 413, 429, 503, 504),
     body=FlatInferRequest,
     binary=True,
 )
@@ -106,12 +109,16 @@ OPERATIONS = {
         method="post",
         answer=dict[str, Any],
         refusals=(400, 503),
+        body=ManageRequest,
+        optional_body=True,
     ),
     "/v2/repository/models/{model}/unload": Operation(
         summary="Serve a model no longer, until load or a restart",
         method="post",
         answer=dict[str, Any],
         refusals=(400, 503),
+        body=ManageRequest,
+        optional_body=True,
     ),
 }
 """By path; no path has two methods."""
@@ -179,7 +186,7 @@ def _described(path: str, one: Operation, schemas: dict[Any, Any]) -> dict[str, 
         schema = parts[0] if len(parts) == 1 else {"anyOf": parts}
         if one.either:
             schema = {**schema, "oneOf": [{"required": [name]} for name in one.either]}
-        described["requestBody"] = {"required": True, "content": {JSON.decode(): {"schema": schema}}}
+        described["requestBody"] = {"required": not one.optional_body, "content": {JSON.decode(): {"schema": schema}}}
     if one.public:
         described["security"] = []
     names = re.findall(r"{(\w+)}", path)

@@ -20,10 +20,12 @@ from factory.gateway.access.keys import Access, Grant
 from factory.gateway.endpoints.bodies import Live, ModelReady, Ready, ServerMetadata
 from factory.gateway.endpoints.business import predict
 from factory.gateway.endpoints.docs_page import docs_page
+from factory.gateway.endpoints.extensions import EXTENSIONS, require_path
 from factory.gateway.endpoints.infer import infer
-from factory.gateway.endpoints.open_inference import index_request
+from factory.gateway.endpoints.open_inference import index_request, manage_parameters
 from factory.gateway.endpoints.openapi import openapi
-from factory.gateway.endpoints.service import EXTENSIONS, NAME, Service, own_version
+from factory.gateway.endpoints.parameters import require_load_parameters
+from factory.gateway.endpoints.service import NAME, Service, own_version
 from factory.gateway.endpoints.status_page import Refused, status_page
 from factory.gateway.http.content import decoded_body, is_plain
 from factory.gateway.http.cors import Cors
@@ -173,6 +175,7 @@ class Gateway:
             self._later(counted(request, grant), request)
             return
         if (fixed := self._fixed.get(path)) is None:
+            require_path(path)
             raise RequestRefused(404, f"no such path: {shown(request.path)}; /docs lists those there are")
         allowed, answer = fixed
         _require_method(request, allowed)
@@ -184,6 +187,8 @@ class Gateway:
         wanted = None
         if verb.startswith("versions/"):
             wanted, _, verb = verb.removeprefix("versions/").partition("/")
+        if verb not in ("ready", "infer"):
+            require_path(request.path)
         if verb not in ("", "ready", "infer"):
             raise RequestRefused(404, f"no such path: {shown(request.path)}; a model has /ready and /infer")
         _require_method(request, _POST if verb == "infer" else _READ_ALONE)
@@ -212,6 +217,7 @@ class Gateway:
         _require_method(request, _POST)
         require_acceptable(request.headers, JSON)
         grant.require_management(name)
+        require_load_parameters(manage_parameters(request.body), unloading=verb == "unload")
         self._later(self._managed(self._service.load if verb == "load" else self._service.unload, name), request)
 
     async def _managed(self, work: Callable[[str], Awaitable[None]], name: str) -> Answer:

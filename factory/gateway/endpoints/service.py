@@ -11,7 +11,6 @@ from factory.gateway.models.served_model import ServedModel
 from factory.gateway.refusal import RequestRefused, shown
 
 NAME = "ai-factory"
-EXTENSIONS = ("binary_tensor_data", "model_repository", "parameters")
 
 
 class Indexed(TypedDict):

@@ -120,6 +120,14 @@ class Batches:
         self._predictions.sessions.used(self._model)
         self._began = perf_counter()
         batch, size = self._taken()
+        if late := [question for question in batch if question.ask_before < self._began]:
+            batch = [question for question in batch if question.ask_before >= self._began]
+            size = sum(question.size for question in batch)
+            for question in late:
+                _reply(question, RequestRefused(504, "the model had no time for this request within its timeout"))
+        if not batch:
+            self._go_on()
+            return
         call = self._model.call()
         if size * self._model.row_s <= self._pace.inline_s:
             with self._ended(batch):

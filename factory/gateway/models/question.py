@@ -2,9 +2,11 @@
 
 import asyncio
 import itertools
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 from typing import Protocol
 
 import msgspec
@@ -60,8 +62,15 @@ class Question(msgspec.Struct):
     asked: float = 0.0
     """When it came, by the performance counter; 0 until it is asked, unless it took a while to become features."""
     trace: Trace = NO_TRACE
+    ask_before: float = math.inf
+    """By the performance counter; whoever waits longer is not asked any more."""
     places: Sequence[int] = ()
     """Which row of the client's request each of them is, where some of those are not asked."""
+
+    def answer_within(self, seconds: float | None) -> None:
+        """Let nobody ask the model so long from now, None for whenever it has time."""
+        if seconds is not None:
+            self.ask_before = perf_counter() + seconds
 
     def place(self, row: int) -> int:
         """Return which row of the client's request one of these is."""

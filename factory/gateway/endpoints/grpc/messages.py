@@ -16,7 +16,7 @@ _PARAMETERS = "map<InferParameter> parameters"
 _TENSOR = "string name = 1; string datatype = 2; repeated int64 shape = 3"
 _CONTENTS = f"{_PARAMETERS} = 4; InferTensorContents contents = 5"
 _NAMED = "string name = 1; string version = 2"
-_LOADED = "string repository_name = 1; string model_name = 2; map<InferParameter> parameters = 3"
+_LOADED = "string repository_name = 1; string model_name = 2; map<ModelRepositoryParameter> parameters = 3"
 _INFER = "string model_name = 1; string model_version = 2; string id = 3; " + _PARAMETERS + " = 4"
 
 MESSAGES = {
@@ -32,7 +32,10 @@ MESSAGES = {
     "TensorMetadata": _TENSOR,
     "ModelMetadataResponse": "string name = 1; repeated string versions = 2; string platform = 3; "
     "repeated TensorMetadata inputs = 4; repeated TensorMetadata outputs = 5",
-    "InferParameter": "bool bool_param = 1; int64 int64_param = 2; string string_param = 3",
+    "InferParameter": "bool bool_param = 1; int64 int64_param = 2; string string_param = 3; double double_param = 4; "
+    "uint64 uint64_param = 5",
+    "ModelRepositoryParameter": "bool bool_param = 1; int64 int64_param = 2; string string_param = 3; "
+    "bytes bytes_param = 4",
     "InferTensorContents": "repeated bool bool_contents = 1; repeated int32 int_contents = 2; "
     "repeated int64 int64_contents = 3; repeated uint32 uint_contents = 4; repeated uint64 uint64_contents = 5; "
     "repeated float fp32_contents = 6; repeated double fp64_contents = 7; repeated bytes bytes_contents = 8",
@@ -66,7 +69,7 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
             else:
                 label = _FieldProto.LABEL_REPEATED if repeated else _FieldProto.LABEL_OPTIONAL
                 message.field.add(name=field, number=int(number), label=label, **_kind(kind))
-        if name == "InferParameter":
+        if name in ("InferParameter", "ModelRepositoryParameter"):
             message.oneof_decl.add(name="parameter_choice")
             for choice in message.field:
                 choice.oneof_index = 0

@@ -7,26 +7,19 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
-import numpy as np
 from google.protobuf.message import DecodeError
 
 from factory.errors import CannotListen
 from factory.gateway.access.keys import EVERYBODY, Access, Grant
+from factory.gateway.endpoints.extensions import EXTENSIONS
+from factory.gateway.endpoints.grpc.inference import asked, plain, response
 from factory.gateway.endpoints.grpc.messages import CLASSES, SERVICE
-from factory.gateway.endpoints.open_inference import (
-    binary_values,
-    require_input,
-    require_outputs,
-    require_shape,
-    unanswered_rows,
-)
-from factory.gateway.endpoints.service import EXTENSIONS, NAME, Service, own_version
+from factory.gateway.endpoints.parameters import require_load_parameters
+from factory.gateway.endpoints.service import NAME, Service, own_version
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.question import Answered, Question
-from factory.gateway.models.served_model import DATATYPE
-from factory.gateway.refusal import RequestRefused
-from factory.model.session import Rows
+from factory.gateway.refusal import RequestRefused, shown
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +29,11 @@ _STATUS = {
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    501: grpc.StatusCode.UNIMPLEMENTED,
     503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-Method = Callable[[Any, Grant], Awaitable[dict[str, Any]]]
+Method = Callable[[Any, Grant], Awaitable[Any]]
 
 
 class GrpcDoor:
@@ -73,7 +68,8 @@ class GrpcDoor:
         async def call(content: bytes, context: grpc.aio.ServicerContext) -> Any:
             try:
                 grant = EVERYBODY if public else self._access.grant(_headers(context))
-                return answers(**await method(_decoded(asks, content), grant))
+                answer = await method(_decoded(asks, content), grant)
+                return answers(**answer) if isinstance(answer, dict) else answer
             except RequestRefused as refused:
                 self._telemetry.errors[refused.status] += 1
                 status = _STATUS.get(refused.status, grpc.StatusCode.INTERNAL)
@@ -110,31 +106,37 @@ class GrpcDoor:
         return {name: metadata[name] for name in ("name", "versions", "platform", "inputs", "outputs")}
 
     async def _index(self, message: Any, grant: Grant) -> dict[str, Any]:
+        _require_only_repository(message)
         return {"models": self._service.index(grant.opens, only_ready=message.ready)}
 
     async def _load(self, message: Any, grant: Grant) -> dict[str, Any]:
         grant.require_management(message.model_name)
+        _require_only_repository(message)
+        require_load_parameters(plain(message.parameters), unloading=False)
         await self._service.load(message.model_name)
         return {}
 
     async def _unload(self, message: Any, grant: Grant) -> dict[str, Any]:
         grant.require_management(message.model_name)
+        _require_only_repository(message)
+        require_load_parameters(plain(message.parameters), unloading=True)
         await self._service.unload(message.model_name)
         return {}
 
-    async def _infer(self, message: Any, grant: Grant) -> dict[str, Any]:
+    async def _infer(self, message: Any, grant: Grant) -> Any:
         entry = self._entry(message.model_name, message.model_version, grant)
         try:
             grant.require_left()
-            values, rows = _asked(message, entry)
-            grant.spend(rows)
-            question = Question(values, rows, lambda _: None, grant.name, message.id)
+            wanted = asked(message, entry.model.signature)
+            grant.spend(wanted.rows)
+            question = Question(wanted.values, wanted.rows, lambda _: None, grant.name, message.id)
+            question.answer_within(wanted.timeout_s)
             answered = await _answered(entry.asker(message.model_version or None), question)
         except Exception as error:
             entry.series.failed()
             grant.charge(error)
             raise
-        return _response(message.id, answered)
+        return response(wanted, answered)
 
     def _entry(self, name: str, version: str, grant: Grant) -> Entry:
         entry = self._service.entry(name, version or None)
@@ -150,20 +152,6 @@ def _decoded(asks: Any, content: bytes) -> Any:
         raise RequestRefused(400, f"the message is no {asks.DESCRIPTOR.name}") from error
 
 
-def _asked(message: Any, entry: Entry) -> tuple[Rows, int]:
-    """Return the call's values and how many rows they are; raises RequestRefused (400) unless they fit the model."""
-    require_input(message.inputs)
-    tensor, signature = message.inputs[0], entry.model.signature
-    shape = require_shape(tensor.shape, signature)
-    require_outputs([output.name for output in message.outputs], signature)
-    if message.raw_input_contents:
-        if len(message.raw_input_contents) != 1:
-            raise RequestRefused(400, f"{len(message.raw_input_contents)} raw contents for one input")
-        return binary_values(message.raw_input_contents[0], shape), shape[0]
-    values = np.array(tensor.contents.fp32_contents, np.float32)
-    return binary_values(values.tobytes(), shape), shape[0]
-
-
 async def _answered(ask: Callable[[Question], None], question: Question) -> Answered:
     """Return the answer to a question; raises what it was refused with."""
     waiting: asyncio.Future[Answered | RequestRefused] = asyncio.get_running_loop().create_future()
@@ -175,22 +163,10 @@ async def _answered(ask: Callable[[Question], None], question: Question) -> Answ
     return result
 
 
-def _response(given_id: str, answered: Answered) -> dict[str, Any]:
-    manifest, numbers = answered.model.manifest, answered.numbers
-    said = {"prediction_id": answered.prediction, "unknown": ",".join(map(str, answered.unknown))}
-    if answered.outside:
-        said["outside"] = answered.outside.reasons
-        if abstained := unanswered_rows(answered):
-            said["abstained"] = abstained
-    output = {"name": manifest.model_signature.output, "datatype": DATATYPE, "shape": numbers.shape}
-    return {
-        "model_name": manifest.model,
-        "model_version": str(manifest.version),
-        "id": given_id,
-        "parameters": {name: CLASSES["InferParameter"](string_param=text) for name, text in said.items()},
-        "outputs": [output],
-        "raw_output_contents": [numbers.astype("<f4", copy=False).tobytes()],
-    }
+def _require_only_repository(message: Any) -> None:
+    """Raise RequestRefused (400) where another repository than the one there is is named."""
+    if message.repository_name:
+        raise RequestRefused(400, f"repository_name is {shown(message.repository_name)}; there is one, without a name")
 
 
 def _headers(context: grpc.aio.ServicerContext) -> dict[bytes, bytes]:
