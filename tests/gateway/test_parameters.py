@@ -1,6 +1,6 @@
 """Parameters of the Open Inference Protocol, over HTTP and gRPC: each is done, or refused by its name."""
 
-import json
+import copy
 from contextlib import contextmanager
 
 import grpc
@@ -146,7 +146,7 @@ DONE = [
 
 @pytest.mark.parametrize("arguments", DONE)
 def test_what_changes_nothing_or_is_done_is_answered(kind, client, arguments):
-    assert client.infer("toy.UA", asked(kind), **arguments).as_numpy("probability").shape == (2, 1)
+    assert client.infer("toy.UA", asked(kind), **copy.deepcopy(arguments)).as_numpy("probability").shape == (2, 1)
 
 
 def test_a_timeout_that_is_over_before_the_model_has_time_is_told(kind, client):
@@ -157,13 +157,14 @@ def test_a_timeout_that_is_over_before_the_model_has_time_is_told(kind, client):
 NAMES = st.sampled_from(
     ["sequence_id", "priority", "timeout", "classification", "binary_data", "binary_data_output", "binary_data_size"]
 ) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
-VALUES = st.one_of(st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), st.text(max_size=9))
+VALUES = st.one_of(
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=9),
+)
 PLACES = ("request", "input", "output")
-NEUTRAL = {
-    "request": {"sequence_id": (0, ""), "priority": (0,), "sequence_start": (False,), "sequence_end": (False,)},
-    "input": {},
-    "output": {},
-}
+NEUTRAL = {"sequence_id": (0, ""), "priority": (0,)}
 UNDERSTOOD = {
     "request": {"timeout": int, "binary_data_output": bool},
     "input": {"binary_data_size": int},
@@ -177,8 +178,8 @@ def test_no_parameter_is_passed_over_and_both_doors_say_the_same(server, where, 
     parameters = {name: value}
     told = [by_http(server, where, parameters), by_grpc(server, where, parameters)]
     kind = UNDERSTOOD[where].get(name)
-    if kind is not type(value) and value not in NEUTRAL[where].get(name, ()):
-        assert all((error and name in json.loads(json.dumps(error))) or repr(name) in error for error in told), told
+    if kind is not type(value) and value not in NEUTRAL.get(name, ()):
+        assert all(repr(name) in error for error in told), told
         assert told[0] == told[1]
     elif kind is int and value < 0:
         assert all(f"'{name}' is" in error for error in told)

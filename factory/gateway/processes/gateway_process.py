@@ -99,11 +99,12 @@ class GatewayProcess:
             return
         from factory.gateway.endpoints.grpc.servicer import GrpcDoor, listening
 
-        door = GrpcDoor(self._service, self._access, self._telemetry)
+        limits = self._settings.limits
+        door = GrpcDoor(self._service, self._access, self._telemetry, limits)
         tls = self._settings.tls.pair() if self._settings.tls else None
         address = host_and_port(self._settings.host, self._settings.grpc_port)
-        max_bytes, shared = self._settings.limits.max_body_bytes, self._membership is not None
-        async with listening(door, address, tls, max_bytes=max_bytes, drain_s=DRAIN_S, shared=shared) as port:
+        shared = self._membership is not None
+        async with listening(door, address, tls, limits, drain_s=DRAIN_S, shared=shared) as port:
             yield port
 
 

@@ -4,13 +4,14 @@ They live in a pool of their own, so that a client library of the same messages 
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from grpc_health.v1 import health_pb2
 
 PACKAGE = "inference"
 SERVICE = f"{PACKAGE}.GRPCInferenceService"
+HEALTH = "grpc.health.v1"
 
 _PARAMETERS = "map<InferParameter> parameters"
 _TENSOR = "string name = 1; string datatype = 2; repeated int64 shape = 3"
@@ -93,12 +94,27 @@ def _kind(kind: str) -> dict[str, Any]:
     return {"type": _FieldProto.TYPE_MESSAGE, "type_name": f".{PACKAGE}.{kind}"}
 
 
-def _classes() -> Iterator[tuple[str, Any]]:
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(_file())
-    for name in MESSAGES:
-        yield name, message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
+METHODS = tuple(name.removesuffix("Request") for name in MESSAGES if name.endswith("Request"))
+"""The methods of the service; each has a message to ask with and one to answer with, named after it."""
 
 
-CLASSES: dict[str, Any] = dict(_classes())
+def _pool() -> descriptor_pool.DescriptorPool:
+    """Return a pool of its own with the service and the health service, for these messages and for reflection."""
+    file, pool = _file(), descriptor_pool.DescriptorPool()
+    service = file.service.add(name=SERVICE.removeprefix(f"{PACKAGE}."))
+    for name in METHODS:
+        types = (f".{PACKAGE}.{name}Request", f".{PACKAGE}.{name}Response")
+        service.method.add(name=name, input_type=types[0], output_type=types[1])
+    pool.Add(file)
+    pool.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)
+    return pool
+
+
+def _class(name: str) -> Any:
+    return message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))
+
+
+POOL = _pool()
+CLASSES: dict[str, Any] = {name: _class(f"{PACKAGE}.{name}") for name in MESSAGES}
 """The message classes by name."""
+HealthRequest, HealthResponse = (_class(f"{HEALTH}.HealthCheck{kind}") for kind in ("Request", "Response"))

@@ -1,4 +1,12 @@
-"""The methods of `inference.GRPCInferenceService`, on the gateway's event loop beside HTTP."""
+"""What the gateway answers over gRPC, on its event loop beside HTTP: inference, health, server reflection.
+
+A call is refused by its metadata, key and method, before anything of its message is read: gRPC's C core takes a message
+into memory whole, and Python has no bound over all messages. Who is refused is handled as a stream of which nothing is
+read; the messages of the others are read within what all calls together may hold (`reading`).
+
+Weighed against it: gRPC in a process of its own under a memory limit, which dies of an attack; a lower limit of a
+message, which no number of calls keeps; and HTTP/2 of our own on `h2`, which would bound each byte as HTTP/1.1 does.
+"""
 
 import asyncio
 import logging
@@ -8,14 +16,28 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.reflection import aio as reflection
 
 from factory.errors import CannotListen
-from factory.gateway.access.keys import EVERYBODY, Access, Grant
-from factory.gateway.endpoints.extensions import EXTENSIONS
+from factory.gateway.access.keys import Access, Grant
+from factory.gateway.endpoints.extensions import EXTENSIONS, require_method
+from factory.gateway.endpoints.grpc.health import SERVICE_UNKNOWN, Health
 from factory.gateway.endpoints.grpc.inference import asked, plain, response
-from factory.gateway.endpoints.grpc.messages import CLASSES, SERVICE
+from factory.gateway.endpoints.grpc.messages import (
+    CLASSES,
+    HEALTH,
+    METHODS,
+    POOL,
+    SERVICE,
+    HealthRequest,
+    HealthResponse,
+)
+from factory.gateway.endpoints.grpc.reading import Slots, SlowReads
 from factory.gateway.endpoints.parameters import require_load_parameters
 from factory.gateway.endpoints.service import NAME, Service, own_version
+from factory.gateway.http.trace import Trace, trace_of
+from factory.gateway.limits import Limits
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.question import Answered, Question
@@ -28,27 +50,41 @@ _STATUS = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     501: grpc.StatusCode.UNIMPLEMENTED,
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-Method = Callable[[Any, Grant], Awaitable[Any]]
+_REFLECTIONS = tuple(f"grpc.reflection.{version}.ServerReflection" for version in ("v1", "v1alpha"))
+_MOST_WATCHING = 1024
+_MOST_REFLECTIONS = 16
+_PUBLIC_S = 2.0
+"""For the message of a call that needs no key."""
+_MOST_PUBLIC_READS = 8
+"""So many of such messages may come slowly at once."""
+
+Call = Callable[[Any], Awaitable[Any]]
+"""Of a call's context, or of its message, whatever it takes."""
+Method = Callable[[Any, Grant, Trace], Awaitable[Any]]
 
 
-class GrpcDoor:
-    """Answers gRPC calls from the service to who has a key."""
+class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no types
+    """Answers gRPC calls from the service to who has a key; health needs none."""
 
-    def __init__(self, service: Service, access: Access, telemetry: Telemetry) -> None:
+    def __init__(self, service: Service, access: Access, telemetry: Telemetry, limits: Limits) -> None:
         self._service = service
         self._access = access
         self._telemetry = telemetry
-
-    def handler(self) -> grpc.GenericRpcHandler:
-        """Return what a gRPC server is given."""
-        methods: dict[str, Method] = {
-            "ServerLive": self._live,
-            "ServerReady": self._ready,
+        self._limits = limits
+        self.health = Health(lambda: service.ready)
+        most = max(1, limits.max_unfinished_bytes // limits.max_body_bytes // 2)
+        self._slots, self._reads = Slots(most), SlowReads(most, limits.request_s)
+        self._public_reads = SlowReads(_MOST_PUBLIC_READS, _PUBLIC_S)
+        self._watching = self._reflecting = 0
+        self._reflection = reflection.ReflectionServicer((SERVICE, f"{HEALTH}.Health", *_REFLECTIONS), POOL)
+        self._public = {"ServerLive": self._live, "ServerReady": self._ready}
+        self._methods: dict[str, Method] = {
             "ServerMetadata": self._server,
             "ModelReady": self._model_ready,
             "ModelMetadata": self._metadata,
@@ -57,42 +93,134 @@ class GrpcDoor:
             "RepositoryModelLoad": self._load,
             "RepositoryModelUnload": self._unload,
         }
-        handlers = {name: self._handler(name, method) for name, method in methods.items()}
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+        assert {*self._public, *self._methods} == {*METHODS}  # noqa: S101
 
-    def _handler(self, name: str, method: Method) -> grpc.RpcMethodHandler:
-        """Return a method with its messages, its key check, and its errors as gRPC's statuses."""
+    def service(self, details: Any) -> grpc.RpcMethodHandler:
+        """Return what answers the call; nothing of its message has been read."""
+        service, _, method = details.method.removeprefix("/").partition("/")
+        try:
+            return self._handler(service, method, details)
+        except RequestRefused as refused:
+            return self._unread(method, self._refusing(refused))
+
+    def _handler(self, service: str, method: str, details: Any) -> grpc.RpcMethodHandler:
+        """Return what answers the call; raises RequestRefused where its metadata say that it will be refused."""
+        if service == f"{HEALTH}.Health" and method in ("Check", "Watch"):
+            return self._unread(method, self._check if method == "Check" else self._watch)
+        if service == SERVICE and (public := self._public.get(method)):
+            return self._unread(method, public)
+        fields = _fields(details)
+        grant = self._access.grant(fields)
+        if service in _REFLECTIONS and method == "ServerReflectionInfo":
+            return self._unread(method, self._reflect)
+        if service != SERVICE:
+            raise RequestRefused(501, f"no service {shown(service)}; server reflection lists those there are")
+        if (answers := self._methods.get(method)) is None:
+            require_method(method)
+        return self._asking(method, answers, grant, trace_of(fields))  # type: ignore[arg-type]
+
+    def _unread(self, name: str, call: Call) -> grpc.RpcMethodHandler:
+        """Return what handles a call without reading its message first."""
+        guarded = self._guarded(name, call)
+
+        async def stream(_: Any, context: Any) -> None:
+            await guarded(context, context)
+
+        return grpc.stream_stream_rpc_method_handler(stream)
+
+    def _unary(self, name: str, answer: Call) -> grpc.RpcMethodHandler:
+        """Return what handles a call of one message each way, as bytes."""
+        if (reading := self._slots.take()) is None:
+
+            async def read(context: Any) -> None:
+                await context.write(await answer(await self._reads.message(context)))
+
+            return self._unread(name, read)
+        guarded = self._guarded(name, answer)
+
+        async def unary(content: bytes, context: Any) -> Any:
+            self._slots.give_back(reading)
+            return await guarded(content, context)
+
+        return grpc.unary_unary_rpc_method_handler(unary)
+
+    def _refusing(self, refused: RequestRefused) -> Call:
+        async def call(_: Any) -> None:
+            raise refused
+
+        return call
+
+    def _asking(self, name: str, method: Method, grant: Grant, trace: Trace) -> grpc.RpcMethodHandler:
+        """Return what handles a call of the inference service."""
         asks, answers = CLASSES[f"{name}Request"], CLASSES[f"{name}Response"]
-        public = name in ("ServerLive", "ServerReady")
 
-        async def call(content: bytes, context: grpc.aio.ServicerContext) -> Any:
+        async def answer(content: bytes) -> Any:
+            answer = await method(_decoded(asks, content), grant, trace)
+            return (answers(**answer) if isinstance(answer, dict) else answer).SerializeToString()
+
+        return self._unary(name, answer)
+
+    def _guarded(self, name: str, call: Call) -> Callable[[Any, Any], Awaitable[Any]]:
+        """Return the call with its errors as gRPC's statuses; it takes what is asked, and the context."""
+
+        async def guarded(asked: Any, context: Any) -> Any:
             try:
-                grant = EVERYBODY if public else self._access.grant(_headers(context))
-                answer = await method(_decoded(asks, content), grant)
-                return answers(**answer) if isinstance(answer, dict) else answer
+                return await call(asked)
             except RequestRefused as refused:
                 self._telemetry.errors[refused.status] += 1
-                status = _STATUS.get(refused.status, grpc.StatusCode.INTERNAL)
-                await context.abort(status, str(refused))
+                await context.abort(_STATUS.get(refused.status, grpc.StatusCode.INTERNAL), str(refused))
             except Exception as error:  # the boundary of a call: the client learns nothing of our insides
                 if isinstance(error, grpc.aio.AbortError):
                     raise
-                log.exception("%s failed", name)
+                log.exception("%s failed", shown(name))
                 self._telemetry.errors[500] += 1
                 await context.abort(grpc.StatusCode.INTERNAL, "the gateway failed on this call; its log says why")
 
-        return grpc.unary_unary_rpc_method_handler(call, response_serializer=answers.SerializeToString)
+        return guarded
 
-    async def _live(self, _: Any, __: Grant) -> dict[str, Any]:
-        return {"live": True}
+    # Without a key
 
-    async def _ready(self, _: Any, __: Grant) -> dict[str, Any]:
-        return {"ready": self._service.ready}
+    async def _live(self, context: Any) -> None:
+        await _write(context, CLASSES["ServerLiveResponse"](live=True))
 
-    async def _server(self, _: Any, __: Grant) -> dict[str, Any]:
+    async def _ready(self, context: Any) -> None:
+        await _write(context, CLASSES["ServerReadyResponse"](ready=self._service.ready))
+
+    async def _check(self, context: Any) -> None:
+        name = _decoded(HealthRequest, await self._public_reads.message(context)).service
+        if (state := self.health.state(name)) == SERVICE_UNKNOWN:
+            raise RequestRefused(404, f"no service {shown(name)}; there is {SERVICE!r}, and '' for the server")
+        await _write(context, HealthResponse(status=state))
+
+    async def _watch(self, context: Any) -> None:
+        name = _decoded(HealthRequest, await self._public_reads.message(context)).service
+        if self._watching >= _MOST_WATCHING:
+            raise RequestRefused(429, f"{self._watching} clients watch the health, which is the limit; Check it")
+        self._watching += 1
+        try:
+            await self.health.watch(name, lambda state: _write(context, HealthResponse(status=state)))
+        finally:
+            self._watching -= 1
+
+    # With a key, where keys are in use
+
+    async def _reflect(self, context: Any) -> None:
+        if self._reflecting >= _MOST_REFLECTIONS:
+            raise RequestRefused(429, f"{self._reflecting} reflections are under way, the limit; come again")
+        self._reflecting += 1
+        try:
+            async with asyncio.timeout(self._limits.request_s):
+                async for answer in self._reflection.ServerReflectionInfo(_questions(context), context):
+                    await _write(context, answer)
+        except TimeoutError:
+            raise RequestRefused(408, f"a reflection took more than {self._limits.request_s:g} s") from None
+        finally:
+            self._reflecting -= 1
+
+    async def _server(self, _: Any, __: Grant, ___: Trace) -> dict[str, Any]:
         return {"name": NAME, "version": own_version(), "extensions": EXTENSIONS}
 
-    async def _model_ready(self, message: Any, grant: Grant) -> dict[str, Any]:
+    async def _model_ready(self, message: Any, grant: Grant, _: Trace) -> dict[str, Any]:
         try:
             self._entry(message.name, message.version, grant)
         except RequestRefused as refused:
@@ -101,35 +229,35 @@ class GrpcDoor:
             return {"ready": False}
         return {"ready": True}
 
-    async def _metadata(self, message: Any, grant: Grant) -> dict[str, Any]:
+    async def _metadata(self, message: Any, grant: Grant, _: Trace) -> dict[str, Any]:
         metadata = self._entry(message.name, message.version, grant).model.metadata()
         return {name: metadata[name] for name in ("name", "versions", "platform", "inputs", "outputs")}
 
-    async def _index(self, message: Any, grant: Grant) -> dict[str, Any]:
+    async def _index(self, message: Any, grant: Grant, _: Trace) -> dict[str, Any]:
         _require_only_repository(message)
         return {"models": self._service.index(grant.opens, only_ready=message.ready)}
 
-    async def _load(self, message: Any, grant: Grant) -> dict[str, Any]:
+    async def _load(self, message: Any, grant: Grant, _: Trace) -> dict[str, Any]:
         grant.require_management(message.model_name)
         _require_only_repository(message)
         require_load_parameters(plain(message.parameters), unloading=False)
         await self._service.load(message.model_name)
         return {}
 
-    async def _unload(self, message: Any, grant: Grant) -> dict[str, Any]:
+    async def _unload(self, message: Any, grant: Grant, _: Trace) -> dict[str, Any]:
         grant.require_management(message.model_name)
         _require_only_repository(message)
         require_load_parameters(plain(message.parameters), unloading=True)
         await self._service.unload(message.model_name)
         return {}
 
-    async def _infer(self, message: Any, grant: Grant) -> Any:
+    async def _infer(self, message: Any, grant: Grant, trace: Trace) -> Any:
         entry = self._entry(message.model_name, message.model_version, grant)
         try:
             grant.require_left()
             wanted = asked(message, entry.model.signature)
             grant.spend(wanted.rows)
-            question = Question(wanted.values, wanted.rows, lambda _: None, grant.name, message.id)
+            question = Question(wanted.values, wanted.rows, lambda _: None, grant.name, message.id, trace=trace)
             question.answer_within(wanted.timeout_s)
             answered = await _answered(entry.asker(message.model_version or None), question)
         except Exception as error:
@@ -142,6 +270,16 @@ class GrpcDoor:
         entry = self._service.entry(name, version or None)
         grant.require(name)
         return entry
+
+
+async def _write(context: Any, message: Any) -> None:
+    await context.write(message.SerializeToString())
+
+
+async def _questions(context: Any) -> AsyncIterator[Any]:
+    """Yield what a reflecting client asks until it has no more."""
+    while (content := await context.read()) is not grpc.aio.EOF:
+        yield _decoded(reflection_pb2.ServerReflectionRequest, content)
 
 
 def _decoded(asks: Any, content: bytes) -> Any:
@@ -169,26 +307,43 @@ def _require_only_repository(message: Any) -> None:
         raise RequestRefused(400, f"repository_name is {shown(message.repository_name)}; there is one, without a name")
 
 
-def _headers(context: grpc.aio.ServicerContext) -> dict[bytes, bytes]:
+def _fields(details: Any) -> dict[bytes, bytes]:
     """Return the call's metadata as HTTP would have it."""
     return {
         key.encode(): value if isinstance(value, bytes) else value.encode()
-        for key, value in context.invocation_metadata() or ()
+        for key, value in details.invocation_metadata or ()
     }
+
+
+def _options(limits: Limits, *, shared: bool) -> list[tuple[str, int]]:
+    """Return how the C core bounds a connection: what HTTP bounds there is bounded here as well."""
+    milliseconds = 1000
+    return [
+        ("grpc.max_receive_message_length", limits.max_body_bytes),  # after decompression too
+        ("grpc.max_metadata_size", limits.max_head_bytes),
+        ("grpc.absolute_max_metadata_size", limits.max_head_bytes),
+        ("grpc.max_concurrent_streams", limits.max_pipelined),
+        ("grpc.max_allowed_incoming_connections", limits.max_connections),
+        ("grpc.max_connection_idle_ms", int(limits.idle_s * milliseconds)),
+        ("grpc.server_handshake_timeout_ms", int(limits.request_s * milliseconds)),
+        ("grpc.keepalive_time_ms", int(limits.idle_s * milliseconds)),
+        ("grpc.keepalive_timeout_ms", int(limits.write_s * milliseconds)),
+        ("grpc.http2.bdp_probe", 0),  # or a window that nobody reads from grows to megabytes a connection
+        ("grpc.so_reuseport", int(shared)),
+    ]
 
 
 @asynccontextmanager
 async def listening(
-    door: GrpcDoor, address: str, tls: tuple[bytes, bytes] | None, *, max_bytes: int, drain_s: float, shared: bool
+    door: GrpcDoor, address: str, tls: tuple[bytes, bytes] | None, limits: Limits, *, drain_s: float, shared: bool
 ) -> AsyncIterator[int]:
     """Listen on an address while the body runs, and yield the port; calls under way are answered before it ends.
 
     `address` is `host:port`, an IPv6 host in brackets; `tls` is the private key and the certificate; `shared` lets
     other workers listen there too. Raises CannotListen where the port is taken.
     """
-    options = [("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", int(shared))]
-    server = grpc.aio.server(options=options)
-    server.add_generic_rpc_handlers((door.handler(),))
+    server = grpc.aio.server(options=_options(limits, shared=shared))
+    server.add_generic_rpc_handlers((door,))
     try:
         port = (
             server.add_secure_port(address, grpc.ssl_server_credentials([tls]))
@@ -201,4 +356,5 @@ async def listening(
     try:
         yield int(port)
     finally:
+        door.health.end()
         await server.stop(drain_s)
