@@ -23,8 +23,10 @@ def cli_page() -> str:
 _CLI_INTRODUCTION = """\
 # Command line
 
-Made from the commands themselves, so that it says what `factory COMMAND --help` says. What a command returns to a
-script is in [Exit codes](exit-codes.md)."""
+Made from the commands themselves, so that it says what `factory COMMAND -h` says. `factory -h` lists them in the order
+of their use, and `factory --version` says which version this is. `factory --install-completion` lets your shell (Bash,
+Zsh, Fish or PowerShell) complete commands, options, lines and sites from its next start on. What a command returns to
+a script is in [Exit codes](exit-codes.md)."""
 
 
 def commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -82,6 +82,23 @@ def test_a_site_that_the_source_has_and_the_line_has_not_is_added_and_gets_its_f
     assert (added.partitions_def_name, list(added.partition_keys)) == (f"{NAME}_sites", ["west"])
 
 
+def removed(toy, site):
+    """Somebody took the site out of the line."""
+    toy.repository.retire(f"{NAME}.{site}", by="lena", reason="the plant is sold", key=toy.store.key())
+
+
+def test_a_removed_site_is_neither_added_nor_run_again_by_any_sensor(tmp_path, instance):
+    known(instance, "north", "south")
+    toy = ToyFactory(tmp_path)
+    removed(toy, "east")
+    rows = Watcher(toy, "new_rows", instance)
+    assert list(rows.tick().values()) == [wanted("north", "south", until="2024-02-01", stages=OPERATING)]
+    assert not rows.found.dynamic_partitions_requests
+    for site in ("east", "north"):
+        drifted(toy, site, "2024-01-31")
+    assert [request.sites for request in Watcher(toy, "drifted", instance).tick().values()] == [("north",)]
+
+
 def test_a_site_whose_name_is_no_name_harms_no_other(tmp_path, instance):
     known(instance, "north", "south", "east")
     watcher = Watcher(ToyFactory(tmp_path), "new_rows", instance)

@@ -134,6 +134,14 @@ def test_while_a_rollback_holds_the_alias_is_put_back_instead(tmp_path, instance
     assert plant.tick(instance) == []
 
 
+def test_an_alias_of_a_removed_site_is_not_followed(tmp_path, instance):
+    plant = Plant(tmp_path)
+    plant.toy.repository.retire(MODEL, by="lena", reason="the plant is sold", key=plant.toy.store.key())
+    plant.move_alias(1)
+    assert [plant.tick(instance) for _ in range(3)] == [[], [], []]
+    assert plant.toy.repository.current(MODEL) is None
+
+
 def test_before_its_turn_in_a_rollout_an_alias_that_was_moved_is_not_followed(tmp_path, instance):
     with webhook() as (address, came):
         plant = Plant(tmp_path, address)
