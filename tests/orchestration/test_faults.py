@@ -11,6 +11,8 @@ import pytest
 from factory.errors import ModelRefused, ReleaseRefused
 from factory.model.verdict import Verdict
 from factory.names import LINE_SITE, model_name
+from factory.orchestration.instance import opened_instance
+from factory.orchestration.sites import add_sites
 from tests.monitoring.recorded import batch, segment
 from tests.toy.killed import data
 from tests.toy.line import NAME, ToyFactory
@@ -101,6 +103,8 @@ def test_of_two_runs_at_once_one_ends_well_the_other_says_so_and_no_row_is_there
 def troubled(tmp_path_factory):
     """A run with a plant of 30 parts, one without a faulty part, one with an unknown column, and one without fault."""
     toy = ToyFactory(tmp_path_factory.mktemp("troubled"))
+    with opened_instance(toy.home / "dagster") as instance:
+        add_sites(instance, NAME, ["west"])  # the source does not tell of it
     code = toy.run([*SITES, "west"], flawless=["south"], strange=["west"])
     return toy, code
 
