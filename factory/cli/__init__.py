@@ -32,7 +32,7 @@ def main() -> None:
 def _exit_code(early: "EarlySignals") -> int:
     from factory.cli.app import app
     from factory.errors import FactoryError
-    from factory.masking import masked
+    from factory.errors.masking import masked
     from factory.storage.faults import storage_faults
 
     early.begin()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from factory.masking import masked
+from factory.errors.masking import masked
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")

@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from factory.errors import FetchError
-from factory.masking import keep_secret, masked_cause
+from factory.errors.masking import keep_secret, masked_cause
 from factory.storage.atomic_files import sync_folder, temporary_name
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import dagster as dg
 from dagster._core.events import DagsterEventType, EngineEventData, RunFailureReason
 from dagster_shared.error import SerializableErrorInfo
 
-from factory.masking import masked
+from factory.errors.masking import masked
 from factory.names import LINE_SITE
 from factory.pipeline.events import Became, Event, RunFailed, Said, SiteFailed, SiteMade, SitesChosen, StepBegun
 

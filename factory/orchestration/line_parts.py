@@ -10,8 +10,8 @@ from pydantic import Field
 
 from factory.data.contract.contract import Contract
 from factory.errors import LineError
+from factory.errors.masking import masked
 from factory.line.line import Line
-from factory.masking import masked
 from factory.orchestration.line_source import LineSource
 from factory.pipeline.fingerprints import LineCode
 from factory.pipeline.line_run import LineRun

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from factory.masking import masked
+from factory.errors.masking import masked
 from factory.names import LINE_SITE
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.runner import StepResult

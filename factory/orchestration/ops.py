@@ -10,7 +10,7 @@ from time import time
 
 import dagster as dg
 
-from factory.masking import masked
+from factory.errors.masking import masked
 from factory.names import LINE_SITE
 from factory.orchestration.events import report
 from factory.orchestration.line_parts import RESOURCES, Context, LineParts, StageConfig, line_run

@@ -17,10 +17,10 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,  # exported by no public name
 )
 
+from factory.errors.masking import masked
 from factory.evaluation.findings import asset_check, by_gate
 from factory.evaluation.gates import GATES
 from factory.line.line import Line, Table
-from factory.masking import masked
 from factory.model.check import Check, reasons
 from factory.model.verdict import Verdict
 from factory.names import LINE_SITE

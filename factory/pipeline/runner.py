@@ -7,7 +7,7 @@ from typing import Protocol
 
 from factory.compute.isolation import Isolated
 from factory.errors import FactoryError, LineError
-from factory.masking import masked_cause
+from factory.errors.masking import masked_cause
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.stages import Step, comes_before
 from factory.pipeline.whole_world import all_sites, sites_behind

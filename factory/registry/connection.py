@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import RegistryError
-from factory.masking import keep_secret, masked, masked_cause, masked_values
+from factory.errors.masking import keep_secret, masked, masked_cause, masked_values
 from factory.registry.database import LOCK, prepare_database
 from factory.registry.faults import SQLITE, Client, registry_faults
 from factory.storage.locks import Locks

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import FactoryError, RegistryError
-from factory.masking import masked_cause
+from factory.errors.masking import masked_cause
 from factory.storage.faults import KEPT, why_unusable
 
 SQLITE = "sqlite:///"

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from factory.masking import masked, masked_values
+from factory.errors.masking import masked, masked_values
 from factory.model.candidate import Candidate
 from factory.model.signature import INPUT, Signature
 from factory.model.verdict import Verdict

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import RegistryError, ReleaseRefused
-from factory.masking import masked_values, without_secrets
+from factory.errors.masking import masked_values, without_secrets
 from factory.model.candidate import Candidate
 from factory.model.verdict import Verdict, digest_of
 from factory.names import LINE_SITE

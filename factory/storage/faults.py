@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from factory.errors import FactoryError, StorageError
-from factory.masking import masked_cause
+from factory.errors.masking import masked_cause
 
 ROOM_BYTES = 2_000_000_000
 """What a home should have free: a run writes tables, models, pages and logs, and old versions stay beside new ones."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from factory.errors import EnvironmentRefused
-from factory.masking import keep_secrets_of
+from factory.errors.masking import keep_secrets_of
 from factory.names import checked_name
 from factory.storage.project import found_root
 

@@ -16,7 +16,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from factory.errors import FactoryError, LakeError, LineError, SiteBusy, TableMissing
-from factory.masking import masked_cause
+from factory.errors.masking import masked_cause
 from factory.names import checked_name
 from factory.storage.columns import SITE
 from factory.storage.faults import storage_error, why_unusable

@@ -5,7 +5,7 @@ import json
 import dagster as dg
 import pytest
 
-from factory.masking import keep_secret
+from factory.errors.masking import keep_secret
 from factory.orchestration.events import report, written
 from factory.orchestration.line_parts import masked_into
 from factory.orchestration.metadata import metadata

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from factory.connectors.tables.place import ENVIRONMENT, Place
 from factory.connectors.tables.reader import BATCH_ROWS, Narrowing
 from factory.errors import SourceError
-from factory.masking import keep_secret, masked_cause
+from factory.errors.masking import keep_secret, masked_cause
 
 _REMEDIES = (
     ("no module named", "install the driver of {driver} beside this library"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from factory.errors import SourceError
-from factory.masking import has_secret
+from factory.errors.masking import has_secret
 
 Kind = Literal["csv", "parquet", "delta", "sql"]
 ENVIRONMENT = "env:"

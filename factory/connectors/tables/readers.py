@@ -14,7 +14,7 @@ from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.place import Place
 from factory.connectors.tables.reader import BATCH_ROWS, Narrowing, Reader
 from factory.errors import SourceError
-from factory.masking import masked_cause
+from factory.errors.masking import masked_cause
 
 _REMEDIES = (
     ("utf-8", "save it as UTF-8, such as with `iconv -t utf-8`"),

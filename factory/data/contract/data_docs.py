@@ -18,7 +18,7 @@ from typing import Any
 from factory.data.contract.offline import detach
 from factory.data.contract.result import CheckResult, ContractResult
 from factory.errors import DocsError, FactoryError
-from factory.masking import masked_cause
+from factory.errors.masking import masked_cause
 from factory.names import checked_name
 from factory.storage.faults import storage_faults
 

@@ -31,7 +31,7 @@ FactoryError
 └── ModelRefused             a model file that must not be loaded: digest, signature or verdict do not fit
 """
 
-from factory.masking import masked
+from factory.errors.masking import masked
 
 
 class FactoryError(Exception):

@@ -10,9 +10,8 @@ import sqlalchemy as sa
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from factory import masking
-from factory.errors import FactoryError
-from factory.masking import MASK, has_secret, keep_secret, keep_secrets_of, masked, masked_cause, masked_values
+from factory.errors import FactoryError, masking
+from factory.errors.masking import MASK, has_secret, keep_secret, keep_secrets_of, masked, masked_cause, masked_values
 from factory.storage.home import Home
 
 DRIVERS = ["postgresql+psycopg", "mysql+pymysql", "oracle+oracledb", "snowflake", "mssql+pyodbc", "databricks", "https"]
