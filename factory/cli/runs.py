@@ -93,5 +93,5 @@ def _run(
     request = LineRequest(line=line, sites=listed(sites), until=until, redo_from=redo_from)
     code, outcome = run_shown(place, request, "run", new=new, also=also)
     if outcome is not None and outcome.sites:
-        show_status({line: current(place)["lines"][line]})
+        show_status({name: what for name, what in current(place)["lines"].items() if name == line}, line)
     return code

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -253,3 +254,20 @@ def test_what_must_not_be_left_half_made_is_finished_first(request):
     with pytest.raises(KeyboardInterrupt):
         make()
     assert done == ["finished"]
+
+
+def test_a_signal_that_had_to_wait_is_counted_once():
+    """A wait longer than a person's patience must not make a second Ctrl-C of the first, which would kill."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    before = signal.set_wakeup_fd(theirs.fileno())
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), signals_deferred():
+            signal.raise_signal(signal.SIGINT)
+        assert ours.recv(8) == bytes([signal.SIGINT])
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        signal.set_wakeup_fd(before)
+        ours.close()
+        theirs.close()
