@@ -47,8 +47,9 @@ def _command(command: Any, path: tuple[str, ...]) -> str:
     context = command.make_context(words, [], resilient_parsing=True)
     shown = [param.get_help_record(context) for param in command.params]
     rows = [f"| `{_cell(names)}` | {_cell(what)} |" for names, what in filter(None, shown)]
-    arguments = [param.name.upper() for param in command.params if param.param_type_name == "argument"]
-    usage = " ".join([words, *arguments, "[OPTIONS]"])
+    arguments = [param for param in command.params if param.param_type_name == "argument"]
+    named = [one.name.upper() if one.required else f"[{one.name.upper()}]" for one in arguments]
+    usage = " ".join([words, *named, "[OPTIONS]"])
     table = "\n".join(["| | what |", "|---|---|", *rows])
     return f"## {words}\n\n```text\n{usage}\n```\n\n{_paragraphs(command.help or '')}\n\n{table}"
 
