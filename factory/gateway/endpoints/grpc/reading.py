@@ -38,6 +38,7 @@ class Slots:
         """Give the task's slot back, once."""
         if task in self._reading:
             self._reading.remove(task)
+            task.remove_done_callback(self.give_back)
             self._free += 1
 
 
