@@ -32,13 +32,14 @@ OF_THE_LINE = {
     name for kind in RUNS if not kind.of_sites for s in steps(toy_line()) if s.run == kind.name for name in s.makes
 }
 DEFINITIONS = """
-import functools, os
+import functools, os, sys
 from pathlib import Path
 
 import dagster as dg
 
 @functools.cache
 def loaded():
+    sys.path.insert(0, str(Path(__file__).parent))  # its own lines/ before this repository's
     from factory.orchestration.project_definitions import project_definitions
     from tests.toy.line import ToyFactory
 
