@@ -16,7 +16,7 @@ from tests.gateway.builders import Shop, onnx_model, verdict
 
 CLI = Path(__file__).resolve().parents[2] / "factory" / "cli"
 CONTENT = onnx_model()
-WITHOUT_A_HOME = {("new", "project"), ("new", "line")}
+WITHOUT_A_HOME = {("new", "project"), ("new", "line"), ("check",), ("schema",)}
 
 
 def commands(group, words=()):
