@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -171,7 +172,7 @@ START = (
 )
 ATTACKS = {
     "eight connections of twenty calls": {"connections": 8, "streams": 20},
-    "many connections": {"connections": 200, "streams": 4},
+    "many connections": {"connections": 60, "streams": 2},
     "health": {"connections": 8, "streams": 20, "path": "/grpc.health.v1.Health/Check"},
     "a slow drip": {"connections": 20, "streams": 20, "pause_s": 0.2},
 }
@@ -272,5 +273,7 @@ class Attack:
         time.sleep(self._pause_s)
 
     def close(self) -> None:
+        with suppress(OSError):  # the server has gone
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join(5)
