@@ -19,7 +19,7 @@ from factory.errors import SchemaMismatch, SourceError
 from factory.line.announced import Announced, aware
 from factory.line.line import Table
 from factory.names import LINE_SITE, checked_name
-from factory.storage.columns import LOAD, ROW, schema_mismatches, type_named
+from factory.storage.columns import BOOKKEEPING, LOAD, ROW, is_type, schema_mismatches, type_name, type_named
 from factory.storage.lake import SITE, Lake
 
 
@@ -58,19 +58,36 @@ def ingest(
     after = {site: state.cursor for site, state in known.items()}
     read = _require_rows(_read(source, table, after, until), table, known, until)
     new = together(
-        list(read.done), lambda group: _new_rows(lake, table, name, {site: read.done[site] for site in group}, known)
+        list(read.done), lambda group: _new_rows(lake, table, {site: read.done[site] for site in group}, known)
     )
 
     def write(group: Sequence[str]) -> Mapping[str, Ingested]:
         versions = {site: known[site].version for site in group if len(new.done[site])}
         if versions:
-            lake.append(name, pl.concat([new.done[site] for site in versions]), versions)
+            lake.append(name, pl.concat([new.done[site] for site in versions]), versions, widen=True)
         return {
             site: Ingested(rows=known[site].rows + len(new.done[site]), new_rows=len(new.done[site])) for site in group
         }
 
     written = together(list(new.done), write)
     return Isolated(done=written.done, failed={**read.failed, **new.failed, **written.failed})
+
+
+def stored_raw_rows(lake: Lake, table: Table, sites: Sequence[str] | None = None) -> pl.LazyFrame:
+    """Return a table's raw rows, of some sites or of all, in the columns that the line declares today.
+
+    A column that was declared since is null in the rows from before; one that is declared no more is left out. Raises
+    TableMissing.
+    """
+    rows = lake.scan(f"raw/{table.name}", sites)
+    there = rows.collect_schema()
+    if set(there) - BOOKKEEPING == set(table.columns) - BOOKKEEPING:
+        return rows
+    declared = (
+        pl.col(name) if name in there else pl.lit(None, type_named(kind)).alias(name)
+        for name, kind in table.columns.items()
+    )
+    return rows.select(*declared, *(name for name in (SITE, LOAD, ROW) if name not in table.columns))
 
 
 def announced_rows(
@@ -167,7 +184,11 @@ def _known(lake: Lake, table: Table, name: str, sites: Sequence[str]) -> dict[st
     states: dict[str, _Known] = {}
     if lake.has(name):
         cursor = pl.col(table.cursor).max() if table.cursor else pl.lit(None)
-        per_site = lake.scan(name, sites).group_by(SITE).agg(cursor=cursor, load=pl.col(LOAD).max(), rows=pl.len())
+        per_site = (
+            stored_raw_rows(lake, table, sites)
+            .group_by(SITE)
+            .agg(cursor=cursor, load=pl.col(LOAD).max(), rows=pl.len())
+        )
         for row in per_site.collect().iter_rows(named=True):
             site = row.pop(SITE)
             states[site] = _Known(version=versions[site], **row)
@@ -175,7 +196,7 @@ def _known(lake: Lake, table: Table, name: str, sites: Sequence[str]) -> dict[st
 
 
 def _new_rows(
-    lake: Lake, table: Table, name: str, read: Mapping[str, pl.DataFrame], known: Mapping[str, _Known]
+    lake: Lake, table: Table, read: Mapping[str, pl.DataFrame], known: Mapping[str, _Known]
 ) -> Mapping[str, pl.DataFrame]:
     """Return the sites' rows that the lake does not have, with the columns that number loads and rows."""
     delivered = {site: rows for site, rows in read.items() if len(rows)}
@@ -184,7 +205,7 @@ def _new_rows(
     rows = pl.concat([rows.with_columns(pl.lit(site).alias(SITE)) for site, rows in delivered.items()])
     before = {site: known[site] for site in delivered if known[site].rows}
     if before:
-        rows = _unknown(rows, _old_rows(lake, table, name, before), table)
+        rows = _unknown(rows, _old_rows(lake, table, before), table)
     loads = pl.DataFrame(
         {SITE: list(delivered), LOAD: [known[site].load + 1 for site in delivered]}, {SITE: pl.String, LOAD: pl.Int64}
     )
@@ -195,9 +216,17 @@ def _new_rows(
     return {site: by_site.get((site,), pl.DataFrame()) for site in read}
 
 
-def _old_rows(lake: Lake, table: Table, name: str, known: Mapping[str, _Known]) -> pl.DataFrame:
+def _old_rows(lake: Lake, table: Table, known: Mapping[str, _Known]) -> pl.DataFrame:
     """Return the rows of some sites that the lake has from each one's cursor on, in the order they came."""
-    old = lake.scan(name, list(known))
+    old = stored_raw_rows(lake, table, list(known))
+    kept = old.collect_schema()
+    for name, kind in table.columns.items():
+        if not is_type(kept[name], kind):
+            raise SchemaMismatch(
+                f"line {lake.line}: column {name!r} of the lake's table 'raw/{table.name}' is {type_name(kept[name])} so "
+                f"far, and {kind} in the line's file now; nothing was written. Declare the new type under another name, "
+                f"or move {lake.uri(f'raw/{table.name}')} away and run the line for all its sites"
+            )
     cursors = {site: _just_before(state.cursor) for site, state in known.items() if state.cursor is not None}
     if table.cursor and len(cursors) == len(known):
         old = old.filter(pl.col(table.cursor) >= min(cursors.values()))

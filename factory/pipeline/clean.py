@@ -11,6 +11,7 @@ from factory.data.cleaning import RowCounts
 from factory.data.cleaning import clean as cleaned_rows
 from factory.data.content import content_digests
 from factory.data.contract.result import ContractResult
+from factory.data.ingest import stored_raw_rows
 from factory.line.line import Table
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CONTENT, ROW_COUNT, Figures, Work
@@ -27,7 +28,7 @@ def clean(run: LineRun, table: Table) -> Work:
 
     def do(sites: Sequence[str]) -> Mapping[str, Figures]:
         seen = [run.lake.site_versions(name, sites) for name in names]
-        rows = run.compute.reading(run.lake.scan(f"raw/{table.name}", sites))
+        rows = run.compute.reading(stored_raw_rows(run.lake, table, sites))
         cleaned = cleaned_rows(rows, table, run.contracts[table.name], run.compute)
         for name, written, versions in zip(names, (cleaned.accepted, cleaned.quarantine), seen, strict=True):
             run.lake.replace(name, written, versions)

@@ -79,10 +79,13 @@ class Lake:
         """Add rows in one commit and return the table's version.
 
         `seen` maps each written site to its `site_versions` before its rows were decided on. With `widen` a column that
-        the table lacks is added to it, and is null in the rows that are there. A table that has few rows a site is made
-        without partitions: opening a thousand of them costs a quarter of a second.
+        the table lacks is added to it, and is null in the rows that are there; LakeError is raised where a value would
+        be kept otherwise than it is, for a column has another type. A table that has few rows a site is made without
+        partitions: opening a thousand of them costs a quarter of a second.
         """
         delta = self._open(table) or self._created(table, rows, partitioned=partitioned)
+        if widen:
+            self._require_types(delta, table, rows)
         return self._write(delta, table, rows, seen, mode="append", schema_mode="merge" if widen else None)
 
     def replace(self, table: str, rows: pl.DataFrame, seen: Mapping[str, int], *, partitioned: bool = True) -> int:

@@ -1,5 +1,6 @@
 """Ingestion: every source row once, exactly as it came; a source that dies leaves nothing half-written."""
 
+from dataclasses import replace
 from datetime import datetime
 from tempfile import TemporaryDirectory
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.data.ingest import ingest
+from factory.data.ingest import ingest, stored_raw_rows
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
 from factory.storage.lake import Lake
@@ -71,6 +72,35 @@ def test_rows_are_kept_exactly_as_they_came(lake):
     found = ingest(lake, Orders(THREE), TABLE, ["A", "B"], UNTIL)
     assert {site: got.new_rows for site, got in found.done.items()} == {"A": 2, "B": 1}
     assert raw(lake).select(list(COLUMNS)).rows() == THREE
+
+
+def test_a_column_that_is_declared_since_is_null_before_and_its_rows_come_in(lake):
+    less = replace(TABLE, columns={name: kind for name, kind in COLUMNS.items() if name != "amount"})
+
+    class Bare(Orders):
+        def read(self, table, *, site, after, until):
+            yield from (rows.drop("amount") for rows in super().read(table, site=site, after=after, until=until))
+
+    ingest(lake, Bare(THREE), less, ["A", "B"], UNTIL)
+    found = ingest(lake, Orders([*THREE, (4, 3, 4.0, "A")]), TABLE, ["A", "B"], UNTIL)
+    assert found.failed == {}
+    rows = stored_raw_rows(lake, TABLE).sort("order", "_load").select("order", "amount").collect().rows()
+    assert rows == [(1, None), (2, None), (3, None), (3, 3.0), (4, 4.0)]  # 3 is read again, at the cursor's own day
+    assert stored_raw_rows(lake, less).collect_schema().names() == [*less.columns, "_load", "_row"]
+
+
+def test_another_type_of_a_column_is_refused_and_no_value_is_bent(lake):
+    whole = replace(TABLE, columns={**COLUMNS, "amount": "Int64"})
+
+    class Whole(Orders):
+        def read(self, table, *, site, after, until):
+            batches = super().read(table, site=site, after=after, until=until)
+            yield from (rows.with_columns(pl.col("amount").cast(pl.Int64)) for rows in batches)
+
+    ingest(lake, Whole(THREE), whole, ["A", "B"], UNTIL)
+    found = ingest(lake, Orders([(4, 3, 4.5, "A")]), TABLE, ["A"], UNTIL)
+    assert "column 'amount' of the lake's table 'raw/orders' is Int64 so far" in str(found.failed["A"])
+    assert raw(lake)["order"].to_list() == [1, 2, 3]
 
 
 def test_loading_again_adds_nothing_and_commits_nothing(lake):
