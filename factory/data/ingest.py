@@ -223,9 +223,9 @@ def _old_rows(lake: Lake, table: Table, known: Mapping[str, _Known]) -> pl.DataF
     for name, kind in table.columns.items():
         if not is_type(kept[name], kind):
             raise SchemaMismatch(
-                f"line {lake.line}: column {name!r} of the lake's table 'raw/{table.name}' is {type_name(kept[name])} so "
-                f"far, and {kind} in the line's file now; nothing was written. Declare the new type under another name, "
-                f"or move {lake.uri(f'raw/{table.name}')} away and run the line for all its sites"
+                f"line {lake.line}: column {name!r} of the lake's table 'raw/{table.name}' is {type_name(kept[name])} "
+                f"so far, and {kind} in the line's file now; nothing was written. Declare the new type under another "
+                f"name, or move {lake.uri(f'raw/{table.name}')} away and run the line for all its sites"
             )
     cursors = {site: _just_before(state.cursor) for site, state in known.items() if state.cursor is not None}
     if table.cursor and len(cursors) == len(known):
