@@ -1,4 +1,4 @@
-"""Promotions on record: who made which file champion by which verdict, and whether a champion is still that file."""
+"""Promotion: a registered version becomes champion by its verdict, on record, and stays so only as that very file."""
 
 import json
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from factory.errors import ModelRefused, ReleaseRefused
 from factory.model.verdict import Verdict, digest_of, require_permission
 from factory.registry.connection import Connection
 from factory.registry.record import MODEL_FILE, WEIGHTS_FILE
+from factory.registry.site_record import SiteRecord
 from factory.release.history import Record
 
 ModelVersion = Any
@@ -55,7 +56,28 @@ def _verified(mlflow: Connection, registered: ModelVersion, file: str, tag: str)
     return content
 
 
-def write_promotion(
+def promote(
+    mlflow: Connection,
+    record: SiteRecord,
+    registered: ModelVersion,
+    verdict: Verdict | None,
+    *,
+    by: str,
+    approval_required: bool,
+) -> None:
+    """Give the version the alias `champion` if it may have it; see `Registry.promote`, which holds the model's lock."""
+    model, version = registered.name, int(registered.version)
+    digest = digest_of(registered_file(mlflow, registered))
+    approval = record.permission(model, version, digest, verdict, by=by, approval_required=approval_required)
+    if "champion" not in registered.aliases or "promotion" not in registered.tags:
+        record.promoted(model, version, verdict, by=by)
+        _write_promotion(mlflow, registered, verdict, by, approval)
+        mlflow.models.set_registered_model_alias(model, "champion", str(version))
+    if "challenger" in registered.aliases:
+        mlflow.models.delete_registered_model_alias(model, "challenger")
+
+
+def _write_promotion(
     mlflow: Connection, registered: ModelVersion, verdict: Verdict | None, by: str, approval: Record | None = None
 ) -> None:
     """Keep who promoted the version, who approved it, when, and by which verdict; earlier promotions stay on record."""

@@ -18,10 +18,9 @@ from factory.registry.connection import Connection
 from factory.registry.promotion import (
     Champion,
     checked_champion,
-    registered_file,
+    promote,
     verified_file,
     verified_weights,
-    write_promotion,
 )
 from factory.registry.record import log_candidate, log_verdict, save_model_folder
 from factory.registry.site_record import SiteRecord
@@ -99,14 +98,7 @@ class Registry:
         mlflow, record = self.connection, self._record()
         with self.locks.hold(f"registry.{model}"):
             registered = _version(mlflow, model, version)
-            digest = digest_of(registered_file(mlflow, registered))
-            approval = record.permission(model, version, digest, verdict, by=by, approval_required=approval_required)
-            if "champion" not in registered.aliases or "promotion" not in registered.tags:
-                record.promoted(model, version, verdict, by=by)
-                write_promotion(mlflow, registered, verdict, by, approval)
-                mlflow.models.set_registered_model_alias(model, "champion", str(version))
-            if "challenger" in registered.aliases:
-                mlflow.models.delete_registered_model_alias(model, "challenger")
+            promote(mlflow, record, registered, verdict, by=by, approval_required=approval_required)
 
     def champion(self, model: str) -> Champion | None:
         """Return what the model's site serves, or None if nothing was promoted yet.

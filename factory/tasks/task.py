@@ -1,4 +1,7 @@
-"""The interface of every task. Labels are float32 `[rows]`, NaN where unknown; answers float32 `[rows, answers]`."""
+"""The interface of every task. Labels are float32 `[rows]`, NaN where unknown; answers float32 `[rows, answers]`.
+
+To add a task, keep this interface in a package of its own and enter it in TASKS (factory/tasks/__init__.py).
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping

@@ -86,7 +86,7 @@ def test_comments_docstrings_and_layout_change_no_digest(library, file):
     ("file", "stages"),
     [
         ("data/cleaning.py", {"clean"}),
-        ("data/contract/rows.py", {"clean"}),
+        ("data/contract/row_rules.py", {"clean"}),
         ("pipeline/clean.py", {"clean"}),
         ("pipeline/features.py", {"features"}),
         ("pipeline/base_model.py", {"base_model"}),

@@ -1,8 +1,8 @@
 """The contract: what a raw row must satisfy, written as a Great Expectations suite, judged in one Polars pass.
 
 kwargs.py        which kwargs each type takes, and that they are sound
-rows.py          expectations for which a row can be blamed
-tables.py        expectations for which no row can be blamed
+row_rules.py     expectations for which a row can be blamed
+table_rules.py   expectations for which no row can be blamed
 compiler.py      `compile_contract`: expectations in, a `Contract` or a readable error out
 contract.py      `Contract`: marks broken rows, measures sites, names the broken rules
 result.py        each site's result

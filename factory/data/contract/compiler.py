@@ -7,8 +7,15 @@ import polars as pl
 
 from factory.data.contract.contract import Contract
 from factory.data.contract.kwargs import Types
-from factory.data.contract.rows import ROW_SPECS, RowRule, row_rule
-from factory.data.contract.tables import MEASURE_TYPES, SCHEMA_SPECS, MeasureRule, SchemaRule, measure_rule, schema_rule
+from factory.data.contract.row_rules import ROW_SPECS, RowRule, row_rule
+from factory.data.contract.table_rules import (
+    MEASURE_TYPES,
+    SCHEMA_SPECS,
+    MeasureRule,
+    SchemaRule,
+    measure_rule,
+    schema_rule,
+)
 from factory.errors import LineError, UnsupportedExpectation
 from factory.line.expectation import Expectation
 from factory.storage.columns import type_named

@@ -14,8 +14,8 @@ import polars as pl
 
 from factory.data.contract.kwargs import Types
 from factory.data.contract.result import EXAMPLES, CheckResult, ContractResult
-from factory.data.contract.rows import Domain, RowRule
-from factory.data.contract.tables import MeasureRule, SchemaRule
+from factory.data.contract.row_rules import Domain, RowRule
+from factory.data.contract.table_rules import MeasureRule, SchemaRule
 from factory.errors import SchemaMismatch
 from factory.line.expectation import Expectation
 from factory.storage.columns import SITE, schema_mismatches
