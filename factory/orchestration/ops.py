@@ -130,6 +130,8 @@ def _results(
     if failures:
         for event in events:
             context.log_event(event)
+        for site, why in failures.items():  # a terminal shows no metadata of a failure
+            context.log.error(f"{site}: {why}")
         raise failure(log.line.name, failures)
     for event in events:
         context.add_asset_metadata(event.metadata, asset_key=event.asset_key, partition_key=event.partition)

@@ -24,7 +24,8 @@ def test_nobody_else_in_the_library_opens_a_session():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr == "InferenceSession"
     ]
-    assert opening == [Path("factory/model/session.py")]
+    # A registered model is loaded by MLflow where this library is not: its file opens its own.
+    assert set(opening) == {Path("factory/model/session.py"), Path("factory/registry/frame_model.py")}
 
 
 def test_rows_are_answered_alike_one_by_one_in_parts_and_in_one_call():

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 LINE = "departure_delay"
 REFERENCES = ",".join(f"{LINE}/{name}" for name in ("raw/weather", "clean_weather", "raw/planes", "clean_planes"))
-DATA = ",".join(f"{LINE}/{name}" for name in ("raw/flights", "clean", "quarantine", "features"))
+DATA = ",".join(f"{LINE}/{name}" for name in ("raw/flights", "clean", "quarantine", "announced", "features"))
 
 
 class Ci:

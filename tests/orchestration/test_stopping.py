@@ -60,7 +60,7 @@ def test_a_run_stopped_at_every_stage_ends_where_an_undisturbed_one_does(project
     for moment, number in MOMENTS.items():
         code, told = pressed(project, toy.home, at=moment, number=number)
         assert code == 128 + number, moment
-        assert told.rstrip().endswith(f"go on with `factory run {NAME}`"), moment
+        assert told.rstrip().endswith(f"go on with `factory run {NAME} --home {toy.home}`"), moment
         assert statuses(toy.home) <= {"SUCCESS", "CANCELED"}, moment
         for site in SITES:  # what is served, if anything is, is whole
             model = model_name(NAME, site)
@@ -81,7 +81,7 @@ def project(tmp_path_factory):
 def test_ctrl_c_in_a_terminal_stops_a_run_with_130_and_a_later_one_kills_what_the_next_run_buries(project, tmp_path):
     code, told = pressed(project, tmp_path, at="raw/parts: ")
     assert code == 130
-    assert "nothing is half done: go on with `factory run press_faults`" in told
+    assert f"nothing is half done: go on with `factory run press_faults --home {tmp_path}`" in told
     assert statuses(tmp_path) <= {"SUCCESS", "CANCELED"}
     code, told = pressed(project, tmp_path, at="raw/parts: ", again_after_s=1.1)
     assert code == 130

@@ -173,7 +173,8 @@ def test_a_stage_before_the_one_to_begin_with_is_left_alone_and_the_others_are_d
     taken(run_of(tmp_path), *steps)
     heard, _ = taken(run_of(tmp_path, redo_from="features"), *steps)
     assert heard.begins == [("features", tuple(SITES), 0), ("base_model", tuple(SITES), 0)]
-    assert {name for name, *_ in heard.mades} == {"features", "base_model"}
+    assert {name for name, _, changed in heard.mades if changed} == {"features", "base_model"}
+    assert sorted(made for made in heard.mades if not made[2]) == [("clean", site, False) for site in SITES]
 
 
 def test_a_model_made_as_of_another_day_is_not_judged_and_its_site_drops_out(tmp_path):

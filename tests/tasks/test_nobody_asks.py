@@ -17,7 +17,7 @@ MAY = {
     "factory/scaffold/starting_points.py": "the table of new lines",
     "factory/scaffold/profiling/task.py": "infers from a column what a new line's task is",
     "factory/gateway/endpoints/openapi.py": "OpenAPI's word for bytes is that of a task, too",
-    "factory/orchestration/production_line.py": "the line's file: the task of a line that names none",
+    "factory/line/sections.py": "the line's file: the task of a line that names none",
 }
 
 

@@ -25,7 +25,8 @@ def running(folder: Path) -> Iterator[int]:
     if os.geteuid() == 0:  # which PostgreSQL refuses to run as
         for place in (folder, folder / "password"):
             shutil.chown(place, "postgres", "postgres")
-        for above in folder.parents[:3]:
+        temporary = Path(tempfile.gettempdir())
+        for above in (place for place in folder.parents if temporary in place.parents):
             above.chmod(above.stat().st_mode | 0o055)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
