@@ -20,8 +20,8 @@ def check(
     mistaken = checked(project_root(), line)
     for error in mistaken.mistakes:
         say(str(error))
-    told = say_error if mistaken.mistakes else say
-    told(f"{', '.join(mistaken.sound) or 'no line'}: no mistakes")
+    write = say_error if mistaken.mistakes else say
+    write(f"{', '.join(mistaken.sound) or 'no line'}: no mistakes")
     raise typer.Exit(1 if mistaken.mistakes else 0)
 
 

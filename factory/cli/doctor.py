@@ -44,9 +44,9 @@ def findings(home: Home) -> list[Finding]:
     return [*_machine(), *_home(home.root), *_engine(), *_import_name(), *_packages(), *_ports(), *_lines(home)]
 
 
-def lacks(found: Sequence[Finding]) -> bool:
+def lacks(findings: Sequence[Finding]) -> bool:
     """Whether something is lacking that is needed."""
-    return any(finding.needed and not finding.fine for finding in found)
+    return any(finding.needed and not finding.fine for finding in findings)
 
 
 def _machine() -> Iterator[Finding]:

@@ -20,8 +20,8 @@ def python_mistake(error: BaseException) -> str:
         frame = _own_frame(error)
         place, code = (f"{frame.filename}:{frame.lineno}", frame.line or "") if frame else ("", "")
         message = str(error) or "no message"
-    told = f"{place}: {kind}: {message}" if place else f"{kind}: {message}"
-    return f"{told}\n    {code.strip()}" if code.strip() else told
+    sentence = f"{place}: {kind}: {message}" if place else f"{kind}: {message}"
+    return f"{sentence}\n    {code.strip()}" if code.strip() else sentence
 
 
 def _own_frame(error: BaseException) -> traceback.FrameSummary | None:

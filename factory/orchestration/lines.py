@@ -61,15 +61,15 @@ def checked(root: Path, only: str = "") -> Checked:
     by_name = {folder.stem: folder for folder in folders(root)}
     if only and only not in by_name:
         require_line(only, by_name)
-    found = Checked(sound=[], mistakes=[])
+    checked = Checked(sound=[], mistakes=[])
     for folder in [by_name[only]] if only else by_name.values():
         try:
             for source in line_sources(_definitions(folder, root)).values():
                 source.require_class()
-            found.sound.append(folder.stem)
+            checked.sound.append(folder.stem)
         except LOADING as error:
-            found.mistakes.append(line_mistake(folder, error))
-    return found
+            checked.mistakes.append(line_mistake(folder, error))
+    return checked
 
 
 def _definitions_or_mistake(folder: Path, root: Path) -> dg.Definitions:

@@ -23,25 +23,25 @@ def type_named(name: str) -> pl.DataType:
     if zoned := _DATETIME.fullmatch(name):
         unit, zone = zoned.groups()
         return pl.Datetime(unit, None if zone in (None, "None") else zone)  # type: ignore[arg-type]  # the regex checked it
-    found = getattr(pl, name, None)
-    simple = isinstance(found, type) and issubclass(found, pl.DataType) and not found.is_nested()
-    if not simple or found in _NO_RAW_TYPES:
+    dtype = getattr(pl, name, None)
+    simple = isinstance(dtype, type) and issubclass(dtype, pl.DataType) and not dtype.is_nested()
+    if not simple or dtype in _NO_RAW_TYPES:
         raise ValueError(
             f"{name!r} is not a Polars type of a raw column; use Int64, Float64, String, Boolean, Datetime, …"
         )
-    return found()  # type: ignore[misc,no-any-return]  # mypy cannot narrow by the variable `simple`
+    return dtype()  # type: ignore[misc,no-any-return]  # mypy cannot narrow by the variable `simple`
 
 
-def is_type(found: pl.DataType, name: str) -> bool:
+def is_type(dtype: pl.DataType, name: str) -> bool:
     """Whether a column's type is exactly the named one."""
-    return found == type_named(name)
+    return dtype == type_named(name)
 
 
-def type_name(found: pl.DataType) -> str:
+def type_name(dtype: pl.DataType) -> str:
     """Return the name that `type_named` reads."""
-    if isinstance(found, pl.Datetime):
-        return f"Datetime[{found.time_unit}, {found.time_zone}]" if found.time_zone else f"Datetime[{found.time_unit}]"
-    return str(found)
+    if isinstance(dtype, pl.Datetime):
+        return f"Datetime[{dtype.time_unit}, {dtype.time_zone}]" if dtype.time_zone else f"Datetime[{dtype.time_unit}]"
+    return str(dtype)
 
 
 def schema_mismatches(frame_schema: Mapping[str, pl.DataType], columns: Mapping[str, str]) -> list[str]:

@@ -141,16 +141,16 @@ def storage_options(text: str) -> dict[str, str]:
     Some of them are secrets.
     """
     try:
-        found = json.loads(text or "{}")
+        options = json.loads(text or "{}")
     except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        options = None
+    if not isinstance(options, dict) or not all(isinstance(value, str) for value in options.values()):
         raise EnvironmentRefused(
             f"{LAKE_VARIABLES[1]} is no JSON object of texts: write it as "
             '{"aws_region": "eu-central-1"}, with the names that delta-rs has'
         )
-    keep_secrets_of(found)
-    return found
+    keep_secrets_of(options)
+    return options
 
 
 def history_beside(models: Path) -> Path:

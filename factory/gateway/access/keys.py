@@ -154,14 +154,14 @@ class Access:
             return
         try:
             stat = self._place.stat()
-            mark = (stat.st_mtime_ns, stat.st_ino)
-            if mark != self._seen:
+            version = (stat.st_mtime_ns, stat.st_ino)
+            if version != self._seen:
                 self._read(self._place)
-                self._seen, self._failed = mark, ""
+                self._seen, self._failed = version, ""
         except FileNotFoundError:
             return
         except KeyRefused as error:
-            self._seen = mark  # told once, and looked at again when it changes
+            self._seen = version  # told once, and looked at again when it changes
             log.error("%s: %s", _NOT_TAKEN_OVER, error)
         except OSError as error:  # for want of a descriptor, say: it is read at the next look
             if self._failed != str(error):

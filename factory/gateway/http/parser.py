@@ -211,8 +211,8 @@ class Incoming:
         except RequestRefused as refused:
             self.refused = refused
 
-    def _check_head(self, found: int) -> None:
-        if found > self._limits.max_head_bytes:
+    def _check_head(self, size: int) -> None:
+        if size > self._limits.max_head_bytes:
             self._refuse(431, f"the request's head has more than {self._limits.max_head_bytes} bytes, the limit")
 
     def _refuse(self, status: int, message: str) -> None:

@@ -44,10 +44,10 @@ class Proxies:
         direct = Origin(request.peer.address, request.peer.scheme, host if _HOST.fullmatch(host) else "")
         if not self._is_named(request.peer.address):
             return direct
-        told = [
+        values = [
             self._client(one, direct) for one in (_forwarded(request.headers), _x_forwarded(request.headers)) if one
         ]
-        return told[0] if told and all(one == told[0] for one in told) else direct
+        return values[0] if values and all(one == values[0] for one in values) else direct
 
     def _client(self, hops: Sequence[Mapping[str, str]], direct: Origin) -> Origin:
         """Return what the farthest proxy that was named says; `hops` are listed from the client on."""
