@@ -21,13 +21,13 @@ PATIENCE_S = 60
 
 SERVER = """
 import signal, subprocess, sys, time
-child = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]; time.sleep(300)"
-subprocess.Popen([sys.executable, "-c", child, sys.argv[1]])
 signal.signal(signal.SIGINT, lambda *_: sys.exit(3))
-print("up", flush=True)
+deaf = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]; "
+child = deaf + "print('up', flush=True); time.sleep(300)"
+subprocess.Popen([sys.executable, "-c", child, sys.argv[1]])
 time.sleep(300)
 """
-"""A server that forgets its child, which takes no hint."""
+"""A server that forgets its child, which takes no hint; all three are up once the child says so."""
 RUN = """
 import sys
 from pathlib import Path

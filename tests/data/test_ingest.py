@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.data.ingest import ingest, stored_raw_rows
@@ -199,6 +199,7 @@ def test_two_runs_that_load_one_site_at_once_do_not_double_its_rows(lake):
     assert len(raw(lake)) == 2
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 6), st.integers(1, 4), st.sampled_from([1.0, 2.0, None]), st.sampled_from("ABC")))
 )

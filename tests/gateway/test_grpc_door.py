@@ -152,6 +152,7 @@ class TestAttack:
         assert code is grpc.StatusCode.UNAUTHENTICATED
         assert said.startswith("no key")
 
+    @pytest.mark.slow
     def test_slow_messages_are_few_at_once_and_end(self, shop):
         pytest.importorskip("h2")
         limits = Limits(max_body_bytes=MIB, max_unfinished_bytes=4 * MIB, request_s=1.0)  # two slots, two slow reads

@@ -172,7 +172,7 @@ UNDERSTOOD = {
 }
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(where=st.sampled_from(PLACES), name=NAMES, value=VALUES)
 def test_no_parameter_is_passed_over_and_both_doors_say_the_same(server, where, name, value):
     parameters = {name: value}
