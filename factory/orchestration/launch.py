@@ -33,7 +33,14 @@ from factory.orchestration.line_parts import LineParts, StageConfig, moment
 from factory.orchestration.origin import job_origins
 from factory.orchestration.resources import opened
 from factory.orchestration.sites import known_sites, require_known_sites, require_sites
-from factory.orchestration.stopping import LAUNCH, cancel_dead_runs, launch_lock, record_canceled, signals_deferred
+from factory.orchestration.stopping import (
+    LAUNCH,
+    cancel_dead_runs,
+    launch_lock,
+    obeying,
+    record_canceled,
+    signals_deferred,
+)
 from factory.pipeline.events import (
     Event,
     LineOutcome,
@@ -173,6 +180,7 @@ class LineLauncher:
                 following(self.instance, run_id, take),
                 _log(self.instance) as log,
                 contextlib.redirect_stderr(log),
+                obeying(self.interruptions.obey),
             ):
                 execute_run(self._executable(job), run, self.instance)
 

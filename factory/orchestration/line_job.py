@@ -22,6 +22,7 @@ from factory.orchestration.line_parts import RESOURCES, Context, LineParts, Stag
 from factory.orchestration.ops import RunLog, failure
 from factory.orchestration.site_checks import LineState, site_checks
 from factory.orchestration.sites import add_sites, known_sites, require_known_sites
+from factory.orchestration.stopping import stop_if_asked
 from factory.pipeline.events import Event, LineRequest, SiteFailed, SitesChosen
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.runner import Runner, StepResult
@@ -128,6 +129,11 @@ class LineRunLog(RunLog):
     def __init__(self, context: Context, run: LineRun, *, harmless: bool = False) -> None:
         super().__init__(context, run, harmless=harmless)
         self._known: dict[dg.AssetKey, set[str | None]] = {}
+
+    def begun(self, step: Step, todo: Sequence[str], unchanged: int) -> None:
+        """Log that a step begins, unless the run was asked to stop."""
+        stop_if_asked()
+        super().begun(step, todo, unchanged)
 
     def completed(self, result: StepResult) -> None:
         """Log what was made, and what was made before and nobody has told the orchestrator of."""

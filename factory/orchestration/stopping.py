@@ -7,8 +7,9 @@ import fcntl
 import signal
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import dagster as dg
@@ -22,6 +23,27 @@ UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+_obey: ContextVar[Callable[[], None]] = ContextVar("_obey", default=lambda: None)
+
+
+@contextmanager
+def obeying(obey: Callable[[], None]) -> Iterator[None]:
+    """Have the block's run stop before its next step if `obey` raises.
+
+    What a handler raises is lost where a library imports, or Python calls back, and catches it; the run went on then.
+    """
+    token = _obey.set(obey)
+    try:
+        yield
+    finally:
+        _obey.reset(token)
+
+
+def stop_if_asked() -> None:
+    """Raise KeyboardInterrupt if the process that executes this run was asked to stop."""
+    _obey.get()()
 
 
 @contextmanager

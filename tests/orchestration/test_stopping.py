@@ -15,7 +15,9 @@ import pytest
 from factory.cli.interrupts import Interrupts
 from factory.names import LINE_SITE, model_name
 from factory.orchestration.instance import opened_instance
+from factory.orchestration.launch import Interruptions, LineLauncher
 from factory.orchestration.stopping import LAUNCH, cancel_dead_runs, launch_lock, signals_deferred
+from factory.pipeline.events import LineRequest, Stopped
 from tests.toy.line import NAME, ToyFactory
 from tests.toy.project import toy_project
 
@@ -271,3 +273,21 @@ def test_a_signal_that_had_to_wait_is_counted_once():
         signal.set_wakeup_fd(before)
         ours.close()
         theirs.close()
+
+
+def test_a_signal_that_a_library_swallowed_stops_the_run_before_its_next_step(tmp_path):
+    toy, asked = ToyFactory(tmp_path), []
+
+    def obey():
+        asked.append(True)
+        if len(asked) > 2:
+            raise KeyboardInterrupt
+
+    with opened_instance(tmp_path / "dagster") as instance:
+        launcher = LineLauncher(
+            definitions=toy.definitions(), instance=instance, interruptions=Interruptions(obey=obey)
+        )
+        with pytest.raises(Stopped):
+            launcher.run(LineRequest(line=NAME, sites=("north",)), lambda _: None)
+    assert statuses(tmp_path) == {"CANCELED"}
+    assert toy.journal.latest("features") == {}
