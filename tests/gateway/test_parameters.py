@@ -1,14 +1,11 @@
 """Parameters of the Open Inference Protocol, over HTTP and gRPC: each is done, or refused by its name."""
 
 import copy
-from contextlib import contextmanager
 
 import grpc
 import httpx
 import numpy as np
 import pytest
-import tritonclient.grpc
-import tritonclient.http
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tritonclient.utils import InferenceServerException
@@ -17,9 +14,9 @@ from factory.gateway.endpoints.grpc.messages import CLASSES, SERVICE
 from factory.model.signature import Signature
 from factory.release import Guard
 from tests.gateway.builders import Shop, onnx_model, question, running, sums_model
+from tests.gateway.triton_clients import KINDS, client_of
 
 ROWS = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 8.0]], np.float32)
-KINDS = {"http": tritonclient.http, "grpc": tritonclient.grpc}
 CLASSED = Signature(
     task="multiclass",
     features=("f0", "f1"),
@@ -39,17 +36,6 @@ def server(tmp_path_factory):
     shop.release(onnx_model(), site="guarded", guard=guard)
     with running(shop, grpc_port=0) as made:
         yield made
-
-
-@contextmanager
-def client_of(kind, server):
-    port = server.port if kind == "http" else server.grpc_port
-    client = KINDS[kind].InferenceServerClient(f"127.0.0.1:{port}")
-    try:
-        yield client
-    finally:
-        client.close()
-        client.close = lambda: None  # its __del__ closes once more, in whatever thread collects it
 
 
 @pytest.fixture(params=KINDS)

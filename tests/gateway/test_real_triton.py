@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-import tritonclient.grpc
-import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
 from benchmarks.serving.models import DEPARTURE_FEATURES, departure_sized
 from factory.model.signature import Signature
 from factory.release import Terms
 from tests.gateway.builders import Shop, eventually, onnx_model, running, sums_model
+from tests.gateway.triton_clients import KINDS, client_at
 
 PYTHON = os.environ.get("FACTORY_TRITON_PYTHON", "")
 pytestmark = [
@@ -32,7 +31,6 @@ pytestmark = [
 ]
 START = Path(__file__).resolve().parents[2] / "benchmarks" / "serving" / "triton" / "start.py"
 SEQUENCE = Signature(task="regression", features=("a", "b"), steps=4, output="estimate", answers=("low", "mid", "high"))
-KINDS = {"http": tritonclient.http, "grpc": tritonclient.grpc}
 BOTH = ("gateway", "triton")
 SHAPES = {"toy.UA": (DEPARTURE_FEATURES,), "toy.DL": (3,), "toy.SEQ": SEQUENCE.input_shape}
 
@@ -64,7 +62,7 @@ def triton(repository):
     words += ["--grpc-address=127.0.0.1", *(f"--{kind}-port={port}" for kind, port in ports.items())]
     with log.open("w") as output, subprocess.Popen(words, stdout=output, stderr=output) as process:
         try:
-            with client_of("http", ports["http"]) as client:
+            with client_at("http", ports["http"]) as client:
                 eventually(lambda: process.poll() is not None or is_up(client), within_s=60)
             assert process.poll() is None, log.read_text()
             yield ports
@@ -86,16 +84,6 @@ def free_port():
         return found.getsockname()[1]
 
 
-@contextmanager
-def client_of(kind, port):
-    client = KINDS[kind].InferenceServerClient(f"127.0.0.1:{port}")
-    try:
-        yield client
-    finally:
-        client.close()
-        client.close = lambda: None  # its __del__ closes once more, in whatever thread collects it
-
-
 @pytest.fixture(params=KINDS)
 def kind(request):
     return request.param
@@ -104,7 +92,7 @@ def kind(request):
 @pytest.fixture
 def clients(kind, ports):
     """A client for each server, by its name."""
-    with client_of(kind, ports["gateway"][kind]) as ours, client_of(kind, ports["triton"][kind]) as theirs:
+    with client_at(kind, ports["gateway"][kind]) as ours, client_at(kind, ports["triton"][kind]) as theirs:
         yield {"gateway": ours, "triton": theirs}
 
 
@@ -188,7 +176,7 @@ def test_both_refuse_rows_of_another_shape_and_a_model_that_is_not_there(kind, c
 
 def test_a_new_release_is_what_triton_answers_with_once_it_is_told_to_load(shop, ports, allowed):
     rows = np.array([[1.0, np.nan, 3.0]], np.float32)
-    with client_of("http", ports["gateway"]["http"]) as ours, client_of("http", ports["triton"]["http"]) as theirs:
+    with client_at("http", ports["gateway"]["http"]) as ours, client_at("http", ports["triton"]["http"]) as theirs:
         shop.release(onnx_model(), version=1, site="AA")
         theirs.load_model("toy.AA")
         before = answered("http", theirs, "toy.AA", rows)

@@ -1,7 +1,5 @@
 """Triton's own client, unchanged, over HTTP and gRPC."""
 
-from contextlib import contextmanager
-
 import grpc
 import numpy as np
 import pytest
@@ -11,9 +9,9 @@ from tritonclient.utils import InferenceServerException
 
 from factory.gateway.access.key_file import add_key
 from tests.gateway.builders import Shop, expected, onnx_model, running
+from tests.gateway.triton_clients import KINDS, client_of
 
 ROWS = np.array([[1.0, np.nan, 3.0], [-1.0, 0.5, 8.0]], np.float32)
-KINDS = {"http": tritonclient.http, "grpc": tritonclient.grpc}
 
 
 @pytest.fixture(scope="module")
@@ -23,18 +21,6 @@ def server(tmp_path_factory):
     shop.release(onnx_model(), version=5, site="DL")
     with running(shop, grpc_port=0) as made:
         yield made
-
-
-@contextmanager
-def client_of(kind, server):
-    port = server.port if kind == "http" else server.grpc_port
-    client = KINDS[kind].InferenceServerClient(f"127.0.0.1:{port}")
-    try:
-        yield client
-    finally:
-        client.close()
-        # Its __del__ closes once more, in whatever thread collects it, and gevent minds the thread.
-        client.close = lambda: None
 
 
 @pytest.fixture(params=KINDS)
