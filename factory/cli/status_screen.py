@@ -63,29 +63,26 @@ def _another_serves(state: Mapping[str, Any]) -> bool:
 
 def _served_cells(serving: Mapping[str, Any]) -> list[str]:
     """Return a row of its own for what serves, with the figures of the verdict that released it."""
-    figures = serving["figures"]
-    return [
-        *("", "", ""),
-        _word(figures.get("fine_tuned"), "tuned", "base"),
-        *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
-        _money(figures.get("value_eur")),
-        "",
-        f"v{serving['version']}",
-    ]
+    return [*("", "", ""), *_figure_cells(serving["figures"]), "", f"v{serving['version']}"]
 
 
 def _cells(state: Mapping[str, Any]) -> list[str | Text]:
     rows, verdict = state["rows"] or {}, state["verdict"] or {}
-    figures = verdict.get("figures", {})
-    kind = _word(figures.get("fine_tuned"), "tuned", "base")
     passed = _word(verdict.get("passed"), "passed", "refused")
     return [
         *(_number(rows.get(name), ",d") for name in ("raw", "clean", "quarantine")),
-        kind,
-        *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
-        _money(figures.get("value_eur")),
+        *_figure_cells(verdict.get("figures", {})),
         Text(passed, {"passed": "green", "refused": "red"}.get(passed, "")),
         "" if _another_serves(state) else _serves(state),
+    ]
+
+
+def _figure_cells(figures: Mapping[str, Any]) -> list[str]:
+    """Return what a verdict's figures say of its model: its kind, how good it is beside others, and its money."""
+    return [
+        _word(figures.get("fine_tuned"), "tuned", "base"),
+        *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
+        _money(figures.get("value_eur")),
     ]
 
 

@@ -57,13 +57,13 @@ class Dated(Protocol):
     """A table's declaration, as far as it says when rows happen and what is known of them before."""
 
     @property
-    def columns(self) -> Mapping[str, str]: ...  # noqa: D102
+    def columns(self) -> Mapping[str, str]: ...  # noqa: D102  as of Table
     @property
-    def key(self) -> tuple[str, ...]: ...  # noqa: D102
+    def key(self) -> tuple[str, ...]: ...  # noqa: D102  as of Table
     @property
-    def cursor(self) -> str: ...  # noqa: D102
+    def cursor(self) -> str: ...  # noqa: D102  as of Table
     @property
-    def announced(self) -> Announced | None: ...  # noqa: D102
+    def announced(self) -> Announced | None: ...  # noqa: D102  as of Table
 
 
 def told_apart(table: Dated, clean: pl.LazyFrame, raw: pl.DataFrame, known_until: datetime | None) -> pl.LazyFrame:

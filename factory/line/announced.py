@@ -55,7 +55,7 @@ class Announced:
 
 
 def aware(moment: datetime) -> datetime:
-    """Return a moment with its zone; a naive one is in UTC."""
+    """Return a moment in UTC, where a day is 24 hours, as it is not in every zone; a naive one is in UTC."""
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

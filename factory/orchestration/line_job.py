@@ -19,9 +19,10 @@ from factory.names import LINE_SITE, checked_name
 from factory.orchestration.checks import refused_by_gateway
 from factory.orchestration.events import report, written
 from factory.orchestration.line_parts import RESOURCES, Context, LineParts, StageConfig, line_run, moment
-from factory.orchestration.ops import RunLog, failure
+from factory.orchestration.ops import RunLog, failure, partition_of
 from factory.orchestration.site_checks import LineState, site_checks
 from factory.orchestration.sites import add_sites, known_sites, require_known_sites
+from factory.orchestration.specs import asset_key
 from factory.orchestration.stopping import stop_if_asked
 from factory.pipeline.events import Event, LineRequest, SiteFailed, SitesChosen
 from factory.pipeline.line_run import LineRun
@@ -137,9 +138,10 @@ class LineRunLog(RunLog):
 
     def completed(self, result: StepResult) -> None:
         """Log what was made, and what was made before and nobody has told the orchestrator of."""
-        for event in self.materializations(result):
-            if not (result.is_left_alone and event.partition in self._materialized(event.asset_key)):
-                self.context.log_event(event)
+        for name in result.step.makes:
+            known = result.is_left_alone and self._materialized(asset_key(self.line, name))
+            if not (known and partition_of(result.site) in known):
+                self.context.log_event(self.materialization(name, result))
 
     def _materialized(self, key: dg.AssetKey) -> set[str | None]:
         """Return the sites for which the orchestrator has an asset as materialized; None stands for the line."""

@@ -53,15 +53,19 @@ class RunLog:
         instance, run = self.context.instance, self.context.run
         report(instance, run, event, text, step_key=self.context.op_def.name, error=error)
 
-    def materializations(self, result: StepResult) -> Iterator[dg.AssetMaterialization]:
-        """Yield what one site's step has made, an event an asset."""
-        for name in result.step.makes:
-            yield dg.AssetMaterialization(
-                asset_key(self.line, name),
-                partition=None if result.site == LINE_SITE else result.site,
-                metadata={**self._metadata.of(name, result), "changed": result.changed},
-                tags={DATA_VERSION: result.fingerprint} if result.fingerprint else None,
-            )
+    def materialization(self, name: str, result: StepResult) -> dg.AssetMaterialization:
+        """Return the event that one site's step has made an asset."""
+        return dg.AssetMaterialization(
+            asset_key(self.line, name),
+            partition=partition_of(result.site),
+            metadata={**self._metadata.of(name, result), "changed": result.changed},
+            tags={DATA_VERSION: result.fingerprint} if result.fingerprint else None,
+        )
+
+
+def partition_of(site: str) -> str | None:
+    """Return the partition that a site is; None for the line itself."""
+    return None if site == LINE_SITE else site
 
 
 def asset_op(parts: LineParts, kind: RunKind) -> dg.AssetsDefinition:
@@ -122,10 +126,10 @@ def _results(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Yield a result for each asset that every site has, or log those of the sites that went through and raise."""
     events = [
-        event
+        log.materialization(name, result)
         for result in log.results
-        for event in log.materializations(result)
-        if event.asset_key in context.selected_asset_keys
+        for name in result.step.makes
+        if asset_key(log.line, name) in context.selected_asset_keys
     ]
     if failures:
         for event in events:

@@ -9,6 +9,7 @@ promoted and where it is loaded.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -20,6 +21,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from factory.errors.masking import masked
 from factory.evaluation.findings import asset_check, by_gate
 from factory.evaluation.gates import GATES
+from factory.line.announced import in_utc
 from factory.line.line import Line, Table
 from factory.model.check import Check, reasons
 from factory.model.verdict import Verdict
@@ -56,8 +58,9 @@ class LineState:
     sites: Sequence[str]
     until: datetime
 
+    @cached_property
     def verdicts(self) -> dict[str, Verdict]:
-        """Return the newest verdict of each site that has one."""
+        """The newest verdict of each site that has one; read once, for every gate has a check."""
         entries = self.journal.latest(VERDICT, self.sites)
         return {site: Verdict.from_dict(entry.figures["verdict"]) for site, entry in entries.items()}
 
@@ -92,15 +95,10 @@ class SiteCheck:
     def evaluation(self, state: LineState, instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:
         """Judge the check, as the event that any op may log, tied to the asset's newest materialization."""
         key = asset_key(state.line, self.asset)
-        newest = instance.get_latest_materialization_event(key)
-        record = instance.get_asset_records([key]) if newest else []
-        entry = record[0].asset_entry if record else None
-        target = (
-            AssetCheckEvaluationTargetMaterializationData(
-                storage_id=entry.last_materialization_storage_id, run_id=newest.run_id, timestamp=newest.timestamp
-            )
-            if newest and entry and entry.last_materialization_storage_id
-            else None
+        records = instance.get_asset_records([key])
+        newest = records[0].asset_entry.last_materialization_record if records else None
+        target = newest and AssetCheckEvaluationTargetMaterializationData(
+            storage_id=newest.storage_id, run_id=newest.run_id, timestamp=newest.timestamp
         )
         return dg.AssetCheckEvaluation(
             asset_key=key,
@@ -204,8 +202,7 @@ def _gates_check(name: str, description: str, codes: frozenset[str] | None) -> S
     """Return the check of some gates by their codes; of all with None, of those that GATES does not have with none."""
 
     def judge(state: LineState) -> Findings:
-        verdicts = state.verdicts()
-        asked = {site: _asked(verdict, codes) for site, verdict in verdicts.items()}
+        asked = {site: _asked(verdict, codes) for site, verdict in state.verdicts.items()}
         judged = {site: asset_check(checks) for site, checks in asked.items() if checks}
         against = {
             site: "; ".join([*reasons(asked[site]), *reasons(asked[site], "dry_run")])
@@ -263,9 +260,6 @@ def newest_moments(state: LineState, table: Table) -> dict[str, datetime]:
     if not isinstance(kind, pl.Datetime | pl.Date):
         arrived = state.journal.latest(asset, state.sites)
         return {site: entry.at.astimezone(UTC).replace(tzinfo=None) for site, entry in arrived.items()}
-    moment = pl.col(table.cursor).max()
-    moment = moment.cast(pl.Datetime("us")) if isinstance(kind, pl.Date) else moment
-    zone = kind.time_zone if isinstance(kind, pl.Datetime) else None
-    moment = moment.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zone else moment
+    moment = in_utc(pl.col(table.cursor)).max().dt.replace_time_zone(None)
     newest = rows.group_by(SITE).agg(moment.alias("newest")).drop_nulls("newest").collect()
     return dict(newest.select(SITE, "newest").iter_rows())

@@ -38,7 +38,27 @@ _SAID: dict[str, int] = {
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _GONE = (errno.ESTALE, errno.ENOTCONN, errno.EIO, errno.ENXIO, errno.ENODEV, errno.EHOSTDOWN)
-_OTHERS = (errno.EROFS, errno.ENOTDIR, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.EFBIG)
+_OTHERS = {
+    errno.EROFS: (
+        "{folder} is on a read-only disk, or is a read-only database",
+        f"Mount it for writing, {_ELSEWHERE}",
+    ),
+    errno.ENOTDIR: ("{file} is a file and should be a folder", f"Move that file away, {_ELSEWHERE}"),
+    errno.EFBIG: (
+        "a file below {folder} may not grow any larger",
+        f"Raise this user's limit (`ulimit -f unlimited`), {_ELSEWHERE}",
+    ),
+    errno.EMFILE: (
+        "{place} cannot be opened: this process has too many files open",
+        "Raise the limit (`ulimit -n 65536`)",
+    ),
+    errno.ENFILE: (
+        "{place} cannot be opened: this machine has too many files open",
+        "Raise the limit (`sysctl fs.file-max`)",
+    ),
+    errno.ENAMETOOLONG: ("{place} is too long a path for this disk", "Choose a home with a shorter path by --home"),
+}
+"""What is wrong, and what a person does about it."""
 _NUMBERS = (*_FULL, *_FORBIDDEN, *_GONE, *_OTHERS)
 
 
@@ -62,9 +82,8 @@ def storage_error(error: BaseException, place: Path | str) -> StorageError | Non
     number = _number(error, where)
     if number is None:
         return None
-    return StorageError(
-        f"{_sentence(number, where)}; {KEPT}. {_remedy(number, where)}, then run the same command again"
-    )
+    wrong, remedy = _words(number, where)
+    return StorageError(f"{wrong}; {KEPT}. {remedy}, then run the same command again")
 
 
 def why_unusable(error: BaseException, place: Path | str) -> str:
@@ -73,8 +92,8 @@ def why_unusable(error: BaseException, place: Path | str) -> str:
     number = _number(error, where)
     if number is None:
         return ""
-    remedy = _remedy(number, where)
-    return f"{_sentence(number, where)}: {remedy[:1].lower()}{remedy[1:]}"
+    wrong, remedy = _words(number, where)
+    return f"{wrong}: {remedy[:1].lower()}{remedy[1:]}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -117,38 +136,26 @@ def _named_place(error: BaseException) -> Path | None:
     return None
 
 
-def _sentence(number: int, place: Path) -> str:
+def _words(number: int, place: Path) -> tuple[str, str]:
+    """Return what is wrong, and what a person does about it."""
     folder = _standing(place)
     if number in _FULL:
-        return f"the disk of {folder} is full ({_room(folder)})"
+        return (
+            f"the disk of {folder} is full ({_room(folder)})",
+            f"Make room there, best {ROOM_BYTES / 1e9:.0f} GB, {_ELSEWHERE}",
+        )
     if number in _FORBIDDEN:
-        return f"{place}: the user {_user()} may not write or read there"
-    sentences = {
-        errno.EROFS: f"{folder} is on a read-only disk, or is a read-only database",
-        errno.ENOTDIR: f"{_no_folder(place)} is a file and should be a folder",
-        errno.EFBIG: f"a file below {folder} may not grow any larger",
-        errno.EMFILE: f"{place} cannot be opened: this process has too many files open",
-        errno.ENFILE: f"{place} cannot be opened: this machine has too many files open",
-        errno.ENAMETOOLONG: f"{place} is too long a path for this disk",
-    }
-    gone = f"the disk of {folder} does not answer ({os.strerror(number)}): is its mount gone?"
-    return sentences.get(number, gone)
-
-
-def _remedy(number: int, place: Path) -> str:
-    if number in _FULL:
-        return f"Make room there, best {ROOM_BYTES / 1e9:.0f} GB, {_ELSEWHERE}"
-    if number in _FORBIDDEN:
-        return f"Give that user the folder (`chown -R {_user()} {_standing(place)}`), {_ELSEWHERE}"
-    remedies = {
-        errno.EROFS: f"Mount it for writing, {_ELSEWHERE}",
-        errno.ENOTDIR: f"Move that file away, {_ELSEWHERE}",
-        errno.EFBIG: f"Raise this user's limit (`ulimit -f unlimited`), {_ELSEWHERE}",
-        errno.EMFILE: "Raise the limit (`ulimit -n 65536`)",
-        errno.ENFILE: "Raise the limit (`sysctl fs.file-max`)",
-        errno.ENAMETOOLONG: "Choose a home with a shorter path by --home",
-    }
-    return remedies.get(number, f"Bring the disk back, {_ELSEWHERE}")
+        return (
+            f"{place}: the user {_user()} may not write or read there",
+            f"Give that user the folder (`chown -R {_user()} {folder}`), {_ELSEWHERE}",
+        )
+    if number in _GONE:
+        return (
+            f"the disk of {folder} does not answer ({os.strerror(number)}): is its mount gone?",
+            f"Bring the disk back, {_ELSEWHERE}",
+        )
+    wrong, remedy = _OTHERS[number]
+    return wrong.format(place=place, folder=folder, file=_no_folder(place)), remedy
 
 
 def _standing(place: Path) -> Path:

@@ -12,7 +12,7 @@ from factory.features.online.code import code_of, dotted
 from factory.features.online.manifest import OnlineSnapshot, RowPath, SnapshotTable, announced_name
 from factory.features.online.store import parquet
 from factory.features.windows import PENDING
-from factory.line.announced import Announced
+from factory.line.announced import Announced, aware
 from factory.line.line import Line
 from factory.line.look_back import RECENT, LookBack, tells_time
 from factory.storage.columns import SITE
@@ -72,22 +72,17 @@ def _newest(line: Line, clean: Mapping[str, pl.LazyFrame]) -> datetime | None:
     if not tells_time(rows, cursor):
         return None
     newest: datetime | None = rows.select(pl.col(cursor).max()).collect().item()
-    return None if newest is None else _in_utc(newest)
+    return None if newest is None else aware(newest)
 
 
 def _newest_by_site(line: Line, clean: Mapping[str, pl.LazyFrame]) -> dict[str, str]:
     """Return the moment of each site's own newest decision row: that others send theirs does not make it known."""
     rows = clean[line.decision_table].group_by(SITE).agg(pl.col(line.decisions.cursor).max()).drop_nulls()
-    return {site: _in_utc(newest).isoformat() for site, newest in rows.sort(SITE).collect().iter_rows()}
-
-
-def _in_utc(moment: datetime) -> datetime:
-    """Return the moment in UTC, where a day is 24 hours: in a zone of its own it is a day of the calendar there."""
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return {site: aware(newest).isoformat() for site, newest in rows.sort(SITE).collect().iter_rows()}
 
 
 def _iso(moment: datetime | None) -> str | None:
-    return _in_utc(moment).isoformat() if moment else None
+    return aware(moment).isoformat() if moment else None
 
 
 def _row_path(line: Line) -> RowPath:

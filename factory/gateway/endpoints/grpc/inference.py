@@ -95,4 +95,4 @@ def _content(message: Any, tensor: Any) -> bytes:
         raise RequestRefused(400, f"{len(raw)} raw contents for one input")
     if contents.ListFields():
         raise RequestRefused(400, "an input has raw contents and contents of its own; send one of them")
-    return raw[0]  # type: ignore[no-any-return]
+    return raw[0]  # type: ignore[no-any-return]  # gRPC has no types

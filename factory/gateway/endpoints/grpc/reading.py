@@ -65,7 +65,7 @@ class SlowReads:
                 read.cancel()
         if (content := await read) is grpc.aio.EOF:
             raise RequestRefused(400, "the call has no message")
-        return content  # type: ignore[no-any-return]
+        return content  # type: ignore[no-any-return]  # gRPC has no types
 
     async def _wait(self, read: "asyncio.Future[Any]") -> None:
         if self._count >= self._most:
