@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from factory.cli.interrupts import Interrupts
-from factory.cli.screen import own_console, say_error
+from factory.cli.screen import own_console, say, say_error
 from factory.errors import FactoryError, LineError
 from factory.pipeline.events import Event, LineOutcome, LineRequest, Show, Stopped
 from factory.storage.faults import storage_faults
@@ -34,9 +34,9 @@ def run_shown(
     from factory.cli.progress import screen
 
     request.require_names()
-    with Interrupts() as interrupts, own_console() as console, screen(console) as shown:
+    with Interrupts() as interrupts, own_console() as console:
         try:
-            with opened_lines(home, interrupts, request.line) as lines:
+            with screen(console) as shown, opened_lines(home, interrupts, request.line) as lines:
                 lines.parts(request.line)
                 lines.require_sites(request.line, also, request.until)
                 if new:
@@ -44,7 +44,7 @@ def run_shown(
                 outcome = lines.run(request, shown.show)
             return outcome.exit_code, outcome
         except (Stopped, KeyboardInterrupt):
-            shown.say(STOPPED.format(again=_again(command, request)), "yellow")
+            say(STOPPED.format(again=_again(command, request)), "yellow", to=console)
             return 128 + interrupts.signal(), None
 
 
