@@ -1,4 +1,4 @@
-"""What the machine has and lacks for running lines; nothing is left behind."""
+"""What the machine has and lacks for running lines; nothing is left behind, and nothing mended unless that is asked."""
 
 import fcntl
 import importlib.metadata
@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 
 from factory.compute.engine import gpu_fault
 from factory.errors import FactoryError
+from factory.registry.relocation import misplaced, relocate
 from factory.storage.faults import ROOM_BYTES
 from factory.storage.home import Home
 
@@ -39,9 +40,21 @@ class Finding:
     needed: bool = True
 
 
-def findings(home: Home) -> list[Finding]:
-    """Return what was found about machine, home, engine, packages, ports, lines and their data; takes seconds."""
-    return [*_machine(), *_home(home.root), *_engine(), *_import_name(), *_packages(), *_ports(), *_lines(home)]
+def findings(home: Home, *, mend: bool = False) -> list[Finding]:
+    """Return what was found about machine, home, engine, packages, ports, lines and their data; takes seconds.
+
+    With `mend`, what in the home names an old place of it is put right first, and told.
+    """
+    return [
+        *_machine(),
+        *_home(home.root),
+        *_registry(home, mend=mend),
+        *_engine(),
+        *_import_name(),
+        *_packages(),
+        *_ports(),
+        *_lines(home),
+    ]
 
 
 def lacks(findings: Sequence[Finding]) -> bool:
@@ -85,6 +98,30 @@ def _home(home: Path) -> Iterator[Finding]:
             yield _tried("file locks in home", _try_lock, Path(scratch))
     except OSError as error:
         yield Finding(thing="home writable", found=f"{home}: {error}; choose another with --home", fine=False)
+
+
+def _registry(home: Home, *, mend: bool) -> Iterator[Finding]:
+    """Look whether MLflow's database names the models' files where this home is."""
+    database, thing = home.registry_database, "registry's files"
+    if not database.is_file():
+        return
+    try:
+        mended = relocate(database, home.artifacts) if mend else []
+        elsewhere = misplaced(database, home.artifacts)
+    except (OSError, sqlite3.Error) as error:
+        yield Finding(thing=thing, found=f"{database} cannot be put right: {error}; look at its permissions", fine=False)
+        return
+    if mended:
+        yield Finding(thing=thing, found=f"mended: the database named those of {_listed(mended)}")
+    elif elsewhere:
+        found = f"{_listed(elsewhere)}: the home was moved; `factory doctor --mend` puts it right, and so does a run"
+        yield Finding(thing=thing, found=found, fine=False, needed=False)
+    else:
+        yield Finding(thing=thing, found=f"in {home.artifacts}, or where somebody wanted them")
+
+
+def _listed(things: Sequence[object]) -> str:
+    return ", ".join(map(str, things))
 
 
 def _tried(thing: str, attempt: Callable[[Path], None], scratch: Path) -> Finding:

@@ -57,12 +57,18 @@ def why(
     raise typer.Exit(0 if explained["rebuilt"] else 1)
 
 
-def doctor(as_json: AsJson = False, home: HomeFolder = None) -> None:
+def doctor(
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Put right what names an old place of a home that was moved, and say so.")
+    ] = False,
+    as_json: AsJson = False,
+    home: HomeFolder = None,
+) -> None:
     """Show what this machine has and lacks; exit code 1 if something needed is lacking."""
     from factory.cli.doctor import findings, lacks
     from factory.cli.status_screen import show_findings
 
-    checked = findings(home_at(home))
+    checked = findings(home_at(home), mend=mend)
     if as_json:
         print_json({"fine": not lacks(checked), "findings": [asdict(finding) for finding in checked]})
     else:

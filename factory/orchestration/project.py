@@ -19,7 +19,8 @@ from factory.orchestration.broken_line import broken_lines
 from factory.orchestration.instance import prepare_orchestrator
 from factory.orchestration.server_process import run_until_stopped
 from factory.registry.database import prepare_database
-from factory.registry.faults import SQLITE, registry_faults
+from factory.registry.faults import registry_faults
+from factory.registry.relocation import relocate
 from factory.storage.home import Home
 from factory.storage.locks import FileLocks
 from factory.storage.project import project_root
@@ -57,7 +58,8 @@ class Project:
         os.environ.update(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
         self.home.root.mkdir(parents=True, exist_ok=True)
         with registry_faults(database):  # made by the server, a database that is killed half-way stays half made
-            prepare_database(Path(database.removeprefix(SQLITE)), FileLocks(self.home.locks))
+            prepare_database(self.home.registry_database, FileLocks(self.home.locks))
+            relocate(self.home.registry_database, self.home.artifacts)
         return run_until_stopped([*command, "--workers", "1"], self.home.root)
 
     def export_home(self) -> None:

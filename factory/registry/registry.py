@@ -4,6 +4,7 @@ Registering is not promoting: a passing verdict gives the alias `challenger`, an
 Everything goes through clients of our own, so that MLflow's process-wide state stays as the caller left it.
 """
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from factory.model.candidate import Candidate
 from factory.model.verdict import Verdict, digest_of
 from factory.names import LINE_SITE
 from factory.registry.connection import Connection
+from factory.registry.faults import SQLITE, registry_faults
 from factory.registry.promotion import (
     Champion,
     checked_champion,
@@ -23,11 +25,13 @@ from factory.registry.promotion import (
     verified_weights,
 )
 from factory.registry.record import log_candidate, log_verdict, save_model_folder
+from factory.registry.relocation import relocate
 from factory.registry.site_record import SiteRecord
 from factory.release.protocols import SiteHistories
 from factory.release.signing import signing_key
 from factory.storage.locks import Locks
 
+log = logging.getLogger(__name__)
 ModelVersion = Any
 
 
@@ -155,8 +159,14 @@ class Registry:
 
     @cached_property
     def connection(self) -> Connection:
-        """MLflow, connected to on first use."""
-        return Connection(self.tracking_uri, self.locks)
+        """MLflow, connected to on first use; its database then names the files of this home, wherever that was moved."""
+        connection = Connection(self.tracking_uri, self.locks)
+        if self.tracking_uri.startswith(SQLITE) and "://" not in self.artifact_root:
+            with registry_faults(connection.address, "naming this home's folder in it"):
+                moved = relocate(Path(self.tracking_uri.removeprefix(SQLITE)), Path(self.artifact_root).absolute())
+            for experiment in moved:
+                log.warning("MLflow's database named the files of experiment %s; put right", experiment)
+        return connection
 
     @property
     def _has_server(self) -> bool:

@@ -63,7 +63,12 @@ class Home:
     @property
     def tracking_uri(self) -> str:
         """MLflow's database, where no tracking server is named."""
-        return f"sqlite:///{self.root / 'mlflow.db'}"
+        return f"sqlite:///{self.registry_database}"
+
+    @property
+    def registry_database(self) -> Path:
+        """The file of MLflow's database, where no tracking server is named."""
+        return self.root / "mlflow.db"
 
     @property
     def artifacts(self) -> Path:

@@ -11,17 +11,19 @@ from pathlib import Path
 import pytest
 
 from factory.cli.doctor import Finding, lacks
+from tests.registry.test_registry import candidate
+from tests.toy.line import empty_database, registry_at
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTORY = Path(sys.executable).with_name("factory")
 AS_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 
 
-def doctor(home, folder=ROOT, **environment):
+def doctor(home, folder=ROOT, words=(), **environment):
     """The exit code, and what was found of each thing."""
     told = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    words = [FACTORY, "doctor", "--json", "--home", str(home)]
-    done = subprocess.run(words, cwd=folder, env=told, capture_output=True, text=True, timeout=120, check=False)
+    command = [FACTORY, "doctor", "--json", "--home", str(home), *words]
+    done = subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, timeout=120, check=False)
     answer = json.loads(done.stdout)
     assert answer["fine"] is (done.returncode == 0)
     return done.returncode, {finding["thing"]: finding for finding in answer["findings"]}
@@ -127,3 +129,19 @@ def test_only_what_is_needed_counts():
     missing = Finding(thing="memory", found="1 GB", fine=False)
     assert lacks([missing])
     assert not lacks([Finding(thing="port", found="in use", fine=False, needed=False)])
+
+
+def test_a_home_that_was_moved_is_told_of_and_mended_when_asked(tmp_path):
+    old, home = tmp_path / "old", tmp_path / "home"
+    old.mkdir()
+    (old / "mlflow.db").write_bytes(empty_database())
+    registry_at(old).register(candidate("north"))
+    old.rename(home)
+    place = project(tmp_path / "p", presses())
+    _, found = doctor(home, place)
+    told = found["registry's files"]
+    assert f"brewing at {old}/artifacts/brewing instead of {home}/artifacts/brewing" in told["found"]
+    assert (told["fine"], told["needed"]) == (False, False)
+    _, mended = doctor(home, place, words=("--mend",))
+    assert mended["registry's files"]["found"].startswith("mended: the database named those of ")
+    assert doctor(home, place)[1]["registry's files"]["fine"]
