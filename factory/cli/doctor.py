@@ -109,7 +109,9 @@ def _registry(home: Home, *, mend: bool) -> Iterator[Finding]:
         mended = relocate(database, home.artifacts) if mend else []
         elsewhere = misplaced(database, home.artifacts)
     except (OSError, sqlite3.Error) as error:
-        yield Finding(thing=thing, found=f"{database} cannot be put right: {error}; look at its permissions", fine=False)
+        yield Finding(
+            thing=thing, found=f"{database} cannot be put right: {error}; look at its permissions", fine=False
+        )
         return
     if mended:
         yield Finding(thing=thing, found=f"mended: the database named those of {_listed(mended)}")

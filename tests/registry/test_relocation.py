@@ -122,9 +122,9 @@ def test_a_database_that_cannot_be_put_right_is_refused_in_a_sentence(tmp_path):
         registry_at(new).champion(MODEL)
     assert "\n" not in str(refused.value)
     with closing(sqlite3.connect(new / "mlflow.db")) as database:  # all of it, or nothing
-        assert database.execute("SELECT artifact_location FROM experiments WHERE name = 'brewing'").fetchone()[0] == str(
-            old / "artifacts" / "brewing"
-        )
+        assert database.execute("SELECT artifact_location FROM experiments WHERE name = 'brewing'").fetchone()[
+            0
+        ] == str(old / "artifacts" / "brewing")
 
 
 def test_an_experiment_of_an_object_store_or_a_server_is_left_as_it_is(tmp_path):
