@@ -159,7 +159,7 @@ class Registry:
 
     @cached_property
     def connection(self) -> Connection:
-        """MLflow, connected to on first use; its database then names the files of this home, wherever that was moved."""
+        """MLflow, connected to on first use; its database then names this home's files where they are."""
         connection = Connection(self.tracking_uri, self.locks)
         if self.tracking_uri.startswith(SQLITE) and "://" not in self.artifact_root:
             with registry_faults(connection.address, "naming this home's folder in it"):
