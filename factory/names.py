@@ -29,8 +29,14 @@ def model_name(line: str, site: str) -> str:
 
 def line_and_site(model: str) -> tuple[str, str]:
     """Return the two parts of a site model's name; raises NameRefused unless it is `<line>.<site>`."""
-    line, _, site = model.partition(".")
+    line, site = model_parts(model)
     return checked_name(line, "line"), checked_name(site)
+
+
+def model_parts(model: str) -> tuple[str, str]:
+    """Return line and site of a model's name as they are written there, whatever they are."""
+    line, _, site = model.partition(".")
+    return line, site
 
 
 def meant(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shutil
-import socket
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +17,12 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from factory.compute.engine import gpu_fault
-from factory.errors import FactoryError
+from factory.errors import CannotListen, FactoryError
+from factory.gateway.processes.ports import held_port
 from factory.registry.relocation import misplaced, relocate
 from factory.storage.faults import ROOM_BYTES
 from factory.storage.home import Home
+from factory.storage.project import found_root
 
 DISTRIBUTION, IMPORT_NAME = "ai-factory", "factory"
 PYTHONS = ("3.11", "3.12")
@@ -209,19 +210,20 @@ def _package(requirement: Requirement) -> Finding:
 
 def _ports() -> Iterator[Finding]:
     for port, command in PORTS.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                found = f"{error.strerror}: give another, `{command} --port PORT`"
-                yield Finding(thing=f"port {port}", found=found, fine=False, needed=False)
-            else:
+        try:
+            with held_port("127.0.0.1", port):
                 yield Finding(thing=f"port {port}", found=f"free, for `{command}`")
+        except CannotListen as error:
+            found = f"{error}: `{command} --port PORT`"
+            yield Finding(thing=f"port {port}", found=found, fine=False, needed=False)
 
 
 def _lines(home: Home) -> Iterator[Finding]:
     """Load the project's lines, which takes seconds, and ask each what its source lacks."""
+    if found_root() is None:
+        found = "none at the working folder or above it; `factory new project NAME` makes one"
+        yield Finding(thing="project", found=found, fine=False, needed=False)
+        return
     from factory.cli.lines import lacking
 
     try:

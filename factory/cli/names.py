@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from factory.errors import FactoryError, NameRefused
-from factory.names import checked_name, few, line_and_site, meant, model_name, require_line
+from factory.names import checked_name, few, line_and_site, meant, model_name, model_parts, require_line
 from factory.storage.home import Home
 from factory.storage.project import found_root
 
@@ -61,11 +61,11 @@ def chosen(site: str, line: str, models: Iterable[str]) -> str:
     if line:
         matching = [name for name in known if name == model_name(line, site)]
     else:
-        matching = [name for name in known if name.partition(".")[2] == checked_name(site)]
+        matching = [name for name in known if model_parts(name)[1] == checked_name(site)]
     if len(matching) == 1:
         return matching[0]
     if matching:
-        lines = ", ".join(name.partition(".")[0] for name in matching)
+        lines = ", ".join(model_parts(name)[0] for name in matching)
         raise NameRefused(f"site {site!r} is at several lines: {lines}; say which with --line")
     raise NameRefused(
         f"nothing is known of site {site!r}{f' of line {line}' if line else ''}; {_meant(site, line, known)}"

@@ -14,6 +14,7 @@ import typer
 from factory.cli.options import HomeFolder, home_at
 from factory.cli.screen import say
 from factory.cli.site_commands import Releases
+from factory.names import model_parts
 
 if TYPE_CHECKING:
     from factory.monitoring.prediction_log.files import RecordedBatch
@@ -75,7 +76,7 @@ def taken_in(lakes: "LakeStore", repository: "ServedReleases") -> "Callable[[str
     def find(prediction: str) -> "RecordedBatch | None":
         from factory.monitoring.prediction_log.rows import recorded_again
 
-        lines = sorted({model.partition(".")[0] for model in repository.models()})
+        lines = sorted({model_parts(model)[0] for model in repository.models()})
         return next((batch for line in lines if (batch := recorded_again(lakes.of(line), prediction))), None)
 
     return find

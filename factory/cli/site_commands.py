@@ -13,6 +13,7 @@ import typer
 from factory.cli.names import chosen
 from factory.cli.options import AsJson, By, HomeFolder, Line, Reason, SiteName, home_at, sites_to_complete
 from factory.cli.screen import print_json, say
+from factory.names import model_parts
 from factory.storage.home import Home
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def approve(
 
     releases = Releases(home=home_at(home))
     model = chosen(site, line, releases.judged())
-    of_line = model.partition(".")[0]
+    of_line, _ = model_parts(model)
     journal = LakeStore.at(releases.home).journal(of_line)
     put_on_record(releases.history, journal, model, version, by=by, reason=reason, key=releases.key())
     say(f"{model} version {version} is approved. Release it with: factory run {of_line} --sites {site}")

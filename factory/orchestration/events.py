@@ -24,6 +24,8 @@ _KINDS: dict[str, Callable[..., Event]] = {
     kind.__name__: kind
     for kind in (SitesChosen, StepBegun, SiteFailed)  # Dagster has no events of its own for these
 }
+SITES_FAILED = "sites failed"
+"""The label of an op's failure that is on record because of its sites, though the run went on after it."""
 PAGE, STACK_FRAMES = 500, 6
 
 
@@ -50,12 +52,14 @@ def report(
     instance.report_engine_event(masked(text), run, about, step_key=step_key)
 
 
-def written(instance: dg.DagsterInstance, run_id: str) -> Iterator[Event]:
-    """Yield the engine events of a run that are ours, in order."""
+def written(instance: dg.DagsterInstance, run_id: str) -> Iterator[tuple[str, Event]]:
+    """Yield the engine events of a run that are ours, in order, each with its op."""
     cursor, more = None, True
     while more:
         page = instance.get_records_for_run(run_id, cursor=cursor, of_type=DagsterEventType.ENGINE_EVENT, limit=PAGE)
-        yield from (event for record in page.records if (event := _reported(record.event_log_entry)))
+        for entry in (record.event_log_entry for record in page.records):
+            if event := _reported(entry):
+                yield str(entry.step_key), event
         cursor, more = page.cursor, page.has_more
 
 
@@ -70,6 +74,8 @@ def read(entry: dg.EventLogEntry) -> Event | None:
     if event.is_step_failure:
         step = event.step_failure_data
         failure = step.user_failure_data
+        if failure and failure.label == SITES_FAILED:  # each site was told of as it failed
+            return None
         return RunFailed(text=(failure and failure.description) or str(step.error_display_string))
     if event.is_job_failure and event.job_failure_data.failure_reason is not RunFailureReason.STEP_FAILURE:
         error = event.job_failure_data.error

@@ -8,6 +8,7 @@ import dagster as dg
 
 from factory.orchestration.stopping import signals_deferred
 from factory.storage.atomic_files import temporary_name
+from factory.storage.faults import make_folder
 from factory.storage.locks import FileLocks
 
 # No telemetry and no request for a mail address, unless a person changes the file.
@@ -31,7 +32,7 @@ run_retries:
 
 def prepare_orchestrator(folder: Path) -> None:
     """Make the orchestrator's folder with its settings; those that are there already stay."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     settings = folder / "dagster.yaml"
     if not settings.exists():
         fresh = folder / temporary_name(settings.name)

@@ -31,6 +31,7 @@ from factory.orchestration.events import read
 from factory.orchestration.line_job import as_of, job_name, run_config
 from factory.orchestration.line_parts import LineParts, StageConfig, moment
 from factory.orchestration.origin import job_origins
+from factory.orchestration.project_definitions import IN_THIS_PROCESS
 from factory.orchestration.resources import opened
 from factory.orchestration.sites import known_sites, require_known_sites, require_sites
 from factory.orchestration.stopping import (
@@ -186,7 +187,7 @@ class LineLauncher:
 
     def _executable(self, job: dg.JobDefinition) -> IJob:
         """Return the job for its own executor, which may start processes that load the project anew."""
-        if job.executor_def is dg.in_process_executor or self.root is None:
+        if job.executor_def in (dg.in_process_executor, IN_THIS_PROCESS) or self.root is None:
             return InMemoryJob(job)
         origin = job_origins(self.root, job.name)["job_code_origin"]
         return recon_job_from_origin(origin)

@@ -1,8 +1,9 @@
 """The job `<line>_line_job`: the whole line for some sites, or some of its stages, as one run of the orchestrator's.
 
 It has an op for each natural cut, each its own pod where the executor is Kubernetes'. A site that fails drops out, the
-others go on, and the last op makes the run red and names the failed ones. What one op hands to the next is in the
-run's own event log (factory/orchestration/events.py): no file is handed over.
+others go on, and the last op makes the run red, with the ops that a site failed in, and names the failed ones: the
+orchestrator's "retry from failure" begins there. What one op hands to the next is in the run's own event log
+(factory/orchestration/events.py): no file is handed over.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,9 @@ from factory.names import LINE_SITE, checked_name
 from factory.orchestration.checks import refused_by_gateway
 from factory.orchestration.events import report, written
 from factory.orchestration.line_parts import RESOURCES, Context, LineParts, StageConfig, line_run, moment
-from factory.orchestration.ops import RunLog, failure, partition_of
+from factory.orchestration.ops import RunLog, partition_of
 from factory.orchestration.site_checks import LineState, site_checks
+from factory.orchestration.site_failures import OpFailure, dropped, failure, mark_failed, site_failures
 from factory.orchestration.sites import add_sites, known_sites, require_known_sites
 from factory.orchestration.specs import asset_key
 from factory.orchestration.stopping import stop_if_asked
@@ -95,28 +97,38 @@ class RunProgress:
 
     request: LineRequest
     chosen: SitesChosen
-    failures: Sequence[SiteFailed]
+    failures: Sequence[OpFailure]
 
     @classmethod
     def of(cls, context: dg.OpExecutionContext, line: str) -> "RunProgress":
         """Read the event log; a run that was begun again from a later op goes on with the sites of the one before."""
         run = context.run
         run_ids = [run_id for run_id in (run.root_run_id, run.parent_run_id, run.run_id) if run_id]
-        events = [event for run_id in dict.fromkeys(run_ids) for event in written(context.instance, run_id)]
+        events = [event for run_id in dict.fromkeys(run_ids) for _, event in written(context.instance, run_id)]
         chosen = next((event for event in reversed(events) if isinstance(event, SitesChosen)), None)
         if chosen is None:
             raise LineError(f"line {line}: run {run.run_id} does not know its sites: launch the whole job anew")
         return cls(
             request=request_of(line, dict(run.run_config)),
             chosen=chosen,
-            failures=[event for event in written(context.instance, run.run_id) if isinstance(event, SiteFailed)],
+            failures=site_failures(context.instance, run),
         )
 
     @property
     def remaining(self) -> list[str]:
         """The sites that have not failed; none where something that all of them need has failed."""
-        dropped = {failed.site for failed in self.failures if not failed.harmless}
-        return [] if LINE_SITE in dropped else [site for site in self.chosen.sites if site not in dropped]
+        gone = dropped(self.failures)
+        return [] if LINE_SITE in gone else [site for site in self.chosen.sites if site not in gone]
+
+    def failed_in(self, op: str) -> dict[str, str]:
+        """Return the sites that failed in an op, and why."""
+        return {failed.event.site: failed.reason for failed in self.failures if failed.op == op}
+
+    def failure(self, line: str) -> dg.Failure:
+        """Return the failure of the whole run, which has some."""
+        reasons = {failed.event.site: failed.reason for failed in self.failures}
+        went_through = [] if LINE_SITE in reasons else set(self.chosen.sites) - reasons.keys()
+        return failure(line, reasons, sorted(went_through))
 
 
 class LineRunLog(RunLog):
@@ -294,7 +306,10 @@ def _finish(parts: LineParts) -> dg.OpDefinition:
         except FactoryError as error:  # what the sites failed of is more than what checks would say of it
             context.log.warning(f"the checks of line {line.name} could not be judged: {error}")
         if progress.failures:
-            raise failure(line.name, {event.site: f"{event.step}: {event.error}" for event in progress.failures})
+            ops = {failed.op for failed in progress.failures} - {context.op_def.name}
+            again = context.run.step_keys_to_execute
+            mark_failed(context, {op: progress.failed_in(op) for op in sorted(ops) if again is None or op in again})
+            raise progress.failure(line.name)
 
     return finish
 

@@ -1,8 +1,8 @@
 """The stage table as Dagster ops: each natural cut of a line is one op over its assets and all its sites.
 
-Every asset and site that was selected is materialized, or the run is red. Where every site went through, the op yields
-a result for each asset, so that what comes after it goes on; where one failed, the others' materializations are logged
-and the op raises one Failure that names the failed ones and why.
+Every asset and site that was selected is materialized, or the run is red. An op yields a result for each asset, so
+that what comes after it goes on. Where a site failed, only the others' materializations are on record, the ops after it
+go on with the others alone, and the op raises one Failure that names the failed ones and why.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +15,7 @@ from factory.names import LINE_SITE
 from factory.orchestration.events import report
 from factory.orchestration.line_parts import RESOURCES, Context, LineParts, StageConfig, line_run
 from factory.orchestration.metadata import RunMetadata
+from factory.orchestration.site_failures import UNRECORDED, dropped, failure, site_failures
 from factory.orchestration.specs import asset_key, specs
 from factory.pipeline.events import SiteFailed, StepBegun
 from factory.pipeline.line_run import LineRun
@@ -86,20 +87,23 @@ def asset_op(parts: LineParts, kind: RunKind) -> dg.AssetsDefinition:
         log = RunLog(context, run)
         # Decided by the op, not by how the run was launched: a site's run may include the line's shared tables.
         targets = context.partition_keys if sites else [LINE_SITE]
-        runner = Runner(run, targets, log)
+        before = dropped(site_failures(context.instance, context.run))
+        runner = Runner(run, [] if LINE_SITE in before else [site for site in targets if site not in before], log)
         selected = {
             name: step for step in mine for name in step.makes if asset_key(line, name) in context.selected_asset_keys
         }
         runner.take_through(
             [step for step in mine if step in selected.values() or comes_before(step.stage.name, run.redo_from)]
         )
-        yield from _results(context, log, _failures(runner, log, selected, targets))
+        yield from _results(context, log, _failures(runner, log, selected, targets, before))
 
     return materialize
 
 
-def _failures(runner: Runner, log: RunLog, selected: Mapping[str, Step], sites: Sequence[str]) -> dict[str, str]:
-    """Return why each site failed; one that went through without all that was selected has failed, too."""
+def _failures(
+    runner: Runner, log: RunLog, selected: Mapping[str, Step], sites: Sequence[str], before: Mapping[str, str]
+) -> dict[str, str]:
+    """Return why each site failed, here or `before`; one that went through without all that was selected, too."""
     made = {(name, result.site) for result in log.results for name in result.step.makes}
     lacking = {
         site: f"{name}: {_why_lacking(step, site, runner.run.redo_from)}"
@@ -108,7 +112,9 @@ def _failures(runner: Runner, log: RunLog, selected: Mapping[str, Step], sites: 
         if (name, site) not in made
     }
     told = {site: f"{step}: {_words(why)}" for site, (step, why) in runner.failures.items()}
-    return {**lacking, **told} if LINE_SITE not in told else told
+    if LINE_SITE in told:
+        return told
+    return {**lacking, **{site: why for site, why in before.items() if site in lacking}, **told}
 
 
 def _why_lacking(step: Step, site: str, redo_from: str) -> str:
@@ -124,34 +130,25 @@ def _why_lacking(step: Step, site: str, redo_from: str) -> str:
 def _results(
     context: dg.AssetExecutionContext, log: RunLog, failures: Mapping[str, str]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Yield a result for each asset that every site has, or log those of the sites that went through and raise."""
+    """Yield a result for each asset that some site has; raise where a site failed, after what the others have."""
     events = [
         log.materialization(name, result)
         for result in log.results
         for name in result.step.makes
         if asset_key(log.line, name) in context.selected_asset_keys
     ]
-    if failures:
-        for event in events:
+    for event in events:
+        if failures:  # a result would count for every site of the run
             context.log_event(event)
+        else:
+            context.add_asset_metadata(event.metadata, asset_key=event.asset_key, partition_key=event.partition)
+    for key in dict.fromkeys(event.asset_key for event in events):
+        yield dg.MaterializeResult(asset_key=key, metadata=UNRECORDED if failures else None)
+    if failures:
         for site, why in failures.items():  # a terminal shows no metadata of a failure
             context.log.error(f"{site}: {why}")
-        raise failure(log.line.name, failures)
-    for event in events:
-        context.add_asset_metadata(event.metadata, asset_key=event.asset_key, partition_key=event.partition)
-    for key in dict.fromkeys(event.asset_key for event in events):
-        yield dg.MaterializeResult(asset_key=key)
-
-
-def failure(line: str, reasons: Mapping[str, str]) -> dg.Failure:
-    """Return one Failure that names every site that failed, and why."""
-    names = ", ".join("the line itself" if site == LINE_SITE else site for site in sorted(reasons))
-    return dg.Failure(
-        f"line {line}: {len(reasons)} failed: {names}; the others went through; run those alone again once the cause "
-        "is mended",
-        metadata={site: dg.MetadataValue.text(reason) for site, reason in reasons.items()},
-        allow_retries=False,
-    )
+        went_through = {result.site for result in log.results} - failures.keys() - {LINE_SITE}
+        raise failure(log.line.name, failures, sorted(went_through))
 
 
 def _words(error: Exception) -> str:

@@ -21,6 +21,7 @@ from factory.orchestration.server_process import run_until_stopped
 from factory.registry.database import prepare_database
 from factory.registry.faults import registry_faults
 from factory.registry.relocation import relocate
+from factory.storage.faults import make_folder
 from factory.storage.home import Home
 from factory.storage.locks import FileLocks
 from factory.storage.project import project_root
@@ -56,7 +57,7 @@ class Project:
         database = self.home.tracking_uri
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port)]
         os.environ.update(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
-        self.home.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.home.root)
         with registry_faults(database):  # made by the server, a database that is killed half-way stays half made
             prepare_database(self.home.registry_database, FileLocks(self.home.locks))
             relocate(self.home.registry_database, self.home.artifacts)

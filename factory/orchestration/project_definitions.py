@@ -11,8 +11,13 @@ from typing import Any
 import dagster as dg
 
 from factory.monitoring.alerts import Alerts
+from factory.orchestration.events import SITES_FAILED
 from factory.orchestration.line_source import line_sources
 from factory.orchestration.lines import lines_definitions
+from factory.orchestration.site_failures import GOING_ON
+
+IN_THIS_PROCESS = dg.in_process_executor.configured(GOING_ON)
+"""Steps run in the run's own process, and go on with the sites that went through."""
 
 
 def project_definitions(
@@ -20,13 +25,15 @@ def project_definitions(
     resources: Mapping[str, Any],
     *,
     data_folder: Path | None = None,
-    executor: dg.ExecutorDefinition = dg.in_process_executor,
+    executor: dg.ExecutorDefinition = IN_THIS_PROCESS,
 ) -> dg.Definitions:
     """Return the definitions of every line in `<root>/lines`; call it once a process, for Dagster asks several times.
 
     `data_folder` is where the lines' sources find their files, if not where each line's file says. Steps run in this
-    process unless another `executor` is given: a step of its own process costs seconds. A line that cannot be loaded
-    is there as a broken one and keeps no other from loading.
+    process unless another `executor` is given: a step of its own process costs seconds. Configure that one by
+    `factory.orchestration.site_failures.GOING_ON` where it can be: in a run of assets an op then goes on with the sites
+    that went through the one before. A line that cannot be loaded is there as a broken one and keeps no other from
+    loading.
     """
     _set_library_defaults()
     lines = lines_definitions(root)
@@ -72,6 +79,8 @@ def reasons(context: dg.RunFailureSensorContext) -> str:
     whys = []
     for event in context.get_step_failure_events():
         failure = event.step_failure_data.user_failure_data
+        if failure and failure.label == SITES_FAILED:  # the run's last op tells of all of them
+            continue
         error = event.step_failure_data.error
         whys.append((failure and failure.description) or (error and error.message.strip()) or "no reason was given")
-    return "; ".join(whys) or context.failure_event.message or "no reason was given"
+    return "; ".join(dict.fromkeys(whys)) or context.failure_event.message or "no reason was given"

@@ -14,7 +14,7 @@ from factory.errors import RegistryError, ReleaseRefused
 from factory.errors.masking import masked_values, without_secrets
 from factory.model.candidate import Candidate
 from factory.model.verdict import Verdict, digest_of
-from factory.names import LINE_SITE
+from factory.names import LINE_SITE, model_parts
 from factory.registry.connection import Connection
 from factory.registry.faults import SQLITE, registry_faults
 from factory.registry.promotion import (
@@ -122,7 +122,7 @@ class Registry:
             )
             for model in models:
                 if model.name.startswith(f"{line}.") and "champion" in model.aliases:
-                    versions[model.name.partition(".")[2]] = int(model.aliases["champion"])
+                    versions[model_parts(model.name)[1]] = int(model.aliases["champion"])
             page = models.token
             if not page:
                 return versions
@@ -259,7 +259,7 @@ def _version(mlflow: Connection, model: str, version: int) -> ModelVersion:
     except RegistryError as error:
         if error.code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        line = model.partition(".")[0]
+        line, _ = model_parts(model)
         raise ReleaseRefused(
             f"{model} has no version {version} in the registry any more: somebody deleted it in MLflow; what is served "
             f"goes on. Make it anew: factory run {line} --from site_model"

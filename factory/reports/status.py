@@ -12,7 +12,7 @@ from factory.errors import HistoryError, ModelRefused, SnapshotRefused
 from factory.evaluation.findings import rows
 from factory.features.online.store import Snapshots
 from factory.model.verdict import Verdict
-from factory.names import LINE_SITE, model_name
+from factory.names import LINE_SITE, model_name, model_parts
 from factory.release import ModelRepository
 from factory.release.history import Permissions, Record
 from factory.release.protocols import ReleaseReader
@@ -31,7 +31,7 @@ def status(home: Home) -> dict[str, Any]:
     """
     lines = LakeStore.at(home).lines()
     if lines is None:  # in an object store: the lines that ever judged a candidate
-        lines = sorted({model.partition(".")[0] for model in ModelRepository.at(home).site_history.models()})
+        lines = sorted({model_parts(model)[0] for model in ModelRepository.at(home).site_history.models()})
     return {"lines": {line: {"sites": line_status(home, line), "page": _page(home, line, LINE_SITE)} for line in lines}}
 
 

@@ -76,6 +76,18 @@ def storage_faults(place: Path | str) -> Iterator[None]:
         raise fault from masked_cause(error)
 
 
+def make_folder(place: Path) -> None:
+    """Make a folder that a person named, and those above it; raises StorageError where the disk takes none there."""
+    with storage_faults(place):
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # as of /proc, though everything above it is there
+            raise StorageError(
+                f"{place} cannot be made: {_standing(place)} takes no folder. Choose another home by --home, then run "
+                "the same command again"
+            ) from error
+
+
 def storage_error(error: BaseException, place: Path | str) -> StorageError | None:
     """Return what a person reads of a disk's or a folder's refusal; None where the error is about something else."""
     where = _named_place(error) or Path(place)

@@ -12,7 +12,7 @@ from factory.orchestration.instance import opened_instance
 from factory.pipeline.stages import RUNS, steps
 from factory.storage.journal import Journal
 from factory.storage.lake_store import LakeStore
-from tests.toy.asset_runs import SITES, run_assets
+from tests.toy.asset_runs import SITES, retry_from_failure, run_assets
 from tests.toy.line import NAME, ToyFactory, toy_line
 
 ALL = "__ASSET_JOB"
@@ -96,6 +96,27 @@ def test_where_a_site_fails_the_run_is_red_and_names_it_and_the_others_are_mater
     again = run_assets(toy, f"{NAME}_data_job", ["south"])
     assert again.success
     assert materialized(toy, "features") == set(SITES)
+
+
+def test_where_a_site_fails_early_the_others_go_on_to_the_end_and_a_retry_brings_it_through(tmp_path):
+    toy = ToyFactory(tmp_path)
+    run = run_assets(toy, ALL, source={"broken": ["south"]})
+    assert not run.success
+    assert set(run.failures) == {"south"}
+    for name in OF_SITES:
+        assert materialized(toy, name) == {"east", "north"}, name
+    assert set(run.partitions) == OF_SITES | OF_THE_LINE
+    told = " ".join(str(entry.get_dagster_event().step_failure_data.user_failure_data) for entry in run.log
+                    if entry.is_dagster_event and entry.get_dagster_event().is_step_failure)  # fmt: skip
+    assert "1 failed: south; the others went through (east, north)" in told
+    assert f"retry this run from failure or: factory run {NAME} --sites south" in told
+    still_broken = retry_from_failure(toy, {"broken": ["south"]})
+    assert not still_broken.success
+    assert set(still_broken.failures) == {"south"}
+    again = retry_from_failure(toy)
+    assert again.success, again.failures
+    for name in OF_SITES:
+        assert materialized(toy, name) == set(SITES), name
 
 
 def test_where_all_sites_fail_nothing_is_materialized_and_the_run_is_red(tmp_path):

@@ -1,5 +1,7 @@
 """The line runs itself, under a real dagster-daemon: rows arrive, drift is found, the site is trained anew.
 
+By the calendar, too: where a site fails, the daemon tries the run again, and that brings the site through.
+
 Two daemons run over one home, and a sensor of somebody else's raises at every tick: neither doubles nor stops anything.
 """
 
@@ -41,7 +43,7 @@ def loaded():
     def that_raises(context):
         raise RuntimeError("this sensor was written on a Friday")
 
-    toy = ToyFactory(HOME, calendar=Calendar(as_of="{now}"))
+    toy = ToyFactory(HOME, calendar=Calendar(as_of="{now}"), schedule="* * * * *")
     made = toy.definitions(json.loads((HERE / "source.json").read_text()))
     return dg.Definitions.merge(made, dg.Definitions(sensors=[that_raises]))
 
@@ -83,9 +85,15 @@ class Plant:
                 one.wait(60)
                 log.close()
 
-    def turn_on(self, sensor):
+    def turn_on(self, name, kind="sensor"):
+        self._dagster(kind, "start", name)
+
+    def turn_off(self, name, kind="sensor"):
+        self._dagster(kind, "stop", name)
+
+    def _dagster(self, kind, action, name):
         done = subprocess.run(
-            [BIN / "dagster", "sensor", "start", f"{NAME}_{sensor}", "-w", "workspace.yaml"],
+            [BIN / "dagster", kind, action, f"{NAME}_{name}", "-w", "workspace.yaml"],
             cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
@@ -99,10 +107,10 @@ class Plant:
             time.sleep(1)
         return found
 
-    def over(self, cause):
-        """The runs of the line's job that a cause started, once all are over."""
+    def over(self, cause, are=lambda run: True):
+        """The runs of the line's job that a cause started, those that `are` such, newest first, once all are over."""
         with opened_instance(self.home / "dagster") as instance:
-            runs = [run for run in instance.get_runs() if run.tags.get(CAUSE) == cause]
+            runs = [run for run in instance.get_runs() if run.tags.get(CAUSE) == cause and are(run)]
         return runs if runs and all(run.is_finished for run in runs) else []
 
     def made_as_of(self, site):
@@ -127,3 +135,18 @@ def test_what_arrives_is_predicted_what_drifts_is_trained_anew_and_nobody_did_an
     assert versions["south"] == 1
     assert versions["north"] in (1, 2)  # two requests make one model
     assert plant.toy.journal.latest("site_model", ["north"])["north"].figures["version"] == 2
+
+
+def test_a_site_that_fails_in_a_run_of_the_calendar_is_brought_through_by_the_daemons_next_try(tmp_path):
+    plant = Plant(tmp_path)
+    source = tmp_path / "source.json"
+    source.write_text(json.dumps({"broken": ["south"], "hot": ["north"]}))
+    with plant.daemons(1):
+        plant.turn_on("calendar", "schedule")
+        failed = plant.wait_for(lambda: plant.over("calendar", lambda run: run.is_failure))[0]
+        source.write_text(json.dumps({"hot": ["north"]}))
+        plant.turn_off("calendar", "schedule")
+        plant.wait_for(lambda: plant.made_as_of("south") == NOW)
+        again = plant.wait_for(lambda: plant.over("calendar", lambda run: run.root_run_id == failed.run_id))
+    assert again[0].is_success  # the newest try; one before it may have met the source as it was
+    assert plant.made_as_of("north") == NOW

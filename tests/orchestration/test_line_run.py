@@ -13,6 +13,7 @@ from factory.names import LINE_SITE, model_name
 from factory.orchestration.instance import opened_instance
 from factory.pipeline.events import RunFailed
 from tests.orchestration.webhook import webhook
+from tests.toy.asset_runs import retry_from_failure
 from tests.toy.line import NAME, ToyFactory
 
 SITES = ["east", "north", "south"]
@@ -130,6 +131,27 @@ def test_a_plant_whose_source_dies_fails_alone_says_why_and_can_be_run_alone(tmp
     assert toy.lake.scan("raw/parts", ["south"]).collect().is_empty()
     assert toy.run(["south"]) == 0
     assert toy.status()["south"]["rows"]["raw"] == 360
+
+
+def test_a_retry_from_failure_brings_the_failed_site_through_and_without_doing_so_it_is_red(tmp_path):
+    """The orchestrator's button does again the ops that failed and those after them; the daemon's retries do, too."""
+    toy = ToyFactory(tmp_path)
+    assert toy.run(broken=["south"]) == 1
+    failed = toy.outcome.runs[0].run_id
+    told = toy.events_of(RunFailed)[0].text
+    assert told.endswith(f"retry this run from failure or: factory run {NAME} --sites south")
+    only_the_last = retry_from_failure(toy, ops=[f"{NAME}_line_finish"])
+    assert not only_the_last.success
+    assert "the line to the plant was cut" in only_the_last.failures["south"]
+    still_broken = retry_from_failure(toy, {"broken": ["south"]}, run_id=failed)
+    assert not still_broken.success
+    assert "data" in {str(entry.step_key).removeprefix(f"{NAME}_line_") for entry in still_broken.log}
+    assert "the line to the plant was cut" in still_broken.failures["south"]
+    done = retry_from_failure(toy)
+    assert done.success, done.failures
+    assert set(toy.status()) == {"east", "north", "south"}
+    assert toy.status()["south"]["rows"]["raw"] == 360
+    assert toy.status()["south"]["verdict"]
 
 
 def test_rows_that_break_the_contract_wait_in_quarantine_with_the_rule(tmp_path):

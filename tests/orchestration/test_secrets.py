@@ -44,7 +44,7 @@ def test_an_event_and_its_stack_have_no_secret():
         event = SiteFailed(step="raw/orders", site="north", error=str(error), at=1.0)
         report(instance, run, event, f"raw/orders of north failed: {error}", step_key="data", error=error)
         kept = "".join(str(record.event_log_entry) for record in instance.get_records_for_run(run.run_id).records)
-        (read,) = written(instance, run.run_id)
+        ((_, read),) = written(instance, run.run_id)
     assert "postgresql+psycopg://***@db.example/shop" in read.error
     assert "RuntimeError" in kept
     assert not [secret for secret in SECRETS if secret in kept]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from factory.errors import FactoryError, LakeError, LineError, StorageError
 from factory.storage.atomic_files import create_file
-from factory.storage.faults import storage_error, storage_faults
+from factory.storage.faults import make_folder, storage_error, storage_faults
 from factory.storage.lake import Lake
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +85,14 @@ def test_the_file_that_the_system_names_is_named(tmp_path):
     file.write_text("")
     with pytest.raises(StorageError, match=f"{file} is a file and should be a folder"), storage_faults("/home"):
         create_file(file / "below", b"x", mode=0o600)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc")
+def test_a_home_where_the_disk_takes_no_folder_is_one_sentence(tmp_path):
+    with pytest.raises(StorageError, match="/proc/nothing/dagster cannot be made: /proc takes no folder. Choose"):
+        make_folder(Path("/proc/nothing/dagster"))
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
 
 
 def test_a_file_that_may_not_grow_is_told_of_and_nothing_half_written_is_taken_for_whole(tmp_path):

@@ -20,6 +20,7 @@ from factory.monitoring.alerts import Alerts
 from factory.orchestration.definitions import line_definitions
 from factory.orchestration.instance import opened_instance
 from factory.orchestration.launch import LineLauncher
+from factory.orchestration.project_definitions import IN_THIS_PROCESS
 from factory.orchestration.resources import Calendar
 from factory.pipeline.events import Event, LineOutcome, LineRequest, Show
 from factory.pipeline.stages import OPERATING
@@ -115,7 +116,7 @@ class ToyFactory:
         line = dataclasses.replace(line, schedule=self.schedule, freshness=self.freshness, **sections)
         return dg.Definitions.merge(
             line_definitions(line, file, said),
-            dg.Definitions(resources=self.bound(), executor=dg.in_process_executor),
+            dg.Definitions(resources=self.bound(), executor=IN_THIS_PROCESS),
         )
 
     def bound(self) -> dict[str, Any]:

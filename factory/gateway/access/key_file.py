@@ -12,6 +12,7 @@ import msgspec
 from factory.errors import KeyRefused
 from factory.names import checked_name
 from factory.storage.atomic_files import create_file, temporary_name
+from factory.storage.faults import make_folder
 
 SHOWN_ONCE = "fk_"
 """What every key begins with, so that one that leaked is found."""
@@ -76,7 +77,7 @@ def _kept(place: Path) -> list[Key]:
 
 def _write(place: Path, keys: Sequence[Key]) -> None:
     """Put the file in place in one rename, readable by its owner alone."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(place.parent)
     new = place.with_name(temporary_name(place.name))
     create_file(new, msgspec.json.format(msgspec.json.encode([asdict(key) for key in keys])), mode=0o600)
     new.replace(place)

@@ -16,6 +16,7 @@ from factory.errors import KeyRefused
 from factory.gateway.access.key_file import Key, read_keys
 from factory.gateway.access.quota import OwnSpending, SpendingOf
 from factory.gateway.refusal import RequestRefused, come_again
+from factory.names import model_parts
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Grant:
         lines, sites = self.key.lines, self.key.sites
         if lines is None and sites is None:
             return True
-        line, _, site = model.partition(".")
+        line, site = model_parts(model)
         return self.opens_line(line) and (sites is None or site in sites)
 
     def opens_line(self, line: str) -> bool:
@@ -49,7 +50,7 @@ class Grant:
     def require(self, model: str) -> None:
         """Raise RequestRefused (403) unless the key opens the site of this model."""
         if not self.opens(model):
-            line, _, site = model[:130].partition(".")  # of a name that no model has, only so much
+            line, site = model_parts(model[:130])  # of a name that no model has, only so much
             raise RequestRefused(403, f"key {self.name!r} is not for line {line}, site {site}; ask for one that is")
 
     def require_management(self, model: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import HistoryError, ReleaseRefused
+from factory.names import model_parts
 from factory.release.history.files import Written
 from factory.release.history.record import Kind, Record
 from factory.release.history.verify import Finding, findings
@@ -66,7 +67,7 @@ class Permissions:
         """Return who removed the site from its line, why, and what to do; None while it is there."""
         if self.removed is None:
             return None
-        line = self.model.partition(".")[0]
+        line, _ = model_parts(self.model)
         return (
             f"{self.removed.actor} removed it from line {line} on {self.removed.at[:16]} ({self.removed.reason}); "
             f"bring it back with: factory site add {line} {self._site}"
@@ -109,7 +110,7 @@ class Permissions:
 
     @property
     def _site(self) -> str:
-        return self.model.partition(".")[2]
+        return model_parts(self.model)[1]
 
     def require(self, digest: str, *, approval_required: bool = False, retrying: bool = False) -> None:
         """Raise ReleaseRefused if there is an obstacle to this file."""
