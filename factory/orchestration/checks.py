@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from factory.errors import FactoryError, ModelRefused
+from factory.errors import FactoryError, ModelRefused, SnapshotRefused
 from factory.line.line import Line
 from factory.names import model_name
 from factory.orchestration.specs import asset_key
@@ -38,7 +38,10 @@ def door_check(line: Line) -> dg.AssetChecksDefinition:
         """Say of which sites a feature cannot be told at the gateway's door, which one, and why."""
         from factory.features.online.store import Snapshots
 
-        snapshot = Snapshots(store.root).current(line.name)
+        try:
+            snapshot = Snapshots(store.root).current(line.name)
+        except SnapshotRefused as error:
+            return dg.AssetCheckResult(passed=False, description=str(error))
         shut = dict(snapshot.shut) if snapshot else {}
         return dg.AssetCheckResult(passed=snapshot is not None and not shut, metadata={"shut": shut})
 

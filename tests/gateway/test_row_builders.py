@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import httpx
 import numpy as np
 import pytest
 
@@ -11,7 +12,8 @@ from factory.errors import SnapshotRefused
 from factory.gateway.endpoints.bodies import MAX_CONTEXT
 from factory.gateway.models import feature_builders as row_builders
 from factory.release import Guard
-from tests.gateway.builders import Shop, eventually, gateway, onnx_model
+from tests.gateway.builders import Shop, eventually, gateway, onnx_model, running
+from tests.gateway.triton_clients import client_of
 
 DOOR = "/v1/lines/toy/sites/UA/predict"
 
@@ -122,6 +124,35 @@ def test_rows_beside_those_that_are_asked_are_handed_on_and_bounded(shop):
         assert (many.status_code, many.json()["detail"]) == (400, "4097 rows of context; send at most 4096")
         alone = client.post(DOOR, json={"rows": [{"f0": 1, "f1": 1, "f2": 1}], "context": [{"y": 1}]})
         assert "stand beside `records`" in alone.json()["detail"]
+
+
+def test_the_gateway_is_ready_once_what_it_announces_can_be_answered(shop):
+    """Whoever is told that it is ready sends business rows, which 503 met while the snapshots were being loaded."""
+    source = Source(toy=Builder())
+    loads, builder = threading.Event(), source.builder
+    source.builder = lambda line: loads.wait(10) and builder(line)
+    with (
+        running(shop, source, grpc_port=0) as server,
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10) as client,
+        client_of("grpc", server) as triton,
+    ):
+        assert client.get("/v2/models/toy.UA/ready").status_code == 200  # of features it is asked already
+        for path in ("/v2/health/ready", "/readyz"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert "the snapshots, on which features of business rows are built, are being loaded" in answer.text
+        assert client.get("/v2/health/live").status_code == 200
+        assert not triton.is_server_ready()
+        loads.set()
+        eventually(lambda: client.get("/v2/health/ready").status_code == 200)
+        assert client.post(DOOR, json={"records": [{"x": 0.5}]}).status_code == 200
+        assert triton.is_server_ready()
+
+
+@pytest.mark.parametrize("fault", [SnapshotRefused("another code"), OSError("the disk is away")])
+def test_a_snapshot_that_cannot_be_used_does_not_keep_the_gateway_from_being_ready(shop, fault):
+    with gateway(shop, snapshots=Source(toy=fault)) as client:
+        eventually(lambda: client.get("/v2/health/ready").status_code == 200)
 
 
 def test_a_disk_that_is_away_for_a_moment_is_looked_at_again(shop):

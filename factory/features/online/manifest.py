@@ -92,9 +92,16 @@ class OnlineSnapshot(Signed):
     def from_json(cls, content: bytes, what: str = "online snapshot") -> "OnlineSnapshot":
         """Rebuild a snapshot; raises SnapshotRefused on what `to_json` never wrote."""
         try:
-            return msgspec.json.decode(content, type=cls)
+            snapshot = msgspec.json.decode(content, type=cls)
+            as_now = json.loads(content) == json.loads(snapshot.to_json())
         except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
             raise SnapshotRefused(f"{what} cannot be read: {error}; run the line's operations again") from error
+        if not as_now:  # its signature would not hold, though nobody changed it
+            raise SnapshotRefused(
+                f"{what} was written by another version of the library, which has other fields; run the line's "
+                "operations again with this one"
+            )
+        return snapshot
 
     @property
     def named(self) -> str:

@@ -37,7 +37,7 @@ from factory.gateway.logs import about, log_when_answered
 from factory.gateway.metrics.exposition import KINDS, metrics_text
 from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.feature_builders import RowBuilders
-from factory.gateway.refusal import RequestRefused, shown
+from factory.gateway.refusal import RequestRefused, come_again, shown
 from factory.gateway.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -281,8 +281,8 @@ class Gateway:
         return as_json(ServerMetadata(NAME, own_version(), EXTENSIONS))
 
     def _ready(self, _: Request) -> Answer:
-        if not self._service.ready:
-            raise RequestRefused(503, "no model is served: nothing has been released, or all of it was refused")
+        if why := self._service.unready:
+            raise come_again(503, why, 1)
         return as_json(Ready())
 
     def _index(self, request: Request, grant: Grant) -> Answer:

@@ -7,6 +7,7 @@ from typing import Literal, Protocol, TypedDict
 from factory.gateway.metrics.counts import Counted
 from factory.gateway.models.catalogue import Catalogue
 from factory.gateway.models.entry import Entry
+from factory.gateway.models.feature_builders import RowBuilders
 from factory.gateway.models.served_model import ServedModel
 from factory.gateway.refusal import RequestRefused, shown
 
@@ -41,9 +42,10 @@ class Service:
     Questions are for the catalogue of this process; what is counted, loaded and unloaded is so for all processes.
     """
 
-    def __init__(self, catalogue: Catalogue, processes: AllProcesses) -> None:
+    def __init__(self, catalogue: Catalogue, processes: AllProcesses, builders: RowBuilders) -> None:
         self._catalogue = catalogue
         self._processes = processes
+        self._builders = builders
 
     async def counted(self) -> Counted:
         """Return what the gateway has counted."""
@@ -65,7 +67,7 @@ class Service:
         if name in self._catalogue.unloaded:
             return RequestRefused(503, f"model {name!r} was unloaded; POST /v2/repository/models/{name}/load")
         if not self._catalogue.served:
-            return RequestRefused(503, "no model is served: nothing has been released, or all of it was refused")
+            return RequestRefused(503, self.unready)
         return RequestRefused(404, f"no model {shown(name)}; POST /v2/repository/index lists those there are")
 
     @property
@@ -89,9 +91,17 @@ class Service:
         return self._catalogue.trials.refused
 
     @property
-    def ready(self) -> bool:
-        """Ready is who can answer for at least one site: one refused release must not take the others down."""
-        return bool(self._catalogue.served)
+    def unready(self) -> str:
+        """Why nobody should send requests here yet; empty where they can be answered.
+
+        One refused release or snapshot must not take the others down, so what is served is enough. It is announced once
+        it can be asked in every way: models and snapshots were looked at.
+        """
+        if not self._catalogue.served:
+            return "no model is served: nothing has been released, or all of it was refused"
+        if not self._builders.settled:
+            return "the snapshots, on which features of business rows are built, are being loaded"
+        return ""
 
     def index(self, opens: Callable[[str], bool], *, only_ready: bool) -> list[Indexed]:
         """Return all models that are open to who asks, or only those of them that answer."""

@@ -114,6 +114,8 @@ class RowBuilders:
         self._workers = ThreadPoolExecutor(1, thread_name_prefix="rows")  # a build uses all processors by itself
         self._waiting = self._waiting_rows = 0
         self._looked = False
+        self.settled = isinstance(source, NoSnapshots)
+        """Whether a first look at the snapshots is over: what they say of business rows is the case then."""
 
     def _known_until(self) -> Mapping[str, float]:
         moments = {line: builder.known_until for line, builder in self._builders.items()}
@@ -126,6 +128,7 @@ class RowBuilders:
                 await self.refresh()
             except Exception:  # the task must outlive a disk that is away for a moment
                 log.exception("the snapshots could not be read; what is in use stays")
+            self.settled = True
             await asyncio.sleep(every_s)
 
     async def refresh(self) -> None:
@@ -155,7 +158,10 @@ class RowBuilders:
             self._refuse(line, f"it failed while it was loaded: {type(error).__name__}; the log says where")
         else:
             self.refused.pop(line, None)
-            log.info("features of %s are built on rows until %s", line, self._builders[line].known_until)
+            until = self._builders[line].known_until
+            log.info(
+                "features of %s are built on %s", line, f"rows until {until}" if until else "a request's rows alone"
+            )
         self._seen[line] = mark
 
     def _refuse(self, line: str, reason: str) -> None:

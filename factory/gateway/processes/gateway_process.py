@@ -62,8 +62,8 @@ class GatewayProcess:
         self._catalogue = Catalogue(ModelRepository(models), key, telemetry, self._predictions)
         single = SingleProcess(self._catalogue, telemetry)
         self._processes = PeerProcess(single, membership) if membership else single
-        self._service = Service(self._catalogue, self._processes)
         self._builders = RowBuilders(snapshots or NoSnapshots(), telemetry)
+        self._service = Service(self._catalogue, self._processes, self._builders)
         self.door = Gateway(self._service, self._access, telemetry, self._builders, settings)
         """Answers requests, while the process runs."""
         self.grpc_port = 0

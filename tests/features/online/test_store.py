@@ -1,6 +1,7 @@
 """A snapshot is read whole and as it was signed, or not at all."""
 
 import dataclasses
+import json
 
 import polars as pl
 import pytest
@@ -51,6 +52,25 @@ def test_a_changed_table_a_missing_one_and_a_changed_snapshot_are_refused(tmp_pa
     file.write_text("{}")
     with pytest.raises(SnapshotRefused, match="cannot be read"):
         loaded(tmp_path)
+
+
+@pytest.mark.parametrize("part", [(), ("row_path",)])
+def test_a_snapshot_of_another_version_is_told_from_one_that_nobody_signed(tmp_path, part):
+    """A field that came since has a default, with which an older file's signature would not hold; and the reverse."""
+    published(tmp_path)
+    file = tmp_path / "models" / ".snapshots" / "press_faults.json"
+    as_written = json.loads(file.read_text())
+    for change in ({"later": 1}, None):
+        snapshot = json.loads(json.dumps(as_written))
+        inner = snapshot["row_path"] if part else snapshot
+        if change:
+            inner.update(change)
+        else:
+            del inner["announced" if part else "shut"]
+        file.chmod(0o644)
+        file.write_text(json.dumps(snapshot))
+        with pytest.raises(SnapshotRefused, match="was written by another version of the library"):
+            loaded(tmp_path)
 
 
 def test_the_snapshot_of_another_line_is_refused(tmp_path):

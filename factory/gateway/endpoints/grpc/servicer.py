@@ -78,7 +78,7 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no typ
         self._access = access
         self._telemetry = telemetry
         self._limits = limits
-        self.health = Health(lambda: service.ready)
+        self.health = Health(lambda: not service.unready)
         most = max(1, limits.max_unfinished_bytes // limits.max_body_bytes // 2)
         self._slots, self._reads = Slots(most), SlowReads(most, limits.request_s)
         self._public_reads = SlowReads(_MOST_PUBLIC_READS, _PUBLIC_S)
@@ -183,7 +183,7 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no typ
         await _write(context, CLASSES["ServerLiveResponse"](live=True))
 
     async def _ready(self, context: Any) -> None:
-        await _write(context, CLASSES["ServerReadyResponse"](ready=self._service.ready))
+        await _write(context, CLASSES["ServerReadyResponse"](ready=not self._service.unready))
 
     async def _check(self, context: Any) -> None:
         name = _decoded(HealthRequest, await self._public_reads.message(context)).service
