@@ -1,7 +1,7 @@
 """A source: CSV files, plain, `.gz` or `.zip`, shipped inside an installed Python package and replayed to a moment.
 
 In: the package's name and a file for each table. The package is located, never imported: importing one that ships data
-often loads all of it. Out: rows in the declared columns and types, with missing values as nulls.
+often loads all of it. Out: rows in the declared columns, each field as text as the file has it, an empty one as null.
 """
 
 import gzip
@@ -11,75 +11,79 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from factory.connectors.source import newest_of
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
-from factory.storage.columns import type_named
+from factory.line.parsing import value_of
+from factory.line.parsing.moments import within
 
 BATCH_ROWS = 100_000
-_TIME_FORMAT = {True: "%Y-%m-%dT%H:%M:%SZ", False: "%Y-%m-%dT%H:%M:%S"}
-"""How a `Datetime` is written, by whether its type has a time zone."""
+_CURSOR = "_source_cursor"
 
 
 class PackagedFiles:
     """The CSV files of an installed package; each is parsed once for the life of the object.
 
-    `files` maps a table to its path inside the package; a field that is empty or in `missing` is a null.
-    A `Datetime[us, UTC]` is written as 2013-01-31T23:00:00Z, a `Datetime[us]` without the Z; a naive `until` is UTC.
+    `files` maps a table to its path inside the package. A row whose cursor cannot be read comes with every load.
     """
 
-    def __init__(self, package: str, files: Mapping[str, str], missing: Sequence[str] = ("NA",)) -> None:
+    def __init__(self, package: str, files: Mapping[str, str]) -> None:
         self.package = package
         self.files = dict(files)
-        self.missing = ["", *missing]
-        self._parsed: dict[tuple[str, tuple[tuple[str, str], ...]], pl.DataFrame] = {}
+        self._parsed: dict[tuple[str, tuple[tuple[str, str], ...], str], pl.DataFrame] = {}
         self._parsing = threading.Lock()
 
     def sites(self, table: Table, until: datetime) -> list[str]:
         """Return the sorted sites that have rows before `until`; none for a table that all sites share."""
         if table.site_column is None:
             return []
-        rows = self._known(table, None, until)
-        return rows[table.site_column].drop_nulls().cast(pl.String).unique().sort().to_list()
+        values = self._known(table, None, until)[table.site_column].drop_nulls().unique()
+        return sorted(table.site_names.by_site(values.to_list()))
 
     def newest(self, table: Table, until: datetime) -> dict[str, Any]:
         """Return each site's largest cursor before `until`; keeps factory.connectors.source.Dated."""
-        return newest_of(self._known(table, None, until), table)
+        rows = self._known(table, None, until)
+        site = pl.col(table.site_column or "")
+        newest = pl.col(_CURSOR).max() if table.cursor else pl.len()
+        by_value = (
+            rows.filter(site.is_not_null()).group_by(site.alias("value")).agg(newest.alias("newest")).drop_nulls()
+        )
+        known = dict(by_value.iter_rows())
+        combine = max if table.cursor else sum
+        sites = table.site_names.by_site(sorted(known))
+        return {site: combine(known[value] for value in values) for site, values in sites.items()}
 
     def read(self, table: Table, *, site: str | None, after: Any | None, until: datetime) -> Iterator[pl.DataFrame]:
         """Yield the rows with `after` <= cursor < `until` in file order. Raises SourceError, SchemaMismatch."""
         rows = self._known(table, after, until)
         if site is not None and table.site_column is not None:
-            rows = rows.filter(pl.col(table.site_column).cast(pl.String) == site)
+            rows = rows.filter(_site(rows, table) == site)
         if len(rows):
-            yield from rows.iter_slices(BATCH_ROWS)
+            yield from rows.drop(_CURSOR).iter_slices(BATCH_ROWS)
 
     def read_sites(
         self, table: Table, *, after: Mapping[str, Any | None], until: datetime
     ) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield each site's rows, all from one look at the file. Raises SourceError, SchemaMismatch."""
-        site = pl.col(table.site_column or "").cast(pl.String).alias("_site")
-        rows = self._known(table, None, until).filter(site.is_in(list(after)))
-        for (name,), part in rows.group_by(site, maintain_order=True):
-            new_rows = _since(part, table, after[str(name)])
+        rows = self._known(table, None, until)
+        rows = rows.with_columns(_site(rows, table).alias("_site")).filter(pl.col("_site").is_in(list(after)))
+        for (name,), part in rows.group_by("_site", maintain_order=True):
+            new_rows = part.filter(_window(part, after[str(name)], None)).drop("_site", _CURSOR)
             yield from ((str(name), batch) for batch in new_rows.iter_slices(BATCH_ROWS) if len(batch))
 
     def _known(self, table: Table, after: Any | None, until: datetime) -> pl.DataFrame:
         rows = self._rows(table)
-        if table.cursor and rows.schema[table.cursor].is_temporal():
-            rows = rows.filter(_cursor(rows, table) < pl.lit(_in_utc(until)))
-        return _since(rows, table, after)
+        return rows.filter(_window(rows, after, until)) if table.cursor else rows
 
     def _rows(self, table: Table) -> pl.DataFrame:
         """Return all rows of a table, parsed by the first call."""
         with self._parsing:
-            declaration = (table.name, tuple(table.columns.items()))
+            declaration = (table.name, tuple(table.columns.items()), repr(table.parse))
             if declaration not in self._parsed:
                 self._parsed[declaration] = self._parse(table)
             return self._parsed[declaration]
@@ -87,13 +91,19 @@ class PackagedFiles:
     def _parse(self, table: Table) -> pl.DataFrame:
         path = self._path(table)
         try:
-            text = pl.read_csv(io.BytesIO(_content(path)), infer_schema=False, null_values=self.missing)
+            text = pl.read_csv(io.BytesIO(_content(path)), infer_schema=False)
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
             raise SourceError(
                 f"table {table.name}: {path.name} of package {self.package!r} cannot be read: {error}; reinstall it"
             ) from error
         _require_columns(text.columns, table, path)
-        return text.select(_typed(text[name], kind, table, path) for name, kind in table.columns.items())
+        rows = text.select(list(table.columns))
+        cursor = (
+            value_of(pl.col(table.cursor), pl.String(), table.cursor, table.columns[table.cursor], table.parse)
+            if table.cursor
+            else pl.lit(None)
+        )
+        return rows.with_columns(cursor.alias(_CURSOR))
 
     def lacking(self) -> list[str]:
         """Return a sentence on each table whose file is not there; keeps factory.connectors.source.Inspected."""
@@ -123,24 +133,16 @@ class PackagedFiles:
         return "" if exists else f"package {self.package!r} has no file {self.files[table]}"
 
 
-def _since(rows: pl.DataFrame, table: Table, after: Any | None) -> pl.DataFrame:
-    """Return the rows from a cursor on; all rows where there is no cursor."""
-    if not table.cursor or after is None:
-        return rows
-    bound = _in_utc(after) if isinstance(after, datetime) else after
-    return rows.filter(_cursor(rows, table) >= pl.lit(bound))
+def _window(rows: pl.DataFrame, after: Any | None, until: datetime | None) -> pl.Expr:
+    """Return whether each row's cursor lies in `[after, until)`, or cannot be read."""
+    return within(pl.col(_CURSOR), rows.schema[_CURSOR], after, until) | pl.col(_CURSOR).is_null()
 
 
-def _cursor(rows: pl.DataFrame, table: Table) -> pl.Expr:
-    """Return the cursor's values, moments as naive UTC."""
-    cursor = pl.col(table.cursor)
-    is_moment = isinstance(rows.schema[table.cursor], pl.Datetime)
-    return cursor.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if is_moment else cursor
-
-
-def _in_utc(moment: datetime) -> datetime:
-    """Return a moment as naive UTC, for comparing."""
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+def _site(rows: pl.DataFrame, table: Table) -> pl.Expr:
+    """Return the site of each row."""
+    column = table.site_column or ""
+    sites = {value: table.site_names.site(value) for value in rows[column].unique().to_list()}
+    return pl.col(column).replace_strict(sites, return_dtype=pl.String)
 
 
 def _content(path: Path) -> bytes:
@@ -165,33 +167,3 @@ def _require_columns(columns: Sequence[str], table: Table, path: Path) -> None:
             f"table {table.name}: {path.name} has {'; '.join(wrong)}; "
             "mend the file or the table's columns in the line's file"
         )
-
-
-def _typed(text: pl.Series, kind: str, table: Table, path: Path) -> pl.Series:
-    """Return a column in its declared type, or raise SchemaMismatch with the first value that is not of it."""
-    try:
-        wanted = type_named(kind)
-    except ValueError as error:
-        raise SchemaMismatch(f"table {table.name}, column {text.name!r}: {error}") from error
-    values = _parsed(text, wanted)
-    wrong = values.is_null() & text.is_not_null()
-    if wrong.any():
-        place = wrong.arg_max() or 0
-        raise SchemaMismatch(
-            f"table {table.name}: {path.name} row {place + 1}, column {text.name!r}: {text[place]!r} is not {kind}; "
-            "mend the file or the column's type in the line's file"
-        )
-    return values
-
-
-def _parsed(text: pl.Series, wanted: pl.DataType) -> pl.Series:
-    if isinstance(wanted, pl.Datetime):
-        zone = wanted.time_zone
-        read = text.str.to_datetime(_TIME_FORMAT[zone is not None], time_unit=wanted.time_unit, strict=False)
-        return read.dt.replace_time_zone("UTC").dt.convert_time_zone(zone) if zone else read
-    if wanted == pl.Date:
-        return text.str.to_date("%Y-%m-%d", strict=False)
-    if wanted == pl.Boolean:
-        lower = text.str.to_lowercase()
-        return (lower == "true").set(~lower.is_in(["true", "false"]), None)
-    return text.cast(wanted, strict=False)

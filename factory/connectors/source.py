@@ -17,30 +17,28 @@ from factory.line.line import Table
 
 
 class Source(Protocol):
-    """Gives a line's raw rows as they were known at a moment; it never repairs and never writes."""
+    """Gives a line's raw rows as they were known at a moment; it never types, repairs, merges or drops one.
+
+    Values are as the source has them: of a text file texts, of a database its own types. The contract types them. A
+    source may give more rows than it is asked for, never fewer.
+    """
 
     def sites(self, table: Table, until: datetime) -> list[str]:
-        """Return the sorted sites that have rows with a cursor before `until`, by the names the source uses.
+        """Return the sorted sites that have rows with a cursor before `until`; `table.site_names` makes them of values.
 
         A table without `site_column` has none. The caller checks whether a name may be a site.
         """
         ...
 
     def read(self, table: Table, *, site: str | None, after: Any | None, until: datetime) -> Iterator[pl.DataFrame]:
-        """Yield one site's rows (None: all rows) with `after` <= cursor < `until`, in the declared columns and types.
+        """Yield one site's rows (None: all rows) with `after` <= cursor < `until`, in the declared columns.
 
         `after` None reads from the start. `until` does not apply to a cursor that is not a time; a table without
-        cursor (`""`) is given whole each time. Raises SourceError, SchemaMismatch.
+        cursor (`""`) is given whole each time. A row whose cursor cannot be read as declared is given each time. Beside
+        the columns a source may tell where a row comes from: FILE, LINE, UNPARSED of factory/storage/columns.py. Raises
+        SourceError, SchemaMismatch.
         """
         ...
-
-
-def newest_of(rows: pl.DataFrame, table: Table) -> dict[str, Any]:
-    """Return each site's largest cursor among rows, or how many it has where the table has no cursor."""
-    site = pl.col(table.site_column or "").cast(pl.String)
-    newest = pl.col(table.cursor).max() if table.cursor else pl.len()
-    by_site = rows.filter(site.is_not_null()).group_by(site.alias("site")).agg(newest.alias("newest")).sort("site")
-    return dict(by_site.select("site", "newest").iter_rows())
 
 
 @runtime_checkable

@@ -1,8 +1,8 @@
 """Raw rows in; clean, quarantined and superseded rows out, so that every raw row is accounted for exactly once.
 
-One lazy plan judges the rows of all sites: a narrow group_by finds the newest version of each key, the contract adds
-its mask, and nothing wide is sorted. The judged table is then split: broken rows go to the quarantine unchanged, with
-the names of the rules they broke; the others go through the line's own `repair`.
+One lazy plan types and judges the rows of all sites: a narrow group_by finds the newest version of each key, the
+contract adds its mask, and nothing wide is sorted. The judged table is then split: broken rows go to the quarantine as
+they came, with the names of the rules they broke; the others go through the line's own `repair`.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ import polars as pl
 from factory.compute.engine import Collector
 from factory.data.contract.contract import Contract
 from factory.data.contract.result import ContractResult
+from factory.data.contract.typing import ORDER, declared_columns, typed_rows
 from factory.errors import RowsUnaccounted
 from factory.line.line import Table
-from factory.storage.columns import LOAD, ROW, SITE
+from factory.storage.columns import CURSOR, LOAD, ROW, SITE, type_named
 
 NEWEST = "_newest"
 _LAST = "_last"
-_ROWS_PER_LOAD = 1 << 40
-"""One load brings fewer rows than this to a site, so load and row together order as one Int64."""
+_PLACE = [SITE, LOAD, ROW]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +53,16 @@ class Cleaned:
 def clean(raw: pl.LazyFrame, table: Table, contract: Contract, collector: Collector) -> Cleaned:
     """Judge the newest version of each row of each site, quarantine the broken ones, repair the others.
 
-    `raw` has the table's columns, `site`, `_load` and `_row`. Raises SchemaMismatch when its columns are not those of
-    the contract, and RowsUnaccounted when rows are lost or multiplied, as by a repair that drops some.
+    `raw` has the table's columns as they came, `site`, `_load` and `_row`, which number the rows of a site. Raises
+    SchemaMismatch when its columns are not those of the contract, and RowsUnaccounted when rows are lost or multiplied,
+    as by a repair that drops some.
     """
     judged = collector.collect(judging_plan(raw, table, contract))
     newest = judged.lazy().filter(NEWEST).drop(NEWEST)
     accepted = collector.collect(table.repair(newest.filter(~contract.broken).drop(*contract.masks, LOAD, ROW)))
-    broken = judged.filter(pl.col(NEWEST), contract.broken).drop(NEWEST)
-    schema = {name: dtype for name, dtype in raw.collect_schema().items() if name not in (SITE, LOAD, ROW)}
+    broken = _as_they_came(raw, judged.filter(pl.col(NEWEST), contract.broken).select(*_PLACE, *contract.masks))
+    delivered = declared_columns(raw.collect_schema(), table)
+    schema = {name: type_named(table.columns[name]) for name in delivered}
     cleaned = Cleaned(
         accepted=accepted,
         quarantine=contract.name_rules(broken),
@@ -73,22 +75,27 @@ def clean(raw: pl.LazyFrame, table: Table, contract: Contract, collector: Collec
 
 def judging_plan(raw: pl.LazyFrame, table: Table, contract: Contract) -> pl.LazyFrame:
     """Return the plan that adds to each raw row whether it is the newest of its key, and the contract's mask."""
-    return contract.mark(_flag_newest(raw, table.key), among=pl.col(NEWEST))
+    return contract.mark(_flag_newest(typed_rows(raw, table, contract.reasons), table.key), among=pl.col(NEWEST))
 
 
-def _flag_newest(raw: pl.LazyFrame, key: tuple[str, ...]) -> pl.LazyFrame:
+def _as_they_came(raw: pl.LazyFrame, broken: pl.DataFrame) -> pl.DataFrame:
+    """Return the raw rows of broken ones, in the order in which these are, with their masks."""
+    rows = raw.drop(CURSOR, strict=False).join(broken.lazy(), on=_PLACE, how="inner", maintain_order="right")
+    return rows.collect(engine="streaming")
+
+
+def _flag_newest(rows: pl.LazyFrame, key: tuple[str, ...]) -> pl.LazyFrame:
     """Flag the last row, by load and then row number, of each key of each site; a key with a null matches no other."""
     by = list(dict.fromkeys((SITE, *key)))
-    order = pl.col(LOAD) * _ROWS_PER_LOAD + pl.col(ROW)
     repeated = (
-        raw.filter(*(pl.col(column).is_not_null() for column in by))
+        rows.filter(*(pl.col(column).is_not_null() for column in by))
         .group_by(by)
-        .agg(order.max().alias(_LAST), pl.len().alias(NEWEST))
+        .agg(ORDER.max().alias(_LAST), pl.len().alias(NEWEST))
         .filter(pl.col(NEWEST) > 1)
         .drop(NEWEST)
     )
-    flagged = raw.join(repeated, on=by, how="left", maintain_order="left")
-    return flagged.with_columns((pl.col(_LAST).is_null() | (order == pl.col(_LAST))).alias(NEWEST)).drop(_LAST)
+    flagged = rows.join(repeated, on=by, how="left", maintain_order="left")
+    return flagged.with_columns((pl.col(_LAST).is_null() | (pl.col(_LAST) == ORDER)).alias(NEWEST)).drop(_LAST)
 
 
 def _rows(frame: pl.LazyFrame) -> pl.LazyFrame:

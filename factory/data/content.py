@@ -4,7 +4,7 @@ The digest depends on the rows, how often each one comes, and the names and type
 the rows. It is the same in every process of one Polars version; after a change of version everything runs again, once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -28,3 +28,15 @@ def content_digests(rows: pl.DataFrame, sites: Sequence[str]) -> dict[str, str]:
         sums += [pl.col(f"high{seed}").sum(), pl.col(f"low{seed}").sum()]
     sums_by_site = {row[0]: row[1:] for row in hashed.group_by(SITE).agg(pl.len(), *sums).iter_rows()}
     return {site: fingerprint(schema, sums_by_site.get(site, (0,))) for site in sites}
+
+
+IDENTITY, COPY = ("_identity_11", "_identity_73"), "_copy"
+"""Columns that tell rows apart: 128 bits of a row's content, and which of several equal rows it is."""
+
+
+def identified(rows: pl.DataFrame, content: Sequence[str], types: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Return rows with IDENTITY, made of the columns `content`, and COPY; a column that is not there counts as null."""
+    columns = [pl.col(name) if name in rows.columns else pl.lit(None, types[name]).alias(name) for name in content]
+    whole = rows.select(columns) if len(rows) else pl.DataFrame(schema={name: types[name] for name in content})
+    hashes = [whole.hash_rows(seed=seed).alias(name) for name, seed in zip(IDENTITY, _SEEDS, strict=True)]
+    return rows.with_columns(hashes).with_columns(pl.int_range(pl.len()).over(IDENTITY).alias(COPY))

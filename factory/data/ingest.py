@@ -1,9 +1,10 @@
 """Ingestion: source rows in, the lake's raw table out, exactly as they came and each once.
 
-Loading continues from the largest cursor value the lake has for a site. Rows with exactly that value are read again,
-and those the lake already has are left out by content: a repeated run adds nothing, and a row corrected at the source
-comes in as a new version of its key. All batches of a site are read before its first row is written. A source that is
-`Pooled` is read once for all sites; where that fails, each site is read alone, so that only those at fault fail.
+Nothing is typed here but the cursor, by which loading goes on: from the largest value the lake has for a site. Rows
+with exactly that value are read again, and so are those whose cursor cannot be read; what the lake already has is left
+out by content, copy for copy: a repeated run adds nothing, and a row corrected at the source comes in as a new version
+of its key. All batches of a site are read before its first row is written. A source that is `Pooled` is read once for
+all sites; where that fails, each site is read alone, so that only those at fault fail.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,17 @@ import polars as pl
 
 from factory.compute.isolation import Isolated, one_by_one, together
 from factory.connectors.source import Pooled, Source
+from factory.data.content import COPY, IDENTITY, identified
+from factory.data.contract.typing import typed_column, typed_rows
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.announced import Announced, aware
 from factory.line.line import Table
+from factory.line.parsing.moments import within
 from factory.names import LINE_SITE, checked_name
-from factory.storage.columns import BOOKKEEPING, LOAD, ROW, is_type, schema_mismatches, type_name, type_named
+from factory.storage.columns import BOOKKEEPING, CURSOR, FILE, LINE, LOAD, ROW, UNPARSED, type_named
 from factory.storage.lake import SITE, Lake
+from factory.storage.raw_values import TEXT, as_raw
+from factory.storage.raw_values import together as as_one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,20 +80,22 @@ def ingest(
 
 
 def stored_raw_rows(lake: Lake, table: Table, sites: Sequence[str] | None = None) -> pl.LazyFrame:
-    """Return a table's raw rows, of some sites or of all, in the columns that the line declares today.
+    """Return a table's raw rows, of some sites or of all, as they came.
 
-    A column that was declared since is null in the rows from before; one that is declared no more is left out. Raises
-    TableMissing.
+    Columns that the line declares no more are left out; one that was declared since is not there in a lake that has no
+    row with it. Raises TableMissing.
     """
     rows = lake.scan(f"raw/{table.name}", sites)
     there = rows.collect_schema()
-    if set(there) - BOOKKEEPING == set(table.columns) - BOOKKEEPING:
-        return rows
-    declared = (
-        pl.col(name) if name in there else pl.lit(None, type_named(kind)).alias(name)
-        for name, kind in table.columns.items()
-    )
-    return rows.select(*declared, *(name for name in (SITE, LOAD, ROW) if name not in table.columns))
+    declared = [name for column in table.columns for name in (column, f"{column}{TEXT}")]
+    wanted = dict.fromkeys([*declared, SITE, LOAD, ROW, CURSOR, FILE, LINE, UNPARSED])
+    return rows.select(name for name in wanted if name in there)
+
+
+def typed_raw_rows(lake: Lake, table: Table) -> pl.LazyFrame:
+    """Return all raw rows of a table in the declared types, null where a value does not fit; raises TableMissing."""
+    rows = typed_rows(stored_raw_rows(lake, table), table, ())
+    return rows.select(list(dict.fromkeys([*table.columns, SITE, LOAD, ROW])))
 
 
 def announced_rows(
@@ -101,13 +109,13 @@ def announced_rows(
     read = _read(source, table, after, announced.before(until))
 
     def known(site: str) -> pl.DataFrame:
-        known_columns = [
-            pl.col(name) if name in announced.columns else pl.lit(None, type_named(kind)).alias(name)
-            for name, kind in table.columns.items()
-        ]
         delivered = read.done[site]
-        rows = delivered.filter(announced.moment(table.cursor, delivered.schema) < aware(until)).select(known_columns)
-        return _first_load(rows, site)
+        typed = typed_rows(delivered.lazy(), table, ())
+        is_known = announced.moment(table.cursor, typed.collect_schema()) < aware(until)
+        rows = delivered.filter(typed.select(is_known).collect().to_series())
+        unknown = [name for name in table.columns if name not in announced.columns]
+        later = {*unknown, *(f"{name}{TEXT}" for name in unknown)} & set(rows.columns)
+        return _first_load(rows.with_columns(pl.lit(None, rows.schema[name]).alias(name) for name in later), site)
 
     return Isolated(done={site: known(site) for site in read.done}, failed=read.failed)
 
@@ -132,7 +140,7 @@ def _as_cursor(table: Table, moment: datetime) -> datetime:
 
 
 def _read(source: Source, table: Table, after: Mapping[str, Any], until: datetime) -> Isolated[pl.DataFrame]:
-    """Return each site's rows from its cursor on, in the table's columns; in one pass where the source can."""
+    """Return each site's raw rows from its cursor on, with CURSOR; in one pass where the source can."""
     sites = list(after)
     if not isinstance(source, Pooled) or sites == [LINE_SITE]:
         return one_by_one(sites, lambda site: _read_site(source, table, site, after[site], until))
@@ -143,7 +151,7 @@ def _read(source: Source, table: Table, after: Mapping[str, Any], until: datetim
         batches: dict[str, list[pl.DataFrame]] = {site: [] for site in group}
         for site, batch in source.read_sites(table, after={site: after[site] for site in group}, until=until):
             batches[site].append(_declared(batch, table, site))
-        return {site: _whole(batches[site], table) for site in group}
+        return {site: _whole(batches[site], table, after[site], until) for site in group}
 
     return together(sites, in_one_pass)
 
@@ -153,13 +161,18 @@ def _read_site(source: Source, table: Table, site: str, after: Any, until: datet
         checked_name(site)
     wanted = None if site == LINE_SITE else site
     batches = source.read(table, site=wanted, after=after, until=until)
-    return _whole([_declared(batch, table, site) for batch in batches], table)
+    return _whole([_declared(batch, table, site) for batch in batches], table, after, until)
 
 
-def _whole(batches: Sequence[pl.DataFrame], table: Table) -> pl.DataFrame:
-    """Return a site's batches as one."""
-    schema = {name: type_named(kind) for name, kind in table.columns.items()}
-    return pl.concat(batches) if batches else pl.DataFrame(schema=schema)
+def _whole(batches: Sequence[pl.DataFrame], table: Table, after: Any, until: datetime) -> pl.DataFrame:
+    """Return a site's batches as one, with CURSOR, without rows that are before or beyond what was asked for."""
+    rows = as_one(batches)
+    if not rows.columns:
+        rows = pl.DataFrame(schema={name: type_named(kind) for name, kind in table.columns.items()})
+    if not table.cursor:
+        return rows
+    rows = rows.with_columns(typed_column(rows.schema, table.cursor, table).alias(CURSOR))
+    return rows.filter(within(pl.col(CURSOR), rows.schema[CURSOR], after, until) | pl.col(CURSOR).is_null())
 
 
 def _require_rows(
@@ -183,16 +196,19 @@ def _known(lake: Lake, table: Table, name: str, sites: Sequence[str]) -> dict[st
     versions = lake.site_versions(name, sites)
     states: dict[str, _Known] = {}
     if lake.has(name):
-        cursor = pl.col(table.cursor).max() if table.cursor else pl.lit(None)
-        per_site = (
-            stored_raw_rows(lake, table, sites)
-            .group_by(SITE)
-            .agg(cursor=cursor, load=pl.col(LOAD).max(), rows=pl.len())
-        )
+        rows = stored_raw_rows(lake, table, sites)
+        cursor = _stored_cursor(rows.collect_schema(), table).max() if table.cursor else pl.lit(None)
+        per_site = rows.group_by(SITE).agg(cursor=cursor, load=pl.col(LOAD).max(), rows=pl.len())
         for row in per_site.collect().iter_rows(named=True):
             site = row.pop(SITE)
             states[site] = _Known(version=versions[site], **row)
     return {site: states.get(site, _Known(version=versions[site])) for site in sites}
+
+
+def _stored_cursor(schema: Mapping[str, pl.DataType], table: Table) -> pl.Expr:
+    """Return the cursor of stored raw rows as it is declared now; of rows from before it was kept it is read anew."""
+    typed = typed_column(schema, table.cursor, table)
+    return pl.col(CURSOR) if schema.get(CURSOR) == type_named(table.columns[table.cursor]) else typed.alias(CURSOR)
 
 
 def _new_rows(
@@ -202,7 +218,9 @@ def _new_rows(
     delivered = {site: rows for site, rows in read.items() if len(rows)}
     if not delivered:
         return {site: pl.DataFrame() for site in read}
-    rows = pl.concat([rows.with_columns(pl.lit(site).alias(SITE)) for site, rows in delivered.items()])
+    name = f"raw/{table.name}"
+    kept = lake.scan(name).collect_schema() if lake.has(name) else {}
+    rows = as_one([rows.with_columns(pl.lit(site).alias(SITE)) for site, rows in delivered.items()], kept)
     before = {site: known[site] for site in delivered if known[site].rows}
     if before:
         rows = _unknown(rows, _old_rows(lake, table, before), table)
@@ -219,35 +237,37 @@ def _new_rows(
 def _old_rows(lake: Lake, table: Table, known: Mapping[str, _Known]) -> pl.DataFrame:
     """Return the rows of some sites that the lake has from each one's cursor on, in the order they came."""
     old = stored_raw_rows(lake, table, list(known))
-    kept = old.collect_schema()
-    for name, kind in table.columns.items():
-        if not is_type(kept[name], kind):
-            raise SchemaMismatch(
-                f"line {lake.line}: column {name!r} of the lake's table 'raw/{table.name}' is {type_name(kept[name])} "
-                f"so far, and {kind} in the line's file now; nothing was written. Declare the new type under another "
-                f"name, or move {lake.uri(f'raw/{table.name}')} away and run the line for all its sites"
-            )
+    schema = old.collect_schema()
     cursors = {site: _just_before(state.cursor) for site, state in known.items() if state.cursor is not None}
     if table.cursor and len(cursors) == len(known):
-        old = old.filter(pl.col(table.cursor) >= min(cursors.values()))
+        if schema.get(CURSOR) != type_named(table.columns[table.cursor]):
+            old = old.with_columns(_stored_cursor(schema, table))
+        unread = pl.col(CURSOR).is_null()
         bounds = pl.LazyFrame({SITE: list(cursors), "_from": list(cursors.values())})
-        old = old.join(bounds, on=SITE).filter(pl.col(table.cursor) >= pl.col("_from")).drop("_from")
+        old = old.filter((pl.col(CURSOR) >= min(cursors.values())) | unread).join(bounds, on=SITE)
+        old = old.filter((pl.col(CURSOR) >= pl.col("_from")) | unread).drop("_from")
     return old.sort(SITE, LOAD, ROW).collect()
 
 
 def _unknown(rows: pl.DataFrame, old: pl.DataFrame, table: Table) -> pl.DataFrame:
     """Return the rows the lake does not have, and those whose correction was taken back.
 
-    A row whose correction was taken back is in the lake, but is not the newest of its key there.
+    A row whose correction was taken back is in the lake, but is not the newest of its key there. Rows are told apart by
+    all that came, bookkeeping left out: of equal ones the lake is to have as many as were delivered.
     """
-    whole = list(dict.fromkeys([SITE, *table.columns]))
+    content = sorted({*rows.columns, *old.columns} - (BOOKKEEPING - {SITE, UNPARSED}))
     key, place = list(dict.fromkeys([SITE, *table.key])), "_place"
-    numbered = rows.with_row_index(place)
-    newest = old.unique(key, keep="last", maintain_order=True)
-    never = numbered.join(old, on=whole, how="anti", nulls_equal=True)
-    last = numbered.unique(key, keep="last", maintain_order=True)
-    changed = last.join(newest, on=whole, how="anti", nulls_equal=True).join(newest, on=key, how="semi")
-    return pl.concat([never, changed]).unique(place).sort(place).drop(place)
+    delivered = identified(rows, content, _types(rows, old)).with_row_index(place)
+    stored = identified(old, content, _types(rows, old))
+    newest = stored.unique(key, keep="last", maintain_order=True)
+    never = delivered.join(stored, on=[*IDENTITY, COPY], how="anti")
+    last = delivered.unique(key, keep="last", maintain_order=True)
+    changed = last.join(newest, on=list(IDENTITY), how="anti").join(newest, on=key, how="semi", nulls_equal=True)
+    return pl.concat([never, changed]).unique(place).sort(place).drop(place, *IDENTITY, COPY)
+
+
+def _types(rows: pl.DataFrame, old: pl.DataFrame) -> dict[str, pl.DataType]:
+    return {**rows.schema, **old.schema}
 
 
 def _just_before(cursor: Any) -> Any:
@@ -260,11 +280,17 @@ def _just_before(cursor: Any) -> Any:
 
 
 def _declared(batch: pl.DataFrame, table: Table, site: str) -> pl.DataFrame:
-    """Return a batch in the table's columns; raises SchemaMismatch where it has others or other types."""
-    wrong = schema_mismatches(batch.schema, table.columns)
-    if wrong:
+    """Return a batch's declared columns and where they come from, as the lake keeps values.
+
+    Raises SchemaMismatch where the source has other columns.
+    """
+    unknown = [name for name in batch.columns if name not in table.columns and name not in BOOKKEEPING]
+    missing = [name for name in table.columns if name not in batch.columns]
+    if unknown or missing:
+        wrong = [f"unknown column {name!r}" for name in unknown] + [f"column {name!r} is missing" for name in missing]
         raise SchemaMismatch(
             f"site {site}, table {table.name}: {'; '.join(wrong)}; nothing was written; "
             "mend the source, or the table's columns in the line's file"
         )
-    return batch.select(list(table.columns))
+    wanted = [*table.columns, *(name for name in (FILE, LINE, UNPARSED) if name in batch.columns)]
+    return pl.DataFrame([as_raw(batch[name]) for name in wanted], height=len(batch))

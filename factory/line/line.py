@@ -17,7 +17,9 @@ from factory.line.expectation import Expectation
 from factory.line.freshness import Freshness
 from factory.line.gates import Gates
 from factory.line.look_back import LookBack
+from factory.line.parsing import Parse
 from factory.line.recipe import Recipe
+from factory.line.site_names import SiteNames
 from factory.line.split import LearntFrom, Parts, Split
 from factory.model.signature import Signature
 from factory.tasks.task import Floats, Task, Value
@@ -44,6 +46,12 @@ class TableKeys:
     announced: Announced | None = None
     """Since when rows are known before their cursor, and with which columns; without it a row is known once it
     happens."""
+    parse: Parse = field(default_factory=Parse)
+    """How the source writes its values: signs of numbers, dates, missing values."""
+    site_names: SiteNames = field(default_factory=SiteNames)
+    """Which values of the site column are the same site."""
+    max_quarantine_share: float = 1.0
+    """The largest share of a site's rows, of those that came in at once, that may go to quarantine; more fail it."""
     known_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """A moment of the repaired row → raw columns that become known then; the others do at the cursor."""
 
@@ -59,26 +67,44 @@ class Table(TableKeys):
     repair: Repair
 
     def __post_init__(self) -> None:
-        """Raise LineError where a row could not be told apart, or placed in time, by what is announced of it."""
+        """Raise LineError where a column is named that is not there, or announced rows could not be told apart."""
+        self._require_columns()
+        if self.announced is not None:
+            self._require_announced(self.announced)
+
+    def _require_columns(self) -> None:
+        if not 0 < self.max_quarantine_share <= 1:
+            raise LineError(
+                f"table {self.name}: max_quarantine_share is {self.max_quarantine_share:g}; it must be above 0 and at "
+                "most 1",
+                at=("max_quarantine_share",),
+            )
+        for key, columns in (("formats", self.parse.formats), ("null_values_of", self.parse.null_values_of)):
+            if unknown := sorted(set(columns) - set(self.columns)):
+                raise LineError(
+                    f"table {self.name}: parse: {key} names {unknown[0]!r}, which is not among its columns",
+                    at=("parse", key, unknown[0]),
+                )
         named = {column for columns in self.known_at.values() for column in columns}
         if unknown := sorted(named - set(self.columns)):
             raise LineError(
                 f"table {self.name}: known_at names {unknown[0]!r}, which is not among its columns", at=("known_at",)
             )
-        if self.announced is None:
-            return
-        if unknown := sorted({self.announced.at, *self.announced.columns} - {"", *self.columns}):
+
+    def _require_announced(self, announced: Announced) -> None:
+        """Raise LineError where a row could not be told apart, or placed in time, by what is announced of it."""
+        if unknown := sorted({announced.at, *announced.columns} - {"", *self.columns}):
             raise LineError(
                 f"table {self.name}: announced names {unknown[0]!r}, which is not among its columns", at=("announced",)
             )
-        needed = dict.fromkeys(filter(None, [*self.key, self.site_column, self.cursor, self.announced.at]))
-        if missing := [name for name in needed if name not in self.announced.columns]:
+        needed = dict.fromkeys(filter(None, [*self.key, self.site_column, self.cursor, announced.at]))
+        if missing := [name for name in needed if name not in announced.columns]:
             raise LineError(
                 f"table {self.name}: announced: columns leaves out {', '.join(missing)}: key, site, cursor and `at` "
                 "must be known when a row is announced",
                 at=("announced", "columns"),
             )
-        for name in (self.cursor, self.announced.at or self.cursor):
+        for name in (self.cursor, announced.at or self.cursor):
             if not self.columns.get(name, "").startswith("Datetime"):
                 raise LineError(
                     f"table {self.name}: announced rows need a cursor that is a moment, and so is `at`; "

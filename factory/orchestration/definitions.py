@@ -61,6 +61,8 @@ def line_parts(line: Line, file: LineFile, sections: LineSections) -> LineParts:
             columns=table.columns,
             place=file.place("tables", name, "columns"),
             places=file.contract_places(name, sections.tables[name].contract),
+            site_column=table.site_column,
+            cursor=table.cursor,
         )
         for name, table in line.tables.items()
     }

@@ -21,7 +21,7 @@ def _table(line: Line, table: Table | None) -> Any:
     if table is None:
         raise ValueError(f"line {line.name}: only a stage of a table has the section `table`")
     contract = [[expectation.type, dict(expectation.kwargs)] for expectation in table.contract]
-    return [dict(table.columns), table.key, table.site_column, contract, table.repair]
+    return [dict(table.columns), table.key, table.site_column, table.parse, table.site_names, contract, table.repair]
 
 
 SECTIONS: Mapping[str, Section] = {

@@ -78,6 +78,7 @@ class Stage:
     """Of a stage that goes through tables: whether a table has it."""
 
 
+_TYPING = ("line/parsing", "line/site_names.py", "storage/columns.py", "storage/raw_values.py")
 _TRAINING = ("training", "tasks", "features/samples.py", "line/split.py", "line/recipe.py")
 _JUDGING = (
     "evaluation",
@@ -120,7 +121,7 @@ STAGES = (
         reads=("{raw}",),
         kinds=frozenset({"polars", "deltalake", "greatexpectations"}),
         sections=("table",),
-        rooms=("data/cleaning.py", "data/contract", "storage/columns.py"),
+        rooms=("data/cleaning.py", "data/contract", *_TYPING),
         module="clean",
         by_table=True,
     ),

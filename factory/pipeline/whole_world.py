@@ -3,6 +3,7 @@
 import polars as pl
 
 from factory.connectors.source import Dated
+from factory.data.ingest import typed_raw_rows
 from factory.errors import NameRefused
 from factory.line.line import Table
 from factory.names import checked_name
@@ -31,13 +32,11 @@ def sites_behind(run: LineRun) -> list[str]:
 
 def _newest(run: LineRun, table: Table) -> dict[str, object]:
     """Return each site's largest cursor in the lake, or how many rows it has where the table has no cursor."""
-    name = run.line.lake_table("raw", table)
-    if not run.lake.has(name):
+    if not run.lake.has(run.line.lake_table("raw", table)):
         return {}
     newest = pl.col(table.cursor).max() if table.cursor else pl.len()
-    return dict(
-        run.lake.scan(name).group_by(SITE).agg(newest.alias("newest")).collect().select(SITE, "newest").iter_rows()
-    )
+    by_site = typed_raw_rows(run.lake, table).group_by(SITE).agg(newest.alias("newest"))
+    return dict(by_site.select(SITE, "newest").collect().iter_rows())
 
 
 def _is_fit(name: str) -> bool:

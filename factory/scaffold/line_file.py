@@ -103,20 +103,17 @@ def source_arguments(plan: Plan) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "at": profile.at.at,
         "names": {name: column.source_name for name, column in kept.items() if name != column.source_name},
-        "formats": {name: column.shape.format for name, column in kept.items() if column.shape.format},
-        "missing": list(profile.at.missing),
         "leave_out": [*private, *profile.unused],
         "separator": "" if profile.at.separator == "," else profile.at.separator,
-        "decimal": "" if profile.at.decimal == "." else profile.at.decimal,
         "only_site": "" if profile.site else ONLY_SITE,
         "row_number": "" if profile.key else ROW_NUMBER,
-        "sites": plan.site_names,
     }
     return {name: value for name, value in arguments.items() if value}
 
 
 def _tables(plan: Plan) -> str:
     columns = [f"{name}: {yaml_value(kind)}" for name, kind in plan.columns.items()]
+    sections = {"site_names": plan.site_names, "parse": plan.parse}
     return "\n".join(
         [
             "  tables:",
@@ -126,6 +123,7 @@ def _tables(plan: Plan) -> str:
             f"      key: {yaml_value(list(plan.key))}",
             f"      cursor: {yaml_value(plan.cursor)}",
             f"      site: {plan.site_column}",
+            *(f"      {name}: {yaml_value(value)}" for name, value in sections.items() if value),
             f"      repair: lines.{plan.name}.clean:repair_{plan.table}",
             f"      contract: contracts/{plan.table}.yaml",
         ]

@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from factory.connectors.tables.place import Place
-from factory.connectors.tables.site_names import site_of
 from factory.errors import SourceError
+from factory.line.parsing import Parse
+from factory.line.site_names import SiteNames
 from factory.scaffold.features import Feature, features_of
 from factory.scaffold.profiling.naming import RESERVED, identifier
 from factory.scaffold.profiling.profile import Profile
@@ -66,16 +67,32 @@ class Plan:
         return "holdout_days" in self.split
 
     @property
-    def site_names(self) -> dict[str, str]:
-        """Values of the site column whose plain names would be the same → names that differ."""
-        taken: dict[str, Any] = {}
-        named = {}
+    def site_names(self) -> dict[str, Any]:
+        """The section `site_names`: blanks count for nothing; values that would be one site get names that differ."""
+        if not self.profile.site:
+            return {}
+        rule = SiteNames(trim=True)
+        taken: dict[str, str | None] = {}
+        mapping = {}
         for value in sorted(self.profile.labelled, key=str):
-            site = site_of(value, {})
-            if site in taken and value is not None:
-                named[value] = site = f"{site[:55]}-{len(taken)}"
-            taken[site] = value
-        return named
+            site, spelling = rule.site(value), rule.spelling(value)
+            if value is not None and taken.get(site, spelling) != spelling:
+                mapping[value] = site = f"{site[:55]}-{len(taken)}"
+            taken[site] = spelling
+        return {"trim": True, **({"mapping": mapping} if mapping else {})}
+
+    @property
+    def parse(self) -> dict[str, Any]:
+        """The section `parse`: what differs from its defaults."""
+        parse, plain = self.profile.parse, Parse()
+        said = {"decimal": parse.decimal, "thousands": parse.thousands}
+        kept: dict[str, Any] = {name: value for name, value in said.items() if value != getattr(plain, name)}
+        by_column = {"formats": parse.formats, "null_values_of": parse.null_values_of}
+        for key, columns in by_column.items():
+            named = {name: value for name, value in columns.items() if name in self.columns}
+            if named:
+                kept[key] = {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
+        return kept
 
     @property
     def columns(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from factory.connectors.tables.site_names import UNKNOWN, site_of
+from factory.line.site_names import UNKNOWN, SiteNames
 from factory.scaffold.features import late_moments
 from factory.scaffold.plan import Plan, in_the_future
 from factory.scaffold.profiling.profile import Column
@@ -75,7 +75,7 @@ def _about_formats(plan: Plan) -> Iterator[str]:
             yield (
                 f"{code_span(column.source_name)} can be read as {code_span(column.shape.format.replace('%', ''))} and "
                 f"as {code_span(column.shape.also.replace('%', ''))}: every value fits both. The first is taken; write "
-                "the other under `formats` in `defs.yaml` if that is wrong."
+                "the other under `parse: formats` in `defs.yaml` if that is wrong."
             )
 
 
@@ -122,10 +122,11 @@ def _about_sites(plan: Plan) -> Iterator[str]:
     if None in profile.labelled:
         rows = profile.labelled[None][0]
         yield f"{rows:,} rows name no site; they are the site `{UNKNOWN}`."
-    renamed = [value for value in profile.labelled if value is not None and site_of(value, plan.site_names) != value]
+    rule = SiteNames(**plan.site_names)
+    renamed = [value for value in profile.labelled if value is not None and rule.site(value) != value]
     if renamed:
-        shown = ", ".join(f"{code_span(one)} → `{site_of(one, plan.site_names)}`" for one in sorted(renamed)[:10])
-        yield f"A site is also a folder and a model, so some are named anew: {shown}. See `sites` in `defs.yaml`."
+        shown = ", ".join(f"{code_span(one)} → `{rule.site(one)}`" for one in sorted(renamed)[:10])
+        yield f"A site is also a folder and a model, so some are named anew: {shown}. See `site_names` in `defs.yaml`."
 
 
 def _table_said(plan: Plan) -> str:

@@ -5,9 +5,13 @@ from collections.abc import Mapping
 
 import polars as pl
 
-SITE, LOAD, ROW = "site", "_load", "_row"
-BOOKKEEPING = frozenset({SITE, LOAD, ROW})
-"""The columns that the lake adds to what a source delivers."""
+SITE, LOAD, ROW, CURSOR = "site", "_load", "_row", "_cursor"
+"""What the lake adds to a raw row: its site, the load that brought it, its place there, and its cursor as declared."""
+FILE, LINE, UNPARSED = "_file", "_line", "_unparsed"
+"""What a source may tell of a row: its file, the line there, the text of a record that does not fit the columns."""
+ORIGIN = (FILE, LINE)
+BOOKKEEPING = frozenset({SITE, LOAD, ROW, CURSOR, FILE, LINE, UNPARSED})
+"""The columns that are not of the source's table."""
 
 _DATETIME = re.compile(r"Datetime[\[(](?:time_unit=)?'?(ms|us|ns)'?(?:, ?(?:time_zone=)?'?([\w/+-]+)'?)?[\])]")
 

@@ -114,7 +114,7 @@ def ours(rows: Mapping[str, list[Any]], suite: Sequence[Expectation]) -> list[Ch
     marked = FrameEngine("cpu").collect(contract.mark(frame.with_columns(site=pl.lit("A")).lazy()))
     measured = contract.measure(marked.lazy()).collect()
     result = contract.results(measured, marked.filter(contract.broken), delivered)["A"]
-    return list(result.checks[1 + len(COLUMNS) :])
+    return list(result.checks[len(result.checks) - len(suite) :])
 
 
 def theirs(rows: Mapping[str, list[Any]], suite: Sequence[Expectation]) -> list[Any]:

@@ -238,7 +238,13 @@ class OrdersRun:
             code=LineCode(self.line),
             source=self.source,
             contracts={
-                name: compile_contract(table.contract, columns=table.columns, place="orders")
+                name: compile_contract(
+                    table.contract,
+                    columns=table.columns,
+                    place="orders",
+                    site_column=table.site_column,
+                    cursor=table.cursor,
+                )
                 for name, table in self.line.tables.items()
             },
             lake=self.lake,

@@ -1,8 +1,11 @@
-"""`TableSource`: any CSV, Parquet, Delta or SQL table as a line's source, streaming, in the line's names and types."""
+"""`TableSource`: any table of files or a database as a line's source, streaming, under the line's names.
+
+Values are the table's own: nothing is typed, repaired or left out but what the line's file leaves out.
+"""
 
 import threading
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
 from operator import add
 from pathlib import Path
@@ -14,18 +17,24 @@ from factory.connectors.tables.arguments import TableAt, tables_of
 from factory.connectors.tables.place import place_of
 from factory.connectors.tables.reader import Narrowing, Reader
 from factory.connectors.tables.readers import reader_of
-from factory.connectors.tables.site_names import sites_of_values
-from factory.connectors.tables.values import Wanted, typed
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
+from factory.line.parsing import value_of
+from factory.line.parsing.moments import within
+from factory.line.parsing.values import exactly
+from factory.storage.columns import BOOKKEEPING, SITE
 from factory.storage.project import project_root
+from factory.storage.raw_values import text_of
+
+_CURSOR = "_source_cursor"
+_VALUE = "_site_value"
 
 
 class TableSource:
-    """A `Source` for tables that a line's file names with their places and ways to write.
+    """A `Source` for tables that a line's file names with their places.
 
-    A relative path is relative to the project's folder. Rows without a moment in the cursor's column are never read:
-    load a table that has such rows without a cursor. Raises LineError when an argument is wrong.
+    A relative path is relative to the project's folder. A row whose cursor cannot be read comes with every load. Raises
+    LineError when an argument is wrong.
     """
 
     def __init__(self, tables: Mapping[str, Any], root: str = "") -> None:
@@ -46,21 +55,24 @@ class TableSource:
         at = self._at(table)
         values = self._values(table, at, site, until)
         if values is None or values:
-            yield from self._batches(table, at, values, after, until)
+            yield from (rows.drop(_VALUE) for rows in self._batches(table, at, values, after, until))
 
     def _batches(
         self, table: Table, at: TableAt, values: list[str | None] | None, after: Any | None, until: datetime
     ) -> Iterator[pl.DataFrame]:
-        """Yield the rows of some values of the site column, None for all rows."""
+        """Yield the rows of some values of the site column, None for all rows, and _VALUE, that value as text."""
         reader = self._reader(table, at)
-        wanted = _wanted(table, at)
-        only = _narrowing(table, wanted, reader.schema(), values, after, until)
-        for raw in reader.batches([column.source_name for column in wanted.values()], only, at.row_number):
-            rows = _within(_typed(raw, wanted, table, at), table, after, until)
+        read = _read_columns(table, at)
+        only = _narrowing(table, read, reader.schema(), values, after, until)
+        for batch in reader.batches(list(read.values()), only, at.row_number):
+            rows = _of_line(batch, read, table, at)
+            if table.cursor in rows.columns:
+                cursor = _cursor(rows, table)
+                rows = rows.filter(within(cursor, rows.select(cursor).dtypes[0], after, until) | cursor.is_null())
             if values is not None and table.site_column:
-                rows = rows.filter(pl.col(table.site_column).is_in(values, nulls_equal=True))
+                rows = rows.filter(pl.col(_VALUE).is_in(values, nulls_equal=True))
             if len(rows):
-                yield rows.select(list(table.columns))
+                yield rows
 
     def read_sites(
         self, table: Table, *, after: Mapping[str, Any | None], until: datetime
@@ -75,21 +87,22 @@ class TableSource:
         starts = [cursor for cursor in after.values() if cursor is not None]
         first = min(starts) if len(starts) == len(after) else None
         for rows in self._batches(table, at, list(of_value), first, until):
-            for (value,), part in rows.group_by(site_column, maintain_order=True):
-                site = of_value[value]
-                new_rows = _within(part, table, after[site], until)
-                if len(new_rows):
-                    yield site, new_rows
+            for (value,), part in rows.group_by(_VALUE, maintain_order=True):
+                yield of_value[value], part.drop(_VALUE)
 
     def newest(self, table: Table, until: datetime) -> dict[str, Any]:
         """Return each site's largest cursor before `until`, or its number of rows; keeps `Dated`."""
         at, newest = self._at(table), self._newest_of_values(table, until)
         if at.only_site:
             return {at.only_site: newest[None]} if newest else {}
-        sites = sites_of_values(newest, at.sites, table.name)
+        sites = table.site_names.by_site(newest)
         with self._looking:
             self._known_sites[table.name, until] = sites
-        return {site: newest[value] for site, (value,) in sites.items()}
+        combine = max if table.cursor else sum
+        known = {
+            site: [newest[value] for value in values if newest[value] is not None] for site, values in sites.items()
+        }
+        return {site: combine(some) for site, some in known.items() if some}
 
     def lacking(self) -> list[str]:
         """Return a sentence on each table that is not where it should be."""
@@ -122,103 +135,91 @@ class TableSource:
         return self._sites(table, until).get(site, [])
 
     def _sites(self, table: Table, until: datetime) -> dict[str, list[str | None]]:
-        """Return each site with rows before `until` and its value in the site column; read once for each `until`."""
+        """Return each site with rows before `until` and its values in the site column; read once for each `until`."""
         with self._looking:
             if (table.name, until) not in self._known_sites:
-                self._known_sites[table.name, until] = self._look_for_sites(table, until)
+                values = self._newest_of_values(table, until)
+                self._known_sites[table.name, until] = table.site_names.by_site(values)
             return self._known_sites[table.name, until]
-
-    def _look_for_sites(self, table: Table, until: datetime) -> dict[str, list[str | None]]:
-        return sites_of_values(self._newest_of_values(table, until), self._at(table).sites, table.name)
 
     def _newest_of_values(self, table: Table, until: datetime) -> dict[str | None, Any]:
         """Return, for each value of the site column with rows before `until`, the largest cursor or the rows' number.
 
-        A table of one site has the one value None.
+        A table of one site has the one value None. None is the cursor of a value none of whose cursors can be read.
         """
         at = self._at(table)
-        wanted = {
-            name: column for name, column in _wanted(table, at).items() if name in (table.site_column, table.cursor)
-        }
+        roles = (table.site_column, table.cursor)
+        read = {name: source for name, source in _read_columns(table, at).items() if name in roles}
         newest_of: dict[str | None, Any] = {}
-        for raw in self._reader(table, at).batches([column.source_name for column in wanted.values()], Narrowing()):
-            rows = _within(typed(raw, wanted, at, table.name), table, None, until)
-            for value, newest in _newest(rows, table, at).iter_rows():
+        for batch in self._reader(table, at).batches(list(read.values()), Narrowing()):
+            rows = _of_line(batch, read, table, at)
+            for value, newest in _newest(rows, table, until).iter_rows():
                 before = newest_of.get(value)
                 combine = max if table.cursor in rows.columns else add
-                newest_of[value] = newest if before is None else combine(before, newest)
+                newest_of[value] = newest if before is None else before if newest is None else combine(before, newest)
         return newest_of
 
 
-def _wanted(table: Table, at: TableAt) -> dict[str, Wanted]:
-    """Return the table's columns that the source reads; it adds the others itself."""
+def _read_columns(table: Table, at: TableAt) -> dict[str, str]:
+    """Return the table's columns that are read, each with its own name there; the source adds the others itself."""
     added = {at.row_number, table.site_column if at.only_site else None}
-    return {
-        name: Wanted(source_name=at.names.get(name, name), kind=kind, format=at.formats.get(name, ""))
-        for name, kind in table.columns.items()
-        if name not in added
-    }
+    return {name: at.names.get(name, name) for name in table.columns if name not in added}
 
 
-def _typed(raw: pl.DataFrame, wanted: Mapping[str, Wanted], table: Table, at: TableAt) -> pl.DataFrame:
-    """Return the table's columns: those that are read, the row's number, the only site's name."""
-    rows = typed(raw, wanted, at, table.name)
-    if at.row_number:
-        rows = rows.with_columns(raw[at.row_number])
+def _of_line(batch: pl.DataFrame, read: Mapping[str, str], table: Table, at: TableAt) -> pl.DataFrame:
+    """Return a batch's columns under the line's names: those that are read, the row's number, the only site's name.
+
+    Beside them _VALUE, the value of the site column as text, and what the reader tells of where the rows come from.
+    """
+    origin = [name for name in batch.columns if name in BOOKKEEPING - {SITE} or name == at.row_number]
+    rows = batch.select(*(exactly(source).alias(name) for name, source in read.items()), *origin)
     if at.only_site and table.site_column:
         rows = rows.with_columns(pl.lit(at.only_site).alias(table.site_column))
-    return rows
+    if at.only_site or table.site_column not in rows.columns:
+        return rows.with_columns(pl.lit(None, pl.String).alias(_VALUE))
+    return rows.with_columns(text_of(rows[table.site_column]).alias(_VALUE))
 
 
-def _newest(rows: pl.DataFrame, table: Table, at: TableAt) -> pl.DataFrame:
-    """Return each value of the site column, and its largest cursor or number of rows."""
-    value = pl.lit(None, pl.String) if at.only_site else pl.col(table.site_column or "")
-    newest = pl.col(table.cursor).max() if table.cursor in rows.columns else pl.len()
-    return rows.group_by(value.alias("value")).agg(newest.alias("newest"))
+def _cursor(rows: pl.DataFrame, table: Table) -> pl.Expr:
+    """Return the cursor of rows as its declared type, null where it cannot be read."""
+    kind = table.columns[table.cursor]
+    return value_of(exactly(table.cursor), rows.schema[table.cursor], table.cursor, kind, table.parse)
 
 
-def _within(rows: pl.DataFrame, table: Table, after: Any | None, until: datetime) -> pl.DataFrame:
-    """Return the rows with `after` <= cursor < `until`; `until` does not apply to a cursor that is not a time."""
-    if not table.cursor or table.cursor not in rows.columns:
-        return rows
-    cursor, kind = pl.col(table.cursor), rows.schema[table.cursor]
-    if after is not None:
-        rows = rows.filter(cursor >= pl.lit(after, kind))
-    return rows.filter(cursor < pl.lit(_as_value(kind, until), kind)) if kind.is_temporal() else rows
-
-
-def _as_value(kind: pl.DataType, moment: datetime) -> Any:
-    """Return a moment, naive ones being UTC, as a value of a temporal column."""
-    aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if kind == pl.Date:
-        return aware.date()
-    return aware if isinstance(kind, pl.Datetime) and kind.time_zone else aware.replace(tzinfo=None)
+def _newest(rows: pl.DataFrame, table: Table, until: datetime) -> pl.DataFrame:
+    """Return each value of the site column, and its largest cursor or number of rows before a moment."""
+    if table.cursor not in rows.columns:
+        return rows.group_by(_VALUE).agg(pl.len())
+    dated = rows.select(_VALUE, _cursor(rows, table).alias(_CURSOR))
+    cursor = pl.col(_CURSOR)
+    known = dated.filter(within(cursor, dated.schema[_CURSOR], None, until) | cursor.is_null())
+    return known.group_by(_VALUE).agg(cursor.max())
 
 
 def _narrowing(
     table: Table,
-    wanted: Mapping[str, Wanted],
+    read: Mapping[str, str],
     schema: Mapping[str, pl.DataType],
     values: list[str | None] | None,
     after: Any | None,
     until: datetime,
 ) -> Narrowing:
     """Return the filter that the table itself can apply: only on columns whose raw values are those of the line."""
-    site, cursor = wanted.get(table.site_column or ""), wanted.get(table.cursor)
+    site, cursor = read.get(table.site_column or ""), read.get(table.cursor)
     known = [value for value in values or [] if value is not None]
-    by_site = site is not None and len(known) == len(values or []) and schema[site.source_name] == pl.String
-    by_time = cursor is not None and isinstance(schema[cursor.source_name], pl.Datetime)
+    by_site = site is not None and len(known) == len(values or []) and schema[site] == pl.String
+    by_time = cursor is not None and isinstance(schema[cursor], pl.Datetime) and table.parse.time_zone == "UTC"
     return Narrowing(
-        column=site.source_name if site and by_site else "",
+        column=site if site and by_site else "",
         values=known if by_site else (),
-        moment=cursor.source_name if cursor and by_time else "",
+        moment=cursor if cursor and by_time else "",
         after=after if by_time else None,
         until=until if by_time else None,
     )
 
 
 def _require_columns(columns: list[str], table: Table, at: TableAt) -> None:
-    expected = [column.source_name for column in _wanted(table, at).values()]
+    expected = list(_read_columns(table, at).values())
     unknown = [name for name in columns if name not in expected and name not in at.leave_out]
     lacking = [name for name in expected if name not in columns]
     if not lacking and not unknown:

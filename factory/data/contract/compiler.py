@@ -7,7 +7,8 @@ import polars as pl
 
 from factory.data.contract.contract import Contract
 from factory.data.contract.kwargs import Types
-from factory.data.contract.row_rules import ROW_SPECS, RowRule, row_rule
+from factory.data.contract.misfits import expectations as expectations_of
+from factory.data.contract.row_rules import ROW_SPECS, Domain, RowRule, row_rule
 from factory.data.contract.table_rules import (
     MEASURE_TYPES,
     SCHEMA_SPECS,
@@ -27,16 +28,25 @@ Rule = RowRule | MeasureRule | SchemaRule
 
 
 def compile_contract(
-    expectations: Iterable[Expectation], *, columns: Mapping[str, str], place: str, places: Sequence[str] = ()
+    expectations: Iterable[Expectation],
+    *,
+    columns: Mapping[str, str],
+    place: str,
+    places: Sequence[str] = (),
+    site_column: str | None = None,
+    cursor: str = "",
 ) -> Contract:
     """Compile a suite against a table's declared columns (name → Polars type name).
 
-    The declared columns join the suite as expectations on the schema, so that the result speaks about them too.
+    What the table declares joins the suite, so that the result speaks about it too: its columns as an expectation on
+    the schema, and as expectations on rows that each value is of its type, and each record, site and cursor as it must
+    be (factory/data/contract/misfits.py).
     Raises UnsupportedExpectation for a type the compiler does not know, and LineError for kwargs that cannot be
     judged; both name the expectation's place, of `places`, or `place` where that was not given.
     """
     types = _types(columns, place)
-    declared = _declared(columns)
+    misfits = expectations_of(columns, site_column, cursor)
+    declared = [_columns_expected(columns), *misfits.values()]
     suite = [*declared, *expectations]
     at = [place] * len(declared) + list(places or [place] * (len(suite) - len(declared)))
     for expectation, written in zip(suite, at, strict=True):
@@ -45,11 +55,14 @@ def compile_contract(
                 f"{written}: the contract asks for {expectation.type!r}, which is not supported; "
                 f"use one of: {', '.join(SUPPORTED)}"
             )
+    reasons: list[str | None] = [None, *misfits]
+    reasons += [None] * (len(suite) - len(reasons))
+    rules = [
+        _misfit_rule(expectation, name, reason) if reason else _rule(expectation, name, types, written)
+        for expectation, name, reason, written in zip(suite, _names(suite, at), reasons, at, strict=True)
+    ]
     return Contract(
-        rules=tuple(
-            _rule(expectation, name, types, written)
-            for expectation, name, written in zip(suite, _names(suite, at), at, strict=True)
-        ),
+        rules=tuple(rules),
         columns=dict(columns),
         types=types,
     )
@@ -62,14 +75,16 @@ def _types(columns: Mapping[str, str], place: str) -> dict[str, pl.DataType]:
         raise LineError(f"{place}: columns: {error}") from error
 
 
-def _declared(columns: Mapping[str, str]) -> list[Expectation]:
-    return [
-        Expectation(type="expect_table_columns_to_match_set", kwargs={"column_set": list(columns)}),
-        *(
-            Expectation(type="expect_column_values_to_be_of_type", kwargs={"column": name, "type_": dtype})
-            for name, dtype in columns.items()
-        ),
-    ]
+def _columns_expected(columns: Mapping[str, str]) -> Expectation:
+    return Expectation(type="expect_table_columns_to_match_set", kwargs={"column_set": list(columns)})
+
+
+def _misfit_rule(expectation: Expectation, name: str, reason: str) -> RowRule:
+    everything = Domain(needs="all rows", columns=())
+    columns = (expectation.kwargs["column"],)
+    return RowRule(
+        expectation=expectation, name=name, columns=columns, domain=everything, broken=None, mostly=1.0, misfit=reason
+    )
 
 
 def _rule(expectation: Expectation, name: str, types: Types, place: str) -> Rule:

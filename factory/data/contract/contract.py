@@ -7,12 +7,13 @@ few broken ones are looked at again. A narrow group_by of its own judges uniquen
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
-from operator import or_
+from operator import add, or_
 from typing import Any
 
 import polars as pl
 
 from factory.data.contract.kwargs import Types
+from factory.data.contract.misfits import BITS, RECORD, bit_of, mask_names
 from factory.data.contract.result import EXAMPLES, CheckResult, ContractResult
 from factory.data.contract.row_rules import Domain, RowRule
 from factory.data.contract.table_rules import MeasureRule, SchemaRule
@@ -20,8 +21,6 @@ from factory.errors import SchemaMismatch
 from factory.line.expectation import Expectation
 from factory.storage.columns import SITE, schema_mismatches
 
-BITS = 62
-"""Rules per mask column: what an Int64 holds without its sign."""
 RULE = "rule"
 JUDGED = "_judged"
 
@@ -42,8 +41,23 @@ class Contract:
 
     @cached_property
     def row_rules(self) -> tuple[RowRule, ...]:
-        """The rules that blame rows; a rule's place here is its bit in the mask."""
+        """The rules that blame rows."""
         return tuple(rule for rule in self.rules if isinstance(rule, RowRule))
+
+    @property
+    def reasons(self) -> frozenset[str]:
+        """Why a raw row may be a misfit (factory/data/contract/misfits.py), as far as there is a rule about it."""
+        return frozenset(rule.misfit for rule in self.row_rules if rule.misfit)
+
+    @cached_property
+    def _bits(self) -> Mapping[str, tuple[str, int]]:
+        """By the name of each rule that blames rows: its mask column and its bit there."""
+        judged = [rule.name for rule in self.row_rules if not rule.misfit]
+        bits = {name: (f"_broken_{place // BITS}", place % BITS) for place, name in enumerate(judged)}
+        return {**bits, **{rule.name: self._misfit_bit(rule.misfit) for rule in self.row_rules if rule.misfit}}
+
+    def _misfit_bit(self, reason: str) -> tuple[str, int]:
+        return bit_of(list(self.columns), reason)
 
     def on(self, columns: Iterable[str]) -> "Contract":
         """Return the rules on rows that look at these columns alone: what can be judged while no other is known."""
@@ -52,8 +66,9 @@ class Contract:
 
     @property
     def masks(self) -> tuple[str, ...]:
-        """The mask columns that `mark` adds."""
-        return tuple(f"_broken_{start // BITS}" for start in range(0, max(len(self.row_rules), 1), BITS))
+        """The mask columns of a marked row: of its misfits, and of the rules that `mark` judges."""
+        judged = sum(not rule.misfit for rule in self.row_rules)
+        return (*mask_names(list(self.columns)), *(f"_broken_{start // BITS}" for start in range(0, judged, BITS)))
 
     @property
     def broken(self) -> pl.Expr:
@@ -61,23 +76,25 @@ class Contract:
         return reduce(or_, (pl.col(mask) != 0 for mask in self.masks))
 
     def mark(self, rows: pl.LazyFrame, *, among: pl.Expr | None = None) -> pl.LazyFrame:
-        """Add the mask columns, in the given order of rows.
+        """Add the mask columns to typed rows, in the given order; rows without masks of misfits have none.
 
         `among` restricts the rows that uniqueness is judged among. Raises SchemaMismatch when a judged column is
         missing or of another type.
         """
-        self._require_columns(rows.collect_schema())
-        repeated = [rule for rule in self.row_rules if rule.broken is None]
+        schema = rows.collect_schema()
+        self._require_columns(schema)
+        none = {name: pl.lit(0, pl.Int64) for name in mask_names(list(self.columns)) if name not in schema}
+        rows = rows.with_columns(**none)
+        repeated = [rule for rule in self.row_rules if rule.broken is None and not rule.misfit]
         for rule in repeated:
             rows = _flag_repeated(rows, rule, self._bit_name(rule), self.types, among)
-        marked = rows.with_columns(**{mask: self._mask(place) for place, mask in enumerate(self.masks)})
+        marked = rows.with_columns(**{mask: self._mask(mask) for mask in self.masks if mask.startswith("_broken_")})
         return marked.drop([self._bit_name(rule) for rule in repeated])
 
     def name_rules(self, broken: pl.DataFrame) -> pl.DataFrame:
         """Turn the mask columns of the broken rows into `rule`: the names of all rules broken, joined by `; `."""
         named: list[pl.Expr] = [pl.lit(None, pl.String)]
-        for place, rule in enumerate(self.row_rules):
-            named.append(pl.when(self._has_bit(place)).then(pl.lit(rule.name)))
+        named += [pl.when(self._has_bit(rule)).then(pl.lit(rule.name)) for rule in self.row_rules]
         return broken.with_columns(pl.concat_str(named, separator="; ", ignore_nulls=True).alias(RULE)).drop(self.masks)
 
     def measure(self, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -89,7 +106,7 @@ class Contract:
         self, measured: pl.DataFrame, broken: pl.DataFrame, schema: Mapping[str, pl.DataType]
     ) -> dict[str, ContractResult]:
         """Return each site's result, from `measure`'s answer, the broken rows with their masks, and the raw schema."""
-        blamed = [self._blamed(place, broken) for place in range(len(self.row_rules))]
+        blamed = [self._blamed(rule, broken) for rule in self.row_rules]
         broken_rows = dict(broken.group_by(SITE).len().iter_rows())
         return {
             site[SITE]: self._result(site, broken_rows.get(site[SITE], 0), blamed, schema)
@@ -118,29 +135,36 @@ class Contract:
             checks=checks,
         )
 
-    def _blamed(self, place: int, broken: pl.DataFrame) -> dict[str, tuple[int, list[Any]]]:
+    def _blamed(self, rule: RowRule, broken: pl.DataFrame) -> dict[str, tuple[int, list[Any]]]:
         """Return how many rows of each site broke a rule, and the first unexpected values."""
-        columns = self.row_rules[place].columns
-        shown = pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns)
+        columns = [name for name in rule.columns if name in broken.columns]
+        shown = pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns) if columns else pl.lit(None)
         counted = (
-            broken.filter(self._has_bit(place))
+            broken.filter(self._has_bit(rule))
             .group_by(SITE)
             .agg(pl.len().alias(JUDGED), shown.head(EXAMPLES).alias(RULE))
         )
         return {site: (rows, values) for site, rows, values in counted.iter_rows()}
 
-    def _mask(self, place: int) -> pl.Expr:
-        rules = self.row_rules[place * BITS : (place + 1) * BITS]
+    def _mask(self, mask: str) -> pl.Expr:
         bits = (
-            pl.when(pl.col(self._bit_name(rule)).is_not_null() if rule.broken is None else rule.broken)
-            .then(pl.lit(1 << bit, pl.Int64))
-            .otherwise(pl.lit(0, pl.Int64))
-            for bit, rule in enumerate(rules)
+            pl.when(self._breaks(rule)).then(pl.lit(1 << bit, pl.Int64)).otherwise(pl.lit(0, pl.Int64))
+            for rule in self.row_rules
+            for name, bit in [self._bits[rule.name]]
+            if name == mask
         )
-        return reduce(lambda mask, bit: mask + bit, bits, pl.lit(0, pl.Int64))
+        return reduce(add, bits, pl.lit(0, pl.Int64))
 
-    def _has_bit(self, place: int) -> pl.Expr:
-        return (pl.col(self.masks[place // BITS]) & pl.lit(1 << place % BITS, pl.Int64)) != 0
+    def _breaks(self, rule: RowRule) -> pl.Expr:
+        """Return whether typed rows break a rule; a value that was given and does not fit its type is not missing."""
+        broken = pl.col(self._bit_name(rule)).is_not_null() if rule.broken is None else rule.broken
+        if rule.domain.needs != "nulls":
+            return broken
+        reasons = [RECORD, *(name for name in rule.columns if name in self.columns)]
+        return reduce(lambda breaks, reason: breaks & ~_is_set(self._misfit_bit(reason)), reasons, broken)
+
+    def _has_bit(self, rule: RowRule) -> pl.Expr:
+        return _is_set(self._bits[rule.name])
 
     def _bit_name(self, rule: RowRule) -> str:
         return f"_repeated_{self.row_rules.index(rule)}"
@@ -160,6 +184,11 @@ class Contract:
         declared = {name: dtype for name, dtype in schema.items() if name in self.columns}
         if wrong := schema_mismatches(declared, self.columns):
             raise SchemaMismatch(f"rows cannot be judged: {'; '.join(wrong)}; load the table again")
+
+
+def _is_set(bit: tuple[str, int]) -> pl.Expr:
+    mask, place = bit
+    return (pl.col(mask) & pl.lit(1 << place, pl.Int64)) != 0
 
 
 def _flag_repeated(rows: pl.LazyFrame, rule: RowRule, flag: str, types: Types, among: pl.Expr | None) -> pl.LazyFrame:

@@ -53,8 +53,10 @@ class RowRule:
     columns: tuple[str, ...]
     domain: Domain
     broken: pl.Expr | None
-    """Whether a row breaks the rule, never null; None for uniqueness, which needs a group_by of its own."""
+    """Whether a row breaks the rule, never null; None for uniqueness, which needs a group_by, and for misfits."""
     mostly: float
+    misfit: str = ""
+    """Of a rule about what is declared, the reason why a row breaks it (factory/data/contract/misfits.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import polars as pl
 
 from factory.connectors.tables.arguments import TableAt
 from factory.errors import SourceError
+from factory.line.parsing import Parse
 from factory.scaffold.profiling.counting import HASHES, Counts, Distinct
 from factory.scaffold.profiling.naming import words_of
 from factory.scaffold.profiling.order import TimeOrder
@@ -94,6 +95,7 @@ class Profile:
     """What a table holds. Names are the line's; `site`, `time`, `entity` are empty where none was named."""
 
     at: TableAt
+    parse: Parse
     rows: int
     columns: Mapping[str, Column]
     target: str

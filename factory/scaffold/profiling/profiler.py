@@ -13,8 +13,9 @@ from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.place import Place, place_of
 from factory.connectors.tables.reader import Narrowing, Reader
 from factory.connectors.tables.readers import reader_of
-from factory.connectors.tables.values import Wanted, typed
 from factory.errors import SourceError
+from factory.line.parsing import Parse, value_of
+from factory.line.parsing.values import exactly
 from factory.scaffold.profiling.association import Floats, targets_of
 from factory.scaffold.profiling.counting import Counts
 from factory.scaffold.profiling.naming import line_names, words_of
@@ -27,6 +28,11 @@ from factory.scaffold.profiling.task import Task, inferred_task
 MOMENT = "Datetime[us, UTC]"
 _SEPARATORS = (",", ";", "\t", "|")
 _DECIMAL_COMMA = r"^-?[\d.]*\d,\d+$"
+_GROUPS = {
+    ",": r"^[+-]?\d{1,3}(\.\d{3})+(,\d+)$|^[+-]?\d{1,3}(\.\d{3}){2,}$",
+    ".": r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)$|^[+-]?\d{1,3}(,\d{3}){2,}$",
+}
+"""Numbers, by their decimal sign, in which the other sign surely parts groups of three digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +47,20 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """One column as the line is to have it: its name in the table and its type."""
+
+    source_name: str
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Read:
     """A table as it is to be read."""
 
     reader: Reader
     at: TableAt
+    parse: Parse
     shapes: Mapping[str, Shape]
     wanted: Mapping[str, Wanted]
     unused: Mapping[str, str]
@@ -53,7 +68,7 @@ class _Read:
     def batches(self) -> Iterator[pl.DataFrame]:
         """Yield the typed rows under the line's names."""
         for raw in self.reader.batches([column.source_name for column in self.wanted.values()], Narrowing()):
-            yield typed(raw, self.wanted, self.at, self.at.at)
+            yield _typed(raw, self.wanted, self.parse)
 
 
 def profiled(asked: Asked, root: Path) -> Profile:
@@ -85,6 +100,7 @@ def profiled(asked: Asked, root: Path) -> Profile:
     personal = _personal(columns, target, sample)
     return Profile(
         at=read.at,
+        parse=read.parse,
         rows=counting.rows,
         columns=columns,
         target=target,
@@ -114,16 +130,22 @@ def _shaped(asked: Asked, root: Path) -> _Read:
     for role in ("target", "site", "time", "entity"):
         if getattr(asked, role) in nested:
             raise SourceError(f"column {getattr(asked, role)!r} cannot be the {role}: {nested[getattr(asked, role)]}")
-    if at.separator != ",":
-        at = replace(at, decimal=_decimal(reader, plain))
-    shapes, missing = shapes_of(plain, reader.batches(list(plain), Narrowing()), time=asked.time, decimal=at.decimal)
-    at = replace(at, missing=missing)
-    shapes = {name: _as_asked(name, shape, asked, reader, at) for name, shape in shapes.items()}
+    parse = _signs(reader, plain, at)
+    shapes, missing = shapes_of(plain, reader.batches(list(plain), Narrowing()), time=asked.time, parse=parse)
     names = line_names(plain)
-    wanted = {
-        names[name]: Wanted(source_name=name, kind=shape.kind, format=shape.format) for name, shape in shapes.items()
-    }
-    return _Read(reader=reader, at=at, shapes=shapes, wanted=wanted, unused=nested)
+    parse = replace(parse, null_values_of={names[name]: tokens for name, tokens in missing.items()})
+    shapes = {name: _as_asked(name, shape, asked, reader) for name, shape in shapes.items()}
+    parse = replace(parse, formats={names[name]: shape.format for name, shape in shapes.items() if shape.format})
+    wanted = {names[name]: Wanted(source_name=name, kind=shape.kind) for name, shape in shapes.items()}
+    return _Read(reader=reader, at=at, parse=parse, shapes=shapes, wanted=wanted, unused=nested)
+
+
+def _typed(raw: pl.DataFrame, wanted: Mapping[str, Wanted], parse: Parse) -> pl.DataFrame:
+    """Return the wanted columns under the line's names, in its types, null where a value does not fit."""
+    return raw.select(
+        value_of(exactly(column.source_name), raw.schema[column.source_name], name, column.kind, parse).alias(name)
+        for name, column in wanted.items()
+    )
 
 
 def _require_named(asked: Asked, columns: Sequence[str]) -> None:
@@ -154,19 +176,19 @@ def _separator(place: Place) -> str:
     return max(_SEPARATORS, key=first.count)
 
 
-def _decimal(reader: Reader, schema: Mapping[str, pl.DataType]) -> str:
-    """Return the sign before the decimals, from the first batch of a table whose columns no comma separates."""
+def _signs(reader: Reader, schema: Mapping[str, pl.DataType], at: TableAt) -> Parse:
+    """Return the signs in a table's numbers, from its first batch; no comma is one where commas part the columns."""
     texts = [name for name, dtype in schema.items() if dtype == pl.String]
-    for batch in reader.batches(texts, Narrowing()):
-        for column in batch.iter_columns():
-            known = column.drop_nulls().str.strip_chars()
-            if len(known) and known.str.contains(_DECIMAL_COMMA).mean() > 0.5:  # type: ignore[operator]  # a number
-                return ","
-        break
-    return "."
+    first = next(iter(reader.batches(texts, Narrowing())), pl.DataFrame())
+    columns = [first[name].drop_nulls().str.strip_chars() for name in texts if name in first.columns]
+    known = [column for column in columns if len(column)]
+    has_commas = at.separator != "," and any(column.str.contains(_DECIMAL_COMMA).mean() > 0.5 for column in known)  # type: ignore[operator]  # a number
+    decimal = "," if has_commas else "."
+    grouped = any(column.str.contains(_GROUPS[decimal]).any() for column in known)
+    return Parse(decimal=decimal, thousands={",": ".", ".": ","}[decimal] if grouped else "")
 
 
-def _as_asked(name: str, shape: Shape, asked: Asked, reader: Reader, at: TableAt) -> Shape:
+def _as_asked(name: str, shape: Shape, asked: Asked, reader: Reader) -> Shape:
     """Return a column's shape as its role wants it: sites are texts, the time is moments."""
     if name and name == asked.site:
         return Shape(kind="String")
@@ -178,16 +200,16 @@ def _as_asked(name: str, shape: Shape, asked: Asked, reader: Reader, at: TableAt
             "write dates as 2024-01-31, or leave --time out"
         )
     if shape.also:
-        shape = _the_more_orderly(name, shape, reader, at)
+        shape = _the_more_orderly(name, shape, reader)
     return replace(shape, kind=MOMENT)
 
 
-def _the_more_orderly(name: str, shape: Shape, reader: Reader, at: TableAt) -> Shape:
+def _the_more_orderly(name: str, shape: Shape, reader: Reader) -> Shape:
     """Return the shape with the format by which time goes backwards less often first; as it was where both are even."""
     orders = {format_: TimeOrder(time="time") for format_ in (shape.format, shape.also)}
     for raw in reader.batches([name], Narrowing()):
         for format_, order in orders.items():
-            order.see(typed(raw, {"time": Wanted(source_name=name, kind=MOMENT, format=format_)}, at, at.at))
+            order.see(_typed(raw, {"time": Wanted(source_name=name, kind=MOMENT)}, Parse(formats={"time": format_})))
     if orders[shape.also].backwards < orders[shape.format].backwards:
         return replace(shape, format=shape.also, also=shape.format)
     return shape

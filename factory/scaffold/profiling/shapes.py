@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from factory.connectors.tables.arguments import TableAt
-from factory.connectors.tables.moments import EPOCHS, FORMATS, YEAR, moment_of, swapped
-from factory.connectors.tables.values import Wanted, value_of
+from factory.line.parsing import Parse, value_of
+from factory.line.parsing.moments import EPOCHS, FORMATS, YEAR, moment_of, swapped
 
 MISSING = ("NA", "N/A", "n/a", "na", "NaN", "nan", "NULL", "null", "None", "?", "-", "--", ".", "#N/A")
 """Texts that stand for a missing value where all others of the column are numbers or dates."""
@@ -50,7 +49,7 @@ class _Range:
 class _Text:
     """The readings still possible of a column of texts."""
 
-    decimal: str
+    parse: Parse
     kinds: list[str] = field(default_factory=lambda: ["Int64", "Float64", "Boolean"])
     formats: list[str] = field(default_factory=lambda: list(FORMATS))
     met: bool = False
@@ -75,8 +74,7 @@ class _Text:
     def _strike(self, texts: pl.Series) -> None:
         if texts.str.strip_chars().str.contains(_LEADING_ZERO).any():  # 007 is a name, not the number 7
             self.kinds = [kind for kind in self.kinds if kind == "Boolean"]
-        at = TableAt(at="", decimal=self.decimal)
-        self.kinds = [kind for kind in self.kinds if _reads(texts, Wanted(source_name="", kind=kind), at)]
+        self.kinds = [kind for kind in self.kinds if _reads(texts, kind, self.parse)]
         if "Int64" in self.kinds or "Float64" in self.kinds:  # 20240131 is a number until someone says it is a date
             self.formats = []
         self.formats = [name for name in self.formats if not texts.to_frame("").select(_unread(name)).item()]
@@ -89,8 +87,9 @@ class _Text:
         return Shape(kind=self.kinds[0] if self.kinds and self.met else "String")
 
 
-def _reads(texts: pl.Series, wanted: Wanted, at: TableAt) -> bool:
-    return not texts.to_frame("").select(value_of(pl.String(), wanted, at).alias("read"))["read"].has_nulls()
+def _reads(texts: pl.Series, kind: str, parse: Parse) -> bool:
+    read = value_of(pl.col(""), pl.String(), "", kind, parse).alias("read")
+    return not texts.to_frame("").select(read)["read"].has_nulls()
 
 
 def _unread(format_: str) -> pl.Expr:
@@ -102,10 +101,10 @@ def _moment_kind(format_: str) -> str:
 
 
 def shapes_of(
-    schema: Mapping[str, pl.DataType], batches: Iterable[pl.DataFrame], *, time: str, decimal: str
-) -> tuple[dict[str, Shape], tuple[str, ...]]:
-    """Return each column's shape, and the texts that stand for a missing value. `time` must hold moments if it can."""
-    texts = {name: _Text(decimal=decimal) for name, dtype in schema.items() if dtype == pl.String}
+    schema: Mapping[str, pl.DataType], batches: Iterable[pl.DataFrame], *, time: str, parse: Parse
+) -> tuple[dict[str, Shape], dict[str, tuple[str, ...]]]:
+    """Return each column's shape, and its texts that stand for a missing value. `time` must hold moments if it can."""
+    texts = {name: _Text(parse=parse) for name, dtype in schema.items() if dtype == pl.String}
     numbers = {name: _Range() for name, dtype in schema.items() if dtype.is_numeric()}
     for batch in batches:
         for name, text in texts.items():
@@ -116,8 +115,8 @@ def shapes_of(
     for name, range_ in {**numbers, **{name: text.range for name, text in texts.items()}}.items():
         if name == time or TIME_NAME.search(name):
             shapes[name] = _counted(shapes[name], range_, asked=name == time)
-    missing = {token for name, text in texts.items() if shapes[name].kind != "String" for token in text.missing}
-    return shapes, tuple(sorted(missing))
+    missing = {name: tuple(sorted(text.missing)) for name, text in texts.items() if shapes[name].kind != "String"}
+    return shapes, {name: tokens for name, tokens in missing.items() if tokens}
 
 
 def _shape(dtype: pl.DataType, text: _Text | None) -> Shape:

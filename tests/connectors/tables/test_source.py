@@ -1,16 +1,19 @@
-"""Promises of `TableSource`: any kind of table, the same rows, in batches, in the line's names and types."""
+"""Promises of `TableSource`: any kind of table, the same rows, in batches, under the line's names, values untouched."""
 
 import gzip
 import sqlite3
 import traceback
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
 
 from factory.connectors.tables import TableSource
+from factory.data.contract.typing import typed_rows
 from factory.errors import LineError, SchemaMismatch, SourceError
 from factory.line.line import Table
+from factory.line.parsing import Parse
+from factory.line.site_names import SiteNames
 
 UNTIL = datetime(2024, 3, 1)
 COLUMNS = {"order_id": "Int64", "plant": "String", "made_at": "Datetime[us, UTC]", "kg": "Float64", "good": "Boolean"}
@@ -27,9 +30,16 @@ FRAME = pl.DataFrame(
 NAMES = {"order_id": "order id", "made_at": "made at"}
 
 
-def table(columns=COLUMNS, cursor="made_at", site="plant", key=("order_id",)):
+def table(columns=COLUMNS, cursor="made_at", site="plant", key=("order_id",), **more):
     return Table(
-        name="orders", columns=columns, key=key, cursor=cursor, site_column=site, contract=(), repair=lambda x: x
+        name="orders",
+        columns=columns,
+        key=key,
+        cursor=cursor,
+        site_column=site,
+        contract=(),
+        repair=lambda x: x,
+        **more,
     )
 
 
@@ -37,39 +47,45 @@ def source(root, at, **more):
     return TableSource({"orders": {"at": str(at), "names": NAMES, **more}}, root=str(root))
 
 
+def typed(batches, of):
+    """Return rows as the contract types them."""
+    return typed_rows(pl.concat(batches).lazy(), of, ()).select(list(of.columns)).collect()
+
+
 def everything(found, of, until=UNTIL, after=None):
     batches = [
         batch for site in found.sites(of, until) for batch in found.read(of, site=site, after=after, until=until)
     ]
-    return pl.concat(batches).sort("order_id")
+    return typed(batches, of).sort("order_id")
 
 
 def as_csv(root):
     FRAME.write_csv(root / "orders.csv", datetime_format="%d.%m.%Y %H:%M")
-    return source(root, "orders.csv", formats={"made_at": "%d.%m.%Y %H:%M"})
+    return source(root, "orders.csv"), Parse(formats={"made_at": "%d.%m.%Y %H:%M"})
 
 
 def as_gzip(root):
     text = FRAME.write_csv(separator=";", decimal_comma=True, datetime_format="%Y-%m-%dT%H:%M:%SZ")
     (root / "orders.csv.gz").write_bytes(gzip.compress(text.encode()))
-    return source(root, "orders.csv.gz", separator=";", decimal=",", formats={"made_at": "%Y-%m-%dT%H:%M:%S%.f%z"})
+    parse = Parse(decimal=",", formats={"made_at": "%Y-%m-%dT%H:%M:%S%.f%z"})
+    return source(root, "orders.csv.gz", separator=";"), parse
 
 
 def as_parquet(root):
     FRAME.write_parquet(root / "orders.parquet")
-    return source(root, "orders.parquet")
+    return source(root, "orders.parquet"), Parse()
 
 
 def as_folder(root):
     (root / "orders").mkdir()
     FRAME.head(2).write_parquet(root / "orders" / "1.parquet")
     FRAME.tail(2).write_parquet(root / "orders" / "2.parquet")
-    return source(root, "orders")
+    return source(root, "orders"), Parse()
 
 
 def as_delta(root):
     FRAME.write_delta(root / "orders")
-    return source(root, "orders")
+    return source(root, "orders"), Parse()
 
 
 def as_sql(root):
@@ -80,7 +96,9 @@ def as_sql(root):
         rows = [(*row[:2], row[2].isoformat(" "), *row[3:]) for row in FRAME.iter_rows()]
         shop.executemany('INSERT INTO "all ""orders""" VALUES (?, ?, ?, ?, ?)', rows)
     shop.close()
-    return source(root, 'sqlite:///shop.db::all "orders"')
+    return source(root, 'sqlite:///shop.db::all "orders"'), Parse(
+        true_values=("true", "1"), false_values=("false", "0")
+    )
 
 
 KINDS = [as_csv, as_gzip, as_parquet, as_folder, as_delta, as_sql]
@@ -88,31 +106,34 @@ KINDS = [as_csv, as_gzip, as_parquet, as_folder, as_delta, as_sql]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_table_gives_the_same_rows_before_the_as_of_moment(kind, tmp_path):
-    found = kind(tmp_path)
-    assert found.sites(table(), UNTIL) == ["north", "south"]
-    assert found.sites(table(), datetime(2024, 4, 1)) == ["north", "south", "unknown"]
-    rows = everything(found, table())
+    found, parse = kind(tmp_path)
+    of = table(parse=parse)
+    assert found.sites(of, UNTIL) == ["north", "south"]
+    assert found.sites(of, datetime(2024, 4, 1)) == ["north", "south", "unknown"]
+    rows = everything(found, of)
     assert list(rows.columns) == list(COLUMNS)
     assert rows["order_id"].to_list() == [1, 2, 3]
     assert rows["made_at"].to_list()[1] == datetime(2024, 2, 1, 10, 30, tzinfo=UTC)
     assert rows["kg"].to_list() == [1.5, None, 3.0]
     assert rows["good"].to_list() == [True, False, None]
-    whole = everything(found, table(), until=datetime(2024, 4, 1))
+    whole = everything(found, of, until=datetime(2024, 4, 1))
     assert whole["order_id"].to_list() == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_loading_goes_on_from_a_moment_that_is_read_again(kind, tmp_path):
     after = datetime(2024, 2, 1, 10, 30, tzinfo=UTC)
-    assert everything(kind(tmp_path), table(), after=after)["order_id"].to_list() == [2, 3]
+    found, parse = kind(tmp_path)
+    assert everything(found, table(parse=parse), after=after)["order_id"].to_list() == [2, 3]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_table_under_the_same_name_is_refused_with_what_differs(kind, tmp_path):
     wanted = {**COLUMNS, "kilos": "Float64"}
     del wanted["kg"]
+    found, parse = kind(tmp_path)
     with pytest.raises(SchemaMismatch, match=r"'kilos' is missing.*'kg' is unknown"):
-        kind(tmp_path).sites(table(wanted), UNTIL)
+        found.sites(table(wanted, parse=parse), UNTIL)
 
 
 def test_a_table_without_sites_key_and_time_gets_the_first_two_and_is_given_whole(tmp_path):
@@ -145,11 +166,27 @@ def test_columns_left_out_are_never_read(tmp_path):
         everything(source(tmp_path, "orders.parquet"), table())
 
 
-def test_a_value_of_another_type_is_named_with_its_column(tmp_path):
+def test_a_value_of_another_type_comes_as_it_is(tmp_path):
     (tmp_path / "orders.csv").write_text("kg\n1.5\nheavy\n")
-    found = TableSource({"orders": {"at": "orders.csv", "missing": ["NA"]}}, root=str(tmp_path))
-    with pytest.raises(SchemaMismatch, match="column 'kg': 'heavy' is not Float64"):
-        list(found.read(table({"kg": "Float64"}, cursor="", site=None), site=None, after=None, until=UNTIL))
+    found = TableSource({"orders": {"at": "orders.csv"}}, root=str(tmp_path))
+    of = table({"kg": "Float64"}, cursor="", site=None)
+    batches = list(found.read(of, site=None, after=None, until=UNTIL))
+    assert pl.concat(batches)["kg"].to_list() == ["1.5", "heavy"]
+    assert typed(batches, of)["kg"].to_list() == [1.5, None]
+
+
+def test_a_row_whose_cursor_cannot_be_read_comes_with_every_load(tmp_path):
+    (tmp_path / "orders.csv").write_text("made_at,kg\n2024-01-01,1\n0000-00-00,2\n,3\n2024-01-02,4\n2024-04-01,5\n")
+    found = TableSource({"orders": {"at": "orders.csv"}}, root=str(tmp_path))
+    of = table({"made_at": "Date", "kg": "Float64"}, site=None)
+    rows = pl.concat(found.read(of, site=None, after=date(2024, 1, 2), until=UNTIL))
+    assert rows["kg"].to_list() == ["2", "3", "4"]
+
+
+def test_what_is_said_beside_the_columns_now_is_refused_with_its_place(tmp_path):
+    for key in ("formats", "missing", "decimal", "sites"):
+        with pytest.raises(LineError, match=rf"orders.{key} is said beside the table's columns now: `tables: orders: "):
+            TableSource({"orders": {"at": "orders.csv", key: {}}}, root=str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -167,22 +204,22 @@ def test_a_value_of_another_type_is_named_with_its_column(tmp_path):
 )
 def test_a_date_is_read_as_the_line_says_it_is_written(format_, text, tmp_path):
     (tmp_path / "orders.csv").write_text(f'made_at\n"{text}"\n')
-    found = TableSource({"orders": {"at": "orders.csv", "formats": {"made_at": format_}}}, root=str(tmp_path))
-    of = table({"made_at": "Datetime[us, UTC]"}, cursor="", site=None)
-    (rows,) = found.read(of, site=None, after=None, until=UNTIL)
+    found = TableSource({"orders": {"at": "orders.csv"}}, root=str(tmp_path))
+    of = table({"made_at": "Datetime[us, UTC]"}, cursor="", site=None, parse=Parse(formats={"made_at": format_}))
+    rows = typed(found.read(of, site=None, after=None, until=UNTIL), of)
     assert rows["made_at"].to_list() == [datetime(2024, 1, 31, tzinfo=UTC)]
 
 
-def test_two_values_that_would_be_one_site_are_told_apart_by_name(tmp_path):
-    pl.DataFrame({"plant": ["a b", "a_b"]}).write_parquet(tmp_path / "orders.parquet")
+def test_values_that_are_one_site_are_read_with_it_and_others_are_named_apart(tmp_path):
+    pl.DataFrame({"plant": ["a b", "a_b", "A_B"]}).write_parquet(tmp_path / "orders.parquet")
+    found = TableSource({"orders": {"at": "orders.parquet"}}, root=str(tmp_path))
     of = table({"plant": "String"}, cursor="")
-    at = {"at": "orders.parquet"}
-    with pytest.raises(SourceError, match="would all be the site 'a_b'"):
-        TableSource({"orders": at}, root=str(tmp_path)).sites(of, UNTIL)
-    named = TableSource({"orders": {**at, "sites": {"a b": "other"}}}, root=str(tmp_path))
-    assert named.sites(of, UNTIL) == ["a_b", "other"]
-    (rows,) = named.read(of, site="other", after=None, until=UNTIL)
-    assert rows["plant"].to_list() == ["a b"]
+    assert found.sites(of, UNTIL) == ["A_B", "a_b"]
+    assert pl.concat(found.read(of, site="a_b", after=None, until=UNTIL))["plant"].to_list() == ["a b", "a_b"]
+    named = table({"plant": "String"}, cursor="", site_names=SiteNames(case="lower", mapping={"a b": "other"}))
+    assert found.sites(named, datetime(2024, 3, 2)) == ["a_b", "other"]
+    rows = pl.concat(found.read(named, site="a_b", after=None, until=datetime(2024, 3, 2)))
+    assert rows["plant"].to_list() == ["a_b", "A_B"]
 
 
 def test_a_password_is_refused_in_the_line_and_hidden_when_the_database_fails(tmp_path, monkeypatch):

@@ -1,0 +1,107 @@
+"""One raw column in, the same column as its declared type out: each value exactly, or null where it does not fit.
+
+A raw value that is given (`is_given`) and has no typed value is a misfit: its row goes to quarantine. Nothing is
+guessed:
+
+- a number's text may have blanks around it, and 80.0 is the whole number 80; 12.7 is none;
+- a whole number that a Float64 cannot hold exactly is a misfit, a fraction is read as the nearest Float64;
+- a number too great for its type is a misfit, and so is one whose signs for decimals and thousands are not as declared;
+- NaN in a raw column of floats means that no value is given, where the declared type has no NaN;
+- a moment is read to the microsecond; finer digits stay in the raw table;
+- text stays as it is; another value becomes text as `as_text` of factory/storage/raw_values.py writes it.
+"""
+
+import polars as pl
+import polars.selectors as cs
+
+from factory.errors import SchemaMismatch
+from factory.line.parsing.moments import moment_of
+from factory.line.parsing.parse import Parse
+from factory.storage.columns import type_named
+from factory.storage.raw_values import as_text
+
+_EXACT = 1 << 53
+"""Beyond this a Float64 skips whole numbers."""
+
+
+def exactly(name: str) -> pl.Expr:
+    """Return the column with exactly this name; `pl.col` would take `^a.*$` and `*` for patterns."""
+    return cs.by_name(name).as_expr()
+
+
+def is_given(raw: pl.Expr, dtype: pl.DataType, kind: pl.DataType, nulls: list[str]) -> pl.Expr:
+    """Return whether a raw column has a value, which texts in `nulls` are not."""
+    given = raw.is_not_null()
+    if dtype == pl.String and nulls:
+        return given & ~raw.is_in(nulls)
+    return given & raw.is_not_nan() if dtype.is_float() and not kind.is_float() else given
+
+
+def value_of(raw: pl.Expr, dtype: pl.DataType, column: str, kind: str, parse: Parse) -> pl.Expr:
+    """Return a raw column of a type as values of the declared `kind`, null where it has none or one that does not fit.
+
+    `column` is its name, by which `parse` has its format and the texts that stand for a missing value. Raises
+    SchemaMismatch where there is no such kind.
+    """
+    try:
+        wanted = type_named(kind)
+    except ValueError as error:
+        raise SchemaMismatch(f"column {column!r}: {error}") from error
+    format_, nulls = parse.formats.get(column, ""), parse.nulls(column)
+    if dtype == pl.String and nulls:
+        raw = pl.when(~raw.is_in(nulls)).then(raw)
+    if wanted.is_temporal() and (dtype == pl.String or dtype.is_temporal() or format_):
+        moment = moment_of(raw, dtype, format_, parse.time_zone)
+        if not isinstance(wanted, pl.Datetime):
+            return moment.dt.date() if wanted == pl.Date else raw.cast(wanted, strict=False)
+        local = moment.dt.convert_time_zone(wanted.time_zone) if wanted.time_zone else moment.dt.replace_time_zone(None)
+        return local.dt.cast_time_unit(wanted.time_unit)
+    if dtype == wanted:
+        return raw
+    return _of_text(raw, wanted, parse) if dtype == pl.String else _of_number(raw, dtype, wanted)
+
+
+def _of_text(raw: pl.Expr, kind: pl.DataType, parse: Parse) -> pl.Expr:
+    text = raw.str.strip_chars()
+    if kind == pl.Boolean:
+        lower = text.str.to_lowercase()
+        true, false = ([word.lower() for word in words] for words in (parse.true_values, parse.false_values))
+        return pl.when(lower.is_in(true)).then(pl.lit(True)).when(lower.is_in(false)).then(pl.lit(False))
+    if not kind.is_numeric():
+        return raw.cast(kind, strict=False)
+    if parse.number:
+        plain = text.str.replace_all(parse.thousands, "", literal=True) if parse.thousands else text
+        plain = plain.str.replace(parse.decimal, ".", literal=True) if parse.decimal != "." else plain
+        text = pl.when(text.str.contains(parse.number)).then(plain)
+    number = text.cast(pl.Float64, strict=False)
+    if kind.is_integer():
+        whole = pl.when((number == number.floor()) & (number.abs() <= _EXACT)).then(number).cast(kind, strict=False)
+        return pl.coalesce(text.cast(kind, strict=False), whole)
+    great = number.abs() > _EXACT
+    whole = text.cast(pl.Int64, strict=False)
+    other = whole.is_null() | (whole != number.cast(pl.Int64, strict=False))
+    skipped = great & text.str.contains(r"^[+-]?\d+$") & other
+    overflowed = number.is_infinite() & text.str.contains(r"\d")
+    return pl.when(~(skipped | overflowed)).then(number).cast(kind)
+
+
+def _of_number(raw: pl.Expr, dtype: pl.DataType, kind: pl.DataType) -> pl.Expr:
+    """Return a column of numbers, truth values, dates or lengths of time as another kind, exactly or null."""
+    if isinstance(dtype, pl.Duration) and kind.is_float():
+        return raw.dt.total_microseconds() / 1_000_000
+    if kind == pl.String:
+        return _whole_numbers_plainly(raw, dtype) if dtype.is_float() else as_text(raw, dtype)
+    if kind.is_integer() and dtype.is_float():
+        return pl.when((raw == raw.floor()) & (raw.abs() <= _EXACT)).then(raw).cast(kind, strict=False)
+    if kind.is_float() and dtype.is_integer():
+        exact = raw.is_between(-_EXACT, _EXACT) | (raw.cast(kind).cast(dtype, strict=False) == raw)
+        return pl.when(exact).then(raw).cast(kind)
+    if kind == pl.Boolean:
+        return pl.lit(None, kind)  # 0 and 1 are numbers until the line says that they are truth values
+    return raw.cast(kind, strict=False)
+
+
+def _whole_numbers_plainly(raw: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Return numbers as text, 3.0 as 3: where some are missing, many tools write whole numbers so."""
+    whole = pl.when(raw.abs() <= _EXACT).then(raw).cast(pl.Int64, strict=False)
+    return pl.when(raw == whole).then(whole.cast(pl.String)).otherwise(as_text(raw, dtype))
