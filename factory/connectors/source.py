@@ -41,6 +41,14 @@ class Source(Protocol):
         ...
 
 
+def newest_of(rows: pl.DataFrame, table: Table) -> dict[str, Any]:
+    """Return each site's largest cursor among typed rows, or how many it has where the table has no cursor."""
+    site = pl.col(table.site_column or "").cast(pl.String)
+    newest = pl.col(table.cursor).max() if table.cursor else pl.len()
+    by_site = rows.filter(site.is_not_null()).group_by(site.alias("site")).agg(newest.alias("newest")).sort("site")
+    return dict(by_site.select("site", "newest").iter_rows())
+
+
 @runtime_checkable
 class Pooled(Protocol):
     """A source whose sites lie together, and that can be read once for many of them."""
