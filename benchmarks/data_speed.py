@@ -26,6 +26,7 @@ from benchmarks.the_line import departure_delay  # noqa: E402  found through the
 from factory.compute.engine import FrameEngine  # noqa: E402
 from factory.data.cleaning import clean  # noqa: E402
 from factory.data.contract.compiler import compile_contract  # noqa: E402
+from factory.data.contract.typing import typed_rows  # noqa: E402
 from factory.line.line import Table  # noqa: E402
 from lines.departure_delay import punctuality as words  # noqa: E402
 from lines.departure_delay.clean import HOURS_WEST, NO_DAYLIGHT_SAVING  # noqa: E402
@@ -63,6 +64,14 @@ def ours(raw: Frames) -> pl.DataFrame:
         contract = compile_contract(declared.contract, columns=declared.columns, place=LINE)
         cleaned[name] = clean(rows.lazy(), declared, contract, ENGINE).accepted.lazy()
     return ENGINE.collect(build(cleaned))
+
+
+def typed(raw: Frames) -> Frames:
+    """Return raw tables in their declared types, which a reader that types gives at once."""
+    return {
+        name: typed_rows(rows.lazy(), table(name), ()).select([*table(name).columns, "site", "_load", "_row"]).collect()
+        for name, rows in raw.items()
+    }
 
 
 def bare_polars(raw: Frames, refused: Frames) -> pl.DataFrame:

@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.the_line import departure_delay  # noqa: E402  found through the line above
 from factory.connectors.source import Source  # noqa: E402
+from factory.data.contract.typing import typed_rows  # noqa: E402
 from factory.features.samples import samples  # noqa: E402
 from factory.line.line import Line  # noqa: E402
 from factory.model.session import onnx_answer  # noqa: E402
@@ -31,7 +32,8 @@ def features(line: Line, source: Source) -> pl.DataFrame:
     """Return the feature rows of all sites."""
     tables = {}
     for name, table in line.tables.items():
-        rows = pl.concat(list(source.read(table, site=None, after=None, until=line.default_until)))
+        raw = pl.concat(list(source.read(table, site=None, after=None, until=line.default_until)))
+        rows = typed_rows(raw.lazy(), table, ()).select(list(table.columns)).collect()
         if table.site_column:
             rows = rows.with_columns(pl.col(table.site_column).alias("site"))
         tables[name] = table.repair(rows.lazy().unique(table.key, keep="last", maintain_order=True))

@@ -1,4 +1,4 @@
-"""Real departures for the tests of the first line: raw as delivered, and cleaned, for a few weeks."""
+"""Real departures for the tests of the first line: raw ones, typed, and clean ones, for a few weeks."""
 
 import functools
 from collections.abc import Mapping
@@ -7,7 +7,9 @@ from datetime import datetime
 import polars as pl
 
 from factory.connectors.packaged_files import PackagedFiles
+from factory.data.contract.typing import typed_rows
 from factory.line.line import Table
+from factory.line.parsing import Parse
 from lines.departure_delay import clean
 
 _WHOLE = ("year", "month", "day")
@@ -52,13 +54,15 @@ def table(name: str) -> Table:
         site_column="carrier" if name == "flights" else None,
         contract=(),
         repair=REPAIRS[name],
+        parse=Parse(null_values=("NA",)),
     )
 
 
 @functools.cache
 def raw(name: str, until: datetime = YEAR_END) -> pl.DataFrame:
-    """Return a raw table as the source delivers it."""
-    return pl.concat(list(SOURCE.read(table(name), site=None, after=None, until=until)))
+    """Return a raw table in the declared types."""
+    rows = pl.concat(list(SOURCE.read(table(name), site=None, after=None, until=until)))
+    return typed_rows(rows.lazy(), table(name), ()).select(list(COLUMNS[name])).collect()
 
 
 def repaired(name: str, rows: pl.DataFrame) -> pl.DataFrame:
