@@ -298,15 +298,16 @@ def main() -> None:
     for name, rows in raw.items():
         contract = compile_contract(table(name).contract, columns=table(name).columns, place=LINE)
         refused[name] = clean(rows.lazy(), table(name), contract, ENGINE).quarantine.select("_row")
-    in_frames = {name: pd.DataFrame(rows.to_dict(as_series=False)) for name, rows in raw.items()}
+    as_typed = typed(raw)
+    in_frames = {name: pd.DataFrame(rows.to_dict(as_series=False)) for name, rows in as_typed.items()}
     mine = ours(raw)
-    assert mine.equals(bare_polars(raw, refused)), "bare Polars gives another table"
+    assert mine.equals(bare_polars(as_typed, refused)), "bare Polars gives another table"
     require_equal(mine, in_pandas(in_frames))
     print(f"{len(mine)} rows, {len(FEATURES)} features: all three agree")
     seconds = medians(
         {
             "ours": lambda: ours(raw),
-            "bare polars": lambda: bare_polars(raw, refused),
+            "bare polars": lambda: bare_polars(as_typed, refused),
             "pandas": lambda: in_pandas(in_frames),
         },
         rounds,
