@@ -10,10 +10,12 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # Triton runs models on the system's libpython, so the system's own Python makes its environment.
 TRITON := .triton-venv
 TRITON_PYTHON ?= /usr/bin/python3
+# KServe's client brings Kubernetes' client along, so it has an environment of its own.
+KSERVE := .kserve-venv
 ONNXRUNTIME := $(shell sed -n 's/^onnxruntime==//p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format docs triton ui serve bench lock clean
+.PHONY: help setup demo test test-slow check format docs triton kserve ui serve bench lock clean
 
 help:          ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 14
@@ -32,6 +34,8 @@ test-slow: $(READY) ## the tests that take minutes
 
 triton: $(READY) $(TRITON)/.ready ## a real Triton serves the gateway's repository: the same answers
 	FACTORY_TRITON_PYTHON=$(CURDIR)/$(TRITON)/bin/python $(BIN)/python -m pytest -m slow tests/gateway/test_real_triton.py
+
+kserve: $(KSERVE)/.ready ## an environment with KServe's client, which `make test` then drives
 
 check: $(READY) ## lint, format, types, import contracts
 	$(BIN)/ruff check .
@@ -65,7 +69,7 @@ lock: $(READY) ## write constraints.txt anew from what is installed
 	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
 clean: ## remove the environments; what the factory made stays
-	rm -rf $(VENV) $(TRITON)
+	rm -rf $(VENV) $(TRITON) $(KSERVE)
 
 # The first Python that fits; then PyTorch's CPU build where there is one and no GPU, for the default one brings CUDA along.
 $(READY): pyproject.toml constraints.txt
@@ -85,4 +89,9 @@ $(READY): pyproject.toml constraints.txt
 $(TRITON)/.ready: constraints.txt
 	@$(TRITON_PYTHON) -m venv $(TRITON)
 	@$(TRITON)/bin/pip install --quiet "nvidia-pytriton==0.7.0" "numpy<2" "onnxruntime==$(ONNXRUNTIME)"
+	@touch $@
+
+$(KSERVE)/.ready: $(READY)
+	@$(BIN)/python -m venv $(KSERVE)
+	@$(KSERVE)/bin/pip install --quiet "kserve==0.21.0"
 	@touch $@

@@ -153,15 +153,25 @@ class TestAttack:
         assert said.startswith("no key")
 
     @pytest.mark.slow
-    def test_slow_messages_are_few_at_once_and_end(self, shop):
+    def test_slow_messages_are_few_at_once_few_of_a_client_and_end(self, shop, keys):
         pytest.importorskip("h2")
-        limits = Limits(max_body_bytes=MIB, max_unfinished_bytes=4 * MIB, request_s=1.0)  # two slots, two slow reads
-        with running(shop, grpc_port=0, limits=limits) as server, channel_to(server) as channel:
-            attacks = [Attack(server.grpc_port, streams=4, size=MIB) for _ in range(3)]
-            eventually(lambda: sum(attack.reset for attack in attacks) >= 8)  # four of the twelve may go on
-            assert channel.unary_unary(INFER)(infer_message(), timeout=10)
-            eventually(lambda: sum(attack.reset for attack in attacks) == 10)  # the two slots are held
-            for attack in attacks:
+        secrets = {name: add_key(keys, name) for name in ("erp", "mes", "crm")}
+        limits = Limits(max_body_bytes=MIB, max_unfinished_bytes=8 * MIB, request_s=4.0)  # eight, two of a client
+        with running(shop, grpc_port=0, limits=limits, keys=keys) as server, channel_to(server) as channel:
+            attacks = [
+                Attack(server.grpc_port, streams=8, size=MIB, headers=(("x-api-key", secrets[name]),))
+                for name in ("erp", "erp", "mes")
+            ]
+            eventually(lambda: sum(attack.reset for attack in attacks) >= 20)  # two of each client may go on
+            call = channel.unary_unary(INFER)
+            for _ in range(20):  # whoever they are, their messages come at once
+                assert call(infer_message(), timeout=10, metadata=(("x-api-key", secrets["crm"]),))
+            slow = Attack(server.grpc_port, streams=1, size=MIB, headers=(("x-api-key", secrets["crm"]),))
+            time.sleep(0.5)
+            assert slow.reset == 0  # it goes on, whoever else holds what there is
+            eventually(lambda: sum(attack.reset for attack in attacks) == 24)  # the time of the four is over
+            eventually(lambda: slow.reset == 1)
+            for attack in (*attacks, slow):
                 attack.close()
 
 

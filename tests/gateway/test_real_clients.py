@@ -1,4 +1,4 @@
-"""Clients that people have, unchanged: Java's, curl, Node's, and those of Python."""
+"""Clients that people have, unchanged: Java's, curl, Node's, Go's, KServe's, and those of Python."""
 
 import asyncio
 import gzip
@@ -19,6 +19,7 @@ import urllib3
 from tests.gateway.builders import Shop, expected, onnx_model, question, running
 
 CLIENTS = Path(__file__).parent / "clients"
+KSERVE = Path(__file__).resolve().parents[2] / ".kserve-venv" / "bin" / "python"
 INFER, INDEX = "/v2/models/toy.UA/infer", "/v2/repository/index"
 ROWS = [[1.0, 0.0, 2.0]]
 BODY = json.dumps(question(ROWS)).encode()
@@ -28,9 +29,14 @@ GZIP = {**JSON, "Content-Encoding": "gzip"}
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    shop = Shop(tmp_path_factory.mktemp("home"))
-    shop.release(onnx_model(), version=3)
+def shop(tmp_path_factory):
+    made = Shop(tmp_path_factory.mktemp("home"))
+    made.release(onnx_model(), version=3)
+    return made
+
+
+@pytest.fixture(scope="module")
+def address(shop):
     with running(shop) as server:
         yield f"http://127.0.0.1:{server.port}"
 
@@ -64,6 +70,31 @@ def test_nodes_own_client_is_answered(address):
         f"{INDEX} 400  null",
         "/docs 200 long gzip",
     ]
+
+
+def test_gos_own_client_is_answered(address):
+    lines = [line.split() for line in said("go", "run", "ask.go", address)]
+    assert [line[:-1] for line in lines] == [
+        *[[what, "HTTP/1.1", "200", "false"] for what in ("json", "json", "chunks", "expect", "binary")],
+        ["long", "HTTP/1.1", "200", "true"],  # it asked for gzip by itself
+        ["index", "HTTP/1.1", "200", "false"],
+    ]
+    assert [float(line[-1]) for line in lines[:5]] == [ANSWER] * 5
+    assert lines[-1][-1] == "true"
+
+
+@pytest.mark.skipif(not KSERVE.exists(), reason="no environment with KServe's client: `make kserve` makes it")
+def test_kserves_own_client_is_answered_over_rest_and_grpc(shop):
+    with running(shop, grpc_port=0) as server:
+        addresses = f"http://127.0.0.1:{server.port}", f"127.0.0.1:{server.grpc_port}"
+        told = [json.loads(line) for line in said(str(KSERVE), "ask_kserve.py", *addresses)]
+    answers = {what: answer for one in told for what, answer in one.items()}
+    ready = [f"{door} {what}" for door in ("rest", "grpc") for what in ("live", "ready", "model ready")]
+    assert [answers.pop(what) for what in ready] == [True] * 6
+    assert set(answers) == {"rest json", "rest binary", "grpc typed", "grpc binary"}
+    rows = np.array([[1.0, 0.0, 2.0], [0.5, 0.25, 0.0]], np.float32)
+    for answer in answers.values():
+        assert answer == {"id": "4f2b", "probability": pytest.approx(expected(rows), abs=1e-6)}
 
 
 CURL = ("curl", "-sS", "-w", "\n%{http_code} %{http_version} %{num_connects}")
@@ -169,7 +200,7 @@ def test_tritons_client_compresses_what_it_asks_and_takes_the_answer_so(address,
 
 
 def test_what_kserves_client_sends_is_answered(address):
-    """Its wire format: the client itself brings Kubernetes' along."""
+    """Its wire format, wherever the client itself, which brings Kubernetes' along, is not installed."""
     tensor = {"name": "features", "shape": [1, 3], "datatype": "FP32"}
     asked = {"id": "4f2b", "inputs": [{**tensor, "data": [1.0, 0.0, 2.0]}]}
     plain = requests.post(address + INFER, json=asked, headers={"Accept": "*/*"}, timeout=10)

@@ -190,7 +190,7 @@ def test_a_lake_that_cannot_be_written_is_named_and_what_is_served_goes_on(tmp_p
     assert all(any(f"site='{site}'" in line for line in failed) for site in SITES)
     for event in failed:
         assert "LakeError: line press_faults: the lake's table 'raw/parts'" in event
-        assert "Permission denied" in event
+        assert "may not write or read there" in event
     assert served(toy) == before
     assert toy.status()["north"]["rows"] == rows
     permit_writing(tmp_path / "lake", allowed=True)

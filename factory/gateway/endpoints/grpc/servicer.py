@@ -1,12 +1,12 @@
 """What the gateway answers over gRPC, on its event loop beside HTTP: inference, health, server reflection.
 
 A call is refused by its metadata, key and method, before anything of its message is read: gRPC's C core takes a message
-into memory whole, and Python has no bound over all messages. Who is refused is handled as a stream of which nothing is
-read; the messages of the others are read within what all calls together may hold (`reading`).
+into memory whole, and Python has no bound over all messages. Each call is handled as a stream, of which nothing is read
+where it is refused; the messages of the others are read within what all calls together may hold (`reading`).
 
-It costs a call up to a tenth of its processor time. Weighed against it: gRPC in a process of its own under a memory
-limit, which dies of an attack; a lower limit of a message, which no number of calls keeps; and HTTP/2 of our own on
-`h2`, which would bound each byte as HTTP/1.1 does.
+It costs a call a sixth of its processor time. Weighed against it: gRPC in a process of its own under a memory limit,
+which dies of an attack; a lower limit of a message, which no number of calls keeps; and HTTP/2 of our own on `h2`,
+which would bound each byte as HTTP/1.1 does.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from factory.gateway.endpoints.grpc.messages import (
     HealthRequest,
     HealthResponse,
 )
-from factory.gateway.endpoints.grpc.reading import Slots, SlowReads
+from factory.gateway.endpoints.grpc.reading import Reads
 from factory.gateway.endpoints.parameters import require_load_parameters
 from factory.gateway.endpoints.service import NAME, Service, own_version
 from factory.gateway.http.trace import Trace, trace_of
@@ -66,7 +66,7 @@ _MOST_PUBLIC_READS = 8
 """So many of such messages may come slowly at once."""
 
 Call = Callable[[Any], Awaitable[Any]]
-"""Of a call's context, or of its message, whatever it takes."""
+"""Of a call's context."""
 Method = Callable[[Any, Grant, Trace], Awaitable[Any]]
 
 
@@ -79,9 +79,9 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no typ
         self._telemetry = telemetry
         self._limits = limits
         self.health = Health(lambda: not service.unready)
-        most = max(1, limits.max_unfinished_bytes // limits.max_body_bytes // 2)
-        self._slots, self._reads = Slots(most), SlowReads(most, limits.request_s)
-        self._public_reads = SlowReads(_MOST_PUBLIC_READS, _PUBLIC_S)
+        most = max(1, limits.max_unfinished_bytes // limits.max_body_bytes)
+        self._reads = Reads(most, limits.request_s)
+        self._public_reads = Reads(_MOST_PUBLIC_READS, _PUBLIC_S)
         self._watching = self._reflecting = 0
         self._reflection = reflection.ReflectionServicer((SERVICE, f"{HEALTH}.Health", *_REFLECTIONS), POOL)
         self._public = {"ServerLive": self._live, "ServerReady": self._ready}
@@ -131,25 +131,6 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no typ
 
         return grpc.stream_stream_rpc_method_handler(stream)
 
-    def _unary(self, name: str, answer: Call) -> grpc.RpcMethodHandler:
-        """Return what handles a call of one message each way, as bytes."""
-        if (reading := self._slots.take()) is None:
-
-            async def read(context: Any) -> None:
-                await context.write(await answer(await self._reads.message(context)))
-
-            return self._unread(name, read)
-        slots = self._slots
-
-        async def unary(content: bytes, context: Any) -> Any:
-            slots.give_back(reading)
-            try:
-                return await answer(content)
-            except Exception as error:  # noqa: BLE001  the boundary of a call, which `_abort` logs
-                return await self._abort(name, error, context)
-
-        return grpc.unary_unary_rpc_method_handler(unary)
-
     def _refusing(self, refused: RequestRefused) -> Call:
         async def call(_: Any) -> None:
             raise refused
@@ -160,11 +141,13 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no typ
         """Return what handles a call of the inference service."""
         asks, answers = CLASSES[f"{name}Request"], CLASSES[f"{name}Response"]
 
-        async def answer(content: bytes) -> Any:
+        async def call(context: Any) -> None:
+            client = _address(context) if self._access.is_open else grant.name
+            content = await self._reads.message(context, client)
             answer = await method(_decoded(asks, content), grant, trace)
-            return (answers(**answer) if isinstance(answer, dict) else answer).SerializeToString()
+            await _write(context, answers(**answer) if isinstance(answer, dict) else answer)
 
-        return self._unary(name, answer)
+        return self._unread(name, call)
 
     async def _abort(self, name: str, error: Exception, context: Any) -> None:
         """End a call with the status of its error; the client learns nothing of our insides."""
@@ -186,13 +169,13 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no typ
         await _write(context, CLASSES["ServerReadyResponse"](ready=not self._service.unready))
 
     async def _check(self, context: Any) -> None:
-        name = _decoded(HealthRequest, await self._public_reads.message(context)).service
+        name = _decoded(HealthRequest, await self._public_reads.message(context, _address(context))).service
         if (state := self.health.state(name)) == SERVICE_UNKNOWN:
             raise RequestRefused(404, f"no service {shown(name)}; there is {SERVICE!r}, and '' for the server")
         await _write(context, HealthResponse(status=state))
 
     async def _watch(self, context: Any) -> None:
-        name = _decoded(HealthRequest, await self._public_reads.message(context)).service
+        name = _decoded(HealthRequest, await self._public_reads.message(context, _address(context))).service
         if self._watching >= _MOST_WATCHING:
             raise RequestRefused(429, f"{self._watching} clients watch the health, which is the limit; Check it")
         self._watching += 1
@@ -273,6 +256,11 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no typ
 
 async def _write(context: Any, message: Any) -> None:
     await context.write(message.SerializeToString())
+
+
+def _address(context: Any) -> str:
+    """Return where a call comes from, without its port."""
+    return str(context.peer()).rpartition(":")[0]
 
 
 async def _questions(context: Any) -> AsyncIterator[Any]:
