@@ -59,7 +59,7 @@ class Plan:
     def cursor(self) -> str:
         """The time, if every row has one and later rows can be told from it."""
         time = self.profile.time
-        return time if time and not self.profile.columns[time].counts.nulls else ""
+        return time if time and not self.profile.columns[time].empty else ""
 
     @property
     def by_time(self) -> bool:

@@ -59,10 +59,10 @@ def decisions(plan: Plan) -> Iterator[str]:
 
 def _about_target(plan: Plan) -> Iterator[str]:
     profile = plan.profile
-    target = profile.columns[profile.target].counts
+    target, unlabelled = profile.columns[profile.target].counts, profile.columns[profile.target].empty
     yield from plan.start.to_decide(profile)
-    if target.nulls:
-        yield f"{target.nulls:,} rows have no target; they are taken for not known yet and teach nothing."
+    if unlabelled:
+        yield f"{unlabelled:,} rows have no target; they are taken for not known yet and teach nothing."
     if target.values and plan.start.has_classes and min(target.values.values()) < _FEW_ROWS:
         rare = min(target.values, key=lambda value: target.values[value] if target.values else 0)
         yield f"The class {code_span(rare)} has {target.values[rare]:,} rows, which is little to learn from."
@@ -71,6 +71,12 @@ def _about_target(plan: Plan) -> Iterator[str]:
 def _about_formats(plan: Plan) -> Iterator[str]:
     profile = plan.profile
     for column in profile.columns.values():
+        if column.shape.unread:
+            yield (
+                f"{column.shape.unread:,} values of {code_span(column.source_name)} are no {column.kind}, such as "
+                f"{code_span(column.shape.example)}: those rows wait in quarantine. If such values are right, declare "
+                "the column as String, or say under `parse` how they are written."
+            )
         if column.shape.also:
             yield (
                 f"{code_span(column.source_name)} can be read as {code_span(column.shape.format.replace('%', ''))} and "
@@ -89,7 +95,7 @@ def _about_time(plan: Plan) -> Iterator[str]:
         return
     if not plan.by_time:
         yield "Time: the rows span too few days to divide by them, so they are divided by a hash."
-    nulls = profile.columns[profile.time].counts.nulls
+    nulls = profile.columns[profile.time].empty
     if nulls:
         yield f"{nulls:,} rows have no time: the table is loaded whole each time, and those rows wait in quarantine."
     if profile.order.backwards:

@@ -47,6 +47,11 @@ class Column:
         return self.counts.rows - self.counts.nulls
 
     @property
+    def empty(self) -> int:
+        """How many rows have no value, those with one that cannot be read not counted."""
+        return self.counts.nulls - self.shape.unread
+
+    @property
     def null_share(self) -> float:
         """The share of rows without a value."""
         return self.counts.nulls / self.counts.rows if self.counts.rows else 0.0

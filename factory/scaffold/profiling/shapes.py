@@ -1,7 +1,7 @@
 """The shape of each column: its type, and how its dates and missing values are written; one pass over raw batches.
 
-What a text may be is found by striking out: a reading stays only while every value of every batch can be read so. A
-column that no reading fits is text.
+What a text may be is found by striking out: a reading stays only while the values of every batch can be read so, but
+for a few odd cells. A column that no reading fits is text.
 """
 
 import re
@@ -21,6 +21,10 @@ TIME_NAME = re.compile(
 )
 _LEADING_ZERO = r"^[+-]?0\d"
 _FIRST_LOOK = 200
+_FIRST_LOOK_ODD = 0.1
+_ODD_SHARE, _MANY_ROWS = 0.005, 200
+"""Of at least so many rows such a share may be odd cells, which do not make a column of numbers one of texts."""
+_KINDS = ("Int64", "Float64", "Boolean")
 _EPOCH_RANGES = {"epoch_s": (1e8, 4e9), "epoch_ms": (1e11, 4e12), "epoch_us": (1e14, 4e15)}
 
 
@@ -32,6 +36,10 @@ class Shape:
     format: str = ""
     also: str = ""
     """Another format that reads every value too: day and month cannot be told apart."""
+    unread: int = 0
+    """Rows whose value cannot be read so: they will wait in quarantine."""
+    example: str = ""
+    """One of those values."""
 
 
 @dataclass(kw_only=True)
@@ -47,53 +55,82 @@ class _Range:
 
 @dataclass(kw_only=True)
 class _Text:
-    """The readings still possible of a column of texts."""
+    """The readings still possible of a column of texts: each with how many rows it cannot read, and an example."""
 
     parse: Parse
-    kinds: list[str] = field(default_factory=lambda: ["Int64", "Float64", "Boolean"])
-    formats: list[str] = field(default_factory=lambda: list(FORMATS))
-    met: bool = False
+    unread: dict[str, tuple[int, str]] = field(default_factory=lambda: dict.fromkeys((*_KINDS, *FORMATS), (0, "")))
+    rows: int = 0
+    names: int = 0
+    """Rows whose number begins with 0: 007 is a name, not the number 7."""
     missing: set[str] = field(default_factory=set)
     range: _Range = field(default_factory=_Range)
 
     def see(self, values: pl.Series) -> None:
         """Strike out what cannot read one of the values."""
-        texts = values.drop_nulls().unique().sort()
-        stripped = texts.str.strip_chars()
-        self.missing |= set(texts.filter(stripped.is_in([*MISSING, ""])).to_list())
-        texts = texts.filter(~stripped.is_in([*MISSING, ""]))
-        if not len(texts):
+        counts = values.drop_nulls().alias("text").value_counts(sort=False).sort("text")
+        is_missing = counts["text"].str.strip_chars().is_in([*MISSING, ""])
+        self.missing |= set(counts["text"].filter(is_missing).to_list())
+        counts = counts.filter(~is_missing)
+        if not len(counts):
             return
-        for look in (texts.head(_FIRST_LOOK) if not self.met else None, texts):
-            if look is not None:
-                self._strike(look)
-        self.met = True
-        if "Int64" in self.kinds or "Float64" in self.kinds:
-            self.range.see(texts.str.strip_chars().cast(pl.Float64, strict=False))
+        first_look = self.rows == 0
+        self.names += self._rows(counts, pl.col("text").str.strip_chars().str.contains(_LEADING_ZERO))
+        self.rows += int(counts["count"].sum())
+        if first_look:
+            self._strike(counts.head(_FIRST_LOOK), keep=False)
+        self._strike(counts, keep=True)
+        if self.kinds:
+            self.range.see(counts["text"].str.strip_chars().cast(pl.Float64, strict=False))
 
-    def _strike(self, texts: pl.Series) -> None:
-        if texts.str.strip_chars().str.contains(_LEADING_ZERO).any():  # 007 is a name, not the number 7
-            self.kinds = [kind for kind in self.kinds if kind == "Boolean"]
-        self.kinds = [kind for kind in self.kinds if _reads(texts, kind, self.parse)]
-        if "Int64" in self.kinds or "Float64" in self.kinds:  # 20240131 is a number until someone says it is a date
-            self.formats = []
-        self.formats = [name for name in self.formats if not texts.to_frame("").select(_unread(name)).item()]
+    @property
+    def kinds(self) -> list[str]:
+        """The types that fit, that which reads most first."""
+        fits = [kind for kind in _KINDS if kind in self.unread and not (kind != "Boolean" and self._odd(self.names))]
+        return sorted(fits, key=lambda kind: self.unread[kind][0])
+
+    @property
+    def formats(self) -> list[str]:
+        """The ways to write a date that fit, that which reads most first; 20240131 is a number until told otherwise."""
+        if {"Int64", "Float64"} & set(self.kinds):
+            return []
+        return sorted((name for name in self.unread if name not in _KINDS), key=lambda name: self.unread[name][0])
 
     def shape(self) -> Shape:
         """Return what is left: a date before a number, a number before a text."""
-        if self.met and self.formats:
-            also = next((name for name in self.formats if name == swapped(self.formats[0])), "")
-            return Shape(kind=_moment_kind(self.formats[0]), format=self.formats[0], also=also)
-        return Shape(kind=self.kinds[0] if self.kinds and self.met else "String")
+        formats, kinds = self.formats, self.kinds
+        if self.rows and formats:
+            also = next((name for name in formats if name == swapped(formats[0])), "")
+            rows, example = self.unread[formats[0]]
+            return Shape(kind=_moment_kind(formats[0]), format=formats[0], also=also, unread=rows, example=example)
+        if not kinds or not self.rows:
+            return Shape(kind="String")
+        rows, example = self.unread[kinds[0]]
+        return Shape(kind=kinds[0], unread=rows, example=example)
 
+    def _strike(self, counts: pl.DataFrame, *, keep: bool) -> None:
+        """Count what each reading cannot read, and strike those out that cannot read too much; `keep` the counts."""
+        for name, (before, example) in list(self.unread.items()):
+            is_unread = self._read(name).is_null()
+            rows = before + self._rows(counts, is_unread)
+            if self._odd(rows) and (keep or rows > _FIRST_LOOK_ODD * len(counts)):
+                del self.unread[name]
+            elif keep:
+                new = str(counts.filter(is_unread)["text"][0]) if rows > before and not example else ""
+                self.unread[name] = rows, example or new
 
-def _reads(texts: pl.Series, kind: str, parse: Parse) -> bool:
-    read = value_of(pl.col(""), pl.String(), "", kind, parse).alias("read")
-    return not texts.to_frame("").select(read)["read"].has_nulls()
+    def _read(self, name: str) -> pl.Expr:
+        text = pl.col("text")
+        return (
+            value_of(text, pl.String(), "", name, self.parse) if name in _KINDS else moment_of(text, pl.String(), name)
+        )
 
+    def _odd(self, rows: int) -> bool:
+        """Whether so many rows are too many for a few odd cells."""
+        return rows > (_ODD_SHARE * self.rows if self.rows >= _MANY_ROWS else 0)
 
-def _unread(format_: str) -> pl.Expr:
-    return moment_of(pl.col(""), pl.String(), format_).is_null().any()
+    @staticmethod
+    def _rows(counts: pl.DataFrame, which: pl.Expr) -> int:
+        return int(counts.filter(which)["count"].sum())
 
 
 def _moment_kind(format_: str) -> str:
