@@ -21,10 +21,31 @@ class TableAt:
     leave_out: tuple[str, ...] = ()
     """Columns of the table, by its own names, that never enter the factory."""
     separator: str = ","
+    """What stands between two fields of a CSV file: one sign, `\\t` for a tab."""
+    quote: str = '"'
+    """What stands around a field of a CSV file that has separators or lines in it; empty where nothing does."""
+    encoding: str = "utf-8"
+    """How a text file's signs are written, by Python's name; a byte order mark of UTF-8 is no part of the text."""
+    skip_lines: int = 0
+    """Lines above the heading."""
+    footer: int = 0
+    """Records at the end that are none, such as a sum."""
+    comment: str = ""
+    """What a line of a CSV file begins with that is no record."""
     only_site: str = ""
     """The one site of a table that has no column with sites."""
     row_number: str = ""
     """The column to add with a row's number, from 1, for a table that has no key."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no CSV file is written with."""
+        for name, sign, may_be_empty in (("separator", self.separator, False), ("quote", self.quote, True)):
+            if not (may_be_empty and not sign) and (len(sign) != 1 or not sign.isascii() or sign in "\r\n\0"):
+                raise ValueError(f"{name} {sign!r} is not one ASCII sign, such as ';'")
+        if self.separator == self.quote:
+            raise ValueError(f"separator and quote are both {self.quote!r}")
+        if self.skip_lines < 0 or self.footer < 0:
+            raise ValueError("skip_lines and footer are numbers of lines, 0 or more")
 
 
 MOVED = {

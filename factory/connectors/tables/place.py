@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from factory.connectors.tables.files import PACKED, File
 from factory.errors import SourceError
 from factory.errors.masking import has_secret
 
@@ -52,9 +53,23 @@ def place_of(text: str, root: Path) -> Place:
     return Place(kind=_kind_by_name(path, text), at=str(path))
 
 
+def files_of(place: Place) -> list[File]:
+    """Return the files of a table, by their names; raises SourceError where there are none."""
+    path = Path(place.at)
+    if "*" not in place.at:
+        return [File(path=path, name=path.name)]
+    files = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    if not files:
+        raise SourceError(f"no file fits {place.at}; mend the pattern in the line's file")
+    folder = Path(place.at.partition("*")[0] + "x").parent
+    return [File(path=file, name=str(file.relative_to(folder))) for file in files]
+
+
 def _kind_by_name(path: Path, text: str) -> Kind:
     known: dict[str, Kind] = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
-    name = path.name.removesuffix(".gz").lower()
+    name = path.name.lower()
+    for packed in PACKED:
+        name = name.removesuffix(packed)
     kind = known.get(Path(name).suffix)
     if kind is None:
         what = "is no CSV, Parquet or Delta table" if path.exists() else "does not exist"

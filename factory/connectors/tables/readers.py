@@ -11,8 +11,10 @@ import polars.selectors as cs
 from deltalake.exceptions import DeltaError
 
 from factory.connectors.tables.arguments import TableAt
+from factory.connectors.tables.csv_files import CsvFormat
 from factory.connectors.tables.place import Place
 from factory.connectors.tables.reader import BATCH_ROWS, Narrowing, Reader
+from factory.connectors.tables.table_files import FilesReader
 from factory.errors import SourceError
 from factory.errors.masking import masked_cause
 
@@ -93,4 +95,6 @@ def reader_of(place: Place, at: TableAt) -> Reader:
         from factory.connectors.tables.database import DatabaseReader
 
         return DatabaseReader(place)
+    if place.kind == "csv":
+        return FilesReader(place, at, CsvFormat(at=at))
     return FileReader(place, at)

@@ -252,7 +252,10 @@ def test_a_database_named_by_the_environment_is_read(tmp_path, monkeypatch):
         ("none", "does not exist"),
         ("notes.docx", "is no CSV, Parquet or Delta table"),
         ("broken.parquet", "cannot be read as parquet"),
-        ("latin.csv", "save it as UTF-8"),
+        (
+            "latin.csv",
+            "line 2, cannot be read as csv: byte 0xf6 is no utf-8; say how it is written, such as `encoding: cp1252`",
+        ),
         ("sqlite:///none.db::orders", "there is no database"),
         ("sqlite:///empty.db::orders", "has no table 'orders'"),
     ],

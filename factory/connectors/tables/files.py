@@ -1,0 +1,110 @@
+"""The files that a table lies in, opened as what is packed in them; and what is wrong with one, as an exception.
+
+    orders.csv                  a file
+    orders.csv.gz, .zst, .bz2, .xz, .zip   the same, packed; a zip holds one file
+    exports.zip!orders.csv      one file of a zip that holds many
+
+How a file is packed is seen from its first bytes, not from its name.
+"""
+
+import bz2
+import gzip
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
+MEMBER = "!"
+UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
+"""What opening and reading a packed file raises."""
+
+
+class DamagedError(Exception):
+    """A file, or a place in it, that cannot be read as what it should be; its reader's caller makes a SourceError."""
+
+    def __init__(self, why: str, remedy: str, line: int | None = None) -> None:
+        super().__init__(why)
+        self.why, self.remedy, self.line = why, remedy, line
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """One file of a table."""
+
+    path: Path
+    member: str = ""
+    """The file inside a zip; empty where it holds one, or is none."""
+    name: str
+    """What the rows of the file are told by."""
+
+    def __str__(self) -> str:
+        return f"{self.path}{MEMBER}{self.member}" if self.member else str(self.path)
+
+
+def is_packed(file: File) -> bool:
+    """Whether a file is packed in a way that this module unpacks; raises OSError."""
+    with file.path.open("rb") as packed:
+        return bool(file.member) or _packing(packed.read(6)) not in ("", "zip")
+
+
+@contextmanager
+def unpacked(file: File) -> Iterator[IO[bytes]]:
+    """Open a file for reading what is in it. Raises DamagedError; reading raises what `UNREADABLE` names too."""
+    with ExitStack() as stack:
+        packed = stack.enter_context(file.path.open("rb"))
+        packing = "zip" if file.member else _packing(packed.read(6))
+        packed.seek(0)
+        yield stack.enter_context(_unpacking(packed, packing, file)) if packing else packed
+
+
+_SIGNS = {b"\x1f\x8b": "gz", b"(\xb5/\xfd": "zst", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"PK\x03\x04": "zip"}
+
+
+def _packing(first: bytes) -> str:
+    return next((packing for sign, packing in _SIGNS.items() if first.startswith(sign)), "")
+
+
+def _unpacking(packed: IO[bytes], packing: str, file: File) -> IO[bytes]:
+    if packing == "gz":
+        return gzip.GzipFile(fileobj=packed)  # type: ignore[return-value]  # a binary stream in all but its type
+    if packing == "bz2":
+        return bz2.BZ2File(packed)
+    if packing == "xz":
+        return lzma.LZMAFile(packed)
+    if packing == "zst":
+        from backports import zstd
+
+        return zstd.ZstdFile(packed)  # type: ignore[return-value]  # a binary stream in all but its type
+    return _member(packed, file)
+
+
+def _member(packed: IO[bytes], file: File) -> IO[bytes]:
+    archive = zipfile.ZipFile(packed)
+    names = members(archive)
+    if file.member not in (names if file.member else [""]):
+        raise DamagedError(
+            f"the zip has no file {file.member!r}; it has {_shown(names)}", "mend the name after the `!`"
+        )
+    if not file.member and len(names) != 1:
+        raise DamagedError(
+            f"the zip holds {len(names)} files: {_shown(names)}",
+            f"name one, as in {file.path.name}{MEMBER}{names[0]}" if names else "export it again",
+        )
+    info = archive.getinfo(file.member or names[0])
+    if info.flag_bits & 1:
+        raise DamagedError("the zip has a password", "unpack it, or export it without one")
+    return archive.open(info)
+
+
+def members(archive: zipfile.ZipFile) -> list[str]:
+    """Return the names of a zip's files, but for what a Mac adds."""
+    return [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(sorted(names)[:8]) + (" …" if len(names) > 8 else "") or "none"
