@@ -4,12 +4,8 @@ In: the package's name and a file for each table. The package is located, never 
 often loads all of it. Out: rows in the declared columns, each field as text as the file has it, an empty one as null.
 """
 
-import gzip
 import importlib.util
-import io
 import threading
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +13,15 @@ from typing import Any
 
 import polars as pl
 
+from factory.connectors.tables.arguments import TableAt
+from factory.connectors.tables.place import Place
+from factory.connectors.tables.reader import Narrowing
+from factory.connectors.tables.readers import reader_of
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
 from factory.line.parsing import value_of
 from factory.line.parsing.moments import within
+from factory.storage.columns import FILE, LINE, UNPARSED
 
 BATCH_ROWS = 100_000
 _CURSOR = "_source_cursor"
@@ -90,14 +91,17 @@ class PackagedFiles:
 
     def _parse(self, table: Table) -> pl.DataFrame:
         path = self._path(table)
+        reader = reader_of(Place(kind="csv", at=str(path)), TableAt(at=path.name))
         try:
-            text = pl.read_csv(io.BytesIO(_content(path)), infer_schema=False)
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
-            raise SourceError(
-                f"table {table.name}: {path.name} of package {self.package!r} cannot be read: {error}; reinstall it"
-            ) from error
-        _require_columns(text.columns, table, path)
-        rows = text.select(list(table.columns))
+            schema = reader.schema()
+            _require_columns(list(schema), table, path)
+            empty = pl.DataFrame(schema={**schema, FILE: pl.String, LINE: pl.Int64, UNPARSED: pl.String})
+            rows = pl.concat([empty, *reader.batches(list(schema), Narrowing())], how="diagonal")
+        except SchemaMismatch:
+            raise
+        except SourceError as error:
+            raise SourceError(f"package {self.package!r}: {error}, or reinstall the package") from error
+        rows = rows.select(*table.columns, FILE, LINE, UNPARSED)
         cursor = (
             value_of(pl.col(table.cursor), pl.String(), table.cursor, table.columns[table.cursor], table.parse)
             if table.cursor
@@ -143,19 +147,6 @@ def _site(rows: pl.DataFrame, table: Table) -> pl.Expr:
     column = table.site_column or ""
     sites = {value: table.site_names.site(value) for value in rows[column].unique().to_list()}
     return pl.col(column).replace_strict(sites, return_dtype=pl.String)
-
-
-def _content(path: Path) -> bytes:
-    """Return a file's bytes, unpacked; a zip must hold one file."""
-    if path.suffix == ".gz":
-        return gzip.decompress(path.read_bytes())
-    if path.suffix != ".zip":
-        return path.read_bytes()
-    with zipfile.ZipFile(path) as packed:
-        names = [name for name in packed.namelist() if not name.endswith("/")]
-        if len(names) != 1:
-            raise zipfile.BadZipFile(f"it holds {len(names)} files and should hold one")
-        return packed.read(names[0])
 
 
 def _require_columns(columns: Sequence[str], table: Table, path: Path) -> None:

@@ -105,6 +105,11 @@ def source_arguments(plan: Plan) -> dict[str, Any]:
         "names": {name: column.source_name for name, column in kept.items() if name != column.source_name},
         "leave_out": [*private, *profile.unused],
         "separator": "" if profile.at.separator == "," else profile.at.separator,
+        "quote": "" if profile.at.quote == '"' else profile.at.quote,
+        "encoding": "" if profile.at.encoding == "utf-8" else profile.at.encoding,
+        "skip_lines": profile.at.skip_lines,
+        "footer": profile.at.footer,
+        "comment": profile.at.comment,
         "only_site": "" if profile.site else ONLY_SITE,
         "row_number": "" if profile.key else ROW_NUMBER,
     }

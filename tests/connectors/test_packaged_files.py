@@ -18,6 +18,7 @@ from factory.data.contract.typing import typed_rows
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
 from factory.line.parsing import Parse
+from factory.storage.columns import FILE, LINE, UNPARSED
 
 UNTIL = datetime(2024, 2, 1)
 CSV = """plant,made,weight,at
@@ -78,7 +79,8 @@ def read(given: PackagedFiles, **how: object) -> pl.DataFrame:
 def test_rows_before_the_moment_come_as_the_file_has_them_without_importing(package: Path, file: str) -> None:
     given = source(package, file=file)
     (raw,) = given.read(table(), site="south", after=None, until=UNTIL)
-    assert raw.rows() == [("south", "NA", "3.5", "2024-01-02T10:30:00Z")]
+    assert raw.select(list(COLUMNS)).rows() == [("south", "NA", "3.5", "2024-01-02T10:30:00Z")]
+    assert raw.select(FILE, LINE, UNPARSED).rows() == [(Path(file).name, 3, None)]
     rows = read(given)
     assert rows["made"].to_list() == [1, None, 3]
     assert rows["weight"].to_list() == [2.5, 3.5, None]
@@ -166,7 +168,7 @@ def test_a_value_of_another_type_comes_as_it_is_and_is_no_value_of_the_declared_
     line = dict(zip(COLUMNS, ["west", "1", "2.5", "2024-01-01T00:00:00Z"], strict=True)) | {column: wrong}
     given = source(package, CSV + ",".join(line.values()) + "\n")
     (raw,) = given.read(table(), site="west", after=None, until=UNTIL)
-    assert raw.row(0, named=True) == line | {column: wrong or None}
+    assert raw.drop(FILE, LINE, UNPARSED).row(0, named=True) == line | {column: wrong or None}
     assert read(given, site="west")[column].to_list() == [None]
 
 

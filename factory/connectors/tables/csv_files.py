@@ -63,7 +63,10 @@ def parsed(block: Block, heading: Sequence[str], wanted: Sequence[int], marks: M
     Raises DamagedError where the parser delivers another number of records than was counted, or the file is cut short.
     """
     width, broken = len(heading), _broken(block, len(heading), marks)
-    table, ragged = _fields(_text_of(block, ~broken, whole=not marks.comment), width, wanted, marks)
+    try:
+        table, ragged = _fields(_text_of(block, ~broken, whole=not marks.comment), width, wanted, marks)
+    except ValueError as error:  # Arrow's own are of this kind
+        raise DamagedError(f"Arrow cannot read what begins here: {error}", "export it again", block.line(0)) from error
     kept = np.flatnonzero(~broken)
     if table.num_rows + len(ragged) != len(kept):
         raise DamagedError(

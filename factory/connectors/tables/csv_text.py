@@ -91,9 +91,23 @@ class CsvText:
                 self._first_line + text.count(self.marks.line_end, 0, records.end),
             )
         if self._footer:
-            records = _without_last(records, self._footer)
+            shorter = _without_last(records, self._footer)
+            if last:
+                self._require_footer(text, records, len(shorter.starts))
+            records = shorter
         unfinished = last and not self._footer and not text.endswith(self.marks.line_end)
         return Block(text=text, records=records, first_line=self._first_line, unfinished=unfinished)
+
+    def _require_footer(self, text: bytes, records: Records, first: int) -> None:
+        """Refuse to leave out as a footer what looks like a record."""
+        for start, end, line in zip(*(part[first:].tolist() for part in records[:3]), strict=True):
+            fields = fields_of(text[start:end], self.marks)
+            if len(fields) == len(self.heading) > 2 and all(fields):
+                raise DamagedError(
+                    "this record would be left out as a footer, and has a value in every column",
+                    f"mend `footer: {self._footer}` in the source's arguments",
+                    self._first_line + line,
+                )
 
     def _advance(self, block: Block) -> None:
         end = block.records.end

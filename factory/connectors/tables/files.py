@@ -85,7 +85,7 @@ def _unpacking(packed: IO[bytes], packing: str, file: File) -> IO[bytes]:
 
 def _member(packed: IO[bytes], file: File) -> IO[bytes]:
     archive = zipfile.ZipFile(packed)
-    names = members(archive)
+    names = _names(archive)
     if file.member not in (names if file.member else [""]):
         raise DamagedError(
             f"the zip has no file {file.member!r}; it has {_shown(names)}", "mend the name after the `!`"
@@ -101,7 +101,16 @@ def _member(packed: IO[bytes], file: File) -> IO[bytes]:
     return archive.open(info)
 
 
-def members(archive: zipfile.ZipFile) -> list[str]:
+def members(path: Path) -> list[str]:
+    """Return the names of the files in a zip; none where it is no zip."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _names(archive)
+    except UNREADABLE:
+        return []
+
+
+def _names(archive: zipfile.ZipFile) -> list[str]:
     """Return the names of a zip's files, but for what a Mac adds."""
     return [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
 

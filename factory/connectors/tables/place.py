@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from factory.connectors.tables.files import PACKED, File
+from factory.connectors.tables.files import MEMBER, PACKED, File, members
 from factory.errors import SourceError
 from factory.errors.masking import has_secret
 
@@ -46,18 +46,19 @@ def place_of(text: str, root: Path) -> Place:
         return _database(at, table, root)
     if "://" in text:
         return Place(kind="parquet" if ".parquet" in text else "delta", at=text)
-    path = (root / text).absolute()
+    path = (root / text.partition(MEMBER)[0]).absolute()
     if path.is_dir():
         kind: Kind = "delta" if (path / "_delta_log").is_dir() else "parquet"
         return Place(kind=kind, at=str(path if kind == "delta" else path / "**/*.parquet"))
-    return Place(kind=_kind_by_name(path, text), at=str(path))
+    return Place(kind=_kind_by_name(path, text), at=str((root / text).absolute()))
 
 
 def files_of(place: Place) -> list[File]:
     """Return the files of a table, by their names; raises SourceError where there are none."""
-    path = Path(place.at)
-    if "*" not in place.at:
-        return [File(path=path, name=path.name)]
+    at, _, member = place.at.partition(MEMBER)
+    path = Path(at)
+    if "*" not in at:
+        return [File(path=path, member=member, name=f"{path.name}{MEMBER}{member}" if member else path.name)]
     files = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     if not files:
         raise SourceError(f"no file fits {place.at}; mend the pattern in the line's file")
@@ -67,10 +68,13 @@ def files_of(place: Place) -> list[File]:
 
 def _kind_by_name(path: Path, text: str) -> Kind:
     known: dict[str, Kind] = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
-    name = path.name.lower()
+    name = Path(text.rpartition(MEMBER)[2]).name.lower()
     for packed in PACKED:
         name = name.removesuffix(packed)
     kind = known.get(Path(name).suffix)
+    if kind is None and path.suffix.lower() == ".zip" and path.is_file():
+        kinds = {known.get(Path(member).suffix.lower()) for member in members(path)}
+        kind = kinds.pop() if len(kinds) == 1 else None
     if kind is None:
         what = "is no CSV, Parquet or Delta table" if path.exists() else "does not exist"
         raise SourceError(

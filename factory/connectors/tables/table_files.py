@@ -3,7 +3,7 @@
 What a file cannot be read as is said here in one sentence: table, file, line, what is wrong, what to do.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -67,6 +67,12 @@ class FilesReader:
                     for batch in frame.iter_slices(BATCH_ROWS):
                         yield _narrowed(_numbered(batch, file, row_number, rows), only)
                         rows += len(batch)
+
+    def seen(self, look: Callable[[File, TableAt], TableAt]) -> TableAt:
+        """Return the table's arguments as a look at its first file completes them; raises SourceError."""
+        file = files_of(self.place)[0]
+        with self._told(file):
+            return look(file, self.at)
 
     @contextmanager
     def _told(self, file: File) -> Iterator[None]:

@@ -1,6 +1,5 @@
 """`profiled`: a place and the names a person gave in, a `Profile` out; or an error that says what to name instead."""
 
-import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -10,14 +9,17 @@ from typing import Any
 import polars as pl
 
 from factory.connectors.tables.arguments import TableAt
-from factory.connectors.tables.place import Place, place_of
+from factory.connectors.tables.csv_files import CsvFormat
+from factory.connectors.tables.place import place_of
 from factory.connectors.tables.reader import Narrowing, Reader
 from factory.connectors.tables.readers import reader_of
+from factory.connectors.tables.table_files import FilesReader
 from factory.errors import SourceError
 from factory.line.parsing import Parse, value_of
 from factory.line.parsing.values import exactly
 from factory.scaffold.profiling.association import Floats, targets_of
 from factory.scaffold.profiling.counting import Counts
+from factory.scaffold.profiling.dialect import dialect_of
 from factory.scaffold.profiling.naming import line_names, words_of
 from factory.scaffold.profiling.order import TimeOrder
 from factory.scaffold.profiling.profile import Column, Counting, Profile, quantiles_of
@@ -26,7 +28,6 @@ from factory.scaffold.profiling.suspects import Suspect, leak_of, personal_data_
 from factory.scaffold.profiling.task import Task, inferred_task
 
 MOMENT = "Datetime[us, UTC]"
-_SEPARATORS = (",", ";", "\t", "|")
 _DECIMAL_COMMA = r"^-?[\d.]*\d,\d+$"
 _GROUPS = {
     ",": r"^[+-]?\d{1,3}(\.\d{3})+(,\d+)$|^[+-]?\d{1,3}(\.\d{3}){2,}$",
@@ -120,7 +121,9 @@ def profiled(asked: Asked, root: Path) -> Profile:
 
 def _shaped(asked: Asked, root: Path) -> _Read:
     place = place_of(asked.at, root)
-    at = TableAt(at=asked.at, separator=_separator(place))
+    at = TableAt(at=asked.at)
+    if place.kind == "csv":
+        at = FilesReader(place, at, CsvFormat(at=at)).seen(dialect_of)
     reader = reader_of(place, at)
     schema = reader.schema()
     _require_named(asked, list(schema))
@@ -161,19 +164,6 @@ def _require_named(asked: Asked, columns: Sequence[str]) -> None:
     if len(set(given)) < len(given):
         twice = next(name for name in given if given.count(name) > 1)
         raise SourceError(f"column {twice!r} is named twice; target, site, time and entity are different columns")
-
-
-def _separator(place: Place) -> str:
-    """Return the sign that the first line of a CSV file has most of."""
-    if place.kind != "csv":
-        return ","
-    path = Path(place.at)
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            first = file.readline(1_000_000).decode("utf-8", errors="replace")
-    except OSError as error:
-        raise SourceError(f"table {place.at} cannot be read: {error}") from error
-    return max(_SEPARATORS, key=first.count)
 
 
 def _signs(reader: Reader, schema: Mapping[str, pl.DataType], at: TableAt) -> Parse:
