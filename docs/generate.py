@@ -130,10 +130,103 @@ def line_file_page() -> str:
     return page()
 
 
+def suites_page() -> str:
+    """Return what of Great Expectations suites is judged, passed over and refused, from the compiler itself."""
+    from factory.data.contract.compiler import NOT_DONE, SUPPORTED
+    from factory.data.contract.kwargs import IGNORED
+    from factory.data.contract.row_condition import PARSERS
+    from factory.line.suite import PASSED_OVER
+
+    return (
+        "\n".join(
+            [
+                _SUITES_INTRODUCTION.format(
+                    ignored=", ".join(f"`{name}`" for name in IGNORED),
+                    passed_over=", ".join(f"`{name}`" for name in PASSED_OVER),
+                    parsers=", ".join(f"`{name}`" for name in PARSERS),
+                ),
+                *(f"- `{kind}`" for kind in SUPPORTED),
+                "\n## What is refused\n",
+                "| expectation | why |\n|---|---|",
+                *(f"| `{kind}` | {why} |" for kind, why in NOT_DONE.items()),
+                "\nCustom expectations run Python of their own, and are refused by name, with the nearest names of the",
+                "list above.",
+            ]
+        )
+        + "\n"
+    )
+
+
+_SUITES_INTRODUCTION = """\
+# Great Expectations suites
+
+A table's `contract` may be a suite that Great Expectations 0.18 or 1.x wrote, JSON or YAML, in the line's folder. All
+that is wrong with it is told at once when the line is loaded, one sentence each, with file, line and expectation.
+
+## What an expectation may say
+
+| key | what becomes of it |
+|---|---|
+| `type`, or `expectation_type` of 0.18 | one of [those judged](#what-is-judged) |
+| `kwargs` | judged; null is the same as nothing; a kwarg that would be ignored in silence is refused |
+| `severity` | `critical`, the default: a row that breaks it goes to quarantine. `warning` and `info`: it is told in the \
+run's figures, on the site's page, in Data Docs and by the check `contract_kept` as a warning; no row goes to \
+quarantine, and neither the share of rows that keep the contract nor a gate counts it |
+| `meta`, `notes` | kept, and shown in Data Docs; `meta: {{name: …}}` is what the quarantine calls the rule |
+| {passed_over} | passed over |
+
+These kwargs say how Great Expectations is to run or to report, and are passed over: {ignored}.
+
+`mostly` is the share of rows that must keep the rule for the suite to succeed. A row that breaks the rule goes to
+quarantine all the same, and counts in the share of rows that keep the contract: a rule that some rows may break has
+`severity: warning`.
+
+Types are those of Polars, pandas, Spark or SQL: `Int64` means just that, `int64`, `LongType` and `BIGINT` mean whole
+numbers of any width. A regex is one of Rust's flavour, without look-around. LIKE patterns tell upper from lower case.
+`parse_strings_as_datetimes` needs a column that the line's file declares as a moment.
+
+## Row conditions
+
+`row_condition` says which rows an expectation is about; all others it neither judges nor counts. It is read by a parser
+of its own and never run. `condition_parser` is one of {parsers}. Of pandas, a missing value differs from every other;
+of all others it is unknown, so that the row is left out.
+
+| what | for example |
+|---|---|
+| comparisons with a constant or another column | `shift == "day"`, `0 < pieces <= 10`, `started >= date("2024-01-01")` |
+| and, or, not, parentheses | `a > 1 and (b < 2 or not c == 3)`, `(a > 1) & ~(b < 2)` |
+| lists, ranges, patterns | `a in [1, 2]`, `a.isin([1, 2])`, `a not in (1, 2)`, `a BETWEEN 1 AND 2`, `b LIKE 'x%'` |
+| missing values | `a.isnull()`, `a.notnull()`, `isnull(a)`, `a IS NOT NULL`, `col("a").notNull()` |
+| columns | `pieces`, `` `pieces made` ``, `col("pieces made")`, a truth value alone |
+
+Arithmetic, `@variables` and other functions are refused by name. The mappings that Great Expectations 1.x writes
+(`comparison`, `nullity`, `and`, `or`) are read, too.
+
+## Parameters
+
+A value `{{"$PARAMETER": "low"}}` is given in the line's file at the table that has the contract:
+
+```yaml
+contract: contracts/orders.json
+contract_parameters: {{low: 0, high: 200}}
+```
+
+Without that it is what the suite brings in `suite_parameters`, `evaluation_parameters` or `$PARAMETER.low`. One without
+a value, one that is an expression such as `now() - timedelta(weeks=2)` or `low * 2`, the result of another validation,
+and a parameter given that nothing asks for are refused.
+
+## What is judged
+
+Rules on columns and rows quarantine rows; those on tables and on a column's figures (`mean`, `distinct values`, …) fail
+the site's contract, which the gates refuse. Great Expectations' own pandas engine is the oracle of the tests.
+"""
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": cli_page,
     "reference/line-file.md": line_file_page,
     "reference/metrics.md": metrics_page,
+    "reference/suites.md": suites_page,
 }
 """Each generated page's place, and what makes it."""
 

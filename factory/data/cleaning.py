@@ -60,14 +60,15 @@ def clean(raw: pl.LazyFrame, table: Table, contract: Contract, collector: Collec
     judged = collector.collect(judging_plan(raw, table, contract))
     newest = judged.lazy().filter(NEWEST).drop(NEWEST)
     accepted = collector.collect(table.repair(newest.filter(~contract.broken).drop(*contract.masks, LOAD, ROW)))
-    broken = _as_they_came(raw, judged.filter(pl.col(NEWEST), contract.broken).select(*_PLACE, *contract.masks))
+    noticed = _as_they_came(raw, judged.filter(pl.col(NEWEST), contract.noticed).select(*_PLACE, *contract.masks))
+    broken = noticed.filter(contract.broken)
     delivered = declared_columns(raw.collect_schema(), table)
     schema = {name: type_named(table.columns[name]) for name in delivered}
     cleaned = Cleaned(
         accepted=accepted,
         quarantine=contract.name_rules(broken),
         counts=_counts(collector.collect(_rows(raw)), judged, accepted, broken),
-        contract=contract.results(collector.collect(contract.measure(newest)), broken, schema),
+        contract=contract.results(collector.collect(contract.measure(newest)), noticed, schema),
     )
     _require_account(cleaned.counts, table)
     return cleaned
@@ -78,9 +79,9 @@ def judging_plan(raw: pl.LazyFrame, table: Table, contract: Contract) -> pl.Lazy
     return contract.mark(_flag_newest(typed_rows(raw, table, contract.reasons), table.key), among=pl.col(NEWEST))
 
 
-def _as_they_came(raw: pl.LazyFrame, broken: pl.DataFrame) -> pl.DataFrame:
-    """Return the raw rows of broken ones, in the order in which these are, with their masks."""
-    rows = raw.drop(CURSOR, strict=False).join(broken.lazy(), on=_PLACE, how="inner", maintain_order="right")
+def _as_they_came(raw: pl.LazyFrame, judged: pl.DataFrame) -> pl.DataFrame:
+    """Return the raw rows of judged ones, in the order in which these are, with their masks."""
+    rows = raw.drop(CURSOR, strict=False).join(judged.lazy(), on=_PLACE, how="inner", maintain_order="right")
     return rows.collect(engine="streaming")
 
 

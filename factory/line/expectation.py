@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+Severity = Literal["critical", "warning", "info"]
+"""What follows where an expectation is broken; of Great Expectations 1.x."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,3 +19,10 @@ class Expectation:
     """Its arguments, by Great Expectations' names."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """Words of your own; `name` is what the quarantine calls the rule."""
+    severity: Severity = "critical"
+    """`critical`: rows that break it go to quarantine, and gates look at it; `warning`, `info`: it is told, no more."""
+
+    @property
+    def critical(self) -> bool:
+        """Whether rows go to quarantine for it."""
+        return self.severity == "critical"

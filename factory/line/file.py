@@ -17,6 +17,7 @@ from factory.line.line import FeatureKeys, Features, Line, LineKeys, Table, Tabl
 from factory.line.mistakes import mistakes, numbers_as_text, unknown_key
 from factory.line.python_error import LOADING, python_mistake
 from factory.line.sections import FeaturesSection, LineSections, TableSection
+from factory.line.suite import SuiteFile, with_parameters
 from factory.line.yaml_file import YamlFile
 from factory.names import checked_name
 from factory.storage.columns import type_named
@@ -24,8 +25,6 @@ from factory.storage.columns import type_named
 TODAY = "today"
 TOP_LEVEL = ("type", "attributes", "requirements", "template_vars_module", "post_processing")
 """What a component's file may say beside what is ours; the orchestrator reads the last three."""
-_GX_ADDS = {"id", "rendered_content", "severity", "description", "notes"}
-"""What Great Expectations writes beside type, kwargs and meta when it exports a suite."""
 
 
 @cache
@@ -134,7 +133,7 @@ class LineFile(YamlFile):
                 type_named(kind)
             except ValueError as error:
                 raise LineError(f"{self.place('tables', name, 'columns', column)}: table {name}: {error}") from error
-        contract = self.contract(name, section.contract)
+        contract = self.contract(name, section)
         repair = self.imported(section.repair, "tables", name, "repair")
         try:
             return Table(
@@ -159,24 +158,20 @@ class LineFile(YamlFile):
             raise LineError(f"{refused}: the module {module!r} has no {name!r}")
         return getattr(loaded, name)
 
-    def contract(self, table: str, section: tuple[Expectation, ...] | str) -> tuple[Expectation, ...]:
-        """Return a table's expectations, from this file or from the suite's own; raises LineError."""
-        if not isinstance(section, str):
-            return section
-        suite = self.suite(table, section)
-        content = suite.content()
-        if not isinstance(content, dict) or not isinstance(content.get("expectations"), list):
+    def contract(self, table: str, section: TableSection) -> tuple[Expectation, ...]:
+        """Return a table's expectations, from this file or the suite's own, parameters filled in; raises LineError."""
+        said, brought = section.contract, dict[str, Any]()
+        if isinstance(said, str):
+            suite = self.suite(table, said)
+            said, brought = suite.expectations(), dict(suite.parameters())
+        expectations, asked = with_parameters(said, {**brought, **section.contract_parameters})
+        if unused := [name for name in section.contract_parameters if name not in asked]:
+            known = f"they ask for {', '.join(sorted(asked))}" if asked else "they ask for none"
             raise LineError(
-                f"{suite.place('expectations')}: a suite needs a list `expectations`, each with type and kwargs"
+                f"{self.place('tables', table, 'contract_parameters', unused[0])}: table {table}: none of its "
+                f"expectations has the parameter {unused[0]!r}; {known}"
             )
-        expectations = [
-            {name: value for name, value in entry.items() if name not in _GX_ADDS} if isinstance(entry, dict) else entry
-            for entry in content["expectations"]
-        ]
-        try:
-            return tuple(_adapter(list[Expectation]).validate_python(expectations))
-        except ValidationError as error:
-            raise LineError("\n".join(mistakes(error, suite.place, "expectations"))) from error
+        return expectations
 
     def contract_places(self, table: str, section: tuple[Expectation, ...] | str) -> list[str]:
         """Return where each of a table's expectations is written, for errors about one of them."""
@@ -185,7 +180,7 @@ class LineFile(YamlFile):
             return [suite.place("expectations", number) for number in range(len(suite.content()["expectations"]))]
         return [self.place("tables", table, "contract", number) for number in range(len(section))]
 
-    def suite(self, table: str, name: str) -> YamlFile:
+    def suite(self, table: str, name: str) -> SuiteFile:
         """Return a suite's file; raises LineError where it is not there, or outside the line's folder."""
         folder = self.path.parent.resolve()
         place = (folder / name).resolve()
@@ -196,7 +191,7 @@ class LineFile(YamlFile):
             )
         if not place.is_file():
             raise LineError(f"{self.place('tables', table, 'contract')}: there is no file {name!r} in {folder}")
-        return YamlFile(place)
+        return SuiteFile(place)
 
     def decision_table(self, name: str, tables: Mapping[str, Table]) -> str:
         """Return the name of the table with one row a decision; raises LineError unless it is a site's."""

@@ -106,6 +106,9 @@ class TableSection(TableKeys):
     """The function that repairs rows which keep the contract, written as package.module:name."""
     contract: ContractSection = ()
     """Expectations, or the file in the line's folder that has them: a Great Expectations suite, YAML or JSON."""
+    contract_parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The values of the parameters that the contract's expectations ask for: `{"$PARAMETER": "low"}` is given as
+    `low`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -172,10 +172,11 @@ def _contract_check(line: Line, table: Table) -> SiteCheck:
     def judge(state: LineState) -> Findings:
         entries = state.journal.latest(asset, state.sites if table.site_column else [LINE_SITE])
         broken = {site: entry for site, entry in entries.items() if not entry.figures["contract_passed"]}
+        warned = {site: entry for site, entry in entries.items() if entry.figures.get("contract_warnings")}
         bad = any(_is_too_bad(entry, state.line.gates.min_contract_share) for entry in broken.values())
         return Findings(
             judged=len(entries),
-            against={site: _contract_sentence(entry) for site, entry in broken.items()},
+            against={site: _contract_sentence(entry) for site, entry in {**broken, **warned}.items()},
             severity=ERROR if bad else WARN,
         )
 
@@ -195,7 +196,9 @@ def _is_too_bad(cleaned: Entry, least_share: float) -> bool:
 def _contract_sentence(cleaned: Entry) -> str:
     figures = cleaned.figures
     rules = [f"{name} ({rows} rows)" for name, rows in figures["broken"].items()]
-    return f"{figures['contract_share']:.2%} of rows keep it; broken: {', '.join([*rules, *figures['table_failures']])}"
+    broken = ", ".join([*rules, *figures["table_failures"]])
+    sentence = f"{figures['contract_share']:.2%} of rows keep it{f'; broken: {broken}' if broken else ''}"
+    return "; ".join([sentence, *figures.get("contract_warnings", [])])
 
 
 def _gates_check(name: str, description: str, codes: frozenset[str] | None) -> SiteCheck:

@@ -52,6 +52,11 @@ def _figures(names: Sequence[str], counts: RowCounts, contract: ContractResult) 
         ROW_COUNT: dict(zip(names, (counts.clean, counts.quarantine), strict=True)),
         "contract_passed": contract.success,
         "contract_share": contract.share,
-        "broken": {check.name: check.unexpected_count for check in contract.checks if check.unexpected_count},
+        "broken": {
+            check.name: check.unexpected_count
+            for check in contract.checks
+            if check.unexpected_count and check.expectation.critical
+        },
         "table_failures": list(contract.table_failures),
+        "contract_warnings": list(contract.warnings),
     }

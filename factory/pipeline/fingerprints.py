@@ -20,7 +20,7 @@ def _table(line: Line, table: Table | None) -> Any:
     """Return what decides which rows of a table are clean."""
     if table is None:
         raise ValueError(f"line {line.name}: only a stage of a table has the section `table`")
-    contract = [[expectation.type, dict(expectation.kwargs)] for expectation in table.contract]
+    contract = [[rule.type, dict(rule.kwargs), *([] if rule.critical else [rule.severity])] for rule in table.contract]
     return [dict(table.columns), table.key, table.site_column, table.parse, table.site_names, contract, table.repair]
 
 

@@ -60,6 +60,8 @@ class SiteFacts:
     """`raw`, `clean`, `quarantine`, `superseded`, `features`, `labelled`, and the windows' by their names."""
     contract_share: float | None
     table_failures: Sequence[str]
+    contract_warnings: Sequence[str]
+    """A sentence for each expectation that was not met and is told alone."""
     broken_rules: Sequence[tuple[str, int]]
     """Each rule of the contract that rows in quarantine broke, and how many did, the most first."""
     why: str

@@ -88,6 +88,7 @@ def site_facts(
         rows={**_rows(cleaned, figures.get("features", {})), **windows},
         contract_share=cleaned.get("contract_share"),
         table_failures=cleaned.get("table_failures", []),
+        contract_warnings=cleaned.get("contract_warnings", []),
         broken_rules=broken_rules(quarantine),
         why=model.get("why", ""),
         base_why=base.get("why", ""),

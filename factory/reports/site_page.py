@@ -177,7 +177,8 @@ def _contract(facts: SiteFacts) -> str:
     tables = f" Broken by the whole table: {'; '.join(facts.table_failures)}." if facts.table_failures else ""
     waiting = facts.rows.get("quarantine", 0)
     rest = f"{whole(waiting)} wait in quarantine." if waiting else "No row waits in quarantine."
-    return f"{share} of the rows keep the contract. {rest}{tables}"
+    told = f" Worth a look: {'; '.join(facts.contract_warnings)}." if facts.contract_warnings else ""
+    return f"{share} of the rows keep the contract. {rest}{tables}{told}"
 
 
 __all__ = ["figure", "form", "site_page"]

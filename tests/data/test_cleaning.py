@@ -35,18 +35,38 @@ def in_grams(rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.with_columns(grams=pl.col("kg") * 1000).drop("kg")
 
 
-def run(raw: pl.DataFrame, repair: Repair = in_grams) -> Cleaned:
+def run(raw: pl.DataFrame, repair: Repair = in_grams, suite: tuple[Expectation, ...] = CONTRACT) -> Cleaned:
     table = Table(
         name="orders",
         columns=COLUMNS,
         key=("order", "part"),
         cursor="order",
         site_column="site",
-        contract=CONTRACT,
+        contract=suite,
         repair=repair,
     )
     contract = compile_contract(table.contract, columns=COLUMNS, place="line.yaml")
     return clean(raw.lazy(), table, contract, FrameEngine("cpu"))
+
+
+def test_a_broken_warning_is_told_and_quarantines_nothing() -> None:
+    light = Expectation(
+        type="expect_column_values_to_be_between", kwargs={"column": "kg", "max_value": 5}, severity="warning"
+    )
+    few = Expectation(type="expect_table_row_count_to_equal", kwargs={"value": 1}, severity="info")
+    alone = Expectation(type="expect_column_values_to_be_unique", kwargs={"column": "part"}, severity="warning")
+    raw = raw_rows((1, "a", 9.0, "A", 1, 0), (2, "a", 1.0, "A", 1, 1), (3, "b", -1.0, "A", 1, 2))
+    done = run(raw, suite=(*CONTRACT, light, few, alone))
+    assert done.counts["A"] == RowCounts(raw=3, clean=2, quarantine=1, superseded=0)
+    assert done.quarantine["rule"].to_list() == ["kg: values to be between"]
+    result = done.contract["A"]
+    assert (result.broken, result.share, result.table_failures) == (1, pytest.approx(2 / 3), ())
+    assert result.warnings == (
+        "kg: values to be between (2): 1 of 3 rows, e.g. 9.0 (warning)",
+        "row count to equal: found 3 (info)",
+        "part: values to be unique: 2 of 3 rows, e.g. 'a', 'a' (warning)",
+    )
+    assert run(raw, suite=(light, few, alone)).contract["A"].success
 
 
 def raw_rows(*rows: tuple[Any, ...]) -> pl.DataFrame:

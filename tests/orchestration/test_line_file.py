@@ -263,9 +263,24 @@ def test_an_error_in_a_lines_python_is_told_with_both_places_and_its_line_of_cod
 
 
 SUITES = {
-    "an unknown key": ("expectations:\n  - {type: a}\n  - {tipe: b, type: a}\n", 3, "tipe: there is no such key"),
+    "an unknown key": (
+        "expectations:\n  - {type: a}\n  - {tipe: b, type: a}\n",
+        3,
+        "tipe: an expectation has no such key; did you mean 'type'?",
+    ),
+    "a parameter without a value": (
+        "expectations:\n  - {type: expect_table_row_count_to_equal, kwargs: {value: {$PARAMETER: rows}}}\n",
+        2,
+        "expect_table_row_count_to_equal: needs the parameter 'rows'",
+    ),
+    "a condition that is not understood": (
+        "expectations:\n  -\n    type: expect_table_row_count_to_equal\n"
+        "    kwargs: {value: 1, row_condition: '@shift', condition_parser: pandas}\n",
+        3,
+        "row_condition '@shift' cannot be judged: '@' at character 1 is not understood",
+    ),
     "no list": ("name: x\n", 1, "needs a list `expectations`"),
-    "an unknown type": ("expectations:\n  - {type: a}\n", 2, "'a', which is not supported"),
+    "an unknown type": ("expectations:\n  - {type: a}\n", 2, "a: it is not supported"),
     "no YAML": ("expectations:\n  - {type: a\n", 3, "no YAML"),
     "a wrong column": (
         "expectations:\n  -\n    type: expect_column_values_to_not_be_null\n    kwargs: {column: x}\n",
@@ -287,6 +302,34 @@ def test_a_mistake_in_a_contracts_file_is_told_with_that_file_and_line(lines, na
     assert words in told
 
 
+def test_every_mistake_of_a_suite_is_told_at_once(lines):
+    text = GOOD.replace(
+        "contract:\n        - {type: expect_table_row_count_to_be_between, kwargs: {min_value: 1}}",
+        "contract: contracts/shifts.yaml",
+    )
+    suite = (
+        "expectations:\n"
+        "  - {type: expect_column_values_to_be_valid_iban, kwargs: {column: plant}}\n"
+        "  - {type: expect_column_values_to_not_be_null, kwargs: {column: x}}\n"
+        "  - {type: unexpected_rows_expectation, kwargs: {unexpected_rows_query: SELECT 1}}\n"
+    )
+    told = mistake(lines, text, contracts__shifts_yaml=suite)
+    assert [number for number in (2, 3, 4) if f"contracts/shifts.yaml:{number}: " in told] == [2, 3, 4]
+    assert all(name in told for name in SUPPORTED)
+
+
+def test_a_parameter_is_given_in_the_lines_file_and_one_that_nobody_asks_for_is_a_mistake(lines):
+    count = "- {type: expect_table_row_count_to_be_between, kwargs: {min_value: 1}}"
+    asked = count.replace("min_value: 1", "min_value: {$PARAMETER: least}")
+    suite = f"contract_parameters: {{least: 1}}\n      contract:\n        {asked}"
+    given = GOOD.replace(f"contract:\n        {count}", suite)
+    assert "least: 1" in given
+    assert mistake(lines, given) is None
+    told = mistake(lines, given.replace("least: 1", "least: 1, most: 2"))
+    assert f"defs.yaml:{line_of(given, 'contract_parameters')}: " in told
+    assert "none of its expectations has the parameter 'most'; they ask for least" in told
+
+
 def test_a_line_may_look_at_the_world_as_of_today(lines):
     text = GOOD.replace('"2024-03-01"', "today").replace("  value:", '  schedule: "0 4 * * 1"\n  value:')
     assert mistake(lines, text) is None
@@ -295,7 +338,7 @@ def test_a_line_may_look_at_the_world_as_of_today(lines):
 def test_an_unknown_expectation_is_told_with_its_name_and_all_that_there_are(lines):
     told = mistake(lines, GOOD.replace("expect_table_row_count_to_be_between", "expect_table_to_be_pretty"))
     assert "press_faults/defs.yaml:" in told
-    assert "'expect_table_to_be_pretty'" in told
+    assert "expect_table_to_be_pretty: it is not supported" in told
     assert all(name in told for name in SUPPORTED)
 
 

@@ -62,7 +62,7 @@ class Contract:
     def on(self, columns: Iterable[str]) -> "Contract":
         """Return the rules on rows that look at these columns alone: what can be judged while no other is known."""
         known = set(columns)
-        return replace(self, rules=tuple(rule for rule in self.row_rules if known.issuperset(rule.columns)))
+        return replace(self, rules=tuple(rule for rule in self.row_rules if known.issuperset(rule.looked_at)))
 
     @property
     def masks(self) -> tuple[str, ...]:
@@ -72,7 +72,16 @@ class Contract:
 
     @property
     def broken(self) -> pl.Expr:
-        """Whether a marked row broke any rule."""
+        """Whether a marked row broke a rule for which it goes to quarantine, as it does for each of its misfits."""
+        told = dict.fromkeys(self.masks, 0)
+        for rule in self.row_rules:
+            mask, bit = self._bits[rule.name]
+            told[mask] |= 0 if rule.expectation.critical else 1 << bit
+        return reduce(or_, ((pl.col(mask) & pl.lit(~bits, pl.Int64)) != 0 for mask, bits in told.items()))
+
+    @property
+    def noticed(self) -> pl.Expr:
+        """Whether a marked row broke any rule, those that are only told among them."""
         return reduce(or_, (pl.col(mask) != 0 for mask in self.masks))
 
     def mark(self, rows: pl.LazyFrame, *, among: pl.Expr | None = None) -> pl.LazyFrame:
@@ -86,15 +95,17 @@ class Contract:
         none = {name: pl.lit(0, pl.Int64) for name in mask_names(list(self.columns)) if name not in schema}
         rows = rows.with_columns(**none)
         repeated = [rule for rule in self.row_rules if rule.broken is None and not rule.misfit]
+        flagged = rows
         for rule in repeated:
-            rows = _flag_repeated(rows, rule, self._bit_name(rule), self.types, among)
-        marked = rows.with_columns(**{mask: self._mask(mask) for mask in self.masks if mask.startswith("_broken_")})
+            flagged = _flag_repeated(flagged, rows, rule, self._bit_name(rule), self.types, among)
+        marked = flagged.with_columns(**{mask: self._mask(mask) for mask in self.masks if mask.startswith("_broken_")})
         return marked.drop([self._bit_name(rule) for rule in repeated])
 
     def name_rules(self, broken: pl.DataFrame) -> pl.DataFrame:
-        """Turn the mask columns of the broken rows into `rule`: the names of all rules broken, joined by `; `."""
+        """Turn the mask columns of the broken rows into `rule`: the rules that quarantined them, joined by `; `."""
         named: list[pl.Expr] = [pl.lit(None, pl.String)]
-        named += [pl.when(self._has_bit(rule)).then(pl.lit(rule.name)) for rule in self.row_rules]
+        critical = [rule for rule in self.row_rules if rule.expectation.critical]
+        named += [pl.when(self._has_bit(rule)).then(pl.lit(rule.name)) for rule in critical]
         return broken.with_columns(pl.concat_str(named, separator="; ", ignore_nulls=True).alias(RULE)).drop(self.masks)
 
     def measure(self, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -103,11 +114,11 @@ class Contract:
         return rows.group_by(SITE).agg(**figures).sort(SITE)
 
     def results(
-        self, measured: pl.DataFrame, broken: pl.DataFrame, schema: Mapping[str, pl.DataType]
+        self, measured: pl.DataFrame, noticed: pl.DataFrame, schema: Mapping[str, pl.DataType]
     ) -> dict[str, ContractResult]:
-        """Return each site's result, from `measure`'s answer, the broken rows with their masks, and the raw schema."""
-        blamed = [self._blamed(rule, broken) for rule in self.row_rules]
-        broken_rows = dict(broken.group_by(SITE).len().iter_rows())
+        """Return each site's result, from `measure`'s answer, the rows noticed with their masks, and the raw schema."""
+        blamed = [self._blamed(rule, noticed) for rule in self.row_rules]
+        broken_rows = dict(noticed.filter(self.broken).group_by(SITE).len().iter_rows())
         return {
             site[SITE]: self._result(site, broken_rows.get(site[SITE], 0), blamed, schema)
             for site in measured.iter_rows(named=True)
@@ -131,16 +142,16 @@ class Contract:
             site=site[SITE],
             rows=site[JUDGED],
             broken=broken,
-            success=all(check.success for check in checks),
+            success=all(check.success for check in checks if check.expectation.critical),
             checks=checks,
         )
 
-    def _blamed(self, rule: RowRule, broken: pl.DataFrame) -> dict[str, tuple[int, list[Any]]]:
+    def _blamed(self, rule: RowRule, noticed: pl.DataFrame) -> dict[str, tuple[int, list[Any]]]:
         """Return how many rows of each site broke a rule, and the first unexpected values."""
-        columns = [name for name in rule.columns if name in broken.columns]
+        columns = [name for name in rule.columns if name in noticed.columns]
         shown = pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns) if columns else pl.lit(None)
         counted = (
-            broken.filter(self._has_bit(rule))
+            noticed.filter(self._has_bit(rule))
             .group_by(SITE)
             .agg(pl.len().alias(JUDGED), shown.head(EXAMPLES).alias(RULE))
         )
@@ -172,9 +183,10 @@ class Contract:
     def _domain_counts(self) -> dict[str, pl.Expr]:
         counts = {}
         for rule in self.row_rules:
-            in_domain = rule.domain.rows(self.types)
-            if in_domain is not None:
-                counts[_domain_name(rule.domain)] = in_domain.sum().cast(pl.Int64)
+            for domain in (rule.domain, _about(rule.domain)):
+                in_domain = domain.rows(self.types)
+                if in_domain is not None:
+                    counts[_domain_name(domain)] = in_domain.sum().cast(pl.Int64)
         return counts
 
     def _figures(self) -> dict[str, pl.Expr]:
@@ -191,28 +203,40 @@ def _is_set(bit: tuple[str, int]) -> pl.Expr:
     return (pl.col(mask) & pl.lit(1 << place, pl.Int64)) != 0
 
 
-def _flag_repeated(rows: pl.LazyFrame, rule: RowRule, flag: str, types: Types, among: pl.Expr | None) -> pl.LazyFrame:
-    """Add a column that is true on every copy of what must be unique within its site, and null elsewhere."""
+def _flag_repeated(
+    flagged: pl.LazyFrame, rows: pl.LazyFrame, rule: RowRule, flag: str, types: Types, among: pl.Expr | None
+) -> pl.LazyFrame:
+    """Add a column that is true on every copy of what must be unique within its site, and null elsewhere.
+
+    What is repeated is counted among `rows`, for a plan that read what is flagged already would double with each rule.
+    """
     keys = {f"_key_{place}": _comparable(column, types) for place, column in enumerate(rule.columns)}
-    keyed = rows.with_columns(**keys)
     wanted = [test for test in (rule.domain.rows(types), among) if test is not None]
     by = [SITE, *keys]
-    repeated = keyed.filter(*wanted).group_by(by).agg(pl.len().alias(flag)).filter(pl.col(flag) > 1)
-    return keyed.join(repeated, on=by, how="left", nulls_equal=True, maintain_order="left").drop(list(keys))
+    repeated = rows.filter(*wanted).with_columns(**keys).group_by(by).agg(pl.len().alias(flag)).filter(pl.col(flag) > 1)
+    keyed = flagged.with_columns(**keys)
+    joined = keyed.join(repeated, on=by, how="left", nulls_equal=True, maintain_order="left").drop(list(keys))
+    condition = rule.domain.condition
+    return joined if condition is None else joined.with_columns(pl.when(condition.holds).then(pl.col(flag)))
 
 
 def _comparable(column: str, types: Types) -> pl.Expr:
     return pl.col(column).fill_nan(None) if types[column].is_float() else pl.col(column)
 
 
+def _about(domain: Domain) -> Domain:
+    """Return all rows that an expectation is about, those where a value is missing among them."""
+    return replace(domain, needs="all rows", columns=())
+
+
 def _domain_name(domain: Domain) -> str:
-    return f"_with_{domain.needs}_{'_'.join(domain.columns)}"
+    where = "" if domain.condition is None else f"_where_{domain.condition.text}"
+    return f"_with_{domain.needs}_{'_'.join(domain.columns)}{where}"
 
 
 def _row_check(rule: RowRule, site: Mapping[str, Any], unexpected: int, examples: Iterable[Any]) -> CheckResult:
-    rows: int = site[JUDGED]
-    all_rows = rule.domain.needs in ("nulls", "all rows")
-    judged: int = rows if all_rows else site[_domain_name(rule.domain)]
+    rows: int = site.get(_domain_name(_about(rule.domain)), site[JUDGED])
+    judged: int = site.get(_domain_name(rule.domain), rows)
     return CheckResult(
         expectation=rule.expectation,
         name=rule.name,
@@ -227,12 +251,7 @@ def _row_check(rule: RowRule, site: Mapping[str, Any], unexpected: int, examples
 def _table_check(
     rule: MeasureRule | SchemaRule, site: Mapping[str, Any], schema: Mapping[str, pl.DataType]
 ) -> CheckResult:
-    if isinstance(rule, MeasureRule):
-        figure = site[f"_figure_{rule.name}"]
-        return CheckResult(
-            expectation=rule.expectation, name=rule.name, success=rule.bounds.admit(figure), observed=figure
-        )
-    finding = rule.judge(schema)
+    finding = rule.judge(site[f"_figure_{rule.name}"] if isinstance(rule, MeasureRule) else schema)
     return CheckResult(
         expectation=rule.expectation,
         name=rule.name,

@@ -19,6 +19,7 @@ from factory.data.contract.offline import detach
 from factory.data.contract.result import CheckResult, ContractResult
 from factory.errors import DocsError, FactoryError
 from factory.errors.masking import masked_cause
+from factory.line.expectation import Expectation
 from factory.names import checked_name
 from factory.storage.faults import storage_faults
 
@@ -115,15 +116,28 @@ def _gx_check(check: CheckResult) -> Any:
     _great_expectations()
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from great_expectations.expectations.metadata_types import FailureSeverity
 
     wanted = check.expectation
     return ExpectationValidationResult(
         success=check.success,
         expectation_config=ExpectationConfiguration(
-            type=wanted.type, kwargs=_jsonable(dict(wanted.kwargs)), meta=_jsonable(dict(wanted.meta))
+            type=wanted.type,
+            kwargs=_jsonable(dict(wanted.kwargs)),
+            meta=_jsonable(_with_severity(wanted)),
+            severity=FailureSeverity(wanted.severity),
         ),
         result=_table_figures(check) if check.unexpected_count is None else _row_figures(check),
     )
+
+
+def _with_severity(wanted: Expectation) -> dict[str, Any]:
+    """Return an expectation's own words; its notes, which the pages show, say where nothing follows from it."""
+    if wanted.critical:
+        return dict(wanted.meta)
+    notes = wanted.meta.get("notes") or []
+    told = f"Severity {wanted.severity}: it is told, and no row goes to quarantine for it."
+    return {**wanted.meta, "notes": [told, *(notes if isinstance(notes, list) else [notes])]}
 
 
 def _table_figures(check: CheckResult) -> dict[str, Any]:

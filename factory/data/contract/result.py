@@ -53,8 +53,9 @@ class ContractResult:
     site: str
     rows: int
     broken: int
-    """Rows that broke at least one row-level expectation, even where `mostly` lets the expectation pass."""
+    """Rows that broke a row-level expectation for which rows go to quarantine, even where `mostly` lets it pass."""
     success: bool
+    """Whether every critical expectation is met."""
     checks: tuple[CheckResult, ...]
 
     @property
@@ -64,10 +65,22 @@ class ContractResult:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """A sentence for each expectation that was not met."""
-        return tuple(str(check) for check in self.checks if not check.success)
+        """A sentence for each critical expectation that was not met."""
+        return tuple(str(check) for check in self._unmet if check.expectation.critical)
 
     @property
     def table_failures(self) -> tuple[str, ...]:
         """Of the failures, those about the whole table, for which no row can be blamed."""
-        return tuple(str(check) for check in self.checks if not check.success and check.unexpected_count is None)
+        blameless = (check for check in self._unmet if check.unexpected_count is None)
+        return tuple(str(check) for check in blameless if check.expectation.critical)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each other expectation that was not met: they are told, and nothing follows."""
+        return tuple(
+            f"{check} ({check.expectation.severity})" for check in self._unmet if not check.expectation.critical
+        )
+
+    @property
+    def _unmet(self) -> tuple[CheckResult, ...]:
+        return tuple(check for check in self.checks if not check.success)

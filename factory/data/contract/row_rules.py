@@ -5,9 +5,10 @@ value compares with nothing, and uniqueness blames every copy.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
-from operator import and_, or_
+from itertools import combinations
+from operator import add, and_, or_
 from typing import Any, Literal
 
 import polars as pl
@@ -19,11 +20,18 @@ from factory.data.contract.kwargs import (
     closed_bounds_of,
     column_of,
     columns_of,
+    like_regex,
+    moment,
     mostly_of,
+    pairs_of,
+    texts_of,
     values_of,
 )
+from factory.data.contract.row_condition import CONDITION, RowCondition, row_condition_of
 from factory.line.expectation import Expectation
 
+Holds = Callable[[pl.Expr], pl.Expr]
+"""A column's values in, whether each keeps the rule out."""
 Presence = Literal["nulls", "all rows", "every", "any"]
 
 
@@ -36,12 +44,16 @@ class Domain:
 
     needs: Presence
     columns: tuple[str, ...]
+    condition: RowCondition | None = None
+    """Which rows the expectation is about at all; no other counts, not even as missing."""
 
     def rows(self, types: Types) -> pl.Expr | None:
         """Return which rows these are, never null; None for all."""
-        if self.needs in ("nulls", "all rows"):
-            return None
-        return reduce(and_ if self.needs == "every" else or_, (present(column, types) for column in self.columns))
+        tests = [] if self.condition is None else [self.condition.holds]
+        if self.needs not in ("nulls", "all rows"):
+            there = (present(column, types) for column in self.columns)
+            tests.append(reduce(and_ if self.needs == "every" else or_, there))
+        return reduce(and_, tests) if tests else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +70,12 @@ class RowRule:
     misfit: str = ""
     """Of a rule about what is declared, the reason why a row breaks it (factory/data/contract/misfits.py)."""
 
+    @property
+    def looked_at(self) -> frozenset[str]:
+        """The columns without which the rule cannot be judged."""
+        condition = self.domain.condition
+        return frozenset({*self.columns, *(condition.columns if condition else ())})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Meaning:
@@ -73,7 +91,7 @@ def present(column: str, types: Types) -> pl.Expr:
     return known & pl.col(column).is_not_nan() if types[column].is_float() else known
 
 
-def _of_column(holds: Callable[[dict[str, Any], pl.DataType], Callable[[pl.Expr], pl.Expr]]) -> "Reader":
+def _of_column(holds: Callable[[dict[str, Any], pl.DataType], Holds]) -> "Reader":
     def read(kwargs: dict[str, Any], types: Types) -> Meaning:
         column = column_of(kwargs, types)
         rule = holds(kwargs, types[column])
@@ -91,20 +109,15 @@ def _presence(*, wanted: bool) -> "Reader":
     return read
 
 
-def _between(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Expr], pl.Expr]:
+def _between(kwargs: dict[str, Any], dtype: pl.DataType) -> Holds:
     if dtype == pl.Boolean:
         raise TypeError("a Boolean column has no range; use a value set")
     return closed_bounds_of(kwargs, dtype).hold
 
 
-def _in_set(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Expr], pl.Expr]:
+def _in_set(kwargs: dict[str, Any], dtype: pl.DataType) -> Holds:
     values = pl.Series(values_of(kwargs, dtype), dtype=dtype)
     return lambda value: value.is_in(values.implode())
-
-
-def _not_in_set(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Expr], pl.Expr]:
-    inside = _in_set(kwargs, dtype)
-    return lambda value: ~inside(value)
 
 
 def _require_text(dtype: pl.DataType) -> None:
@@ -112,9 +125,17 @@ def _require_text(dtype: pl.DataType) -> None:
         raise TypeError(f"needs a String column, this one is {dtype}")
 
 
-def _matches(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Expr], pl.Expr]:
+MATCH_ON = {"any": or_, "all": and_}
+
+
+def _matches(kwargs: dict[str, Any], dtype: pl.DataType) -> Holds:
     _require_text(dtype)
-    regex = kwargs["regex"]
+    return _regex(kwargs["regex"])
+
+
+def _regex(regex: Any) -> Holds:
+    if not isinstance(regex, str):
+        raise TypeError(f"a regex must be text, not {regex!r}")
     try:
         pl.Series([""]).str.contains(regex)
     except pl.exceptions.ComputeError as error:
@@ -123,18 +144,54 @@ def _matches(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Expr], 
     return lambda value: value.str.contains(regex)
 
 
-def _matches_not(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Expr], pl.Expr]:
-    inside = _matches(kwargs, dtype)
-    return lambda value: ~inside(value)
+def _matches_list(kwargs: dict[str, Any], dtype: pl.DataType) -> Holds:
+    _require_text(dtype)
+    return _matching([_regex(regex) for regex in texts_of(kwargs, "regex_list")], kwargs)
 
 
-def _length_between(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Expr], pl.Expr]:
+def _like(kwargs: dict[str, Any], dtype: pl.DataType) -> Holds:
+    _require_text(dtype)
+    return _regex(like_regex(kwargs["like_pattern"], _escape(kwargs)))
+
+
+def _like_list(kwargs: dict[str, Any], dtype: pl.DataType) -> Holds:
+    _require_text(dtype)
+    escape = _escape(kwargs)
+    patterns = texts_of(kwargs, "like_pattern_list")
+    return _matching([_regex(like_regex(pattern, escape)) for pattern in patterns], kwargs)
+
+
+def _escape(kwargs: dict[str, Any]) -> str | None:
+    escape = kwargs.get("escape")
+    if escape is not None and not (isinstance(escape, str) and len(escape) == 1):
+        raise ValueError(f"escape must be one character, not {escape!r}")
+    return escape
+
+
+def _matching(patterns: list[Holds], kwargs: dict[str, Any]) -> Holds:
+    match_on = kwargs.get("match_on", "any")
+    if match_on not in MATCH_ON:
+        raise ValueError(f"match_on must be one of {', '.join(MATCH_ON)}, not {match_on!r}")
+    return lambda value: reduce(MATCH_ON[match_on], (matches(value) for matches in patterns))
+
+
+def _not(read: Callable[[dict[str, Any], pl.DataType], Holds]) -> Callable[[dict[str, Any], pl.DataType], Holds]:
+    """Return the opposite of an expectation on one column's values."""
+
+    def opposite(kwargs: dict[str, Any], dtype: pl.DataType) -> Holds:
+        holds = read(kwargs, dtype)
+        return lambda value: ~holds(value)
+
+    return opposite
+
+
+def _length_between(kwargs: dict[str, Any], dtype: pl.DataType) -> Holds:
     _require_text(dtype)
     bounds = closed_bounds_of(kwargs, None)
     return lambda value: bounds.hold(value.str.len_chars())
 
 
-def _length_equal(kwargs: dict[str, Any], dtype: pl.DataType) -> Callable[[pl.Expr], pl.Expr]:
+def _length_equal(kwargs: dict[str, Any], dtype: pl.DataType) -> Holds:
     _require_text(dtype)
     return lambda value: value.str.len_chars() == kwargs["value"]
 
@@ -169,13 +226,57 @@ def _pair_equal(kwargs: dict[str, Any], types: Types) -> Meaning:
     return _pair(kwargs, types, pl.col(kwargs["column_A"]) == pl.col(kwargs["column_B"]))
 
 
+def _pair_in_set(kwargs: dict[str, Any], types: Types) -> Meaning:
+    pair = (column_of(kwargs, types, "column_A"), column_of(kwargs, types, "column_B"))
+    allowed = [_equals(pair[0], first, types) & _equals(pair[1], second, types) for first, second in pairs_of(kwargs)]
+    holds = reduce(or_, allowed, pl.lit(value=False))
+    return Meaning(domain=Domain(needs=_ignored(kwargs, PAIR), columns=pair), holds=holds)
+
+
+def _equals(column: str, value: Any, types: Types) -> pl.Expr:
+    """Return whether a column has a value, or with None whether it has none; never null."""
+    if value is None:
+        return ~present(column, types)
+    wanted = pl.Series([moment(value, types[column])], dtype=types[column])
+    return present(column, types) & pl.col(column).is_in(wanted.implode()).fill_null(value=False)
+
+
+def _sum_equal(kwargs: dict[str, Any], types: Types) -> Meaning:
+    columns = columns_of(kwargs, types)
+    if texts := [name for name in columns if not types[name].is_numeric()]:
+        raise TypeError(f"needs numeric columns, {texts[0]} is {types[texts[0]]}")
+    total = reduce(add, (pl.col(name) for name in columns))
+    return Meaning(domain=_of_all(kwargs, columns), holds=total == kwargs["sum_total"])
+
+
+def _all_equal(kwargs: dict[str, Any], types: Types) -> Meaning:
+    first, *others = columns_of(kwargs, types)
+    same = reduce(and_, (_same(first, other, types) for other in others))
+    return Meaning(domain=_of_all(kwargs, (first, *others)), holds=same)
+
+
+def _all_different(kwargs: dict[str, Any], types: Types) -> Meaning:
+    columns = columns_of(kwargs, types)
+    repeated = reduce(or_, (_same(one, other, types) for one, other in combinations(columns, 2)))
+    return Meaning(domain=_of_all(kwargs, columns), holds=~repeated)
+
+
+def _same(one: str, other: str, types: Types) -> pl.Expr:
+    """Return whether two columns have one value, or both have none; never null."""
+    there, too = present(one, types), present(other, types)
+    return (there & too & (pl.col(one) == pl.col(other))).fill_null(value=False) | ~(there | too)
+
+
+def _of_all(kwargs: dict[str, Any], columns: tuple[str, ...]) -> Domain:
+    return Domain(needs=_ignored(kwargs, COMPOUND), columns=columns)
+
+
 def _unique(kwargs: dict[str, Any], types: Types) -> Meaning:
     return Meaning(domain=Domain(needs="every", columns=(column_of(kwargs, types),)), holds=None)
 
 
 def _compound_unique(kwargs: dict[str, Any], types: Types) -> Meaning:
-    domain = Domain(needs=_ignored(kwargs, COMPOUND), columns=columns_of(kwargs, types))
-    return Meaning(domain=domain, holds=None)
+    return Meaning(domain=_of_all(kwargs, columns_of(kwargs, types)), holds=None)
 
 
 Reader = Callable[[dict[str, Any], Types], Meaning]
@@ -187,13 +288,40 @@ ROW_SPECS: dict[str, Spec] = {
     "expect_column_values_to_be_null": (_presence(wanted=False), ("column",), ()),
     "expect_column_values_to_be_between": (_of_column(_between), ("column",), BOUNDS),
     "expect_column_values_to_be_in_set": (_of_column(_in_set), ("column", "value_set"), ()),
-    "expect_column_values_to_not_be_in_set": (_of_column(_not_in_set), ("column", "value_set"), ()),
+    "expect_column_values_to_not_be_in_set": (_of_column(_not(_in_set)), ("column", "value_set"), ()),
     "expect_column_values_to_match_regex": (_of_column(_matches), ("column", "regex"), ()),
-    "expect_column_values_to_not_match_regex": (_of_column(_matches_not), ("column", "regex"), ()),
+    "expect_column_values_to_not_match_regex": (_of_column(_not(_matches)), ("column", "regex"), ()),
+    "expect_column_values_to_match_regex_list": (_of_column(_matches_list), ("column", "regex_list"), ("match_on",)),
+    "expect_column_values_to_not_match_regex_list": (_of_column(_not(_matches_list)), ("column", "regex_list"), ()),
+    "expect_column_values_to_match_like_pattern": (_of_column(_like), ("column", "like_pattern"), ("escape",)),
+    "expect_column_values_to_not_match_like_pattern": (
+        _of_column(_not(_like)),
+        ("column", "like_pattern"),
+        ("escape",),
+    ),
+    "expect_column_values_to_match_like_pattern_list": (
+        _of_column(_like_list),
+        ("column", "like_pattern_list"),
+        ("match_on", "escape"),
+    ),
+    "expect_column_values_to_not_match_like_pattern_list": (
+        _of_column(_not(_like_list)),
+        ("column", "like_pattern_list"),
+        ("escape",),
+    ),
     "expect_column_value_lengths_to_be_between": (_of_column(_length_between), ("column",), BOUNDS),
     "expect_column_value_lengths_to_equal": (_of_column(_length_equal), ("column", "value"), ()),
     "expect_column_values_to_be_unique": (_unique, ("column",), ()),
     "expect_compound_columns_to_be_unique": (_compound_unique, ("column_list",), ("ignore_row_if",)),
+    "expect_select_column_values_to_be_unique_within_record": (_all_different, ("column_list",), ("ignore_row_if",)),
+    "expect_multicolumn_values_to_be_unique": (_all_different, ("column_list",), ("ignore_row_if",)),
+    "expect_multicolumn_values_to_be_equal": (_all_equal, ("column_list",), ("ignore_row_if",)),
+    "expect_multicolumn_sum_to_equal": (_sum_equal, ("column_list", "sum_total"), ("ignore_row_if",)),
+    "expect_column_pair_values_to_be_in_set": (
+        _pair_in_set,
+        ("column_A", "column_B", "value_pairs_set"),
+        ("ignore_row_if",),
+    ),
     "expect_column_pair_values_to_be_equal": (_pair_equal, ("column_A", "column_B"), ("ignore_row_if",)),
     "expect_column_pair_values_a_to_be_greater_than_b": (
         _pair_greater,
@@ -206,14 +334,15 @@ ROW_SPECS: dict[str, Spec] = {
 def row_rule(expectation: Expectation, name: str, types: Types) -> RowRule:
     """Compile one row-level expectation; raises ValueError, TypeError or a Polars error with the reason."""
     read, required, optional = ROW_SPECS[expectation.type]
-    check_names(expectation, required, (*optional, "mostly"))
+    check_names(expectation, required, (*optional, "mostly", *CONDITION))
     meaning = read(dict(expectation.kwargs), types)
+    domain = replace(meaning.domain, condition=row_condition_of(expectation.kwargs, types))
     rule = RowRule(
         expectation=expectation,
         name=name,
-        columns=meaning.domain.columns,
-        domain=meaning.domain,
-        broken=None if meaning.holds is None else _broken(meaning.domain.rows(types), meaning.holds),
+        columns=domain.columns,
+        domain=domain,
+        broken=None if meaning.holds is None else _broken(domain.rows(types), meaning.holds),
         mostly=mostly_of(expectation.kwargs),
     )
     if rule.broken is not None:
