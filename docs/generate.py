@@ -169,8 +169,8 @@ that is wrong with it is told at once when the line is loaded, one sentence each
 |---|---|
 | `type`, or `expectation_type` of 0.18 | one of [those judged](#what-is-judged) |
 | `kwargs` | judged; null is the same as nothing; a kwarg that would be ignored in silence is refused |
-| `severity` | `critical`, the default: a row that breaks it goes to quarantine. `warning` and `info`: it is told in the \
-run's figures, on the site's page, in Data Docs and by the check `contract_kept` as a warning; no row goes to \
+| `severity` | `critical`, the default: a row that breaks it goes to quarantine. `warning` and `info`: it is told in \
+the run's figures, on the site's page, in Data Docs and by the check `contract_kept` as a warning; no row goes to \
 quarantine, and neither the share of rows that keep the contract nor a gate counts it |
 | `meta`, `notes` | kept, and shown in Data Docs; `meta: {{name: …}}` is what the quarantine calls the rule |
 | {passed_over} | passed over |
@@ -193,7 +193,7 @@ of all others it is unknown, so that the row is left out.
 
 | what | for example |
 |---|---|
-| comparisons with a constant or another column | `shift == "day"`, `0 < pieces <= 10`, `started >= date("2024-01-01")` |
+| comparisons with a constant or a column | `shift == "day"`, `0 < pieces <= 10`, `started >= date("2024-01-01")` |
 | and, or, not, parentheses | `a > 1 and (b < 2 or not c == 3)`, `(a > 1) & ~(b < 2)` |
 | lists, ranges, patterns | `a in [1, 2]`, `a.isin([1, 2])`, `a not in (1, 2)`, `a BETWEEN 1 AND 2`, `b LIKE 'x%'` |
 | missing values | `a.isnull()`, `a.notnull()`, `isnull(a)`, `a IS NOT NULL`, `col("a").notNull()` |
