@@ -207,8 +207,10 @@ Arithmetic, `@variables` and other functions are refused by name. The mappings t
 A value `{{"$PARAMETER": "low"}}` is given in the line's file at the table that has the contract:
 
 ```yaml
-contract: contracts/orders.json
-contract_parameters: {{low: 0, high: 200}}
+tables:
+  orders:
+    contract: contracts/orders.json
+    contract_parameters: {{low: 0, high: 200}}
 ```
 
 Without that it is what the suite brings in `suite_parameters`, `evaluation_parameters` or `$PARAMETER.low`. One without
