@@ -1,5 +1,6 @@
 """Which lines and sites there are, told without the orchestrator: what a person named is looked up before all else."""
 
+import sys
 from collections.abc import Iterable
 
 from factory.errors import FactoryError, NameRefused
@@ -20,18 +21,20 @@ def known_lines(home: Home) -> list[str]:
 
 
 def mistaken_files(line: str = "") -> dict[str, FactoryError]:
-    """Return what is wrong with the file of each of the project's lines, or of one, as far as the file alone shows it.
+    """Return what is wrong with the file, the Python and the contracts of each of the project's lines, or of one.
 
-    Whether its Python and its contracts can be loaded is what `factory check` tells.
+    Whether its source and its expectations can be used is what `factory check` tells, which asks the orchestrator.
     """
     from factory.line.file import LineFile
 
     project, mistaken = found_root(), {}
+    if project and str(project) not in sys.path:
+        sys.path.insert(0, str(project))
     for place in sorted((project / "lines").glob("*/defs.yaml")) if project else ():
         file = LineFile(place)
         try:
             if line in ("", file.name) and not file.has_templates():
-                file.sections()
+                file.line(file.sections())
         except FactoryError as error:
             mistaken[file.name] = error
     return mistaken

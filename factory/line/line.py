@@ -201,6 +201,14 @@ class Line(LineKeys):
                 at=("online_snapshot", "last_of", wrong[0]),
             )
         of_sites = [name for name, table in self.tables.items() if table.site_column]
+        if others := [name for name in of_sites if name != self.decision_table]:
+            column = self.tables[others[0]].site_column
+            raise LineError(
+                f"table {others[0]}: only the decision table, {self.decision_table}, is brought in site by site, and "
+                f"the others whole, for all sites: write `site: null`; {column!r} stays one of its columns, on which "
+                "features can join",
+                at=("tables", others[0], "site"),
+            )
         if wrong := sorted(set(self.features.across_sites) - set(of_sites)):
             raise LineError(
                 f"features: across_sites names {wrong[0]!r}; the tables of sites are {', '.join(of_sites)}",

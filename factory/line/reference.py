@@ -195,7 +195,8 @@ attributes:
 
 `factory check` reports every mistake in every line with file and line number: keys that there are not or not twice,
 values of a wrong type or out of range, functions that cannot be loaded, contracts that cannot be judged. `dg check
-yaml` and `dg check defs` report the same. A line with a mistake stops that line alone: the others load and run.
+yaml` and `dg check defs` report the same; but a file that is no YAML at all, or not UTF-8, they read before they ask
+the factory, and end with a traceback. A line with a mistake stops that line alone: the others load and run.
 
 Values may be templates, as Dagster has them: `"{{ env.OWNER }}"` is the environment's variable `OWNER`. A function or
 class is written `package.module:name`."""

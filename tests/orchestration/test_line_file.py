@@ -159,6 +159,12 @@ MISTAKES = {
         "there is no file 'contracts/shifts.yaml'",
     ),
     "decision table of no site": ("decision_table: parts", "decision_table: shifts", "decision_table", "site column"),
+    "another table with a site": (
+        "      site: null\n",
+        "      site: day\n",
+        "site: day",
+        "table shifts: only the decision table, parts, is brought in site by site.*write `site: null`",
+    ),
     "decision table that is none": (
         "decision_table: parts",
         "decision_table: prats",
@@ -390,6 +396,7 @@ def test_factory_status_tells_of_it(broken):
     code, _, errors = typed(root, BIN / "factory", "status", "--home", str(root / "home"))
     assert code == 0
     assert f"lines/departure_delay/defs.yaml:{number}: gates.min_rowz" in errors
+    assert "has no 'biuld'" in errors  # its Python, too
     assert "turbofan_rul" not in errors
 
 
