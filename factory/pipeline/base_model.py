@@ -37,7 +37,7 @@ def base_model(run: LineRun) -> Work:
     def isolated(sites: Sequence[str]) -> Isolated[Figures]:
         return together(sites, do)
 
-    return Work(do=isolated, inputs=inputs)
+    return Work(do=isolated, inputs=inputs, lost=lambda sites: run.lost("base_model", sites))
 
 
 def _checkpoint(run: LineRun, made_from: str) -> Path:
@@ -70,7 +70,7 @@ def _trained(run: LineRun, checkpoint: Path) -> Figures:
         report=report,
         provenance=run.provenance(),
     )
-    registered = run.registry.register(candidate)
+    registered = run.register("base_model", candidate)
     _keep_baseline(run, parts)
     return {"version": registered.version, "registry": registered.url, **_figures(candidate, parts)}
 

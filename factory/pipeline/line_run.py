@@ -11,14 +11,15 @@ import polars as pl
 
 from factory.connectors.source import Source
 from factory.data.contract.contract import Contract
-from factory.errors import TableMissing
+from factory.errors import RegistryError, TableMissing
 from factory.features.samples import in_order
 from factory.line.line import LEARNT_FROM, Line, Table
 from factory.line.split import LearntFrom, Parts
+from factory.model.candidate import Candidate
 from factory.model.provenance import provenance
 from factory.names import model_name
 from factory.pipeline.fingerprints import LineCode
-from factory.pipeline.ports import Alerts, Compute, ContractDocs, Registry, ReleaseStore
+from factory.pipeline.ports import Alerts, Compute, ContractDocs, Registered, Registry, ReleaseStore
 from factory.storage.journal import Entry, Journal
 from factory.storage.lake import SITE, Lake
 
@@ -103,6 +104,26 @@ class LineRun:
     def registered(self, stage: str, site: str) -> tuple[str, int]:
         """Return the registered model and version that a stage made for a site; raises TableMissing."""
         return registered_version(self.line.name, self.entry(stage, site))
+
+    def register(self, stage: str, candidate: Candidate) -> Registered:
+        """Keep a stage's candidate in the registry, under a number that neither registry nor journal knows."""
+        made = self.journal.latest(stage, [candidate.site]).get(candidate.site)
+        return self.registry.register(candidate, after=int(made.figures["version"]) if made else 0)
+
+    def lost(self, stage: str, sites: Sequence[str]) -> dict[str, str]:
+        """Return what happened to the sites' registered models that are not there any more as the stage left them.
+
+        While the registry cannot be asked, none is lost: whoever needs it says so.
+        """
+        lost = {}
+        for site, entry in self.journal.latest(stage, sites).items():
+            try:
+                what = self.registry.lost(*registered_version(self.line.name, entry), entry.figures["digest"])
+            except RegistryError:
+                return {}
+            if what:
+                lost[site] = what
+        return lost
 
     @cached_property
     def served(self) -> "ServedSites":

@@ -56,8 +56,12 @@ class Registered(Protocol):
 class Registry(Protocol):
     """Keeps every candidate, its verdict, and who was promoted; `promote` alone makes a champion."""
 
-    def register(self, candidate: Candidate) -> Registered:
-        """Keep the candidate; the same digest again returns the version it already has."""
+    def register(self, candidate: Candidate, *, after: int = 0) -> Registered:
+        """Keep the candidate, under a number above `after` and all used before; the same again has its version."""
+        ...
+
+    def lost(self, model: str, version: int, digest: str) -> str | None:
+        """Return what happened to a version that is not there any more as it was registered; None where it is."""
         ...
 
     def record_verdict(self, model: str, version: int, verdict: Verdict) -> None:

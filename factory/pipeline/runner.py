@@ -11,7 +11,7 @@ from factory.errors.masking import masked_cause
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.stages import Step, comes_before
 from factory.pipeline.whole_world import all_sites, sites_behind
-from factory.pipeline.work import CHANGED, Figures
+from factory.pipeline.work import CHANGED, Figures, Work
 from factory.storage.journal import fingerprint
 
 
@@ -134,18 +134,25 @@ class Runner:
     def _do(self, step: Step) -> None:
         """Do one step for the sites that have something to do.
 
-        A site whose last entry was made from the same inputs by the same code is left alone and reported as unchanged,
-        so nothing reruns when nothing changed.
+        A site whose last entry was made from the same inputs by the same code, and what it made is there still, is left
+        alone and reported as unchanged, so nothing reruns when nothing changed.
         """
         work = step.work(self.run)
         fingerprints = self._fingerprints(step, work.inputs(self.sites)) if work.inputs else None
-        journal = self.run.journal
-        fresh = journal.fresh(step.name, fingerprints) if fingerprints and not self.run.redo_from else set[str]()
+        fresh = self._fresh(step, work, fingerprints) if fingerprints and not self.run.redo_from else set[str]()
         todo = [site for site in self.sites if site not in fresh]
         self.listener.begun(step, todo, len(fresh))
         outcome = self._done(step, work.do, todo, fingerprints) if todo else Isolated[Figures]()
         self._report_unchanged(step, sorted(fresh))
         self._drop(step, outcome.failed)
+
+    def _fresh(self, step: Step, work: Work, fingerprints: Mapping[str, str]) -> set[str]:
+        """Return the sites where there is nothing to do; tell what happened to a result that is made anew."""
+        fresh = self.run.journal.fresh(step.name, fingerprints)
+        lost = work.lost(sorted(fresh)) if work.lost and fresh else {}
+        for site, what in lost.items():
+            self.run.warn(f"{step.name}: {site} is done again: {what}")
+        return fresh - set(lost)
 
     def _fingerprints(self, step: Step, inputs: Mapping[str, str]) -> dict[str, str]:
         code = step.code(self.run)

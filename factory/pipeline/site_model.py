@@ -37,11 +37,11 @@ def site_model(run: LineRun) -> Work:
     def isolated(sites: Sequence[str]) -> Isolated[Figures]:
         return together(sites, do)
 
-    return Work(do=isolated, inputs=inputs)
+    return Work(do=isolated, inputs=inputs, lost=lambda sites: run.lost("site_model", sites))
 
 
 def _registered(run: LineRun, candidate: Candidate) -> Figures:
-    registered = run.registry.register(candidate)
+    registered = run.register("site_model", candidate)
     return {
         "version": registered.version,
         "digest": candidate.digest,

@@ -52,7 +52,10 @@ class Judging:
         self.latencies = Latencies(installed_providers("cuda" if run.compute.resolved == "gpu" else "cpu"))
 
     def inputs(self, sites: Sequence[str]) -> Mapping[str, str]:
-        """Return what each verdict depends on: the candidate, its rivals, the rows, and what the contract found."""
+        """Return what each verdict depends on: the candidate, its rivals, the rows, and what the contract found.
+
+        The candidate's number is among it: a verdict is kept on the registered version, too.
+        """
         journal, base = self.run.journal, self.run.entry("base_model", LINE_SITE)
         models, rows, cleaned = (journal.latest(stage, sites) for stage in ("site_model", "features", "clean"))
         # The base model's fingerprint stands for its baseline, too.
@@ -60,7 +63,7 @@ class Judging:
         return {
             site: fingerprint(
                 shared,
-                models[site].content if site in models else None,
+                [models[site].content, models[site].figures["version"]] if site in models else None,
                 self._rival_digest(site, models[site]) if site in models else None,
                 rows[site].content if site in rows else None,
                 _contract_of(cleaned.get(site)),

@@ -25,3 +25,6 @@ class Work:
     inputs: Callable[[Sequence[str]], Mapping[str, str]] | None = None
     """What each site's result is made from, as fingerprints: a site whose last result was made from the same is left
     alone. None: the stage itself looks for what is new, and says in its figures whether it `changed` anything."""
+    lost: Callable[[Sequence[str]], Mapping[str, str]] | None = None
+    """Asked about sites that would be left alone: what happened to those whose last result is not there any more as it
+    was made, for another program deleted or changed it. They are done again."""

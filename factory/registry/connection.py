@@ -19,6 +19,8 @@ from factory.registry.database import LOCK, prepare_database
 from factory.registry.faults import SQLITE, Client, registry_faults
 from factory.storage.locks import Locks
 
+_GONE = "RESOURCE_DOES_NOT_EXIST"
+"""What MLflow says of a run that was deleted for good."""
 DEAD = "its process died; the next run of the line ended it"
 """The tag `ended` of a run that was left under way."""
 
@@ -77,19 +79,28 @@ class Connection:
         self._run_files[info.run_id] = info.artifact_uri
         return str(info.run_id)
 
-    def run_text(self, run_id: str, file: str) -> str:
-        """Return a text file of a run. Raises OSError if it cannot be read."""
-        return self.file(f"{self._files_of(run_id)}/{file}").decode()
+    def record_text(self, registered: Any, file: str) -> str:
+        """Return a text file of a version's record. Raises OSError if it cannot be read."""
+        return self.file(f"{self._record_of(registered)}/{file}").decode()
 
-    def put_run_json(self, run_id: str, content: Mapping[str, Any], file: str) -> None:
-        """Write a JSON file beside a run, whatever was there."""
+    def put_record(self, registered: Any, content: Mapping[str, Any], file: str) -> None:
+        """Write a JSON file of a version's record, whatever was there."""
         with tempfile.TemporaryDirectory() as scratch:
             place = Path(scratch, Path(file).name)
             place.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
             folder = str(Path(file).parent)
-            store = self._store(self._files_of(run_id))
+            store = self._store(self._record_of(registered))
             with registry_faults(self.address, f"keeping {file}"):
                 store.log_artifact(str(place), None if folder == "." else folder)
+
+    def is_active(self, run_id: str) -> bool:
+        """Whether a run is there, and nobody has deleted it."""
+        try:
+            return bool(self.runs.get_run(run_id).info.lifecycle_stage == "active")
+        except RegistryError as error:
+            if error.code != _GONE:
+                raise
+            return False
 
     def put_folder(self, uri: str, folder: Path) -> None:
         """Copy a folder's files to an address."""
@@ -107,9 +118,21 @@ class Connection:
         except MlflowException as error:
             raise OSError(masked(f"{uri}: {error.message}")) from masked_cause(error)
 
-    def _files_of(self, run_id: str) -> str:
+    @staticmethod
+    def is_on_disk(uri: str | None) -> bool:
+        """Whether an address is a path of this machine."""
+        return bool(uri) and "://" not in str(uri) and not str(uri).startswith(("mlflow-artifacts:", "models:"))
+
+    def _record_of(self, registered: Any) -> str:
+        """Return where a version's record is: beside its run, or beside the model where the run was deleted for good."""
+        run_id = registered.run_id
         if run_id not in self._run_files:
-            self._run_files[run_id] = self.runs.get_run(run_id).info.artifact_uri
+            try:
+                self._run_files[run_id] = self.runs.get_run(run_id).info.artifact_uri
+            except RegistryError as error:
+                if error.code != _GONE:
+                    raise
+                return str(registered.source)
         return self._run_files[run_id]
 
     def _store(self, uri: str) -> Any:

@@ -45,6 +45,21 @@ def verified_weights(mlflow: Connection, registered: ModelVersion) -> bytes:
     return _verified(mlflow, registered, WEIGHTS_FILE, "weights_digest")
 
 
+def why_not_whole(mlflow: Connection, registered: ModelVersion) -> str | None:
+    """Return which of the version's files is gone or changed, and how; None where none is.
+
+    Files that are not on a disk of this machine are looked at when they are needed.
+    """
+    if not mlflow.is_on_disk(registered.source):
+        return None
+    try:
+        verified_file(mlflow, registered)
+        verified_weights(mlflow, registered)
+    except ModelRefused as error:
+        return str(error)
+    return None
+
+
 def _verified(mlflow: Connection, registered: ModelVersion, file: str, tag: str) -> bytes:
     content = registered_file(mlflow, registered, file)
     digest, expected = digest_of(content), registered.tags.get(tag, "unknown")
@@ -83,7 +98,7 @@ def _write_promotion(
     """Keep who promoted the version, who approved it, when, and by which verdict; earlier promotions stay on record."""
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     file = f"promotions/{at.replace(':', '')}.json"
-    mlflow.put_run_json(registered.run_id, {"by": by, "at": at, "verdict": verdict and verdict.to_dict()}, file)
+    mlflow.put_record(registered, {"by": by, "at": at, "verdict": verdict and verdict.to_dict()}, file)
     approved = {"approved_by": approval.actor, "approved_at": approval.at} if approval else {}
     for tag, value in {**approved, "promoted_by": by, "promoted_at": at, "promotion": file}.items():
         mlflow.models.set_model_version_tag(registered.name, str(registered.version), tag, value)
@@ -97,9 +112,7 @@ def checked_champion(mlflow: Connection, registered: ModelVersion) -> Champion:
         raise ModelRefused(f"{who} is champion but was never promoted: the alias was moved by hand; promote it instead")
     line, site = registered.name.split(".", 1)
     try:
-        verdict = Verdict.from_dict(
-            json.loads(mlflow.run_text(registered.run_id, registered.tags["promotion"]))["verdict"]
-        )
+        verdict = Verdict.from_dict(json.loads(mlflow.record_text(registered, registered.tags["promotion"]))["verdict"])
         require_permission(verdict, line=line, site=site, digest=digest)
     except (ReleaseRefused, KeyError, TypeError, ValueError, OSError) as error:
         raise ModelRefused(f"{who}: the promotion on record does not permit it: {error}") from error

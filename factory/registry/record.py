@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from factory.errors import RegistryError
 from factory.errors.masking import masked, masked_values
 from factory.model.candidate import Candidate
 from factory.model.signature import INPUT, Signature
@@ -102,26 +103,31 @@ def save_model_folder(candidate: Candidate, model_id: str) -> Iterator[Path]:
 def log_verdict(mlflow: Connection, registered: ModelVersion, verdict: Verdict) -> None:
     """Write the verdict as metrics of the run, as tags, and whole as a file; the same one again is no change.
 
-    The file comes last: where it is, the rest is too, so that a call that died half-way can be repeated.
+    The file comes last: where it is, the rest is too, so that a call that died half-way can be repeated. A run that
+    somebody deleted shows no metrics; tags and file are kept all the same.
     """
     # Without its tag no verdict was written yet, so no file is read.
-    if _PASSED in registered.tags and _recorded(mlflow, registered.run_id) == verdict.to_dict():
+    if _PASSED in registered.tags and _recorded(mlflow, registered) == verdict.to_dict():
         return
     figures = {name: float(figure) for name, figure in verdict.figures.items() if isinstance(figure, int | float)}
-    _log(mlflow, registered.run_id, [figures])
+    try:
+        _log(mlflow, registered.run_id, [figures])
+    except RegistryError:
+        if mlflow.is_active(registered.run_id):
+            raise
     reasons = "; ".join(verdict.reasons)
     shown = reasons if len(reasons) <= _MAX_REASONS else f"{reasons[:_MAX_REASONS]}… ({VERDICT_FILE} has all)"
     tags = {_PASSED: str(verdict.passed).lower(), "reasons": masked(shown)}
     for tag, value in tags.items():
         if registered.tags.get(tag, "") != value:
             mlflow.models.set_model_version_tag(registered.name, str(registered.version), tag, value)
-    mlflow.put_run_json(registered.run_id, verdict.to_dict(), VERDICT_FILE)
+    mlflow.put_record(registered, verdict.to_dict(), VERDICT_FILE)
 
 
-def _recorded(mlflow: Connection, run_id: str) -> Any:
+def _recorded(mlflow: Connection, registered: ModelVersion) -> Any:
     """Return the verdict on record as `to_dict` wrote it, or None."""
     try:
-        return json.loads(mlflow.run_text(run_id, VERDICT_FILE))
+        return json.loads(mlflow.record_text(registered, VERDICT_FILE))
     except (OSError, ValueError):
         return None
 

@@ -14,7 +14,7 @@ from factory.errors import RegistryError, ReleaseRefused
 from factory.errors.masking import masked_values, without_secrets
 from factory.model.candidate import Candidate
 from factory.model.verdict import Verdict, digest_of
-from factory.names import LINE_SITE, model_parts
+from factory.names import LINE_SITE, model_name, model_parts
 from factory.registry.connection import Connection
 from factory.registry.faults import SQLITE, registry_faults
 from factory.registry.promotion import (
@@ -23,6 +23,7 @@ from factory.registry.promotion import (
     promote,
     verified_file,
     verified_weights,
+    why_not_whole,
 )
 from factory.registry.record import log_candidate, log_verdict, save_model_folder
 from factory.registry.relocation import relocate
@@ -63,12 +64,17 @@ class Registry:
     ui_url: str = "http://127.0.0.1:5000"
     """Where people open the MLflow UI."""
 
-    def register(self, candidate: Candidate) -> Registered:
-        """Keep the candidate; the same digest again returns the version it already has. Raises RegistryError."""
+    def register(self, candidate: Candidate, *, after: int = 0) -> Registered:
+        """Keep the candidate; the same digest again returns the version it already has, if that is whole.
+
+        A new version has a number above all that the model's versions ever had, and above `after`: somebody may have
+        deleted them, or brought MLflow back from an older backup. Raises RegistryError.
+        """
         mlflow, model = self.connection, candidate.name
         experiment = mlflow.experiment(candidate.line, self._files_of(candidate.line))
         with self.locks.hold(f"registry.{model}"):
-            version = _known(mlflow, candidate) or self._added(mlflow, experiment, candidate)
+            version = _known(mlflow, candidate) or self._added(mlflow, experiment, candidate, after)
+            self.history.note_version(model, int(version.version))
         return Registered(
             model=model, version=int(version.version), run_id=version.run_id, url=self._url(experiment, version.run_id)
         )
@@ -81,9 +87,10 @@ class Registry:
         mlflow = self.connection
         with self.locks.hold(f"registry.{model}"):
             registered = _version(mlflow, model, version)
-            if (f"{verdict.line}.{verdict.site}", verdict.digest) != (model, registered.tags["digest"]):
+            kept = registered.tags.get("digest", "unknown")
+            if (f"{verdict.line}.{verdict.site}", verdict.digest) != (model, kept):
                 raise ReleaseRefused(
-                    f"{model} version {version} is file {registered.tags['digest'][:12]}; the verdict is on "
+                    f"{model} version {version} is file {kept[:12]}; the verdict is on "
                     f"{verdict.line}.{verdict.site}, file {verdict.digest[:12]}: judge this file"
                 )
             self._record().judged(model, version, verdict)
@@ -135,21 +142,32 @@ class Registry:
         """Return the version's safetensors file. Raises ModelRefused unless it is the very file that was registered."""
         return verified_weights(self.connection, _version(self.connection, model, version))
 
+    def lost(self, model: str, version: int, digest: str) -> str | None:
+        """Return what happened to a version that is not there any more as it was registered; None where it is.
+
+        Files are looked at where they are on a disk. Raises RegistryError.
+        """
+        registered = _version_if_there(self.connection, model, version)
+        if registered is None:
+            return _deleted(model, version)
+        if registered.tags.get("digest") != digest:
+            return f"somebody edited the tag `digest` of {model} version {version} in MLflow"
+        return why_not_whole(self.connection, registered)
+
     def link(self, run_id: str) -> str:
         """Return where a person opens the run."""
         return self._url(self.connection.runs.get_run(run_id).info.experiment_id, run_id)
 
-    def _added(self, mlflow: Connection, experiment: str, candidate: Candidate) -> ModelVersion:
-        """Keep a new version under a number that the site's history does not know.
+    def _added(self, mlflow: Connection, experiment: str, candidate: Candidate, after: int) -> ModelVersion:
+        """Keep a new version under a number that none had before.
 
         MLflow begins again with 1 where somebody deleted the model, and numbers the releases by it.
         """
         version = _add(mlflow, experiment, candidate)
-        if int(version.version) == 1 and candidate.site != LINE_SITE:  # the base model is never released
-            used = max((record.version or 0 for record in self.history.read(candidate.name).records()), default=0)
-            while int(version.version) <= used:
-                mlflow.models.delete_model_version(candidate.name, version.version)
-                version = _new_version(mlflow, candidate, version.source, version.run_id, version.model_id)
+        used = max(after, self.history.highest_version(candidate.name))
+        while int(version.version) <= used:
+            mlflow.models.delete_model_version(candidate.name, version.version)
+            version = _new_version(mlflow, candidate, version.source, version.run_id, version.model_id)
         return version
 
     def _url(self, experiment: str, run_id: str) -> str:
@@ -190,10 +208,9 @@ def _known(mlflow: Connection, candidate: Candidate) -> ModelVersion | None:
     if not newest:
         _create_model(mlflow, candidate)
         return None
-    if newest[0].tags.get("digest") == candidate.digest:
-        return newest[0]
-    earlier = mlflow.models.search_model_versions(f"{of_model} and tags.digest='{candidate.digest}'", max_results=1)
-    return earlier[0] if earlier else None
+    if newest[0].tags.get("digest") != candidate.digest:
+        newest = mlflow.models.search_model_versions(f"{of_model} and tags.digest='{candidate.digest}'")
+    return next((version for version in newest if why_not_whole(mlflow, version) is None), None)
 
 
 def _create_model(mlflow: Connection, candidate: Candidate) -> None:
@@ -254,13 +271,24 @@ def _champion(mlflow: Connection, model: str) -> ModelVersion | None:
 
 def _version(mlflow: Connection, model: str, version: int) -> ModelVersion:
     """Return the version with its aliases; raises ReleaseRefused where there is none."""
+    registered = _version_if_there(mlflow, model, version)
+    if registered is None:
+        line, _ = model_parts(model)
+        stage = "base_model" if model == model_name(line, LINE_SITE) else "site_model"
+        raise ReleaseRefused(
+            f"{_deleted(model, version)}; what is served goes on. Make it anew: factory run {line} --from {stage}"
+        )
+    return registered
+
+
+def _version_if_there(mlflow: Connection, model: str, version: int) -> ModelVersion | None:
     try:
         return mlflow.models.get_model_version(model, str(version))
     except RegistryError as error:
         if error.code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        line, _ = model_parts(model)
-        raise ReleaseRefused(
-            f"{model} has no version {version} in the registry any more: somebody deleted it in MLflow; what is served "
-            f"goes on. Make it anew: factory run {line} --from site_model"
-        ) from error
+        return None
+
+
+def _deleted(model: str, version: int) -> str:
+    return f"{model} has no version {version} in the registry any more: somebody deleted it in MLflow"

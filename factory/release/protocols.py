@@ -37,6 +37,14 @@ class SiteHistories(Protocol):
         """Return the models that have a history, sorted."""
         ...
 
+    def highest_version(self, model: str) -> int:
+        """Return the greatest number that a version of the model ever had, 0 for none. Raises HistoryError."""
+        ...
+
+    def note_version(self, model: str, version: int) -> None:
+        """Remember that a version of the model has this number. Raises HistoryError."""
+        ...
+
 
 class ServedReleases(Protocol):
     """What is served and what is on trial."""

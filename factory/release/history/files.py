@@ -2,6 +2,7 @@
 
     <root>/<model>.jsonl   one record a line, each quoting the hash of the one before
     <root>/<model>.head    how many lines there are and the last one's hash, signed; replaced after every append
+    <root>/<model>.version the greatest number that the registry ever gave a version of it
     <root>/.locks/         one lock a model: writers of all processes on one machine take turns
 
 A crash leaves whole lines and at most one torn one at the end, which does not count and is cut off by the next append.
@@ -19,7 +20,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from factory.errors import HistoryError, ModelRefused, NameRefused
-from factory.names import line_and_site
+from factory.names import LINE_SITE, checked_name, line_and_site, model_name
 from factory.release.history.head import Head
 from factory.release.history.record import Event, Kind, Record, hash_of
 from factory.storage.atomic_files import replace_file, sync_folder
@@ -85,6 +86,35 @@ class History:
         """Return the models that have a history, sorted."""
         names = {place.stem for ending in ("jsonl", "head") for place in self.root.glob(f"*.{ending}")}
         return sorted(name for name in names if _is_model(name))
+
+    def highest_version(self, model: str) -> int:
+        """Return the greatest number that a version of the model ever had, 0 for none; a line's base model has one too.
+
+        A number that stands in the records counts: the file is younger than they are. Raises HistoryError.
+        """
+        place = self._version_place(model)
+        try:
+            noted = _content(place).strip()
+        except OSError as error:
+            raise HistoryError(f"{model}: {place} cannot be read: {error}") from error
+        records = self.read(model).records() if _is_model(model) else []
+        return max([int(noted) if noted.isdigit() else 0, *(record.version or 0 for record in records)])
+
+    def note_version(self, model: str, version: int) -> None:
+        """Remember that a version of the model has this number; return once it is on the disk. Raises HistoryError."""
+        place = self._version_place(model)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with self.locks.hold(f"history.{model}"):
+                if version > self.highest_version(model):
+                    replace_file(place, f"{version}\n".encode("ascii"), mode=0o644)
+        except OSError as error:
+            raise HistoryError(f"{model}: {place} cannot be written ({error}); nothing was done") from error
+
+    def _version_place(self, model: str) -> Path:
+        line, _, site = model.partition(".")
+        name = model_name(checked_name(line, "line"), LINE_SITE)
+        return self.root / f"{model if model == name else '.'.join(line_and_site(model))}.version"
 
     def _place(self, model: str, ending: str) -> Path:
         return self.root / f"{'.'.join(line_and_site(model))}{ending}"
