@@ -1,10 +1,15 @@
 """The content of rows as one short digest a site: a stage that ran again can tell whether its result is different.
 
-The digest depends on the rows, how often each one comes, and the names and types of the columns; not on the order of
-the rows. It is the same in every process of one Polars version; after a change of version everything runs again, once.
+The digest depends on the rows, how often each one comes, and the names and types of the columns that hold a value; not
+on the order of the rows, nor on columns that are unknown throughout. It is the same in every process of one Polars
+version; after a change of version everything runs again, once.
 """
 
+import functools
+import hashlib
+import operator
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
@@ -15,19 +20,48 @@ _SEEDS = (11, 73)
 _HALF = 1 << 32
 
 
-def content_digests(rows: pl.DataFrame, sites: Sequence[str]) -> dict[str, str]:
+class Content(NamedTuple):
+    """What a site has in a table."""
+
+    digest: str
+    rows: int
+
+
+def content_digests(rows: pl.DataFrame | pl.LazyFrame, sites: Sequence[str]) -> dict[str, str]:
     """Return a digest of each site's rows; a site without rows has one, too. `rows` has a column `site`."""
-    schema = {name: str(dtype) for name, dtype in sorted(rows.schema.items())}
-    ordered = rows.select(sorted(rows.columns))
-    sums = []
-    hashed = rows.select(SITE)
+    return {site: content.digest for site, content in contents(rows, sites).items()}
+
+
+def contents(rows: pl.DataFrame | pl.LazyFrame, sites: Sequence[str]) -> dict[str, Content]:
+    """Return what each site has: its digest, and how many rows; a scan is read once, and never held whole."""
+    scan = rows.lazy()
+    schema = scan.collect_schema()
+    halves = []
     for seed in _SEEDS:
-        hashes = ordered.hash_rows(seed=seed)
+        row = _row_hash(schema, seed)
         # Halves of 32 bits, whose sums over four billion rows fit into 64.
-        hashed = hashed.with_columns((hashes // _HALF).alias(f"high{seed}"), (hashes % _HALF).alias(f"low{seed}"))
-        sums += [pl.col(f"high{seed}").sum(), pl.col(f"low{seed}").sum()]
-    sums_by_site = {row[0]: row[1:] for row in hashed.group_by(SITE).agg(pl.len(), *sums).iter_rows()}
-    return {site: fingerprint(schema, sums_by_site.get(site, (0,))) for site in sites}
+        halves += [(row // _HALF).alias(f"high{seed}"), (row % _HALF).alias(f"low{seed}")]
+    sums = scan.select(SITE, *halves).group_by(SITE).agg(pl.len(), pl.exclude(SITE, "len").sum())
+    sums_by_site = {row[0]: row[1:] for row in sums.collect(engine="streaming").iter_rows()}
+    return {
+        site: Content(digest=fingerprint(sums_by_site.get(site, (0,))), rows=sums_by_site.get(site, (0,))[0])
+        for site in sites
+    }
+
+
+def _row_hash(schema: Mapping[str, pl.DataType], seed: int) -> pl.Expr:
+    """Return a number for each row: the sum, without carry, of one for each value that is known, mixed once more."""
+    known = (
+        pl.when(pl.col(name).is_not_null())
+        .then(pl.col(name).hash(seed, _column_seed(name, dtype)))
+        .otherwise(pl.lit(0, pl.UInt64))
+        for name, dtype in schema.items()
+    )
+    return functools.reduce(operator.add, known).hash(seed)
+
+
+def _column_seed(name: str, dtype: pl.DataType) -> int:
+    return int.from_bytes(hashlib.sha256(f"{name} {dtype}".encode()).digest()[:7])
 
 
 IDENTITY, COPY = ("_identity_11", "_identity_73"), "_copy"

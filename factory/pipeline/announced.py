@@ -31,10 +31,16 @@ def announced(run: LineRun, table: Table) -> Work:
         seen = [run.lake.site_versions(name, rows) for name in names]
         cleaned = cleaned_rows(pl.concat(rows.values()).lazy(), table, contract, run.compute)
         contents, before = content_digests(cleaned.accepted, list(rows)), run.journal.latest(names[0], list(rows))
-        changed = {site for site in rows if site not in before or before[site].content != contents[site]}
+        lost = run.contents.changed_by_others(names, rows)
+        for site, what in lost.items():
+            run.warn(f"{names[0]}: {site} is done again: {what}")
+        changed = {
+            site for site in rows if site in lost or site not in before or before[site].content != contents[site]
+        }
         if changed:
             for name, frame, versions in zip(names, (cleaned.accepted, cleaned.quarantine), seen, strict=True):
                 run.lake.replace(name, frame, versions)
+            run.contents.digests(names, list(rows))
         counts = {site: cleaned.counts.get(site, _NONE) for site in rows}
         return {
             site: {

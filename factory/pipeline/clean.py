@@ -23,8 +23,8 @@ def clean(run: LineRun, table: Table) -> Work:
     names = [run.line.lake_table(stage, table) for stage in ("clean", "quarantine")]
 
     def inputs(sites: Sequence[str]) -> Mapping[str, str]:
-        versions = run.lake.site_versions(f"raw/{table.name}", sites)
-        return {site: fingerprint(table.name, version) for site, version in versions.items()}
+        contents = run.contents.digests([run.line.lake_table("raw", table)], sites)
+        return {site: fingerprint(table.name, content) for site, content in contents.items()}
 
     def do(sites: Sequence[str]) -> Mapping[str, Figures]:
         seen = [run.lake.site_versions(name, sites) for name in names]
@@ -32,6 +32,7 @@ def clean(run: LineRun, table: Table) -> Work:
         cleaned = cleaned_rows(rows, table, run.contracts[table.name], run.compute)
         for name, written, versions in zip(names, (cleaned.accepted, cleaned.quarantine), seen, strict=True):
             run.lake.replace(name, written, versions)
+        run.contents.digests(names, sites)
         run.docs.publish(run.line.name, table.name, cleaned.contract)
         contents = content_digests(cleaned.accepted, sites)
         return {
@@ -42,7 +43,7 @@ def clean(run: LineRun, table: Table) -> Work:
     def isolated(sites: Sequence[str]) -> Isolated[Figures]:
         return together(sites, do)
 
-    return Work(do=isolated, inputs=inputs)
+    return Work(do=isolated, inputs=inputs, lost=lambda sites: run.contents.changed_by_others(names, sites))
 
 
 def _figures(names: Sequence[str], counts: RowCounts, contract: ContractResult) -> Figures:

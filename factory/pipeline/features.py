@@ -39,6 +39,7 @@ def features(run: LineRun) -> Work:
         if not line.features.across_sites:
             _require_own_rows(run, happened, announced, rows)
         version = lake.replace("features", rows, seen)
+        run.contents.digests(["features"], sites)
         counts = rows.group_by(SITE).agg(pl.len().alias(ROW_COUNT), pl.col("label").count().alias("labelled"))
         by_site = {row.pop(SITE): row for row in counts.to_dicts()}
         contents, none = content_digests(rows, sites), {ROW_COUNT: 0, "labelled": 0}
@@ -47,7 +48,7 @@ def features(run: LineRun) -> Work:
     def isolated(sites: Sequence[str]) -> Isolated[Figures]:
         return together(sites, do)
 
-    return Work(do=isolated, inputs=inputs)
+    return Work(do=isolated, inputs=inputs, lost=lambda sites: run.contents.changed_by_others(["features"], sites))
 
 
 Tables = Mapping[str, pl.LazyFrame]

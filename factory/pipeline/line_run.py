@@ -11,6 +11,7 @@ import polars as pl
 
 from factory.connectors.source import Source
 from factory.data.contract.contract import Contract
+from factory.data.table_contents import TableContents
 from factory.errors import RegistryError, TableMissing
 from factory.features.samples import in_order
 from factory.line.line import LEARNT_FROM, Line, Table
@@ -124,6 +125,11 @@ class LineRun:
             if what:
                 lost[site] = what
         return lost
+
+    @cached_property
+    def contents(self) -> TableContents:
+        """What the lake's tables hold, told apart from the versions in which they hold it."""
+        return TableContents(self.lake, self.journal, self.run_id)
 
     @cached_property
     def served(self) -> "ServedSites":

@@ -18,6 +18,7 @@ from factory.features.online.builder import Builder
 from factory.features.online.manifest import OnlineSnapshot
 from factory.features.online.proof import Trained, prove
 from factory.features.online.store import Snapshots
+from factory.line.line import Line, Table
 from factory.line.look_back import LookBack
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
@@ -75,11 +76,13 @@ class Publishing:
             return None
 
     def _made_from(self) -> str:
-        names = [*(self.line.lake_table("clean", table) for table in self.line.tables.values()), "features"]
-        names += [self.line.lake_table("announced", table) for table in self.line.announced_tables]
-        return fingerprint(
-            {name: self.lake.version(name) for name in names}, str(self.look_back), self.run.code.of(*SNAPSHOT_CODE)
-        )
+        """Return what the snapshot depends on: rows, contracts, how far it looks back, and code."""
+        line, contents, code = self.line, self.run.contents, self.run.code
+        tables = [_of(line, "clean", table) for table in line.tables.values()]
+        tables += [_of(line, "announced", table) for table in line.announced_tables]
+        rows = [contents.digests(names, list(self.run.journal.latest(names[0]))) for names in [*tables, ["features"]]]
+        contracts = [code.section("table", table) for table in line.tables.values()]
+        return fingerprint(rows, contracts, str(self.look_back), code.of(*SNAPSHOT_CODE))
 
     def _known_sites(self) -> list[str]:
         sites: list[Any] = self.lake.scan("features").select(pl.col(SITE).unique()).collect()[SITE].to_list()
@@ -94,3 +97,10 @@ class Publishing:
 def _figures(snapshot: OnlineSnapshot, *, changed: bool = True) -> Figures:
     rows = {name: table.rows for name, table in snapshot.tables.items()}
     return {ROW_COUNT: sum(rows.values()), "rows": rows, "known_until": snapshot.known_until, CHANGED: changed}
+
+
+def _of(line: Line, stage: str, table: Table) -> list[str]:
+    """Return the names of a table's rows that a stage took and of those that it did not."""
+    return [
+        line.lake_table(name, table) for name in (stage, "quarantine" if stage == "clean" else f"{stage}_quarantine")
+    ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from factory.compute.isolation import Isolated
 from factory.data.ingest import ingest
+from factory.data.table_contents import TableContents
 from factory.line.line import Table
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
@@ -11,13 +12,20 @@ from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
 
 def raw(run: LineRun, table: Table) -> Work:
     """Return what brings a table's new rows in; a run that redoes the stage reads the source from its first row."""
+    name, contents = f"raw/{table.name}", TableContents(run.lake, run.journal, run.run_id)
 
     def load(sites: Sequence[str]) -> Isolated[Figures]:
+        for site, what in contents.changed_by_others([name], sites).items():
+            run.warn(
+                f"{name}: site {site}: {what}; all that comes after is made of the rows that are there now. What is "
+                f"gone comes back from the source with: factory run {run.line.name} --from raw"
+            )
         loaded = ingest(run.lake, run.source, table, sites, run.until, from_start=bool(run.redo_from))
         done = {
             site: {ROW_COUNT: rows.rows, "new_rows": rows.new_rows, CHANGED: rows.new_rows > 0}
             for site, rows in loaded.done.items()
         }
+        contents.digests([name], [site for site, figures in done.items() if figures[CHANGED]])
         return Isolated(done=done, failed=loaded.failed)
 
     return Work(do=load)

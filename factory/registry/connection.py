@@ -50,7 +50,7 @@ class Connection:
                     raise RegistryError(
                         f"line {line}: somebody deleted its experiment in MLflow at {self.address}; no model was kept, "
                         "and what is served goes on. Bring it back and run again: "
-                        f"mlflow experiments restore -x {known.experiment_id}"
+                        f"MLFLOW_TRACKING_URI={self.address} mlflow experiments restore -x {known.experiment_id}"
                     )
                 experiment = (
                     known.experiment_id if known else self.runs.create_experiment(line, artifact_location=files)
@@ -124,7 +124,7 @@ class Connection:
         return bool(uri) and "://" not in str(uri) and not str(uri).startswith(("mlflow-artifacts:", "models:"))
 
     def _record_of(self, registered: Any) -> str:
-        """Return where a version's record is: beside its run, or beside the model where the run was deleted for good."""
+        """Return where a version's record is: with its run, or beside the model where that was deleted for good."""
         run_id = registered.run_id
         if run_id not in self._run_files:
             try:

@@ -5,11 +5,13 @@ commit names the sites it wrote as Delta application transactions: when two runs
 second one to commit gets SiteBusy and has written nothing, on a local disk and on an object store alike.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -25,8 +27,18 @@ __all__ = ["SITE", "Lake"]
 
 _DELTA = (DeltaError, OSError)
 """What delta-rs raises; on an object store, OSErrors of the network."""
+_WRITER, _OURS = "writer", "ai-factory"
+"""By which entry of its log a commit is known as one of this library's."""
 TRIES = 20
 """How often a write is tried while others commit to the same table."""
+
+
+class Commit(NamedTuple):
+    """What a table's log says of a commit: what was done, when, and by which program."""
+
+    operation: str
+    at_ms: int
+    by: str
 
 
 class Lake:
@@ -37,6 +49,7 @@ class Lake:
         self.root = f"{str(root).rstrip('/')}/{self.line}"
         self.storage_options = dict(storage_options or {})
         self._opened: dict[str, DeltaTable] = {}
+        self._files: dict[str, tuple[int, str, dict[str, str]]] = {}
 
     def uri(self, table: str) -> str:
         """Return the place of a table."""
@@ -51,6 +64,36 @@ class Lake:
         """Return how many commits have written each site; a site never written has 0."""
         delta = self._open(table)
         return {site: 0 if delta is None else delta.transaction_version(site) or 0 for site in sites}
+
+    def files(self, table: str, sites: Iterable[str]) -> tuple[int | None, dict[str, str]]:
+        """Return the table's version, and a word for each site that changes when the files with its rows do.
+
+        No file is read. Where the table is not partitioned by site, a site's rows may be in any file; where a file's
+        rows may be deleted without it, the word changes with each commit. A table that is not there has no version.
+        """
+        delta = self._open(table)
+        if delta is None:
+            return None, dict.fromkeys(sites, "")
+        version = delta.version()
+        if self._files.get(table, (None,))[0] != version:
+            self._files[table] = (version, *_files(delta))
+        _, every, by_site = self._files[table]
+        return version, {site: every or by_site.get(site, "") for site in sites}
+
+    def commits_of_others(self, table: str, since: int) -> list[Commit]:
+        """Return the commits since a version that this library did not make, newest first, as far as the log goes."""
+        delta = self._open(table)
+        if delta is None:
+            return []
+        try:
+            history = delta.history(max(delta.version() - since, 1))
+        except _DELTA:
+            return []
+        return [
+            Commit(operation=str(one.get("operation")), at_ms=int(one.get("timestamp", 0)), by=_program(one))
+            for one in history
+            if one["version"] > since and one.get(_WRITER) != _OURS
+        ]
 
     def has(self, table: str) -> bool:
         """Whether the table exists."""
@@ -128,15 +171,20 @@ class Lake:
                     delta,
                     pl.scan_delta(delta).collect(),
                     mode="overwrite",
-                    commit_properties=CommitProperties(max_commit_retries=0),
+                    commit_properties=_commit(max_commit_retries=0),
                 )
 
     def _open(self, table: str, version: int | None = None) -> DeltaTable | None:
         """Return a table as it is now, or as it was; the log of one that was opened before is read from there on."""
-        try:
-            if version is None and table in self._opened:
+        if version is None and table in self._opened:
+            try:
                 self._opened[table].update_incremental()
-                return self._opened[table]
+                if self._is_in_its_log(self._opened[table]):
+                    return self._opened[table]
+            except _DELTA:
+                pass
+            del self._opened[table]  # another program made the table anew, or tidied its log up: read it from its start
+        try:
             delta = DeltaTable(self.uri(table), version=version, storage_options=self.storage_options)
         except TableNotFoundError:
             self._opened.pop(table, None)
@@ -147,6 +195,14 @@ class Lake:
         if version is None:
             self._opened[table] = delta
         return delta
+
+    @staticmethod
+    def _is_in_its_log(delta: DeltaTable) -> bool:
+        """Whether a table's version is one that it has; an object store is believed."""
+        if "://" in delta.table_uri and not delta.table_uri.startswith("file://"):
+            return True
+        log = Path(unquote(delta.table_uri.removeprefix("file://")), "_delta_log")
+        return (log / f"{delta.version():020}.json").exists()
 
     def _snapshot(self, table: str) -> DeltaTable | None:
         """Return a table as it is now, which stays as it is."""
@@ -163,7 +219,7 @@ class Lake:
                 write_deltalake(
                     delta,  # the very snapshot that was compared with `seen`: what came after it conflicts
                     rows,
-                    commit_properties=CommitProperties(app_transactions=commits),
+                    commit_properties=_commit(app_transactions=commits),
                     **how,
                 )
             except CommitFailedError:
@@ -187,6 +243,7 @@ class Lake:
                 partition_by=[SITE] if partitioned else None,
                 mode="ignore",
                 storage_options=self.storage_options,
+                commit_properties=_commit(),
             )
         except _DELTA as error:
             made = self._open(table)  # by the other run, meanwhile
@@ -259,6 +316,29 @@ class Lake:
             f"line {self.line}: another run wrote {table} for {', '.join(sorted(sites))} meanwhile; "
             "this run wrote nothing there; run those sites again"
         )
+
+
+def _commit(**how: Any) -> CommitProperties:
+    return CommitProperties(custom_metadata={_WRITER: _OURS}, **how)
+
+
+def _files(delta: DeltaTable) -> tuple[str, dict[str, str]]:
+    """Return a word for the files that any site's rows may be in, "" where each site has its own, and one for those."""
+    if "deletionVectors" in (delta.protocol().reader_features or ()):
+        return f"version {delta.version()}", {}
+    files = pl.DataFrame(delta.get_add_actions(flatten=True))
+    place = f"partition.{SITE}"
+    if place not in files.columns:
+        return _digest(files["path"]), {}
+    return "", {site: _digest(some["path"]) for (site,), some in files.select(place, "path").group_by(place)}
+
+
+def _digest(paths: pl.Series) -> str:
+    return hashlib.sha256("\n".join(paths.sort()).encode()).hexdigest()[:16]
+
+
+def _program(commit: Mapping[str, Any]) -> str:
+    return str(commit.get("engineInfo") or commit.get("clientVersion") or "a program that does not say its name")
 
 
 def _first_words(error: Exception) -> str:

@@ -112,8 +112,7 @@ class History:
             raise HistoryError(f"{model}: {place} cannot be written ({error}); nothing was done") from error
 
     def _version_place(self, model: str) -> Path:
-        line, _, site = model.partition(".")
-        name = model_name(checked_name(line, "line"), LINE_SITE)
+        name = model_name(checked_name(model.partition(".")[0], "line"), LINE_SITE)
         return self.root / f"{model if model == name else '.'.join(line_and_site(model))}.version"
 
     def _place(self, model: str, ending: str) -> Path:
