@@ -8,6 +8,9 @@ from pathlib import Path
 
 from factory.storage.lake import Lake
 
+CONTENT_OF = "content."
+"""What is made of a table's rows alone has this before the table's name: it stays when another program moves them."""
+
 
 def provenance(lake: Lake, until: datetime, tables: Iterable[str], project: Path) -> dict[str, str]:
     """Return what a model made now came from: as-of date, each table's version, the project's commit, the library."""

@@ -17,11 +17,11 @@ from factory.features.samples import in_order
 from factory.line.line import LEARNT_FROM, Line, Table
 from factory.line.split import LearntFrom, Parts
 from factory.model.candidate import Candidate
-from factory.model.provenance import provenance
+from factory.model.provenance import CONTENT_OF, provenance
 from factory.names import model_name
 from factory.pipeline.fingerprints import LineCode
 from factory.pipeline.ports import Alerts, Compute, ContractDocs, Registered, Registry, ReleaseStore
-from factory.storage.journal import Entry, Journal
+from factory.storage.journal import Entry, Journal, fingerprint
 from factory.storage.lake import SITE, Lake
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ class LineRun:
         raw = [self.line.lake_table("raw", table) for table in self.line.tables.values()]
         origin = provenance(self.lake, self.until, [*raw, "clean", "features"], self.project)
         learnt_from = LearntFrom(split=self.line.split, until=self.until).to_json()
-        return {**origin, LEARNT_FROM: learnt_from, "code": self.code.whole}
+        rows = fingerprint({site: entry.content for site, entry in self.journal.latest("features").items()})
+        return {**origin, f"{CONTENT_OF}features": rows, LEARNT_FROM: learnt_from, "code": self.code.whole}
 
     def entry(self, stage: str, site: str) -> Entry:
         """Return what a stage last did for a site; raises TableMissing where it has done nothing."""

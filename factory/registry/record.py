@@ -20,6 +20,7 @@ import numpy as np
 from factory.errors import RegistryError
 from factory.errors.masking import masked, masked_values
 from factory.model.candidate import Candidate
+from factory.model.provenance import CONTENT_OF
 from factory.model.signature import INPUT, Signature
 from factory.model.verdict import Verdict
 from factory.names import LINE_SITE
@@ -189,17 +190,20 @@ def _log(
 def _dataset(candidate: Candidate) -> Any:
     """Return the rows that the candidate learnt from, as MLflow's input of a run.
 
-    The digest names the version of the lake's table and the site: MLflow's own would not see the order of rows.
+    The digest names the content of the rows and the site: MLflow's own would not see the order of rows, and the version
+    of a table moves when another program compacts it. Of a candidate that says no content, the version stands for it.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     versions = {name: version for name, version in candidate.provenance.items() if name.startswith("delta")}
-    made_from = {"line": candidate.line, "site": candidate.site, **versions}
+    content = {name: digest for name, digest in candidate.provenance.items() if name.startswith(CONTENT_OF)}
+    whose = {"line": candidate.line, "site": candidate.site}
+    made_from = {**whose, **versions, **content}
     columns = [{"type": "double", "name": name, "required": True} for name in candidate.signature.features]
     rows = {name: count for name, count in candidate.metrics.items() if name.endswith("_rows")}
     dataset = Dataset(
         name=f"{candidate.line}/features",
-        digest=fingerprint(made_from, candidate.provenance.get("as_of", "")),
+        digest=fingerprint({**whose, **(content or versions)}, candidate.provenance.get("as_of", "")),
         source_type="delta",
         source=json.dumps(made_from),
         schema=json.dumps({"mlflow_colspec": columns}),
