@@ -130,11 +130,11 @@ CHANGE = {
         "its 9 rows changed (UPDATE at ",
     ),
     "added to": (
-        lambda folder: write_deltalake(table(folder).table_uri, rows("north", 99), mode="append"),
+        lambda folder: write_deltalake(table(folder).table_uri, rows("north", 99), mode="append", schema_mode="merge"),
         "9 rows became 10 (WRITE at ",
     ),
     "a row twice": (
-        lambda folder: write_deltalake(table(folder).table_uri, rows("north", 5), mode="append"),
+        lambda folder: write_deltalake(table(folder).table_uri, rows("north", 5), mode="append", schema_mode="merge"),
         "9 rows became 10 (WRITE at ",
     ),
     "restored to before": (lambda folder: table(folder).restore(2), "9 rows became 6 (RESTORE at "),
