@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from factory.compute.isolation import Isolated, one_by_one, together
-from factory.errors import TrainingError
+from factory.errors import LineError, TrainingError
 from factory.features.samples import network_input, samples
 from factory.line.line import Line
 from factory.line.split import DECIDED_AT, LABEL, Parts
@@ -92,6 +92,8 @@ class Judging:
         cleaned, champion = self.run.entry("clean", site).figures, self._champion(site)
         registry, registered = self.run.registry, registered_version(self.line.name, candidate)
         self._require_unseen(site, parts.holdout, candidate)
+        if champion:
+            self._require_comparable(site, champion.manifest.model_signature)
         return JudgingInputs(
             train=self.line.task.codes(parts.train[LABEL]),
             validation=samples(self.line, parts.validation, parts.rows),
@@ -117,6 +119,18 @@ class Judging:
             raise TrainingError(
                 f"line {self.line.name}, site {site}: its candidate learnt from {learnt} of the {len(holdout)} rows "
                 f"that would judge it as of {self.run.as_of}; make it anew: factory run {self.line.name} --sites {site}"
+            )
+
+    def _require_comparable(self, site: str, champion: Signature) -> None:
+        """Raise LineError where what the site serves answers another question than the line asks by now."""
+        mine, line = self.line.signature, self.line.name
+        if (champion.task, champion.answers) != (mine.task, mine.answers):
+            raise LineError(
+                f"line {line}, site {site}: it serves a model of the task {champion.task}, which answers "
+                f"{', '.join(champion.answers)}, and the line's task is {mine.task} now, with "
+                f"{', '.join(mine.answers)}: the two cannot be compared, and whoever asks the site expects the old "
+                "answers. Give the changed line a name of its own, which is its folder's, and end this one with: "
+                f"factory site remove {line} {site}"
             )
 
     def _new_to(self, champion: "Released | None", holdout: pl.DataFrame) -> NDArray[np.bool_]:

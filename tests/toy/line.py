@@ -75,7 +75,7 @@ def empty_database() -> bytes:
 
 
 class ToyFactory:
-    """The toy line with a home; `source` and single resources can be swapped, `gates` and `recipe` changed."""
+    """The toy line with a home; single resources can be swapped, `gates` and `recipe` and whole sections `changed`."""
 
     def __init__(
         self,
@@ -86,6 +86,7 @@ class ToyFactory:
         recipe: Mapping[str, Any] | None = None,
         schedule: str = "",
         freshness: Freshness | None = None,
+        changed: Mapping[str, Any] | None = None,
         **swapped: Any,
     ) -> None:
         self.home = home
@@ -94,6 +95,7 @@ class ToyFactory:
         self.recipe = dict(recipe or {})
         self.schedule = schedule
         self.freshness = freshness or Freshness()
+        self.changed = dict(changed or {})
         self.swapped = swapped
         self.lake = Lake(home / "lake", NAME)
         self.journal = Journal(self.lake)
@@ -113,7 +115,8 @@ class ToyFactory:
         line = file.line(said)
         swapped = {"gates": self.gates, "drift": self.drift, "recipe": self.recipe}
         sections = {name: dataclasses.replace(getattr(line, name), **changed) for name, changed in swapped.items()}
-        line = dataclasses.replace(line, schedule=self.schedule, freshness=self.freshness, **sections)
+        sections |= {"schedule": self.schedule, "freshness": self.freshness, **self.changed}
+        line = dataclasses.replace(line, **sections)
         return dg.Definitions.merge(
             line_definitions(line, file, said),
             dg.Definitions(resources=self.bound(), executor=IN_THIS_PROCESS),
