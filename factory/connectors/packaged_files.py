@@ -19,8 +19,8 @@ from factory.connectors.tables.reader import Narrowing
 from factory.connectors.tables.readers import reader_of
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
-from factory.line.parsing import value_of
-from factory.line.parsing.moments import within
+from factory.line.parsing import read
+from factory.line.parsing.moments import within_or_unread
 from factory.storage.columns import FILE, LINE, UNPARSED
 
 BATCH_ROWS = 100_000
@@ -74,12 +74,12 @@ class PackagedFiles:
         rows = self._known(table, None, until)
         rows = rows.with_columns(_site(rows, table).alias("_site")).filter(pl.col("_site").is_in(list(after)))
         for (name,), part in rows.group_by("_site", maintain_order=True):
-            new_rows = part.filter(_window(part, after[str(name)], None)).drop("_site", _CURSOR)
+            new_rows = part.filter(within_or_unread(part[_CURSOR], after[str(name)], None)).drop("_site", _CURSOR)
             yield from ((str(name), batch) for batch in new_rows.iter_slices(BATCH_ROWS) if len(batch))
 
     def _known(self, table: Table, after: Any | None, until: datetime) -> pl.DataFrame:
         rows = self._rows(table)
-        return rows.filter(_window(rows, after, until)) if table.cursor else rows
+        return rows.filter(within_or_unread(rows[_CURSOR], after, until)) if table.cursor else rows
 
     def _rows(self, table: Table) -> pl.DataFrame:
         """Return all rows of a table, parsed by the first call."""
@@ -102,11 +102,9 @@ class PackagedFiles:
         except SourceError as error:
             raise SourceError(f"package {self.package!r}: {error}, or reinstall the package") from error
         rows = rows.select(*table.columns, FILE, LINE, UNPARSED)
-        cursor = (
-            value_of(pl.col(table.cursor), pl.String(), table.cursor, table.columns[table.cursor], table.parse)
-            if table.cursor
-            else pl.lit(None)
-        )
+        if not table.cursor:
+            return rows.with_columns(pl.lit(None).alias(_CURSOR))
+        cursor = read(rows[table.cursor], table.cursor, table.columns[table.cursor], table.parse)
         return rows.with_columns(cursor.alias(_CURSOR))
 
     def lacking(self) -> list[str]:
@@ -135,11 +133,6 @@ class PackagedFiles:
             )
         exists = (folder / self.files[table]).is_file()
         return "" if exists else f"package {self.package!r} has no file {self.files[table]}"
-
-
-def _window(rows: pl.DataFrame, after: Any | None, until: datetime | None) -> pl.Expr:
-    """Return whether each row's cursor lies in `[after, until)`, or cannot be read."""
-    return within(pl.col(_CURSOR), rows.schema[_CURSOR], after, until) | pl.col(_CURSOR).is_null()
 
 
 def _site(rows: pl.DataFrame, table: Table) -> pl.Expr:

@@ -81,8 +81,11 @@ def judging_plan(raw: pl.LazyFrame, table: Table, contract: Contract) -> pl.Lazy
 
 def _as_they_came(raw: pl.LazyFrame, judged: pl.DataFrame) -> pl.DataFrame:
     """Return the raw rows of judged ones, in the order in which these are, with their masks."""
-    rows = raw.drop(CURSOR, strict=False).join(judged.lazy(), on=_PLACE, how="inner", maintain_order="right")
-    return rows.collect(engine="streaming")
+    # The scan may leave out by this what the join would, before it reads the other columns.
+    sites, places = judged[SITE].unique().to_list(), judged.select(ORDER).to_series().to_list()
+    maybe = raw.drop(CURSOR, strict=False).filter(pl.col(SITE).is_in(sites), ORDER.is_in(places))
+    rows = maybe.collect(engine="streaming")
+    return rows.join(judged, on=_PLACE, how="inner", maintain_order="right")
 
 
 def _flag_newest(rows: pl.LazyFrame, key: tuple[str, ...]) -> pl.LazyFrame:

@@ -17,7 +17,7 @@ import polars as pl
 from factory.compute.isolation import Isolated, one_by_one, together
 from factory.connectors.source import Pooled, Source
 from factory.data.content import COPY, IDENTITY, identified
-from factory.data.contract.typing import typed_column, typed_rows
+from factory.data.contract.typing import typed_column, typed_rows, typed_values
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.announced import Announced, aware
 from factory.line.line import Table
@@ -171,7 +171,7 @@ def _whole(batches: Sequence[pl.DataFrame], table: Table, after: Any, until: dat
         rows = pl.DataFrame(schema={name: type_named(kind) for name, kind in table.columns.items()})
     if not table.cursor:
         return rows
-    rows = rows.with_columns(typed_column(rows.schema, table.cursor, table).alias(CURSOR))
+    rows = rows.with_columns(typed_values(rows, table.cursor, table).alias(CURSOR))
     return rows.filter(within(pl.col(CURSOR), rows.schema[CURSOR], after, until) | pl.col(CURSOR).is_null())
 
 

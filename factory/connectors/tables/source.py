@@ -19,8 +19,8 @@ from factory.connectors.tables.reader import Narrowing, Reader
 from factory.connectors.tables.readers import reader_of
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
-from factory.line.parsing import value_of
-from factory.line.parsing.moments import within
+from factory.line.parsing import read
+from factory.line.parsing.moments import within_or_unread
 from factory.line.parsing.values import exactly
 from factory.storage.columns import BOOKKEEPING, SITE
 from factory.storage.project import project_root
@@ -68,7 +68,7 @@ class TableSource:
             rows = _of_line(batch, read, table, at)
             if table.cursor in rows.columns:
                 cursor = _cursor(rows, table)
-                rows = rows.filter(within(cursor, rows.select(cursor).dtypes[0], after, until) | cursor.is_null())
+                rows = rows.filter(cursor.to_frame().select(within_or_unread(cursor, after, until)).to_series())
             if values is not None and table.site_column:
                 rows = rows.filter(pl.col(_VALUE).is_in(values, nulls_equal=True))
             if len(rows):
@@ -180,20 +180,18 @@ def _of_line(batch: pl.DataFrame, read: Mapping[str, str], table: Table, at: Tab
     return rows.with_columns(text_of(rows[table.site_column]).alias(_VALUE))
 
 
-def _cursor(rows: pl.DataFrame, table: Table) -> pl.Expr:
+def _cursor(rows: pl.DataFrame, table: Table) -> pl.Series:
     """Return the cursor of rows as its declared type, null where it cannot be read."""
-    kind = table.columns[table.cursor]
-    return value_of(exactly(table.cursor), rows.schema[table.cursor], table.cursor, kind, table.parse)
+    return read(rows[table.cursor], table.cursor, table.columns[table.cursor], table.parse).alias(_CURSOR)
 
 
 def _newest(rows: pl.DataFrame, table: Table, until: datetime) -> pl.DataFrame:
     """Return each value of the site column, and its largest cursor or number of rows before a moment."""
     if table.cursor not in rows.columns:
         return rows.group_by(_VALUE).agg(pl.len())
-    dated = rows.select(_VALUE, _cursor(rows, table).alias(_CURSOR))
-    cursor = pl.col(_CURSOR)
-    known = dated.filter(within(cursor, dated.schema[_CURSOR], None, until) | cursor.is_null())
-    return known.group_by(_VALUE).agg(cursor.max())
+    cursor = _cursor(rows, table)
+    known = rows.select(_VALUE).with_columns(cursor).filter(within_or_unread(cursor, None, until))
+    return known.group_by(_VALUE).agg(pl.col(_CURSOR).max())
 
 
 def _narrowing(

@@ -9,13 +9,14 @@ from typing import Protocol
 
 import polars as pl
 
-from factory.data.contract.misfits import RECORD, SPELLING, UNDATED, masks
+from factory.data.contract.misfits import RECORD, SPELLING, UNDATED, bit_of, masks
 from factory.line.line import Table
-from factory.line.parsing import Parse, is_given, value_of
+from factory.line.parsing import Parse, is_given, read, value_of
 from factory.line.parsing.values import exactly
 from factory.storage.columns import BOOKKEEPING, LOAD, ROW, SITE, UNPARSED, type_named
 from factory.storage.raw_values import TEXT
 
+BATCH_ROWS = 100_000
 Schema = Mapping[str, pl.DataType]
 _ROWS_PER_LOAD = 1 << 40
 """One load brings fewer rows than this to a site, so load and row together order as one Int64."""
@@ -40,30 +41,73 @@ def typed_column(schema: Schema, column: str, table: Declared) -> pl.Expr:
     return whole.alias(column)
 
 
+def typed_values(rows: pl.DataFrame, column: str, table: Declared) -> pl.Series:
+    """Return one declared column of raw rows in its declared type, null where a value does not fit."""
+    kind = table.columns[column]
+    values = [read(rows[name], column, kind, table.parse) for name in _places(rows.schema, column)]
+    if not values:
+        return pl.Series(column, [None], type_named(kind)).new_from_index(0, len(rows))
+    whole = values[0] if len(values) == 1 else values[0].zip_with(values[0].is_not_null(), values[1])
+    return whole.alias(column)
+
+
 def typed_rows(raw: pl.LazyFrame, table: Table, reasons: Collection[str]) -> pl.LazyFrame:
     """Return raw rows with the declared columns typed, the masks of their misfits, site, load and row.
 
-    Misfits are looked for by these reasons, which a contract has rules about.
+    Misfits are looked for by these reasons, which a contract has rules about. The rows are read in batches, and what
+    is returned is in memory.
     """
-    schema = raw.collect_schema()
-    typed = {name: typed_column(schema, name, table) for name in table.columns}
-    misfits = {
-        name: _misfit(schema, name, table, value) for name, value in typed.items() if not _fits(schema, name, table)
-    }
-    if UNPARSED in schema:
-        misfits[RECORD] = exactly(UNPARSED).is_not_null()
-    if table.cursor:
-        unknown = pl.all_horizontal(
-            [exactly(name).is_null() for name in _places(schema, table.cursor)] or [pl.lit(True)]
-        )
-        misfits[UNDATED] = unknown
-    if table.site_column in typed:
-        spelling = table.site_names.spelled(typed[table.site_column])
-        typed[table.site_column] = spelling.alias(table.site_column)
-        misfits[SPELLING] = _second_spelling(spelling)
-    beside = [name for name in (SITE, LOAD, ROW) if name in schema and name not in typed]
-    judged = {reason: misfit for reason, misfit in misfits.items() if reason in reasons}
-    return raw.select(*typed.values(), *beside, *masks(list(table.columns), judged))
+    batches = raw.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+    typed = [_typed(batch, table, reasons) for batch in batches]
+    rows = pl.concat(typed) if typed else _typed(raw.limit(0).collect(), table, reasons)
+    return _with_spelling(rows, table, reasons).lazy()
+
+
+def _typed(rows: pl.DataFrame, table: Table, reasons: Collection[str]) -> pl.DataFrame:
+    """Return a batch's columns as `typed_rows` does, but for the spelling of sites."""
+    columns = {name: typed_values(rows, name, table) for name in table.columns}
+    misfits = {name: _misfits(rows, name, table, values) for name, values in columns.items() if name in reasons}
+    if UNPARSED in rows.columns and RECORD in reasons:
+        misfits[RECORD] = rows[UNPARSED].is_not_null()
+    if table.cursor and UNDATED in reasons:
+        misfits[UNDATED] = ~_given(rows, table.cursor, table)
+    beside = [rows[name] for name in (SITE, LOAD, ROW) if name in rows.columns and name not in columns]
+    marked = pl.DataFrame([series.alias(reason) for reason, series in misfits.items() if series is not None])
+    names = list(table.columns)
+    marks = masks(names, {reason: pl.col(reason) for reason in marked.columns})
+    typed = pl.DataFrame([*columns.values(), *beside], height=len(rows))
+    if not marked.columns:
+        return typed.with_columns(marks)
+    return typed.hstack(marked.select(marks))
+
+
+def _misfits(rows: pl.DataFrame, column: str, table: Table, typed: pl.Series) -> pl.Series | None:
+    """Return which rows have a value in a column that is not of its type; None where none can."""
+    places = _places(rows.schema, column)
+    if typed.null_count() == len(rows) - sum(len(rows) - rows[name].null_count() for name in places):
+        return None
+    return typed.is_null() & _given(rows, column, table)
+
+
+def _given(rows: pl.DataFrame, column: str, table: Table) -> pl.Series:
+    """Return whether each raw row has a value in a declared column."""
+    kind, nulls, places = type_named(table.columns[column]), table.parse.nulls(column), _places(rows.schema, column)
+    given = [is_given(exactly(name), rows.schema[name], kind, nulls) for name in places]
+    return rows.select(pl.any_horizontal(pl.lit(False), *given).alias(column)).to_series()
+
+
+def _with_spelling(rows: pl.DataFrame, table: Table, reasons: Collection[str]) -> pl.DataFrame:
+    """Return typed rows with the site's column as `site_names` reads it; a second spelling of a site is a misfit."""
+    column = table.site_column
+    if column not in table.columns or column is None:
+        return rows
+    rows = rows.with_columns(table.site_names.spelled(pl.col(column)).alias(column))
+    spellings = rows.select(SITE, column).unique().drop_nulls() if SPELLING in reasons else pl.DataFrame({SITE: []})
+    if not spellings[SITE].is_duplicated().any():
+        return rows
+    mask, bit = bit_of(list(table.columns), SPELLING)
+    marked = pl.when(_second_spelling(pl.col(column))).then(pl.lit(1 << bit, pl.Int64)).otherwise(pl.lit(0, pl.Int64))
+    return rows.with_columns(pl.col(mask) + marked)
 
 
 def declared_columns(names: Iterable[str], table: Table) -> list[str]:
@@ -74,17 +118,6 @@ def declared_columns(names: Iterable[str], table: Table) -> list[str]:
 def _places(schema: Schema, column: str) -> list[str]:
     """Return where a raw table has a column's values: in itself, and as text in the one beside it."""
     return [name for name in (column, f"{column}{TEXT}") if name in schema and column not in BOOKKEEPING - {SITE}]
-
-
-def _fits(schema: Schema, column: str, table: Table) -> bool:
-    """Whether each value of a raw column is of its declared type already."""
-    return all(schema[name] == type_named(table.columns[column]) for name in _places(schema, column))
-
-
-def _misfit(schema: Schema, column: str, table: Table, typed: pl.Expr) -> pl.Expr:
-    kind, nulls = type_named(table.columns[column]), table.parse.nulls(column)
-    given = pl.any_horizontal([is_given(exactly(name), schema[name], kind, nulls) for name in _places(schema, column)])
-    return typed.is_null() & given
 
 
 def _second_spelling(spelling: pl.Expr) -> pl.Expr:

@@ -6,6 +6,6 @@ moments.py  the ways to write a date or a moment, and the reading of each
 """
 
 from factory.line.parsing.parse import Parse
-from factory.line.parsing.values import is_given, value_of
+from factory.line.parsing.values import is_given, read, value_of
 
-__all__ = ["Parse", "is_given", "value_of"]
+__all__ = ["Parse", "is_given", "read", "value_of"]

@@ -93,6 +93,12 @@ def within(cursor: pl.Expr, kind: pl.DataType, after: Any | None, until: datetim
     return here
 
 
+def within_or_unread(cursor: pl.Series, after: Any | None, until: datetime | None) -> pl.Expr:
+    """Return, as an expression on that column, whether a cursor lies in `[after, until)`, or could not be read."""
+    column = pl.col(cursor.name)
+    return within(column, cursor.dtype, after, until) | column.is_null()
+
+
 def _as_value(kind: pl.DataType, moment: datetime) -> Any:
     """Return a moment, naive ones being UTC, as a value of a temporal column."""
     aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -20,6 +20,7 @@ from factory.line.parsing.parse import Parse
 from factory.storage.columns import type_named
 from factory.storage.raw_values import as_text
 
+_ISO_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 _EXACT = 1 << 53
 """Beyond this a Float64 skips whole numbers."""
 
@@ -27,6 +28,44 @@ _EXACT = 1 << 53
 def exactly(name: str) -> pl.Expr:
     """Return the column with exactly this name; `pl.col` would take `^a.*$` and `*` for patterns."""
     return cs.by_name(name).as_expr()
+
+
+def read(values: pl.Series, column: str, kind: str, parse: Parse) -> pl.Series:
+    """Return a raw column as values of the declared `kind`, as `value_of` does, and quickly where texts are plain.
+
+    Most texts are written plainly, and one cast reads them; only where it does not are they looked at more closely.
+    """
+    if values.dtype != pl.String or parse.number:
+        return _closely(values, column, kind, parse)
+    plain = _plainly(values, _type(column, kind), parse.formats.get(column, ""), parse.time_zone)
+    if plain is None:
+        return _closely(values, column, kind, parse)
+    unsure = plain.is_null() & values.is_not_null()
+    if plain.dtype.is_float():
+        unsure |= ~(plain.abs() <= _EXACT).fill_null(value=True)
+    if not unsure.any():
+        return plain.alias(values.name)
+    places = unsure.arg_true()
+    return plain.scatter(places, _closely(values.gather(places), column, kind, parse)).alias(values.name)
+
+
+def _closely(values: pl.Series, column: str, kind: str, parse: Parse) -> pl.Series:
+    value = value_of(pl.col(values.name), values.dtype, column, kind, parse)
+    return values.to_frame().select(value.alias(values.name)).to_series()
+
+
+def _plainly(texts: pl.Series, kind: pl.DataType, format_: str, time_zone: str) -> pl.Series | None:
+    """Return texts by one cast, null where that cannot read one; None where there is no such cast for the type."""
+    if kind.is_numeric():
+        return texts.cast(kind, strict=False)
+    if (
+        isinstance(kind, pl.Datetime)
+        and kind.time_zone == time_zone == "UTC"
+        and (format_ or _ISO_MOMENT) == _ISO_MOMENT
+    ):
+        plain = texts.to_frame().select(pl.col(texts.name).str.to_datetime(_ISO_MOMENT, time_unit="us", strict=False))
+        return plain.to_series().dt.replace_time_zone("UTC").dt.cast_time_unit(kind.time_unit)
+    return None
 
 
 def is_given(raw: pl.Expr, dtype: pl.DataType, kind: pl.DataType, nulls: list[str]) -> pl.Expr:
@@ -43,10 +82,7 @@ def value_of(raw: pl.Expr, dtype: pl.DataType, column: str, kind: str, parse: Pa
     `column` is its name, by which `parse` has its format and the texts that stand for a missing value. Raises
     SchemaMismatch where there is no such kind.
     """
-    try:
-        wanted = type_named(kind)
-    except ValueError as error:
-        raise SchemaMismatch(f"column {column!r}: {error}") from error
+    wanted = _type(column, kind)
     format_, nulls = parse.formats.get(column, ""), parse.nulls(column)
     if dtype == pl.String and nulls:
         raw = pl.when(~raw.is_in(nulls)).then(raw)
@@ -59,6 +95,13 @@ def value_of(raw: pl.Expr, dtype: pl.DataType, column: str, kind: str, parse: Pa
     if dtype == wanted:
         return raw
     return _of_text(raw, wanted, parse) if dtype == pl.String else _of_number(raw, dtype, wanted)
+
+
+def _type(column: str, kind: str) -> pl.DataType:
+    try:
+        return type_named(kind)
+    except ValueError as error:
+        raise SchemaMismatch(f"column {column!r}: {error}") from error
 
 
 def _of_text(raw: pl.Expr, kind: pl.DataType, parse: Parse) -> pl.Expr:
