@@ -23,6 +23,8 @@ from factory.storage.raw_values import as_text
 _ISO_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 _EXACT = 1 << 53
 """Beyond this a Float64 skips whole numbers."""
+_WHOLE_WITH_POINT, _POWER = r"^([+-]?\d+)\.0*$", r"^[+-]?\d{1,7}(\.\d{1,8})?[eE]\+?\d{1,2}$"
+"""A whole number as 80.0, and as 8e1 with no more digits than a Float64 holds."""
 
 
 def exactly(name: str) -> pl.Expr:
@@ -42,7 +44,7 @@ def read(values: pl.Series, column: str, kind: str, parse: Parse) -> pl.Series:
         return _closely(values, column, kind, parse)
     unsure = plain.is_null() & values.is_not_null()
     if plain.dtype.is_float():
-        unsure |= ~(plain.abs() <= _EXACT).fill_null(value=True)
+        unsure |= ~(plain.abs() < _EXACT).fill_null(value=True)
     if not unsure.any():
         return plain.alias(values.name)
     places = unsure.arg_true()
@@ -51,7 +53,7 @@ def read(values: pl.Series, column: str, kind: str, parse: Parse) -> pl.Series:
 
 def _closely(values: pl.Series, column: str, kind: str, parse: Parse) -> pl.Series:
     value = value_of(pl.col(values.name), values.dtype, column, kind, parse)
-    return values.to_frame().select(value.alias(values.name)).to_series()
+    return values.to_frame().with_columns(value.alias(values.name)).to_series()
 
 
 def _plainly(texts: pl.Series, kind: pl.DataType, format_: str, time_zone: str) -> pl.Series | None:
@@ -118,9 +120,10 @@ def _of_text(raw: pl.Expr, kind: pl.DataType, parse: Parse) -> pl.Expr:
         text = pl.when(text.str.contains(parse.number)).then(plain)
     number = text.cast(pl.Float64, strict=False)
     if kind.is_integer():
-        whole = pl.when((number == number.floor()) & (number.abs() <= _EXACT)).then(number).cast(kind, strict=False)
-        return pl.coalesce(text.cast(kind, strict=False), whole)
-    great = number.abs() > _EXACT
+        pointed = text.str.extract(_WHOLE_WITH_POINT).cast(kind, strict=False)
+        powered = pl.when(text.str.contains(_POWER) & (number == number.floor()) & (number.abs() < _EXACT)).then(number)
+        return pl.coalesce(text.cast(kind, strict=False), pointed, powered.cast(kind, strict=False))
+    great = number.abs() >= _EXACT
     whole = text.cast(pl.Int64, strict=False)
     other = whole.is_null() | (whole != number.cast(pl.Int64, strict=False))
     skipped = great & text.str.contains(r"^[+-]?\d+$") & other
