@@ -8,9 +8,11 @@ from factory.compute.isolation import Isolated, together
 from factory.data.cleaning import clean
 from factory.data.content import content_digests
 from factory.data.ingest import raw_rows
-from factory.errors import LineError
+from factory.errors import LineError, TrainingError
 from factory.features.announced import known_tables
 from factory.features.comparison import differences, in_same_order
+from factory.line.line import Line
+from factory.line.split import LABEL
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.whole_world import all_sites
 from factory.pipeline.work import CONTENT, ROW_COUNT, Figures, Work
@@ -36,6 +38,7 @@ def features(run: LineRun) -> Work:
         seen = lake.site_versions("features", sites)
         happened, announced = run.clean_tables(), run.announced_tables()
         rows = _built(run, happened, announced, sites)
+        _require_known_labels(line, rows)
         if not line.features.across_sites:
             _require_own_rows(run, happened, announced, rows)
         version = lake.replace("features", rows, seen)
@@ -62,6 +65,19 @@ def _built(run: LineRun, happened: Tables, announced: Tables, sites: Sequence[st
         key = [SITE, *line.features.key]
         rows = rows.join(happened[line.decision_table].select(key).unique(), on=key, how="semi", nulls_equal=True)
     return run.compute.collect(rows)
+
+
+def _require_known_labels(line: Line, rows: pl.DataFrame) -> None:
+    """Raise LineError where a label is none that the line's task knows: it would be learnt as something else."""
+    try:
+        line.task.codes(rows[LABEL])
+    except TrainingError as error:
+        sites = sorted(set(rows[SITE]))
+        raise LineError(
+            f"line {line.name}, {'site' if len(sites) == 1 else 'sites'} {', '.join(sites[:5])}: {error}. Say in the "
+            f"contract of {line.decision_table} which values the target may have (expect_column_values_to_be_in_set), "
+            "and rows with another wait in quarantine"
+        ) from error
 
 
 def _require_own_rows(run: LineRun, happened: Tables, announced: Tables, rows: pl.DataFrame) -> None:

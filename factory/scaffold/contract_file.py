@@ -61,10 +61,13 @@ def _never_null(column: Column) -> Iterator[Expected]:
 
 
 def _values(column: Column, plan: Plan) -> Iterator[Expected]:
-    if column.kind in ("Int64", "Float64") and column.holds == "number":
+    if column.name == plan.profile.target and (codes := plan.start.codes(plan.profile)):
+        kwargs = {"column": column.name, "value_set": list(codes)}
+        yield "expect_column_values_to_be_in_set", kwargs, "the classes that were seen; another has no label"
+    elif column.kind in ("Int64", "Float64") and column.holds == "number":
         yield from _range(column)
     elif column.kind == "String" and column.known:
-        yield from _set_or_length(column, closed=column.name == plan.profile.target)
+        yield from _set_or_length(column)
 
 
 def _range(column: Column) -> Iterator[Expected]:
@@ -82,9 +85,9 @@ def _range(column: Column) -> Iterator[Expected]:
     )
 
 
-def _set_or_length(column: Column, *, closed: bool) -> Iterator[Expected]:
+def _set_or_length(column: Column) -> Iterator[Expected]:
     counted = column.counts.values
-    if counted and (closed or (column.holds == "category" and min(counted.values()) >= _SEEN_OFTEN)):
+    if counted and column.holds == "category" and min(counted.values()) >= _SEEN_OFTEN:
         values = sorted(counted)
         notes = f"each was seen {min(counted.values())} times or more"
         yield "expect_column_values_to_be_in_set", {"column": column.name, "value_set": values}, notes

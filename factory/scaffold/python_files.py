@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from factory.scaffold.features import GROUPS, Feature
 from factory.scaffold.plan import Plan, decided_at
-from factory.scaffold.texts import python_text
+from factory.scaffold.texts import python_text, python_value
 
 _GROUP_DOCS = {
     "numbers": "Return the columns that are numbers already, as they are.",
@@ -95,6 +95,7 @@ def _head(plan: Plan) -> str:
             f"DECIDED_AT = datetime({moment.year}, {moment.month}, {moment.day}, tzinfo=UTC)",
             '"""The table tells no time: every decision is taken for made at this moment."""',
         ]
+    lines += _labels(plan)
     if moments:
         lines += ['MOMENT = pl.Datetime("us", "UTC")']
     if words:
@@ -134,9 +135,28 @@ def _label(plan: Plan) -> str:
     if target.kind == "Float64":
         there += ".fill_nan(None)"
     what, code = plan.start.label(profile, there)
+    codes = plan.start.codes(profile)
+    unknown = " or is none of LABELS" if codes else ""
     return "\n".join(
-        ["def label() -> pl.Expr:", f'    """Return {what}; null where it is not known yet."""', f"    return {code}"]
+        [
+            "def label() -> pl.Expr:",
+            f'    """Return {what}; null where it is not known yet{unknown}."""',
+            f"    return {code}",
+        ]
     )
+
+
+def _labels(plan: Plan) -> list[str]:
+    codes = plan.start.codes(plan.profile)
+    if not codes:
+        return []
+    pairs = (f"    {python_value(value)}: {python_value(label)}," for value, label in codes.items())
+    return [
+        "LABELS = {",
+        *pairs,
+        "}",
+        '"""The label of each value the target may have; a row with another has none."""',
+    ]
 
 
 def _group(group: str, features: list[Feature]) -> str:

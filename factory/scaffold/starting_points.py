@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from factory.scaffold.profiling.profile import Profile
-from factory.scaffold.texts import escaped, python_value, said
+from factory.scaffold.texts import escaped, said
 
 Money = Mapping[str, tuple[float, str]]
 """Each amount's name → an example in EUR, and what it stands for."""
@@ -37,6 +37,10 @@ class StartingPoint(ABC):
     def label(self, profile: Profile, target: str) -> tuple[str, str]:
         """Return what the label is, in words, and the Polars expression of it; `target` is that of the column."""
 
+    def codes(self, profile: Profile) -> Mapping[Any, Any]:  # noqa: ARG002  a number is no code
+        """Return the label of each value that the target had; empty where the label is made of any value."""
+        return {}
+
     def to_decide(self, profile: Profile) -> list[str]:  # noqa: ARG002  most kinds leave nothing open
         """Return what a person must decide about the target."""
         return []
@@ -55,8 +59,11 @@ class _Binary(StartingPoint):
     def label(self, profile: Profile, target: str) -> tuple[str, str]:
         if profile.columns[profile.target].kind == "Boolean":
             return "1 where the target is true, 0 where it is not", f"{target}.cast(pl.Float32)"
-        positive = python_value(profile.task.values[1])
-        return "1 for the positive class, 0 for the other", f"({target} == {positive}).cast(pl.Float32)"
+        return "1 for the positive class, 0 for the other", _coded(target, "pl.Float32")
+
+    def codes(self, profile: Profile) -> Mapping[Any, Any]:
+        is_true = profile.columns[profile.target].kind == "Boolean"
+        return {} if is_true else dict(zip(profile.task.values, (0, 1), strict=True))
 
     def to_decide(self, profile: Profile) -> list[str]:
         why = escaped(said(profile.task.why, 200))
@@ -71,10 +78,11 @@ class _Multiclass(StartingPoint):
         commonest = max(_values(profile).values())
         return {"at_least": {"accuracy": _rounded(commonest / profile.columns[profile.target].known)}}
 
-    def label(self, profile: Profile, target: str) -> tuple[str, str]:
-        kind = profile.columns[profile.target].kind
-        whole = f"{target}.cast(pl.Int64)" if kind == "Float64" else target
-        return "the name of the class", whole if kind == "String" else f"{whole}.cast(pl.String)"
+    def label(self, profile: Profile, target: str) -> tuple[str, str]:  # noqa: ARG002
+        return "the name of the class", _coded(target, "pl.String")
+
+    def codes(self, profile: Profile) -> Mapping[Any, Any]:
+        return dict(zip(profile.task.values, profile.task.classes, strict=True))
 
 
 class _Regression(StartingPoint):
@@ -122,6 +130,11 @@ STARTING_POINTS: Mapping[str, StartingPoint] = {
     )
 }
 """By the kind of task that was inferred from the target."""
+
+
+def _coded(target: str, kind: str) -> str:
+    """Return the code that gives each value that the target had its label, and no label to any other."""
+    return f"{target}.replace_strict(LABELS, default=None, return_dtype={kind})"
 
 
 def _rounded(figure: float) -> float:

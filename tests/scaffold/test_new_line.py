@@ -86,6 +86,35 @@ def test_next_quarters_rows_keep_the_contract_fitted_to_the_quarters_before(root
     assert result.success
 
 
+@pytest.mark.parametrize(
+    ("known", "odd", "labels"),
+    [
+        ([0, 1], 2, [0.0, 1.0]),
+        ([1.0, 2.0], 9.0, [0.0, 1.0]),
+        (["<=50K", ">50K"], ">50K.", [0.0, 1.0]),
+        (["a", "b", "c"], "d", ["a", "b", "c"]),
+        ([3, 4, 5], 6, ["3", "4", "5"]),
+    ],
+)
+def test_a_code_that_the_table_did_not_have_is_quarantined_and_has_no_label_without_the_rule(root, known, odd, labels):
+    def table(values):
+        rows = {"id": range(len(values)), "size": [place * 7 % 31 + 0.5 for place in range(len(values))]}
+        pl.DataFrame({**rows, "outcome": values}).write_parquet(root / "table.parquet")
+
+    values = [known[place * place % 7 % len(known)] for place in range(200)]
+    table(values)
+    written(root, "codes", root / "table.parquet", "outcome")
+    table([*values, *[odd] * 5])
+    with importable(root):
+        line, source = loaded(root, "codes")
+        found = cleaned(line, source)
+        assert found.quarantine["rule"].to_list() == ["outcome: values to be in set"] * 5
+        rows = features(line, found)
+        assert sorted(rows["label"].unique()) == labels
+        told = line.features.build({line.decision_table: found.accepted.with_columns(outcome=pl.lit(odd)).lazy()})
+        assert told.collect()["label"].null_count() == 200
+
+
 def test_personal_data_never_enters_and_is_told_of(root):
     made = written(root, "riots", riots(root), "gender")
     told = readme(root, "riots")

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from factory.errors import TrainingError
 from factory.evaluation.evidence import Evidence
 from factory.evaluation.gates import judge
 from factory.evaluation.judging import JudgingInputs, judged
@@ -184,3 +185,10 @@ def test_what_a_task_says_of_its_figures_is_about_figures_it_has(kind):
     assert {name for name, unit in task.units.items() if unit == "count"} == {
         name for name in task.gateable if isinstance(measured[name], int)
     }
+
+
+@pytest.mark.parametrize(("kind", "label"), [("binary", [0, 2]), ("multiclass", ["low", "odd"]), ("regression", ["a"])])
+def test_a_label_that_the_task_does_not_know_is_refused_with_its_value(kind, label):
+    task, _ = CASES[kind]
+    with pytest.raises(TrainingError, match=r"labels (say 2|name \['odd'\]|are String)"):
+        task.codes(pl.Series(label))

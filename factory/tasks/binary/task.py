@@ -44,10 +44,14 @@ class Binary(Task):
         return ("probability",)
 
     def codes(self, label: pl.Series) -> npt.NDArray[np.float32]:
-        """Return 0, 1 and NaN. Raises TrainingError on a label that is no number."""
+        """Return 0, 1 and NaN. Raises TrainingError on any other label."""
         if not (label.dtype.is_numeric() or label.dtype in (pl.Boolean, pl.Null)):
             raise TrainingError(f"labels are {label.dtype}; a binary line's features give 0, 1 or null")
-        return label.cast(pl.Float32).to_numpy().astype(np.float32)
+        codes = label.cast(pl.Float32)
+        if others := sorted({*codes.drop_nulls().drop_nans().unique()} - {0, 1}):
+            shown = ", ".join(f"{value:g}" for value in others[:3])
+            raise TrainingError(f"labels say {shown}; a binary line's features give 0, 1 or null")
+        return codes.to_numpy().astype(np.float32)
 
     def flaw(self, label: Floats) -> str | None:
         """Return why these labels are of no use: none, others than 0 and 1, or all the same."""
