@@ -4,7 +4,7 @@ place.py      where a table is: a file, a folder, or a database and the name of 
 arguments.py  what a line's file says about one table of a `TableSource`
 reader.py     the protocol of a reader
 readers.py    files as batches of raw rows
-database.py   a SQL table as batches of raw rows
+databases/    SQL tables as batches of raw rows, by the driver that suits each
 source.py     `TableSource`, which a line's file names as `factory.connectors.tables:TableSource`
 """
 

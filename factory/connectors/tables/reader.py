@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -17,7 +17,8 @@ class Narrowing:
     column: str = ""
     values: Sequence[str] = ()
     moment: str = ""
-    after: datetime | None = None
+    """The column with the cursor; a whole number's `after` is one too, and has no `until`."""
+    after: Any | None = None
     until: datetime | None = None
 
 
@@ -30,4 +31,17 @@ class Reader(Protocol):
 
     def batches(self, columns: Sequence[str], only: Narrowing, row_number: str = "") -> Iterator[pl.DataFrame]:
         """Yield the columns' rows; `row_number` names a column to add, the row's place in the table from 1."""
+        ...
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """A table that can be asked for the newest of each site, at much less cost than by reading it."""
+
+    def newest(self, site_column: str, cursor: str, until: datetime) -> pl.DataFrame | None:
+        """Return `site` and `newest`: each value of a column, and its largest cursor before `until` or number of rows.
+
+        Names are empty where there is no such column; a moment without a zone is on the clock of `until`. None where
+        only the rows themselves can tell. Raises SourceError.
+        """
         ...

@@ -92,7 +92,7 @@ class FileReader:
 def reader_of(place: Place, at: TableAt) -> Reader:
     """Return the reader for a place."""
     if place.kind == "sql":
-        from factory.connectors.tables.database import DatabaseReader
+        from factory.connectors.tables.databases.reader import DatabaseReader
 
         return DatabaseReader(place)
     if place.kind == "csv":

@@ -5,7 +5,7 @@ Values are the table's own: nothing is typed, repaired or left out but what the 
 
 import threading
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from operator import add
 from pathlib import Path
@@ -15,7 +15,7 @@ import polars as pl
 
 from factory.connectors.tables.arguments import TableAt, tables_of
 from factory.connectors.tables.place import place_of
-from factory.connectors.tables.reader import Narrowing, Reader
+from factory.connectors.tables.reader import Asked, Narrowing, Reader
 from factory.connectors.tables.readers import reader_of
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
@@ -150,8 +150,12 @@ class TableSource:
         at = self._at(table)
         roles = (table.site_column, table.cursor)
         read = {name: source for name, source in _read_columns(table, at).items() if name in roles}
+        reader = self._reader(table, at)
+        asked = _asked_newest(reader, table, read, until) if isinstance(reader, Asked) else None
+        if asked is not None:
+            return asked
         newest_of: dict[str | None, Any] = {}
-        for batch in self._reader(table, at).batches(list(read.values()), Narrowing()):
+        for batch in reader.batches(list(read.values()), Narrowing()):
             rows = _of_line(batch, read, table, at)
             for value, newest in _newest(rows, table, until).iter_rows():
                 before = newest_of.get(value)
@@ -194,6 +198,25 @@ def _newest(rows: pl.DataFrame, table: Table, until: datetime) -> pl.DataFrame:
     return known.group_by(_VALUE).agg(pl.col(_CURSOR).max())
 
 
+def _asked_newest(
+    reader: Asked, table: Table, read: Mapping[str, str], until: datetime
+) -> dict[str | None, Any] | None:
+    """Return what the table itself says is newest; None where it cannot, or where that is no cursor before `until`."""
+    aware = until if until.tzinfo else until.replace(tzinfo=UTC)
+    site, cursor = read.get(table.site_column or "", ""), read.get(table.cursor, "")
+    answer = reader.newest(site, cursor, aware.astimezone(table.parse.zone()))
+    if answer is None:
+        return None
+    values = answer.select(text_of(answer["site"]).alias(_VALUE), exactly("newest").alias(table.cursor or _CURSOR))
+    if not cursor:
+        counts = values.group_by(_VALUE).agg(pl.col(_CURSOR).sum())
+        return dict(counts.filter(pl.col(_CURSOR) > 0).iter_rows())
+    newest = _newest(values, table, until)
+    some = values.filter(exactly(table.cursor).is_not_null())
+    fit = _newest(some, table, until).drop_nulls(_CURSOR)
+    return dict(newest.iter_rows()) if fit.height == some[_VALUE].n_unique() else None
+
+
 def _narrowing(
     table: Table,
     read: Mapping[str, str],
@@ -206,13 +229,13 @@ def _narrowing(
     site, cursor = read.get(table.site_column or ""), read.get(table.cursor)
     known = [value for value in values or [] if value is not None]
     by_site = site is not None and len(known) == len(values or []) and schema[site] == pl.String
-    by_time = cursor is not None and isinstance(schema[cursor], pl.Datetime) and table.parse.time_zone == "UTC"
+    by_cursor = cursor is not None and table.parse.time_zone == "UTC"
     return Narrowing(
         column=site if site and by_site else "",
         values=known if by_site else (),
-        moment=cursor if cursor and by_time else "",
-        after=after if by_time else None,
-        until=until if by_time else None,
+        moment=cursor if cursor and by_cursor else "",
+        after=after if by_cursor else None,
+        until=until if by_cursor else None,
     )
 
 

@@ -18,16 +18,18 @@ needs_postgres = pytest.mark.skipif(_INITDB is None, reason="no PostgreSQL on th
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[int]:
+def running() -> Iterator[int]:
     """Run a server whose user `boss` has the password; give its port."""
-    folder.mkdir()
+    # Not in pytest's own folder, which each start of pytest closes to all users but its own.
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        yield from _running(Path(folder))
+
+
+def _running(folder: Path) -> Iterator[int]:
     (folder / "password").write_text(PASSWORD)
     if os.geteuid() == 0:  # which PostgreSQL refuses to run as
         for place in (folder, folder / "password"):
             shutil.chown(place, "postgres", "postgres")
-        temporary = Path(tempfile.gettempdir())
-        for above in (place for place in folder.parents if temporary in place.parents):
-            above.chmod(above.stat().st_mode | 0o055)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

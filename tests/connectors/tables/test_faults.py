@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from factory.connectors.tables import TableSource
-from factory.connectors.tables.database import DatabaseReader
+from factory.connectors.tables.databases.faults import unreadable
 from factory.connectors.tables.place import Place
 from factory.errors import SourceError
 from factory.line.line import Table
@@ -39,9 +39,9 @@ def refused(folder, at):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server():
     """Return the port of a PostgreSQL with a table `orders`, and a user `reader` who may not read it."""
-    with running(tmp_path_factory.mktemp("postgres") / "server") as port:
+    with running() as port:
         engine = sa.create_engine(f"postgresql+psycopg://boss:{PASSWORD}@127.0.0.1:{port}/postgres")
         with engine.begin() as connection:
             connection.execute(sa.text("CREATE TABLE orders (order_id int, plant text, made_at timestamp)"))
@@ -94,13 +94,16 @@ def test_a_table_that_the_database_lacks_is_named_with_those_it_has(server, tmp_
         ),
         (sa.exc.NoSuchModuleError("Can't load plugin: sqlalchemy.dialects:foo"), "there is no dialect"),
         (sa.exc.InternalError("SELECT", {}, OSError("segment 7 is damaged")), "ask who runs the database"),
-        (ModuleNotFoundError("No module named 'pymysql'"), "install the driver"),
+        (
+            ModuleNotFoundError("No module named 'pymysql'"),
+            "install its driver with this library's extra: pip install 'ai-factory[mysql]'",
+        ),
         (OSError("unexpected end"), "ask who runs the database"),
     ],
 )
 def test_whatever_a_driver_raises_is_one_sentence(error, told):
-    reader = DatabaseReader(Place(kind="sql", at="env:SHOP_URL", table="orders"))
-    said = str(reader._unreadable(error, sa.make_url("mysql+pymysql://app:hunter22@db.example/shop?ssl_key=/x")))
+    url = sa.make_url("mysql+pymysql://app:hunter22@db.example/shop?ssl_key=/x")
+    said = str(unreadable(error, url, Place(kind="sql", at="env:SHOP_URL", table="orders")))
     assert said.startswith("table orders: the database mysql+pymysql://***@db.example/shop?*** cannot be read: ")
     assert told in said
     assert "hunter22" not in said

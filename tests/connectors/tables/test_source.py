@@ -4,6 +4,7 @@ import gzip
 import sqlite3
 import traceback
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -102,6 +103,29 @@ def as_sql(root):
 
 
 KINDS = [as_csv, as_gzip, as_parquet, as_folder, as_delta, as_sql]
+
+
+@pytest.mark.parametrize("until", [datetime(2024, 1, 1), datetime(2024, 2, 2), UNTIL, datetime(2025, 1, 1, tzinfo=UTC)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_table_knows_its_sites_and_the_newest_of_each(kind, until, tmp_path):
+    found, parse = kind(tmp_path)
+    aware = until.replace(tzinfo=UTC)
+    dated = [(plant or "unknown", moment.replace(tzinfo=UTC)) for _, plant, moment, *_ in FRAME.iter_rows()]
+    newest = dict(sorted((plant, moment) for plant, moment in dated if moment < aware))
+    assert found.newest(table(parse=parse), until) == newest
+    assert found.sites(table(parse=parse), until) == sorted(newest)
+
+
+@pytest.mark.parametrize("moments", [["2024-03-31 01:30:00", "2024-03-31 02:30:00"], ["2024-02-29", "ca. noon"]])
+def test_a_newest_that_the_line_cannot_read_is_looked_for_among_the_rows(moments, tmp_path):
+    with sqlite3.connect(tmp_path / "shop.db") as shop:
+        shop.execute("CREATE TABLE orders (plant TEXT, made_at DATETIME)")
+        shop.executemany("INSERT INTO orders VALUES ('north', ?)", [(moment,) for moment in moments])
+    shop.close()
+    of = table({"plant": "String", "made_at": "Datetime[us, UTC]"}, key=(), parse=Parse(time_zone="Europe/Berlin"))
+    found = TableSource({"orders": {"at": "sqlite:///shop.db::orders"}}, root=str(tmp_path))
+    berlin = datetime.fromisoformat(moments[0]).replace(tzinfo=ZoneInfo("Europe/Berlin"))
+    assert found.newest(of, datetime(2025, 1, 1)) == {"north": berlin.astimezone(UTC)}
 
 
 @pytest.mark.parametrize("kind", KINDS)

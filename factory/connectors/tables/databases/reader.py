@@ -1,0 +1,141 @@
+"""`DatabaseReader`: one SQL table in batches, each load counted by the database in the transaction that read it.
+
+The URL may come from an environment variable that the line's file names. What a driver says about a failure is shown
+without what is secret in the URL.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+import polars as pl
+import sqlalchemy as sa
+
+from factory.connectors.tables.databases.columns import Column
+from factory.connectors.tables.databases.database import Database, opened
+from factory.connectors.tables.databases.faults import driver_errors, unreadable
+from factory.connectors.tables.databases.queries import (
+    KNOWN,
+    MISFIT,
+    ROWS,
+    conditions_of,
+    count_query,
+    newest_query,
+    rows_query,
+)
+from factory.connectors.tables.place import ENVIRONMENT, Place
+from factory.connectors.tables.reader import Narrowing
+from factory.errors import SourceError
+from factory.errors.masking import keep_secret, masked_cause
+
+
+class DatabaseReader:
+    """One SQL table."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._schema, _, self._name = place.table.rpartition(".")
+
+    def schema(self) -> dict[str, pl.DataType]:
+        """Return the table's columns; raises SourceError.
+
+        A column of moments comes as text where some of its values are none, such as `infinity` or `0000-00-00`.
+        """
+        with self._opened() as database:
+            return {name: column.dtype for name, column in self._columns(database).items()}
+
+    def batches(self, columns: Sequence[str], only: Narrowing, row_number: str = "") -> Iterator[pl.DataFrame]:
+        """Yield the columns' rows in the order the database gives them; raises SourceError.
+
+        Before a batch the database counts rows and values under the same conditions, and after the last one the counts
+        are compared with what came.
+        """
+        with self._opened() as database:
+            known = self._columns(database)
+            conditions = [] if row_number else conditions_of(known, only)  # a row's number counts all rows
+            wanted = [known[name] for name in columns]
+            query, schema = count_query(self._table, wanted, conditions)
+            counted = pl.concat(database.frames(query, schema)).row(0, named=True)
+            wanted = [column.as_text() if counted.get(MISFIT + column.name) else column for column in wanted]
+            delivered = dict.fromkeys([ROWS, *(KNOWN + name for name in columns)], 0)
+            schema = {column.name: column.dtype for column in wanted}
+            for frame in database.frames(rows_query(self._table, wanted, conditions), schema):
+                first = delivered[ROWS] + 1
+                delivered[ROWS] += len(frame)
+                for name in columns:
+                    delivered[KNOWN + name] += len(frame) - frame[name].null_count()
+                if row_number:
+                    numbers = pl.int_range(first, first + len(frame), dtype=pl.Int64, eager=True)
+                    frame.insert_column(0, numbers.alias(row_number))
+                yield frame
+            self._require_counted(counted, delivered)
+
+    def newest(self, site_column: str, cursor: str, until: datetime) -> pl.DataFrame | None:
+        """Return each value of a site column and its largest cursor before a moment, found by the database.
+
+        The columns are `site` and `newest`; the cursor is null where a site has none before `until`. Without a cursor
+        `newest` is the number of rows, without a site column `site` is one null. A column without a zone is on the
+        clock of `until`. None where the largest for the database need not be the largest for a person, as in a column
+        of texts. Raises SourceError.
+        """
+        with self._opened() as database:
+            known = self._columns(database)
+            site, of_cursor = (known[name] if name else None for name in (site_column, cursor))
+            if of_cursor is not None and not database.is_ordered(self._table, of_cursor):
+                return None
+            schema = {
+                "site": pl.String() if site is None else site.dtype,
+                "newest": pl.Int64() if of_cursor is None else of_cursor.dtype,
+            }
+            frames = list(database.frames(newest_query(self._table, site, of_cursor, until), schema))
+            return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+    @property
+    def _table(self) -> sa.TableClause:
+        return sa.table(self._name, schema=self._schema or None)
+
+    def _columns(self, database: Database) -> dict[str, Column]:
+        columns = database.columns(self._schema, self._name)
+        if not columns:
+            shown = ", ".join(sorted(database.tables(self._schema))[:20]) or "none"
+            raise SourceError(f"the database has no table {self.place.table!r}; it has {shown}")
+        return columns
+
+    @contextmanager
+    def _opened(self) -> Iterator[Database]:
+        url = self._url()
+        try:
+            with opened(url) as database:
+                yield database
+        except driver_errors() as error:
+            raise unreadable(error, url, self.place) from masked_cause(error)
+
+    def _url(self) -> sa.URL:
+        text = self.place.at
+        if text.startswith(ENVIRONMENT):
+            name = text.removeprefix(ENVIRONMENT)
+            if not os.environ.get(name):
+                raise SourceError(
+                    f"table {self.place.table}: the environment variable {name} is not set; "
+                    "put the database's SQLAlchemy URL into it"
+                )
+            text = os.environ[name]
+            keep_secret(text)
+        try:
+            url = sa.make_url(text)
+        except (sa.exc.ArgumentError, ValueError) as error:
+            raise SourceError(
+                f"table {self.place.table}: {self.place.at} holds no SQLAlchemy URL; write dialect://…"
+            ) from masked_cause(error)
+        return url.set(drivername="postgresql") if url.drivername == "postgres" else url
+
+    def _require_counted(self, counted: dict[str, int], delivered: dict[str, int]) -> None:
+        """Raise SourceError where the database counts other rows, or other values, than came."""
+        for name, came in delivered.items():
+            if counted[name] != came:
+                what = "rows" if name == ROWS else f"values in column {name.removeprefix(KNOWN)!r}"
+                raise SourceError(
+                    f"table {self.place.table}: the database counts {counted[name]:,} {what} and {came:,} came; "
+                    "was it written to meanwhile? Run again; if it says so again, ask who runs the database"
+                )
