@@ -5,6 +5,7 @@ Materializations are read as Dagster has them. Nothing is parsed out of text.
 
 import json
 import logging
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -12,8 +13,10 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.events import DagsterEventType, EngineEventData, RunFailureReason
+from dagster._core.execution.plan.objects import StepFailureData
 from dagster_shared.error import SerializableErrorInfo
 
+from factory.errors import FactoryError
 from factory.errors.masking import masked
 from factory.names import LINE_SITE
 from factory.pipeline.events import Became, Event, RunFailed, Said, SiteFailed, SiteMade, SitesChosen, StepBegun
@@ -26,6 +29,8 @@ _KINDS: dict[str, Callable[..., Event]] = {
 }
 SITES_FAILED = "sites failed"
 """The label of an op's failure that is on record because of its sites, though the run went on after it."""
+_STOPPED = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+_MODULE = re.compile(r"^(?:\w+\.)+(?=\w+:)")
 PAGE, STACK_FRAMES = 500, 6
 
 
@@ -72,15 +77,28 @@ def read(entry: dg.EventLogEntry) -> Event | None:
     if event.is_step_materialization:
         return _site_made(event.step_materialization_data.materialization, entry.timestamp)
     if event.is_step_failure:
-        step = event.step_failure_data
-        failure = step.user_failure_data
-        if failure and failure.label == SITES_FAILED:  # each site was told of as it failed
-            return None
-        return RunFailed(text=(failure and failure.description) or str(step.error_display_string))
+        return _op_failed(event.step_failure_data)
     if event.is_job_failure and event.job_failure_data.failure_reason is not RunFailureReason.STEP_FAILURE:
         error = event.job_failure_data.error
+        if error and error.cls_name in _STOPPED:
+            return None
         return RunFailed(text=str(error.message if error else event.message).strip())
     return _reported(entry)
+
+
+def _op_failed(step: StepFailureData) -> RunFailed | None:
+    """Return why an op failed, without a stack; None where its sites, or who stopped it, told of that already."""
+    failure, error = step.user_failure_data, step.error
+    if failure:
+        return None if failure.label == SITES_FAILED else RunFailed(text=str(failure.description))
+    while error and str(error.cls_name).startswith("Dagster") and error.cause:
+        error = error.cause
+    if error is None or error.cls_name in _STOPPED:
+        return None
+    text = _MODULE.sub("", error.message.strip())
+    if not error.message.startswith(FactoryError.__module__) and error.stack:
+        text += f" ({error.stack[-1].strip().splitlines()[0]})"
+    return RunFailed(text=text)
 
 
 def _reported(entry: dg.EventLogEntry) -> Event | None:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ import polars as pl
 
 from factory.connectors.download import Report, fetch
 from factory.connectors.source import Dated, Fetched, Inspected, Pooled, Source
-from factory.errors import LineError
+from factory.errors import LineError, SourceError
 from factory.line.file import LineFile
 from factory.line.line import Line, Table
 from factory.line.sections import SourceSection
@@ -42,7 +43,14 @@ class LineSource:
             source: Source = make(**arguments)
         except TypeError as error:
             raise LineError(f"{self._refused}: {error}") from error
+        except LineError as error:
+            raise LineError(f"{self._file.place('source', 'arguments')}: {error}") from error
         return source
+
+    def require_arguments(self) -> None:
+        """Raise LineError where the class does not take the arguments; that it cannot be reached now is no mistake."""
+        with suppress(SourceError):
+            self._source  # noqa: B018  made, and no row asked for
 
     @property
     def _refused(self) -> str:

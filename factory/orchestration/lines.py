@@ -65,7 +65,7 @@ def checked(root: Path, only: str = "") -> Checked:
     for folder in [by_name[only]] if only else by_name.values():
         try:
             for source in line_sources(_definitions(folder, root)).values():
-                source.require_class()
+                source.require_arguments()
             checked.sound.append(folder.stem)
         except LOADING as error:
             checked.mistakes.append(line_mistake(folder, error))

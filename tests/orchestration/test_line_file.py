@@ -37,7 +37,7 @@ def lines(tmp_path):
 def written(lines, content, folder=NAME, **files):
     """A line of a file with this content, and of more files beside it, in their names `__` for a slash."""
     line = lines / folder
-    line.mkdir(parents=True)
+    line.mkdir(parents=True, exist_ok=True)
     (line / "__init__.py").write_text("")
     (line / "defs.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
     for name, text in files.items():
@@ -151,6 +151,12 @@ MISTAKES = {
         "factory.connectors.packaged_files:PackagedFiles\n    arguments: {speed: 3}",
         "arguments:",
         "does not take these arguments: .*speed",
+    ),
+    "an argument's part that its source does not take": (
+        "tests.toy.press_faults.presses:Presses",
+        "factory.connectors.tables:TableSource\n    arguments: {tables: {parts: {at: a.csv, formats: {day: x}}}}",
+        "arguments:",
+        "parts.formats is said beside the table's columns now",
     ),
     "a contract that is not there": (
         "      contract:\n        - {type: expect_table_row_count_to_be_between, kwargs: {min_value: 1}}\n",
