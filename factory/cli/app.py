@@ -11,7 +11,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from factory.cli import check, keys, new, records, rollout, runs, servers, site_commands, sites, status, trials
+from factory.cli import (
+    check,
+    keys,
+    new,
+    quarantine,
+    records,
+    rollout,
+    runs,
+    servers,
+    site_commands,
+    sites,
+    status,
+    trials,
+)
 from factory.cli.backtest import backtest
 from factory.cli.screen import hints, say
 from factory.errors import FactoryError
@@ -27,7 +40,7 @@ PANELS: dict[str, Sequence[typer.Typer | Callable[..., Any]]] = {
         runs.operate,
         sites.app,
     ),
-    "See what it came to": (status.status, servers.ui, servers.registry, status.doctor),
+    "See what it came to": (status.status, quarantine.quarantine, servers.ui, servers.registry, status.doctor),
     "Serve": (servers.serve, keys.app, status.why, records.app),
     "Decide about a site": (
         site_commands.history,

@@ -2,11 +2,15 @@
 
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from factory.errors import FactoryError, NameRefused
 from factory.names import checked_name, few, line_and_site, meant, model_name, model_parts, require_line
 from factory.storage.home import Home
 from factory.storage.project import found_root
+
+if TYPE_CHECKING:
+    from factory.line.line import Line
 
 
 def known_lines(home: Home) -> list[str]:
@@ -38,6 +42,19 @@ def mistaken_files(line: str = "") -> dict[str, FactoryError]:
         except FactoryError as error:
             mistaken[file.name] = error
     return mistaken
+
+
+def described_line(name: str) -> "Line":
+    """Return a line of the project as its file describes it; raises LineError, which says what was probably meant."""
+    from factory.line.file import LineFile
+
+    project = found_root()
+    places = {file.parent.name: file for file in (project / "lines").glob("*/defs.yaml")} if project else {}
+    require_line(name, places)
+    if str(project) not in sys.path:
+        sys.path.insert(0, str(project))
+    file = LineFile(places[name])
+    return file.line(file.sections())
 
 
 def require_known_line(home: Home, line: str) -> None:

@@ -16,10 +16,10 @@ from factory.data.contract.result import ContractResult
 from factory.data.contract.typing import ORDER, declared_columns, typed_rows
 from factory.errors import RowsUnaccounted
 from factory.line.line import Table
-from factory.storage.columns import CURSOR, LOAD, ROW, SITE, type_named
+from factory.storage.columns import CURSOR, LOAD, MENDED, MENDS, ROW, SITE, type_named
 
 NEWEST = "_newest"
-_LAST = "_last"
+_LAST, _ORDER = "_last", "_order"
 _PLACE = [SITE, LOAD, ROW]
 
 
@@ -75,8 +75,18 @@ def clean(raw: pl.LazyFrame, table: Table, contract: Contract, collector: Collec
 
 
 def judging_plan(raw: pl.LazyFrame, table: Table, contract: Contract) -> pl.LazyFrame:
-    """Return the plan that adds to each raw row whether it is the newest of its key, and the contract's mask."""
-    return contract.mark(_flag_newest(typed_rows(raw, table, contract.reasons), table.key), among=pl.col(NEWEST))
+    """Return the plan that adds to each raw row whether it is the newest of its key, and the contract's mask.
+
+    A row that a person corrected is not the newest, whatever key its correction has.
+    """
+    flagged = _flag_newest(typed_rows(raw, table, contract.reasons), table.key)
+    if MENDS in raw.collect_schema():
+        mended = (
+            raw.filter(pl.col(MENDS).is_not_null()).select(SITE, pl.col(MENDS).alias(_ORDER), _mended=True).unique()
+        )
+        flagged = flagged.with_columns(ORDER.alias(_ORDER)).join(mended, on=[SITE, _ORDER], how="left")
+        flagged = flagged.with_columns(pl.col(NEWEST) & pl.col("_mended").is_null()).drop(_ORDER, "_mended")
+    return contract.mark(flagged, among=pl.col(NEWEST))
 
 
 def _as_they_came(raw: pl.LazyFrame, judged: pl.DataFrame) -> pl.DataFrame:
@@ -84,7 +94,7 @@ def _as_they_came(raw: pl.LazyFrame, judged: pl.DataFrame) -> pl.DataFrame:
     # The scan may leave out by this what the join would, before it reads the other columns.
     sites, places = judged[SITE].unique().to_list(), judged.select(ORDER).to_series().to_list()
     maybe = raw.drop(CURSOR, strict=False).filter(pl.col(SITE).is_in(sites), ORDER.is_in(places))
-    rows = maybe.collect(engine="streaming")
+    rows = maybe.drop(MENDS, MENDED, strict=False).collect(engine="streaming")
     return rows.join(judged, on=_PLACE, how="inner", maintain_order="right")
 
 

@@ -23,7 +23,7 @@ from factory.line.announced import Announced, aware
 from factory.line.line import Table
 from factory.line.parsing.moments import within
 from factory.names import LINE_SITE, checked_name
-from factory.storage.columns import BOOKKEEPING, CURSOR, FILE, LINE, LOAD, ROW, UNPARSED, type_named
+from factory.storage.columns import BOOKKEEPING, CURSOR, FILE, LINE, LOAD, MENDED, MENDS, ROW, UNPARSED, type_named
 from factory.storage.lake import SITE, Lake
 from factory.storage.raw_values import TEXT, as_raw
 from factory.storage.raw_values import together as as_one
@@ -88,7 +88,7 @@ def stored_raw_rows(lake: Lake, table: Table, sites: Sequence[str] | None = None
     rows = lake.scan(f"raw/{table.name}", sites)
     there = rows.collect_schema()
     declared = [name for column in table.columns for name in (column, f"{column}{TEXT}")]
-    wanted = dict.fromkeys([*declared, SITE, LOAD, ROW, CURSOR, FILE, LINE, UNPARSED])
+    wanted = dict.fromkeys([*declared, SITE, LOAD, ROW, CURSOR, FILE, LINE, UNPARSED, MENDS, MENDED])
     return rows.select(name for name in wanted if name in there)
 
 
@@ -197,7 +197,8 @@ def _known(lake: Lake, table: Table, name: str, sites: Sequence[str]) -> dict[st
     states: dict[str, _Known] = {}
     if lake.has(name):
         rows = stored_raw_rows(lake, table, sites)
-        cursor = _stored_cursor(rows.collect_schema(), table).max() if table.cursor else pl.lit(None)
+        delivered = pl.col(MENDS).is_null() if MENDS in rows.collect_schema() else pl.lit(True)
+        cursor = _stored_cursor(rows.collect_schema(), table).filter(delivered).max() if table.cursor else pl.lit(None)
         per_site = rows.group_by(SITE).agg(cursor=cursor, load=pl.col(LOAD).max(), rows=pl.len())
         for row in per_site.collect().iter_rows(named=True):
             site = row.pop(SITE)
@@ -246,7 +247,8 @@ def _old_rows(lake: Lake, table: Table, known: Mapping[str, _Known]) -> pl.DataF
         bounds = pl.LazyFrame({SITE: list(cursors), "_from": list(cursors.values())})
         old = old.filter((pl.col(CURSOR) >= min(cursors.values())) | unread).join(bounds, on=SITE)
         old = old.filter((pl.col(CURSOR) >= pl.col("_from")) | unread).drop("_from")
-    return old.sort(SITE, LOAD, ROW).collect()
+    delivered = old.filter(pl.col(MENDS).is_null()) if MENDS in schema else old  # what a person corrected did not come
+    return delivered.sort(SITE, LOAD, ROW).collect()
 
 
 def _unknown(rows: pl.DataFrame, old: pl.DataFrame, table: Table) -> pl.DataFrame:

@@ -10,6 +10,7 @@ FactoryError
 │   └── FetchError           a file could not be had from its public address, or is not the one published
 ├── StorageError             a disk, a folder or a mount that is full, read-only, not permitted or gone
 ├── RegistryError            MLflow cannot be reached, or its database or server refuses
+├── CorrectionRefused        a correction of a quarantined row that names no such row, or is not signed
 ├── LakeError
 │   ├── TableMissing
 │   ├── SiteBusy             another run wrote the same site meanwhile
@@ -90,6 +91,10 @@ class RegistryError(FactoryError):
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
         self.code = code
+
+
+class CorrectionRefused(FactoryError):
+    """A correction names no row that waits in quarantine, or several, or does not say who makes it and why."""
 
 
 class LakeError(FactoryError):

@@ -9,8 +9,9 @@ SITE, LOAD, ROW, CURSOR = "site", "_load", "_row", "_cursor"
 """What the lake adds to a raw row: its site, the load that brought it, its place there, and its cursor as declared."""
 FILE, LINE, UNPARSED = "_file", "_line", "_unparsed"
 """What a source may tell of a row: its file, the line there, the text of a record that does not fit the columns."""
-ORIGIN = (FILE, LINE)
-BOOKKEEPING = frozenset({SITE, LOAD, ROW, CURSOR, FILE, LINE, UNPARSED})
+MENDS, MENDED = "_mends", "_mended"
+"""Of a row that a person corrected: load and row of the one it replaces, as one number, and what was done by whom."""
+BOOKKEEPING = frozenset({SITE, LOAD, ROW, CURSOR, FILE, LINE, UNPARSED, MENDS, MENDED})
 """The columns that are not of the source's table."""
 
 _DATETIME = re.compile(r"Datetime[\[(](?:time_unit=)?'?(ms|us|ns)'?(?:, ?(?:time_zone=)?'?([\w/+-]+)'?)?[\])]")
