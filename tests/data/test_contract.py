@@ -75,6 +75,8 @@ def test_an_unsupported_expectation_names_the_place_itself_and_all_supported_one
         (expect("column_values_to_match_regex", column="id", regex="a"), "needs a String column"),
         (expect("column_values_to_not_be_null", column="id", mostly=1.5), "mostly must be a number from 0 to 1"),
         (expect("compound_columns_to_be_unique", column_list=["id"]), "two columns or more"),
+        (expect("column_distinct_values_to_be_in_set", column="id", value_set=[]), "value_set must have a value"),
+        (expect("compound_columns_to_be_unique", column_list=["id", "id"]), "column_list names a column twice"),
         (
             expect("column_pair_values_to_be_equal", column_A="id", column_B="weight", ignore_row_if="never"),
             "ignore_row_if must be one of both_values_are_missing",

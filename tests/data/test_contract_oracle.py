@@ -275,7 +275,7 @@ def assert_same(check: CheckResult, found: Any) -> None:
             }, wanted
             return
         if "quantile" in check.expectation.type:
-            observed = [math.nan if value is None else value for value in check.observed]
+            observed = [math.nan if value is None else value for value in check.observed["values"]]
             assert observed == pytest.approx(result["observed_value"]["values"], nan_ok=True), wanted
             return
         if check.observed is not None and "observed_value" in result:

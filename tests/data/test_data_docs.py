@@ -25,12 +25,12 @@ SUITE = (
 )
 
 
-def judged(*sites: str, origin: str = "XYZ") -> dict[str, ContractResult]:
-    contract = compile_contract(SUITE, columns=COLUMNS, place="line.yaml")
+def judged(*sites: str, origin: str = "XYZ", suite: tuple[Expectation, ...] = SUITE) -> dict[str, ContractResult]:
+    contract = compile_contract(suite, columns=COLUMNS, place="line.yaml")
     columns = {"origin": ["JFK", origin], "at": [datetime(2013, 2, 1), datetime(2012, 2, 1)]}
     frame = pl.concat(pl.DataFrame(columns).with_columns(site=pl.lit(site)) for site in sites)
     marked = contract.mark(frame.lazy()).collect()
-    return contract.results(contract.measure(marked.lazy()).collect(), marked.filter(contract.broken), frame.schema)
+    return contract.results(contract.measure(marked.lazy()).collect(), marked.filter(contract.noticed), frame.schema)
 
 
 def pages(root: Path) -> dict[str, str]:
@@ -47,6 +47,28 @@ def test_the_page_of_a_site_shows_what_failed_there(tmp_path: Path) -> None:
     assert "XYZ" in page
     assert "must belong to this set" in page
     assert "50%" in page
+
+
+def test_a_page_says_of_a_warning_that_nothing_follows_and_shows_what_0_18_alone_knows(tmp_path: Path) -> None:
+    only_early = {"row_condition": 'pl.col("at") < "2013-01-01"', "condition_parser": "polars"}
+    suite = (
+        replace(SUITE[0], severity="warning", kwargs={**SUITE[0].kwargs, **only_early}),
+        Expectation(type="expect_multicolumn_values_to_be_unique", kwargs={"column_list": ["origin", "goal"]}),
+        Expectation(
+            type="expect_column_distinct_values_to_contain_set", kwargs={"column": "origin", "value_set": ["LGA"]}
+        ),
+    )
+    contract = compile_contract(suite, columns={**COLUMNS, "goal": "String"}, place="line.yaml")
+    frame = pl.DataFrame(
+        {"origin": ["JFK", "XYZ"], "at": [datetime(2013, 2, 1), datetime(2012, 2, 1)], "goal": "LGA", "site": "A"}
+    )
+    marked = contract.mark(frame.lazy()).collect()
+    results = contract.results(contract.measure(marked.lazy()).collect(), marked.filter(contract.noticed), frame.schema)
+    DataDocs(root=tmp_path).publish("parcels", "orders", results, at=AT)
+    assert "warning, no row goes to quarantine for it: column values to be in set" in pages(tmp_path)["orders-A"]
+    checks = gx_result("parcels", "orders", results["A"], at=AT).results
+    (told,) = (check for check in checks if check.expectation_config.severity == "warning")
+    assert (told.success, told.result["element_count"]) == (False, 1)
 
 
 def test_no_page_names_anything_to_be_fetched_from_the_web(tmp_path: Path) -> None:

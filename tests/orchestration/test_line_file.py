@@ -337,8 +337,8 @@ def test_a_parameter_is_given_in_the_lines_file_and_one_that_nobody_asks_for_is_
     given = GOOD.replace(f"contract:\n        {count}", suite)
     assert "least: 1" in given
     assert mistake(lines, given) is None
-    told = mistake(lines, given.replace("least: 1", "least: 1, most: 2"))
-    assert f"defs.yaml:{line_of(given, 'contract_parameters')}: " in told
+    told = mistake(lines, given.replace("least: 1", "least: 1, most: 2"), "presses")
+    assert f"presses/defs.yaml:{line_of(given, 'contract_parameters')}: " in told
     assert "none of its expectations has the parameter 'most'; they ask for least" in told
 
 

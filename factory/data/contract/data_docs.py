@@ -24,6 +24,8 @@ from factory.names import checked_name
 from factory.storage.faults import storage_faults
 
 RUN_NAME = "latest"
+RENAMED = {"expect_multicolumn_values_to_be_unique": "expect_select_column_values_to_be_unique_within_record"}
+"""Types of 0.18 that Great Expectations 1.x writes no page about, and what it calls them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,22 +124,29 @@ def _gx_check(check: CheckResult) -> Any:
     return ExpectationValidationResult(
         success=check.success,
         expectation_config=ExpectationConfiguration(
-            type=wanted.type,
-            kwargs=_jsonable(dict(wanted.kwargs)),
-            meta=_jsonable(_with_severity(wanted)),
+            type=RENAMED.get(wanted.type, wanted.type),
+            kwargs=_jsonable(_shown_kwargs(wanted.kwargs)),
+            meta=_jsonable(dict(wanted.meta)),
+            description=None if wanted.critical else _told_alone(wanted),
             severity=FailureSeverity(wanted.severity),
         ),
         result=_table_figures(check) if check.unexpected_count is None else _row_figures(check),
     )
 
 
-def _with_severity(wanted: Expectation) -> dict[str, Any]:
-    """Return an expectation's own words; its notes, which the pages show, say where nothing follows from it."""
-    if wanted.critical:
-        return dict(wanted.meta)
-    notes = wanted.meta.get("notes") or []
-    told = f"Severity {wanted.severity}: it is told, and no row goes to quarantine for it."
-    return {**wanted.meta, "notes": [told, *(notes if isinstance(notes, list) else [notes])]}
+def _shown_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return kwargs as Great Expectations takes them: of the language of Polars it knows nothing."""
+    if kwargs.get("condition_parser") != "polars":
+        return dict(kwargs)
+    condition = {"type": "pass_through", "pass_through_filter": kwargs.get("row_condition")}
+    return {**kwargs, "row_condition": condition, "condition_parser": None}
+
+
+def _told_alone(wanted: Expectation) -> str:
+    """Return the sentence that a page shows of an expectation from which nothing follows: it has no other place."""
+    kwargs = ", ".join(f"{name} {value}" for name, value in wanted.kwargs.items())
+    what = wanted.type.removeprefix("expect_").replace("_", " ")
+    return f"{wanted.severity}, no row goes to quarantine for it: {what}: {kwargs}"
 
 
 def _table_figures(check: CheckResult) -> dict[str, Any]:

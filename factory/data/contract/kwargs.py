@@ -103,6 +103,8 @@ def columns_of(kwargs: Mapping[str, Any], types: Types) -> tuple[str, ...]:
     listed = kwargs["column_list"]
     if not isinstance(listed, list | tuple) or len(listed) < 2:
         raise TypeError(f"column_list must list two columns or more, not {listed!r}")
+    if len({*map(str, listed)}) < len(listed):
+        raise ValueError(f"column_list names a column twice: {listed!r}")
     return tuple(column_of({"column": column}, types) for column in listed)
 
 

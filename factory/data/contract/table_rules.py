@@ -146,6 +146,8 @@ def _known_share(values: pl.Expr) -> pl.Expr:
 
 def _distinct_values(expectation: Expectation, values: pl.Expr, dtype: pl.DataType) -> Measure:
     wanted = list(dict.fromkeys(values_of(expectation.kwargs, dtype)))
+    if not wanted:
+        raise ValueError("value_set must have a value")
     refused, inside = DISTINCT[expectation.type], pl.Series(wanted, dtype=dtype).implode()
 
     def judge(distinct: list[Any]) -> Finding:
@@ -190,7 +192,8 @@ def _quantiles(expectation: Expectation, values: pl.Expr) -> Measure:
 
     def judge(found: list[Any]) -> Finding:
         kept = [_in_range(value, *pair) for value, pair in zip(found, limits, strict=True)]
-        return Finding(success=all(kept), observed=found, details={"success_details": kept})
+        observed = {"quantiles": shares, "values": found}
+        return Finding(success=all(kept), observed=observed, details={"success_details": kept})
 
     figures = [_quantile(values.drop_nulls(), share, interpolation).cast(pl.Float64) for share in shares]
     return pl.concat_list(figures), judge
