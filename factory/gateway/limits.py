@@ -18,7 +18,7 @@ class Limits:
     max_pipelined: int = 64
     """Requests of one connection that wait for their answers before no more of it is read."""
     request_s: float = 30.0
-    """From a request's first byte to its last."""
+    """From a request's first byte to its last; for a TLS handshake, too."""
     idle_s: float = 75.0
     """Between two requests."""
     write_s: float = 30.0

@@ -1,6 +1,8 @@
 """TLS with a certificate of our own, over HTTP and gRPC."""
 
+import socket
 import ssl
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -16,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from factory.errors import TlsRefused
 from factory.gateway.endpoints.grpc.messages import CLASSES, SERVICE
 from factory.gateway.http.tls import Tls
+from factory.gateway.limits import Limits
 from factory.gateway.processes.server import Server
 from factory.gateway.settings import Settings
 from tests.gateway.builders import Shop, onnx_model, question, running
@@ -55,6 +58,20 @@ def test_over_tls_rows_are_answered_and_plain_text_is_not(shop, tls):
             assert too_large.status_code == 413
         with pytest.raises(httpx.RemoteProtocolError):
             httpx.get(f"http://127.0.0.1:{server.port}/v2/health/live")
+
+
+def test_handshakes_that_never_end_are_ended_and_hold_up_nobody(shop, tls):
+    trusted = ssl.create_default_context(cafile=str(tls.certificate))
+    with running(shop, tls=tls, limits=Limits(request_s=1.0)) as server, ExitStack() as opened:
+        half_open = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10)) for _ in range(50)
+        ]
+        with httpx.Client(base_url=f"https://127.0.0.1:{server.port}", verify=trusted) as client:
+            assert client.get("/v2/health/live").status_code == 200
+            for connection in half_open:
+                with suppress(ConnectionResetError):
+                    assert connection.recv(1) == b""
+            assert client.get("/v2/health/live").status_code == 200
 
 
 def test_grpc_speaks_tls_with_the_same_certificate(shop, tls):

@@ -84,6 +84,7 @@ def test_ctrl_c_in_a_terminal_stops_a_run_with_130_and_a_later_one_kills_what_th
     code, told = pressed(project, tmp_path, at="raw/parts: ")
     assert code == 130
     assert f"nothing is half done: go on with `factory run press_faults --home {tmp_path}`" in told
+    assert "Interrupted" not in told  # no word of the orchestrator's, and no stack
     assert statuses(tmp_path) <= {"SUCCESS", "CANCELED"}
     code, told = pressed(project, tmp_path, at="raw/parts: ", again_after_s=1.1)
     assert code == 130

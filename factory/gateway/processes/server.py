@@ -97,9 +97,16 @@ class Server:
     async def _listener(self) -> asyncio.Server:
         """Listen for HTTP; workers share the port."""
         host, port, shared = self._settings.host, self._settings.port, self._is_one_of_several
+        within_s = self._settings.limits.request_s if self._tls else None
         try:
             return await asyncio.get_running_loop().create_server(
-                self._connections.new, host, port, ssl=self._tls, backlog=2048, reuse_port=shared
+                self._connections.new,
+                host,
+                port,
+                ssl=self._tls,
+                ssl_handshake_timeout=within_s,
+                backlog=2048,
+                reuse_port=shared,
             )
         except OSError as error:
             raise cannot_listen(host, port, error) from error
