@@ -14,6 +14,8 @@ import polars as pl
 
 from factory.connectors.download import Published
 from factory.line.line import Table
+from factory.line.parsing import read
+from factory.line.parsing.moments import within_or_unread
 
 
 class Source(Protocol):
@@ -41,12 +43,28 @@ class Source(Protocol):
         ...
 
 
+def in_window(rows: pl.DataFrame, table: Table, after: Any | None, until: datetime) -> pl.DataFrame:
+    """Return raw rows with `after` <= cursor < `until` and those whose cursor cannot be read: what `read` yields."""
+    if table.cursor not in rows.columns:
+        return rows
+    cursor = _cursor(rows, table)
+    return rows.filter(cursor.to_frame().select(within_or_unread(cursor, after, until)).to_series())
+
+
 def newest_of(rows: pl.DataFrame, table: Table) -> dict[str, Any]:
-    """Return each site's largest cursor among typed rows, or how many it has where the table has no cursor."""
-    site = pl.col(table.site_column or "").cast(pl.String)
-    newest = pl.col(table.cursor).max() if table.cursor else pl.len()
-    by_site = rows.filter(site.is_not_null()).group_by(site.alias("site")).agg(newest.alias("newest")).sort("site")
-    return dict(by_site.select("site", "newest").iter_rows())
+    """Return each site's largest cursor among raw rows, or how many it has where the table has no cursor."""
+    values = rows[table.site_column or ""]
+    sites = {value: table.site_names.site(str(value)) for value in values.unique().drop_nulls()}
+    by_site = rows.select(values.replace_strict(sites, default=None, return_dtype=pl.String).alias("site"))
+    newest = _cursor(rows, table).alias("newest") if table.cursor else pl.lit(1).alias("newest")
+    largest = pl.col("newest").max() if table.cursor else pl.col("newest").sum()
+    counted = by_site.with_columns(newest).drop_nulls().group_by("site").agg(largest).sort("site")
+    return dict(counted.iter_rows())
+
+
+def _cursor(rows: pl.DataFrame, table: Table) -> pl.Series:
+    """Return the cursor of raw rows as its declared type, null where it cannot be read."""
+    return read(rows[table.cursor], table.cursor, table.columns[table.cursor], table.parse)
 
 
 @runtime_checkable

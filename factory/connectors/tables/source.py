@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from factory.connectors.source import in_window
 from factory.connectors.tables.arguments import TableAt, tables_of
 from factory.connectors.tables.place import place_of
 from factory.connectors.tables.reader import Asked, Narrowing, Reader
@@ -66,9 +67,7 @@ class TableSource:
         only = _narrowing(table, read, reader.schema(), values, after, until)
         for batch in reader.batches(list(read.values()), only, at.row_number):
             rows = _of_line(batch, read, table, at)
-            if table.cursor in rows.columns:
-                cursor = _cursor(rows, table)
-                rows = rows.filter(cursor.to_frame().select(within_or_unread(cursor, after, until)).to_series())
+            rows = in_window(rows, table, after, until)
             if values is not None and table.site_column:
                 rows = rows.filter(pl.col(_VALUE).is_in(values, nulls_equal=True))
             if len(rows):

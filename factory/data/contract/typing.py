@@ -16,7 +16,7 @@ from factory.line.parsing.values import exactly
 from factory.storage.columns import BOOKKEEPING, LOAD, ROW, SITE, UNPARSED, type_named
 from factory.storage.raw_values import TEXT
 
-BATCH_ROWS = 100_000
+BATCH_ROWS = 250_000
 Schema = Mapping[str, pl.DataType]
 _ROWS_PER_LOAD = 1 << 40
 """One load brings fewer rows than this to a site, so load and row together order as one Int64."""
