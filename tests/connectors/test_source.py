@@ -11,13 +11,8 @@ from factory.line.site_names import SiteNames
 
 MOMENTS = ["2024-01-01T00:00:00Z", "2024-01-03T00:00:00Z", "0000-00-00", None, "2024-02-01T00:00:00Z"]
 TEXTS = pl.DataFrame({"plant": ["Ulm", "Ulm ", "Ulm", "Kiel", "Kiel"], "at": MOMENTS})
-READ = [
-    datetime(2024, 1, 1, tzinfo=UTC),
-    datetime(2024, 1, 3, tzinfo=UTC),
-    None,
-    None,
-    datetime(2024, 2, 1, tzinfo=UTC),
-]
+FIRST, SECOND, LAST = (datetime(2024, month, day, tzinfo=UTC) for month, day in ((1, 1), (1, 3), (2, 1)))
+READ = [FIRST, SECOND, None, None, LAST]
 TYPED = TEXTS.with_columns(pl.Series("at", READ))
 UNTIL = datetime(2024, 1, 31)
 
