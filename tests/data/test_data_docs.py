@@ -25,8 +25,8 @@ SUITE = (
 )
 
 
-def judged(*sites: str, origin: str = "XYZ", suite: tuple[Expectation, ...] = SUITE) -> dict[str, ContractResult]:
-    contract = compile_contract(suite, columns=COLUMNS, place="line.yaml")
+def judged(*sites: str, origin: str = "XYZ") -> dict[str, ContractResult]:
+    contract = compile_contract(SUITE, columns=COLUMNS, place="line.yaml")
     columns = {"origin": ["JFK", origin], "at": [datetime(2013, 2, 1), datetime(2012, 2, 1)]}
     frame = pl.concat(pl.DataFrame(columns).with_columns(site=pl.lit(site)) for site in sites)
     marked = contract.mark(frame.lazy()).collect()
