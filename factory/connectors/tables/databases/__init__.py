@@ -1,7 +1,8 @@
 """SQL tables as batches of raw rows: nothing lost, nothing changed, values bound and never written into SQL.
 
 columns.py    one column of a table: the type its values come as, and the SQL expressions that ask for them
-queries.py    what is asked of a table: its rows, a count of them, the newest of each site
+queries.py    what is asked of a table: its rows, the newest of each site
+counts.py     what the database counts, against what came
 texts.py      values as Python's drivers give them → columns of Polars, exactly
 database.py   the protocol of a connection, and which driver opens which URL
 postgresql.py PostgreSQL in Arrow batches, by ADBC

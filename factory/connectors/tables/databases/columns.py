@@ -28,6 +28,8 @@ class Column:
     """What its values come as."""
     kind: Any = None
     """The type by the database's own name or SQLAlchemy's object."""
+    through_driver: bool = True
+    """Whether a driver makes values of what the database sends: then those that are not null are counted too."""
 
     @property
     def at(self) -> Expression:

@@ -16,8 +16,7 @@ from sqlalchemy.dialects import mssql, mysql
 
 from factory.connectors.tables.databases.columns import Column, Condition, Expression
 from factory.connectors.tables.databases.queries import Query
-from factory.connectors.tables.databases.texts import frame_of
-from factory.connectors.tables.reader import BATCH_ROWS
+from factory.connectors.tables.databases.texts import frames_of
 
 UTC = pl.Datetime("us", "UTC")
 _TYPES: list[tuple[type[Any], pl.DataType]] = [
@@ -169,8 +168,7 @@ class OtherDatabase:
     def frames(self, query: Query, schema: Mapping[str, pl.DataType]) -> Iterator[pl.DataFrame]:
         """Yield the rows as the server sends them."""
         with self._connection.execution_options(stream_results=True).execute(query) as rows:
-            for part in rows.partitions(BATCH_ROWS):
-                yield frame_of(part, schema)
+            yield from frames_of(rows.fetchmany, schema)
 
 
 _SNAPSHOTS = "SELECT snapshot_isolation_state FROM sys.databases WHERE name = DB_NAME()"

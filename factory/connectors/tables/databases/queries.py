@@ -1,4 +1,4 @@
-"""What is asked of a table: its rows, a count of them under the same conditions, and the newest of each site.
+"""What is asked of a table: its rows under some conditions, and the newest of each site.
 
 Selected expressions are named by their place, `c0`, `c1` …: a column's name may be longer than a database's names.
 """
@@ -7,42 +7,27 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import polars as pl
 import sqlalchemy as sa
 
 from factory.connectors.tables.databases.columns import Column, Condition
 from factory.connectors.tables.reader import Narrowing
 
 Query = sa.Select[Any]
-ROWS, KNOWN, MISFIT = "rows", "known ", "misfit "
-"""The names in a count's answer: all rows, and for each column those not null and those its type cannot hold."""
 
 
 def rows_query(table: sa.TableClause, columns: Sequence[Column], conditions: Sequence[Condition]) -> Query:
     """Return the query of the columns' values."""
-    return _numbered([column.sent(column.at) for column in columns], table).where(*conditions)
-
-
-def count_query(
-    table: sa.TableClause, columns: Sequence[Column], conditions: Sequence[Condition]
-) -> tuple[Query, dict[str, pl.DataType]]:
-    """Return the query of one row, which counts rows and values, and the names and types of its answer."""
-    counted = {ROWS: sa.func.count()}
-    for column in columns:
-        counted[KNOWN + column.name] = sa.func.count(column.at)
-        if (misfit := column.misfit()) is not None:
-            counted[MISFIT + column.name] = sa.func.count(sa.case((misfit, sa.literal_column("1"))))
-    return _numbered(list(counted.values()), table).where(*conditions), dict.fromkeys(counted, pl.Int64())
+    return numbered([column.sent(column.at) for column in columns], table).where(*conditions)
 
 
 def newest_query(table: sa.TableClause, site: Column | None, cursor: Column | None, until: datetime) -> Query:
     """Return the query of each site and its largest cursor before `until`, or of its number of rows."""
     value, groups = (sa.null(), []) if site is None else site.grouped()
     if cursor is None:
-        return _numbered([value, sa.func.count()], table).group_by(*groups)
+        return numbered([value, sa.func.count()], table).group_by(*groups)
     misfit, before = cursor.misfit(), cursor.before(until)
     newest = sa.func.max(cursor.at if misfit is None else sa.case((sa.not_(misfit), cursor.at)))
-    query = _numbered([value, cursor.sent(newest)], table).group_by(*groups)
+    query = numbered([value, cursor.sent(newest)], table).group_by(*groups)
     if before is None:
         return query
     return query.where(sa.or_(before, cursor.at.is_(None), *([] if misfit is None else [misfit])))
@@ -56,6 +41,7 @@ def conditions_of(columns: Mapping[str, Column], only: Narrowing) -> list[Condit
     return conditions
 
 
-def _numbered(expressions: Sequence[sa.ColumnElement[Any]], table: sa.TableClause) -> Query:
+def numbered(expressions: Sequence[sa.ColumnElement[Any]], table: sa.TableClause) -> Query:
+    """Return the query of expressions, each named by its place."""
     named = (expression.label(f"c{number}") for number, expression in enumerate(expressions))
     return sa.select(*named).select_from(table)

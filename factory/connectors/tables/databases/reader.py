@@ -13,17 +13,10 @@ import polars as pl
 import sqlalchemy as sa
 
 from factory.connectors.tables.databases.columns import Column
+from factory.connectors.tables.databases.counts import Counts, Delivered
 from factory.connectors.tables.databases.database import Database, opened
 from factory.connectors.tables.databases.faults import driver_errors, unreadable
-from factory.connectors.tables.databases.queries import (
-    KNOWN,
-    MISFIT,
-    ROWS,
-    conditions_of,
-    count_query,
-    newest_query,
-    rows_query,
-)
+from factory.connectors.tables.databases.queries import conditions_of, newest_query, rows_query
 from factory.connectors.tables.place import ENVIRONMENT, Place
 from factory.connectors.tables.reader import Narrowing
 from factory.errors import SourceError
@@ -55,21 +48,18 @@ class DatabaseReader:
             known = self._columns(database)
             conditions = [] if row_number else conditions_of(known, only)  # a row's number counts all rows
             wanted = [known[name] for name in columns]
-            query, schema = count_query(self._table, wanted, conditions)
-            counted = pl.concat(database.frames(query, schema)).row(0, named=True)
-            wanted = [column.as_text() if counted.get(MISFIT + column.name) else column for column in wanted]
-            delivered = dict.fromkeys([ROWS, *(KNOWN + name for name in columns)], 0)
+            counts = Counts.of(database, self._table, wanted, conditions)
+            wanted = [column.as_text() if counts.misfits.get(column.name) else column for column in wanted]
             schema = {column.name: column.dtype for column in wanted}
+            delivered = Delivered(counted=counts)
             for frame in database.frames(rows_query(self._table, wanted, conditions), schema):
-                first = delivered[ROWS] + 1
-                delivered[ROWS] += len(frame)
-                for name in columns:
-                    delivered[KNOWN + name] += len(frame) - frame[name].null_count()
                 if row_number:
+                    first = delivered.rows + 1
                     numbers = pl.int_range(first, first + len(frame), dtype=pl.Int64, eager=True)
                     frame.insert_column(0, numbers.alias(row_number))
+                delivered.add(frame)
                 yield frame
-            self._require_counted(counted, delivered)
+            delivered.require_all(self.place.table)
 
     def newest(self, site_column: str, cursor: str, until: datetime) -> pl.DataFrame | None:
         """Return each value of a site column and its largest cursor before a moment, found by the database.
@@ -129,13 +119,3 @@ class DatabaseReader:
                 f"table {self.place.table}: {self.place.at} holds no SQLAlchemy URL; write dialect://…"
             ) from masked_cause(error)
         return url.set(drivername="postgresql") if url.drivername == "postgres" else url
-
-    def _require_counted(self, counted: dict[str, int], delivered: dict[str, int]) -> None:
-        """Raise SourceError where the database counts other rows, or other values, than came."""
-        for name, came in delivered.items():
-            if counted[name] != came:
-                what = "rows" if name == ROWS else f"values in column {name.removeprefix(KNOWN)!r}"
-                raise SourceError(
-                    f"table {self.place.table}: the database counts {counted[name]:,} {what} and {came:,} came; "
-                    "was it written to meanwhile? Run again; if it says so again, ask who runs the database"
-                )

@@ -16,8 +16,7 @@ import sqlalchemy as sa
 
 from factory.connectors.tables.databases.columns import Column, Condition, Expression
 from factory.connectors.tables.databases.queries import Query
-from factory.connectors.tables.databases.texts import frame_of, is_utf_8, undecodable
-from factory.connectors.tables.reader import BATCH_ROWS
+from factory.connectors.tables.databases.texts import frames_of, is_utf_8, undecodable
 
 _DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 _CLOCK = "[0-9][0-9]:[0-9][0-9]:[0-9][0-9]"
@@ -30,6 +29,7 @@ class SqliteColumn(Column):
     """A column of a SQLite table."""
 
     dtype: pl.DataType = field(default_factory=pl.String)
+    through_driver: bool = False
 
     def among(self, values: Sequence[str]) -> Condition | None:
         """Return a condition by text; a double's text is not SQLite's own, so those are not held back."""
@@ -89,8 +89,7 @@ class SqliteDatabase:
         statement, values = self._compiled(query)
         try:
             with closing(connection.execute(statement, values)) as cursor:
-                while rows := cursor.fetchmany(BATCH_ROWS):
-                    yield frame_of(rows, schema)
+                yield from frames_of(cursor.fetchmany, schema)
         except sqlite3.OperationalError as error:
             if "decode" in str(error):
                 self._refuse_undecodable(query, list(schema))

@@ -187,3 +187,10 @@ def test_what_a_real_server_refuses_is_told_with_table_place_and_what_to_do(url,
     assert "\n" not in sentence
     assert "wrong-secret" not in sentence
     assert os.environ["SHOP_URL"] not in sentence
+
+
+def test_sites_whose_names_a_collation_takes_for_one_stay_apart(url, shop):
+    shop.exec_driver_sql("CREATE TABLE orders (n int, plant varchar(9))")
+    shop.exec_driver_sql("INSERT INTO orders VALUES (1, 'Ulm'), (2, 'ULM'), (3, 'Ulm ')")
+    newest = reader_of(url, "orders").newest("plant", "n", UNTIL)
+    assert dict(newest.iter_rows()) == {"Ulm": 1, "ULM": 2, "Ulm ": 3}

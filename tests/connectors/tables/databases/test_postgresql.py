@@ -1,6 +1,7 @@
 """What a real PostgreSQL holds comes as it is: to the bit, whole or refused, and in one state of the database."""
 
 import json
+import traceback
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Address
@@ -9,6 +10,7 @@ from uuid import UUID
 import polars as pl
 import psycopg
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
@@ -236,3 +238,29 @@ def test_the_newest_of_each_site_is_found_by_the_database(url, shop):
     assert dict(reader.newest("plant", "", UNTIL).iter_rows()) == {"north": 2, "south": 2, "west": 1}
     assert dict(reader.newest("", "amount", UNTIL).iter_rows()) == {None: "NaN"}
     assert reader.newest("plant", "note", UNTIL) is None, "10 comes before 9 in texts"
+
+
+def test_a_name_and_a_password_with_any_signs_reach_the_server_and_no_message(url, shop, monkeypatch):
+    password = r"it's \ a ?#/@% secret="  # noqa: S105
+    shop.execute('DROP USER IF EXISTS "o\'hara"')
+    shop.execute(sql.SQL('CREATE USER "o\'hara" PASSWORD {}').format(sql.Literal(password)))
+    shop.execute("CREATE TABLE shop.orders AS SELECT 1 AS n")
+    shop.execute('GRANT USAGE ON SCHEMA shop TO "o\'hara"')
+    asked = sa.make_url(url).set(username="o'hara", password=password, query={"application_name": "a 'b' \\"})
+    monkeypatch.setenv("SHOP_URL", asked.render_as_string(hide_password=False).replace("postgresql", "postgres", 1))
+    with pytest.raises(SourceError, match=r"permission denied for table orders.*grant that user SELECT") as caught:
+        read(reader_of("env:SHOP_URL", "shop.orders"))
+    behind = "".join(traceback.format_exception(caught.value))
+    assert "secret" not in behind
+    assert "\n" not in str(caught.value)
+    shop.execute('GRANT SELECT ON shop.orders TO "o\'hara"')
+    assert read(reader_of("env:SHOP_URL", "shop.orders"))["n"].to_list() == [1]
+    shop.execute("DROP SCHEMA shop CASCADE")
+    shop.execute('DROP USER "o\'hara"')
+
+
+def test_sites_whose_names_a_collation_takes_for_one_stay_apart(url, shop):
+    shop.execute("CREATE COLLATION shop.loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    shop.execute("CREATE TABLE shop.orders (n int, plant text COLLATE shop.loose)")
+    shop.execute("INSERT INTO shop.orders VALUES (1, 'Ulm'), (2, 'ULM')")
+    assert dict(reader_of(url, "shop.orders").newest("plant", "n", UNTIL).iter_rows()) == {"Ulm": 1, "ULM": 2}

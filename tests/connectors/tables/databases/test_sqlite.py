@@ -154,3 +154,10 @@ def test_values_that_a_database_sorts_otherwise_than_people_are_not_asked_for(sh
     shop.execute("CREATE TABLE orders (plant, made_at)")
     shop.executemany("INSERT INTO orders VALUES ('north', ?)", [(moment,) for moment in moments])
     assert reader_of(url, "orders").newest("plant", "made_at", UNTIL) is None
+
+
+def test_sites_whose_names_a_collation_takes_for_one_stay_apart(shop, url):
+    shop.execute("CREATE TABLE orders (n integer, plant COLLATE NOCASE)")
+    shop.execute("INSERT INTO orders VALUES (1, 'Ulm'), (2, 'ULM'), (3, 1), (4, 1.0)")
+    newest = reader_of(url, "orders").newest("plant", "n", UNTIL)
+    assert dict(newest.iter_rows()) == {"Ulm": "1", "ULM": "2", "1": "3", "1.0": "4"}
