@@ -161,7 +161,7 @@ class ModelRepository(ReleaseWriter):
             if running and existing and running.release == existing.sequence:
                 return running
             previous = served.sequence if served else None
-            manifest = existing or draft.manifest(key, sequence=self.next_sequence(draft.model), previous=previous)
+            manifest = existing or draft.manifest(key, sequence=self._next_sequence(draft), previous=previous)
             return self._begin(manifest, _rival(manifest, served), terms, key, None if existing else draft)
 
     def start_trial(self, model: str, sequence: int, terms: Terms, *, key: Ed25519PrivateKey) -> Trial:
@@ -221,13 +221,27 @@ class ModelRepository(ReleaseWriter):
             return served
         permitted = self.permissions(draft.model, key.public_key())
         permitted.require(digest_of(draft.content), approval_required=approval_required)
-        sequence = self.next_sequence(draft.model)
+        sequence = self._next_sequence(draft)
         manifest = draft.manifest(key, sequence=sequence, previous=served.sequence if served else None)
         self._record(manifest, key, by)  # first: no release lies here that is not on record
         self.put(draft, manifest)
         self._end(draft.model, by, f"release {sequence} is served instead", key)
         self.switch(draft.model, sequence)
         return manifest
+
+    def _next_sequence(self, draft: Draft) -> int:
+        """Return the number of the release that comes next: none that lies here, and none that was ever on record.
+
+        Releases may have been brought back from an older backup than the history. A writer that died after it had put
+        this very file on record is repeated under the same number.
+        """
+        records = self.site_history.read(draft.model).records()
+        recorded = {record.release: record.digest for record in records if record.kind in ("release", "trial")}
+        newest = max((release for release in recorded if release), default=0)
+        lying = self.next_sequence(draft.model)
+        if newest < lying:
+            return lying
+        return newest if recorded[newest] == digest_of(draft.content) else newest + 1
 
     def _record(self, manifest: Manifest, key: Ed25519PrivateKey, by: str) -> None:
         reason = f"release {manifest.sequence} after {manifest.previous or 'none'}"

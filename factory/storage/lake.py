@@ -273,15 +273,16 @@ class Lake:
             return error
         fault: FactoryError | None = storage_error(error, self.root)
         if fault is None and isinstance(error, (*_DELTA, pl.exceptions.PolarsError)):
-            fault = self._damage()
+            fault = self._damage() or self._gone_meanwhile(error)
         if fault is None and isinstance(error, pl.exceptions.PolarsError):
             fault = LineError(f"line {self.line}: {_first_words(error)}; mend the line's file or its Python")
         return fault or error
 
     def _damage(self) -> LakeError | None:
-        """Return what is wrong with the first file, of the tables opened so far, that cannot be read."""
-        for table, delta in list(self._opened.items()):
-            for file in delta.file_uris():
+        """Return what is wrong with the first unreadable file of those that the opened tables have now."""
+        for table in list(self._opened):
+            delta = self._open(table)
+            for file in delta.file_uris() if delta else ():
                 try:
                     pl.scan_parquet(file, storage_options=self.storage_options).select(pl.all().hash().sum()).collect()
                 except (OSError, pl.exceptions.PolarsError) as error:
@@ -294,6 +295,18 @@ class Lake:
                         "before it, still has is made anew"
                     )
         return None
+
+    def _gone_meanwhile(self, error: Exception) -> LakeError | None:
+        """Return that a file is missing which no table has any more; None where the error is about something else."""
+        missing = isinstance(error, FileNotFoundError) or "not found" in str(error)
+        table = next((name for name in self._opened if f"{self.line}/{name}/" in str(error)), None)
+        if not missing or table is None:
+            return None
+        return LakeError(
+            f"line {self.line}: another program wrote the lake's table {table!r} anew and deleted its earlier files "
+            "while this run read them; nothing is lost: run again. A VACUUM that keeps files for longer than a run "
+            "takes, as it does by default, never does that"
+        )
 
     def _unwritten(self, table: str, error: Exception) -> LakeError:
         why = why_unusable(error, self.root) or f"{_first_words(error)}: look at permissions, room and network"

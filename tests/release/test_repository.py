@@ -574,3 +574,16 @@ def test_a_repository_under_a_linked_home_works(tmp_path):
     shop.release(A)
     assert load(shop).content == A
     assert ModelRepository(tmp_path / "real" / "models").models() == ["toy.UA"]
+
+
+def test_releases_that_were_brought_back_from_before_the_history_get_no_number_twice(shop, tmp_path):
+    shop.release(A, version=1)
+    shutil.copytree(shop.home / "models", tmp_path / "backup", symlinks=True)
+    shop.release(B, version=2)
+    shutil.rmtree(shop.home / "models")
+    shutil.copytree(tmp_path / "backup", shop.home / "models", symlinks=True)
+    assert load(shop).manifest.sequence == 1
+    again = shop.release(b"model c", version=3)
+    assert (again.sequence, load(shop).content) == (3, b"model c")
+    recorded = [(one.release, one.digest) for one in shop.repository.site_history.read("toy.UA").records()]
+    assert len({release for release, _ in recorded}) == len(set(recorded)) == 3

@@ -7,6 +7,7 @@ from threading import Barrier
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
 from factory.errors import LakeError, SiteBusy, TableMissing
 from factory.storage.lake import Lake
@@ -173,3 +174,25 @@ def test_processes_that_append_and_compact_at_once_lose_no_row_and_double_none(t
     assert [(process.communicate()[1], process.returncode) for process in running] == [("", 0)] * 3
     kept = Lake(tmp_path, "line").scan("notes").collect().rows()
     assert sorted(kept) == sorted([("old", 1), *((site, x) for site in sites for x in range(12))])
+
+
+@pytest.mark.parametrize("looked_since", [False, True])
+def test_a_table_that_is_compacted_and_vacuumed_while_it_is_read_is_not_said_to_be_damaged(tmp_path, looked_since):
+    lake = Lake(tmp_path, "toy")
+    for _ in range(2):
+        lake.append("clean", rows("UA"), lake.site_versions("clean", ["UA"]))
+    scan, other = lake.scan("clean"), DeltaTable(lake.uri("clean"))
+    other.optimize.compact()
+    other.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    if looked_since:
+        lake.version("clean")
+    with pytest.raises(
+        LakeError, match="deleted its earlier files while this run read them; nothing is lost: run again"
+    ):
+        read(lake, scan)
+    assert read(lake, lake.scan("clean")).height == 2 * rows("UA").height
+
+
+def read(lake, scan):
+    with lake.faults():
+        return scan.collect()
