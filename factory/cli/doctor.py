@@ -16,6 +16,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from factory.cli.home_parts import UNREADABLE, unfit
 from factory.compute.engine import gpu_fault
 from factory.errors import CannotListen, FactoryError
 from factory.gateway.processes.ports import held_port
@@ -50,6 +51,7 @@ def findings(home: Home, *, mend: bool = False) -> list[Finding]:
         *_machine(),
         *_home(home.root),
         *_registry(home, mend=mend),
+        *_parts(home),
         *_engine(),
         *_import_name(),
         *_packages(),
@@ -121,6 +123,16 @@ def _registry(home: Home, *, mend: bool) -> Iterator[Finding]:
         yield Finding(thing=thing, found=found, fine=False, needed=False)
     else:
         yield Finding(thing=thing, found=f"in {home.artifacts}, or where somebody wanted them")
+
+
+def _parts(home: Home) -> Iterator[Finding]:
+    """Look whether lake, registry, releases and histories are of one time, and none is back from an older backup."""
+    try:
+        for line, gaps in unfit(home).items():
+            found = "; ".join(gaps) or "fit together"
+            yield Finding(thing=f"parts of {line}", found=found, fine=not gaps, needed=False)
+    except UNREADABLE as error:
+        yield Finding(thing="parts of the home", found=f"cannot be read: {error}", fine=False, needed=False)
 
 
 def _listed(things: Sequence[object]) -> str:

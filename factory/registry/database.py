@@ -18,6 +18,13 @@ LOCK = "registry.database"
 _HOLDING = {"runs": 0, "registered_models": 0, "logged_models": 0, "trace_info": 0, "experiments": 1}
 """Tables whose rows somebody would miss, and how many rows a new database has."""
 
+_VERSIONS = """
+    SELECT one.name, one.version, tag.value FROM model_versions AS one
+    LEFT JOIN model_version_tags AS tag ON (tag.name, tag.version, tag.key) = (one.name, one.version, 'digest')
+    WHERE one.current_stage != 'Deleted_Internal'
+"""
+"""Every version that nobody deleted."""
+
 
 def prepare_database(file: Path, locks: Locks) -> None:
     """Have a whole database in the file; raises what the file system, SQLite and MLflow raise."""
@@ -26,6 +33,20 @@ def prepare_database(file: Path, locks: Locks) -> None:
     with locks.hold(LOCK):
         if not _is_fine(file):  # nobody else made it meanwhile
             _replace(file)
+
+
+def versions_of(file: Path) -> dict[str, dict[int, str]]:
+    """Return a database's registered models, each with its versions and their files' digests; MLflow is not loaded.
+
+    Raises sqlite3.Error where it is no database.
+    """
+    found: dict[str, dict[int, str]] = {}
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=20)) as database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "model_versions" in tables:
+            for name, version, digest in database.execute(_VERSIONS):
+                found.setdefault(name, {})[int(version)] = digest or ""
+    return found
 
 
 def _replace(file: Path) -> None:
