@@ -107,6 +107,12 @@ class Journal:
             for site in wanted
         }
 
+    def fingerprints(self, stage: str, sites: Sequence[str]) -> dict[str, str]:
+        """Return the fingerprint of each site's newest entry of a stage, for which no figures are read."""
+        known = self._known()
+        newest = known.newest.get(stage, {}) if known else {}
+        return {site: newest[site].fingerprint for site in sites if site in newest}
+
     def begun(self, stage: str) -> set[str]:
         """Return the sites that a stage ever began with, whether or not it came to an end."""
         known = self._known()
