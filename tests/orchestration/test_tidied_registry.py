@@ -179,11 +179,11 @@ def gone_through(home, deeds):
         require_sound(toy_at(home))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_after_any_deeds_the_next_run_goes_on_and_no_number_is_given_twice(done, tmp_path, seed):
     home = tmp_path / "home"
     shutil.copytree(done, home, symlinks=True)
-    gone_through(home, random.Random(seed).sample(sorted(DEEDS), k=6))  # noqa: S311
+    gone_through(home, random.Random(seed).sample(sorted(DEEDS), k=5))  # noqa: S311
 
 
 def test_where_the_experiment_was_deleted_a_run_says_how_to_bring_it_back_and_then_goes_on(done, tmp_path):
