@@ -110,7 +110,7 @@ def _registry(home: Home, *, mend: bool) -> Iterator[Finding]:
         return
     try:
         mended = relocate(database, home.artifacts) if mend else []
-        elsewhere = misplaced(database, home.artifacts)
+        elsewhere = [experiment for experiment in misplaced(database, home.artifacts) if not experiment.is_default]
     except (OSError, sqlite3.Error) as error:
         yield Finding(
             thing=thing, found=f"{database} cannot be put right: {error}; look at its permissions", fine=False

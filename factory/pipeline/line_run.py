@@ -109,8 +109,9 @@ class LineRun:
 
     def register(self, stage: str, candidate: Candidate) -> Registered:
         """Keep a stage's candidate in the registry, under a number that neither registry nor journal knows."""
-        made = self.journal.latest(stage, [candidate.site]).get(candidate.site)
-        return self.registry.register(candidate, after=int(made.figures["version"]) if made else 0)
+        if made := self.journal.latest(stage, [candidate.site]).get(candidate.site):
+            self.registry.remember(*registered_version(self.line.name, made))
+        return self.registry.register(candidate)
 
     def lost(self, stage: str, sites: Sequence[str]) -> dict[str, str]:
         """Return what happened to the sites' registered models that are not there any more as the stage left them.

@@ -56,8 +56,12 @@ class Registered(Protocol):
 class Registry(Protocol):
     """Keeps every candidate, its verdict, and who was promoted; `promote` alone makes a champion."""
 
-    def register(self, candidate: Candidate, *, after: int = 0) -> Registered:
-        """Keep the candidate, under a number above `after` and all used before; the same again has its version."""
+    def remember(self, model: str, version: int) -> None:
+        """Give no version of the model this number, or one below it, whatever the registry itself knows of it."""
+        ...
+
+    def register(self, candidate: Candidate) -> Registered:
+        """Keep the candidate, under a number that none had; the same digest again returns the version it has."""
         ...
 
     def lost(self, model: str, version: int, digest: str) -> str | None:

@@ -64,16 +64,23 @@ class Registry:
     ui_url: str = "http://127.0.0.1:5000"
     """Where people open the MLflow UI."""
 
-    def register(self, candidate: Candidate, *, after: int = 0) -> Registered:
+    def remember(self, model: str, version: int) -> None:
+        """Give no version of the model this number, or one below it: another part of the home knows that it was used.
+
+        MLflow may have been brought back from an older backup. Raises HistoryError.
+        """
+        self.history.note_version(model, version)
+
+    def register(self, candidate: Candidate) -> Registered:
         """Keep the candidate; the same digest again returns the version it already has, if that is whole.
 
-        A new version has a number above all that the model's versions ever had, and above `after`: somebody may have
-        deleted them, or brought MLflow back from an older backup. Raises RegistryError.
+        A new version has a number above all that the model's versions ever had: somebody may have deleted them. Raises
+        RegistryError.
         """
         mlflow, model = self.connection, candidate.name
         experiment = mlflow.experiment(candidate.line, self._files_of(candidate.line))
         with self.locks.hold(f"registry.{model}"):
-            version = _known(mlflow, candidate) or self._added(mlflow, experiment, candidate, after)
+            version = _known(mlflow, candidate) or self._added(mlflow, experiment, candidate)
             self.history.note_version(model, int(version.version))
         return Registered(
             model=model, version=int(version.version), run_id=version.run_id, url=self._url(experiment, version.run_id)
@@ -158,13 +165,13 @@ class Registry:
         """Return where a person opens the run."""
         return self._url(self.connection.runs.get_run(run_id).info.experiment_id, run_id)
 
-    def _added(self, mlflow: Connection, experiment: str, candidate: Candidate, after: int) -> ModelVersion:
+    def _added(self, mlflow: Connection, experiment: str, candidate: Candidate) -> ModelVersion:
         """Keep a new version under a number that none had before.
 
         MLflow begins again with 1 where somebody deleted the model, and numbers the releases by it.
         """
         version = _add(mlflow, experiment, candidate)
-        used = max(after, self.history.highest_version(candidate.name))
+        used = self.history.highest_version(candidate.name)
         while int(version.version) <= used:
             mlflow.models.delete_model_version(candidate.name, version.version)
             version = _new_version(mlflow, candidate, version.source, version.run_id, version.model_id)
@@ -183,7 +190,8 @@ class Registry:
             with registry_faults(connection.address, "naming this home's folder in it"):
                 moved = relocate(Path(self.tracking_uri.removeprefix(SQLITE)), Path(self.artifact_root).absolute())
             for experiment in moved:
-                log.warning("MLflow's database named the files of experiment %s; put right", experiment)
+                level = logging.INFO if experiment.is_default else logging.WARNING
+                log.log(level, "MLflow's database named the files of experiment %s; put right", experiment)
         return connection
 
     @property

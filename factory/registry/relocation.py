@@ -35,6 +35,8 @@ class Misplaced:
     """Its folder as the database has it: a path or a `file:` address."""
     folder: Path
     """Where it is in this home."""
+    is_default: bool = False
+    """Whether it is MLflow's own, which a new database has in the working folder of whoever made it."""
 
     def __str__(self) -> str:
         """Return it for a person."""
@@ -77,7 +79,7 @@ def _misplaced(connection: sqlite3.Connection, root: Path) -> Iterator[Misplaced
         if place is not None and place.name in (name, str(number)):
             folder = root / place.name
             if _is_moved(place, folder, is_default=number == _DEFAULT):
-                yield Misplaced(experiment=name, stored=stored, folder=folder)
+                yield Misplaced(experiment=name, stored=stored, folder=folder, is_default=number == _DEFAULT)
 
 
 def _is_moved(place: Path, folder: Path, *, is_default: bool) -> bool:

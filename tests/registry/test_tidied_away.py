@@ -49,8 +49,10 @@ def test_no_number_is_given_again_though_no_version_was_ever_promoted(home, site
 
 
 def test_a_number_that_another_part_of_the_home_knows_is_not_given_again(home):
-    assert registry_at(home).register(candidate("north"), after=7).version == 8
-    assert registry_at(home).register(candidate("north"), after=20).version == 8  # the very file
+    registry_at(home).remember(MODEL, 7)
+    assert registry_at(home).register(candidate("north")).version == 8
+    registry_at(home).remember(MODEL, 20)
+    assert registry_at(home).register(candidate("north")).version == 8  # the very file
 
 
 DELETED = "has no version 1 in the registry any more: somebody deleted it in MLflow"
