@@ -38,7 +38,9 @@ _DATES = (
 )
 _CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
 _ISO = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m")
-FORMATS = (*_DATES, *_ISO, *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS))
+ANY_ISO = ""
+"""No format: ISO 8601, with or without a clock and an offset, which differ from value to value."""
+FORMATS = (*_DATES, *_ISO, *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS), ANY_ISO)
 """Every format that is looked for, the commonest first."""
 
 SWAPPED = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from factory.line.parsing import Parse, value_of
-from factory.line.parsing.moments import EPOCHS, FORMATS, YEAR, moment_of, swapped
+from factory.line.parsing.moments import ANY_ISO, EPOCHS, FORMATS, YEAR, moment_of, swapped
 
 MISSING = ("NA", "N/A", "n/a", "na", "NaN", "nan", "NULL", "null", "None", "?", "-", "--", ".", "#N/A")
 """Texts that stand for a missing value where all others of the column are numbers or dates."""
@@ -134,7 +134,8 @@ class _Text:
 
 
 def _moment_kind(format_: str) -> str:
-    return "Datetime[us, UTC]" if "%H" in format_ or "%I" in format_ or format_ in EPOCHS else "Date"
+    has_clock = "%H" in format_ or "%I" in format_ or format_ in (*EPOCHS, ANY_ISO)
+    return "Datetime[us, UTC]" if has_clock else "Date"
 
 
 def shapes_of(

@@ -26,3 +26,11 @@ def test_many_odd_cells_make_a_column_one_of_texts(tmp_path):
     pl.DataFrame({"code": codes, "late": [row % 2 for row in range(600)]}).write_csv(tmp_path / "loads.csv")
     profile = profiled(Asked(at="loads.csv", target="late"), tmp_path)
     assert profile.columns["code"].kind == "String"
+
+
+def test_moments_with_an_offset_of_hours_alone_are_moments(tmp_path):
+    days = [f"2024-01-{1 + row // 24:02d} {row % 24:02d}:00:00+00" for row in range(600)]
+    pl.DataFrame({"left": days, "late": [row % 2 for row in range(600)]}).write_csv(tmp_path / "loads.csv")
+    profile = profiled(Asked(at="loads.csv", target="late", time="left"), tmp_path)
+    assert (profile.columns["left"].kind, profile.columns["left"].counts.nulls) == ("Datetime[us, UTC]", 0)
+    assert profile.parse.formats == {}
