@@ -239,7 +239,7 @@ def summary(outcome: LineOutcome, total_s: float) -> list[str]:
     held_back = f"{named(waiting)}; why: factory history SITE" if waiting else ""
     if not changed and not outcome.failed and outcome.sites:
         quiet = "Nothing changed: every stage is up to date for every site."
-        return [quiet, *([f"  held back {held_back}"] if held_back else [])]
+        return [quiet, *([f"  held back {held_back}"] if held_back else []), *_findings(outcome)]
     rows = {
         "changed": changed or "nothing",
         "released": named(outcome.that("released")),
@@ -252,8 +252,17 @@ def summary(outcome: LineOutcome, total_s: float) -> list[str]:
         "Summary",
         *(f"  {what:<9} {text}" for what, text in rows.items() if text),
         *(f"  failed    {_shown(site)}: {why}" for site, why in outcome.failed.items()),
+        *_findings(outcome),
         "  run       in `factory ui`:",
         *(f"    {run.job}  {RUN_PAGE}{run.run_id}" for run in outcome.runs),
+    ]
+
+
+def _findings(outcome: LineOutcome) -> list[str]:
+    """Return what stands at the sites' data, a line each."""
+    return [
+        f"  data      {text}" if sites == [LINE_SITE] else f"  data      {named(sites)}: {text}"
+        for text, sites in outcome.findings.items()
     ]
 
 

@@ -20,6 +20,8 @@ def show_status(lines: Mapping[str, Any], line: str = "") -> None:
     for name, what in lines.items():
         _show_sites(name, what["sites"])
         _print_refusals(what["sites"])
+        findings = {site: state["findings"] for site, state in what["sites"].items()}
+        _print_by_site("What is to be known of the data", {**findings, "line": what["findings"]})
         if what["page"]:
             say(f"To look at: {what['page']}")
 

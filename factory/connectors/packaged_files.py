@@ -6,7 +6,7 @@ often loads all of it. Out: rows in the declared columns, each field as text as 
 
 import importlib.util
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -94,15 +94,18 @@ class PackagedFiles:
         reader = reader_of(Place(kind="csv", at=str(path)), TableAt(at=path.name))
         try:
             schema = reader.schema()
-            _require_columns(list(schema), table, path)
             empty = pl.DataFrame(schema={**schema, FILE: pl.String, LINE: pl.Int64, UNPARSED: pl.String})
             rows = pl.concat([empty, *reader.batches(list(schema), Narrowing())], how="diagonal")
         except SchemaMismatch:
             raise
         except SourceError as error:
             raise SourceError(f"package {self.package!r}: {error}, or reinstall the package") from error
-        rows = rows.select(*table.columns, FILE, LINE, UNPARSED)
-        if not table.cursor:
+        if table.site_column and table.site_column not in rows.columns:
+            raise SchemaMismatch(
+                f"table {table.name}: {path.name} has no column {table.site_column!r}, which names the site; mend the "
+                "file or the table's columns in the line's file"
+            )
+        if table.cursor not in rows.columns:
             return rows.with_columns(pl.lit(None).alias(_CURSOR))
         cursor = read(rows[table.cursor], table.cursor, table.columns[table.cursor], table.parse)
         return rows.with_columns(cursor.alias(_CURSOR))
@@ -140,14 +143,3 @@ def _site(rows: pl.DataFrame, table: Table) -> pl.Expr:
     column = table.site_column or ""
     sites = {value: table.site_names.site(value) for value in rows[column].unique().to_list()}
     return pl.col(column).replace_strict(sites, return_dtype=pl.String)
-
-
-def _require_columns(columns: Sequence[str], table: Table, path: Path) -> None:
-    unknown = [name for name in columns if name not in table.columns]
-    lacking = [name for name in table.columns if name not in columns]
-    wrong = [f"unknown column {name!r}" for name in unknown] + [f"column {name!r} is missing" for name in lacking]
-    if wrong:
-        raise SchemaMismatch(
-            f"table {table.name}: {path.name} has {'; '.join(wrong)}; "
-            "mend the file or the table's columns in the line's file"
-        )

@@ -10,6 +10,7 @@ all sites; where that fails, each site is read alone, so that only those at faul
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -18,23 +19,45 @@ from factory.compute.isolation import Isolated, one_by_one, together
 from factory.connectors.source import Pooled, Source
 from factory.data.content import COPY, IDENTITY, identified
 from factory.data.contract.typing import typed_column, typed_rows, typed_values
-from factory.errors import SchemaMismatch, SourceError
+from factory.data.schema_changes import SchemaChange, SchemaWatch, require_schema
+from factory.errors import SourceError
 from factory.line.announced import Announced, aware
 from factory.line.line import Table
 from factory.line.parsing.moments import within
 from factory.names import LINE_SITE, checked_name
-from factory.storage.columns import BOOKKEEPING, CURSOR, FILE, LINE, LOAD, MENDED, MENDS, ROW, UNPARSED, type_named
+from factory.storage.columns import (
+    BOOKKEEPING,
+    CURSOR,
+    FILE,
+    LINE,
+    LOAD,
+    MENDED,
+    MENDS,
+    ROW,
+    SCHEMA,
+    UNPARSED,
+    type_named,
+)
 from factory.storage.lake import SITE, Lake
-from factory.storage.raw_values import TEXT, as_raw
+from factory.storage.raw_values import TEXT
 from factory.storage.raw_values import together as as_one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ingested:
-    """How many rows a site has in the raw table, and how many of them this load brought."""
+    """How many rows a site has in the raw table, how many of them this load brought, and what came otherwise."""
 
     rows: int
     new_rows: int
+    changes: tuple[SchemaChange, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivered:
+    """What a source gave of one site: its raw rows with CURSOR, and how their columns differ from the declared ones."""
+
+    rows: pl.DataFrame
+    changes: tuple[SchemaChange, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,17 +77,18 @@ def ingest(
 
     `from_start` reads each source from its first row rather than from the cursor, for rows that arrived late.
 
-    A site whose source fails is left as it was. Shared tables have the one site LINE_SITE. A site's error is in the
-    result; it is not raised.
+    A site whose source fails, or has other columns and the line's file says that this stops it, is left as it was.
+    Shared tables have the one site LINE_SITE. A site's error is in the result; it is not raised.
     """
     name = f"raw/{table.name}"
     known = _known(lake, table, name, sites)
     if from_start:
         known = {site: replace(state, cursor=None) for site, state in known.items()}
     after = {site: state.cursor for site, state in known.items()}
-    read = _require_rows(_read(source, table, after, until), table, known, until)
+    kept = lake.scan(name).collect_schema() if lake.has(name) else {}
+    read = _require_rows(_read(source, table, after, until, kept), table, known, until)
     new = together(
-        list(read.done), lambda group: _new_rows(lake, table, {site: read.done[site] for site in group}, known)
+        list(read.done), lambda group: _new_rows(lake, table, {site: read.done[site].rows for site in group}, known)
     )
 
     def write(group: Sequence[str]) -> Mapping[str, Ingested]:
@@ -72,7 +96,12 @@ def ingest(
         if versions:
             lake.append(name, pl.concat([new.done[site] for site in versions]), versions, widen=True)
         return {
-            site: Ingested(rows=known[site].rows + len(new.done[site]), new_rows=len(new.done[site])) for site in group
+            site: Ingested(
+                rows=known[site].rows + len(new.done[site]),
+                new_rows=len(new.done[site]),
+                changes=read.done[site].changes,
+            )
+            for site in group
         }
 
     written = together(list(new.done), write)
@@ -87,9 +116,13 @@ def stored_raw_rows(lake: Lake, table: Table, sites: Sequence[str] | None = None
     """
     rows = lake.scan(f"raw/{table.name}", sites)
     there = rows.collect_schema()
+    return rows.select(name for name in _stored(table) if name in there)
+
+
+def _stored(table: Table) -> list[str]:
+    """Return the columns of a raw table that something is made of: the declared ones, and the lake's own."""
     declared = [name for column in table.columns for name in (column, f"{column}{TEXT}")]
-    wanted = dict.fromkeys([*declared, SITE, LOAD, ROW, CURSOR, FILE, LINE, UNPARSED, MENDS, MENDED])
-    return rows.select(name for name in wanted if name in there)
+    return list(dict.fromkeys([*declared, SITE, LOAD, ROW, CURSOR, FILE, LINE, UNPARSED, SCHEMA, MENDS, MENDED]))
 
 
 def typed_raw_rows(lake: Lake, table: Table) -> pl.LazyFrame:
@@ -109,7 +142,8 @@ def announced_rows(
     read = _read(source, table, after, announced.before(until))
 
     def known(site: str) -> pl.DataFrame:
-        delivered = read.done[site]
+        delivered = read.done[site].rows
+        delivered = delivered.select(name for name in _stored(table) if name in delivered.columns)
         typed = typed_rows(delivered.lazy(), table, ())
         is_known = announced.moment(table.cursor, typed.collect_schema()) < aware(until)
         rows = delivered.filter(typed.select(is_known).collect().to_series())
@@ -122,8 +156,8 @@ def announced_rows(
 
 def raw_rows(source: Source, table: Table, site: str, until: datetime) -> pl.DataFrame | None:
     """Return all of a site's rows before `until` as raw rows, written nowhere; None where they cannot be read."""
-    rows = _read(source, table, {site: None}, until).done.get(site)
-    return None if rows is None or rows.is_empty() else _first_load(rows, site)
+    read = _read(source, table, {site: None}, until).done.get(site)
+    return None if read is None or read.rows.is_empty() else _first_load(read.rows, site)
 
 
 def _first_load(rows: pl.DataFrame, site: str) -> pl.DataFrame:
@@ -139,34 +173,51 @@ def _as_cursor(table: Table, moment: datetime) -> datetime:
     return aware(moment) if zoned else aware(moment).replace(tzinfo=None)
 
 
-def _read(source: Source, table: Table, after: Mapping[str, Any], until: datetime) -> Isolated[pl.DataFrame]:
-    """Return each site's raw rows from its cursor on, with CURSOR; in one pass where the source can."""
-    sites = list(after)
-    if not isinstance(source, Pooled) or sites == [LINE_SITE]:
-        return one_by_one(sites, lambda site: _read_site(source, table, site, after[site], until))
+def _read(
+    source: Source,
+    table: Table,
+    after: Mapping[str, Any],
+    until: datetime,
+    kept: Mapping[str, pl.DataType] | None = None,
+) -> Isolated[Delivered]:
+    """Return what the source gives of each site from its cursor on; in one pass where the source can.
 
-    def in_one_pass(group: Sequence[str]) -> Mapping[str, pl.DataFrame]:
+    `kept` is the schema of the raw table. A site has failed where the line's policy says that its columns stop it.
+    """
+    sites = list(after)
+
+    def of(site: str, batches: Sequence[pl.DataFrame], watch: SchemaWatch) -> Delivered:
+        return Delivered(rows=_whole(batches, kept or {}, table, after[site], until), changes=watch.changes(site))
+
+    def in_one_pass(pooled: Pooled, group: Sequence[str]) -> Mapping[str, Delivered]:
         for site in group:
             checked_name(site)
         batches: dict[str, list[pl.DataFrame]] = {site: [] for site in group}
-        for site, batch in source.read_sites(table, after={site: after[site] for site in group}, until=until):
-            batches[site].append(_declared(batch, table, site))
-        return {site: _whole(batches[site], table, after[site], until) for site in group}
+        watch = SchemaWatch(table, kept or {})
+        for site, batch in pooled.read_sites(table, after={site: after[site] for site in group}, until=until):
+            batches[site].append(watch.take(batch, site))
+        return {site: of(site, batches[site], watch) for site in group}
 
-    return together(sites, in_one_pass)
+    def alone(site: str) -> Delivered:
+        if site != LINE_SITE:
+            checked_name(site)
+        watch = SchemaWatch(table, kept or {})
+        batches = source.read(table, site=None if site == LINE_SITE else site, after=after[site], until=until)
+        return of(site, [watch.take(batch, site) for batch in batches], watch)
+
+    if isinstance(source, Pooled) and sites != [LINE_SITE]:
+        read = together(sites, partial(in_one_pass, source))
+    else:
+        read = one_by_one(sites, alone)
+    fit = one_by_one(list(read.done), lambda site: require_schema(read.done[site].changes, table, site))
+    return Isolated(done={site: read.done[site] for site in fit.done}, failed={**read.failed, **fit.failed})
 
 
-def _read_site(source: Source, table: Table, site: str, after: Any, until: datetime) -> pl.DataFrame:
-    if site != LINE_SITE:
-        checked_name(site)
-    wanted = None if site == LINE_SITE else site
-    batches = source.read(table, site=wanted, after=after, until=until)
-    return _whole([_declared(batch, table, site) for batch in batches], table, after, until)
-
-
-def _whole(batches: Sequence[pl.DataFrame], table: Table, after: Any, until: datetime) -> pl.DataFrame:
+def _whole(
+    batches: Sequence[pl.DataFrame], kept: Mapping[str, pl.DataType], table: Table, after: Any, until: datetime
+) -> pl.DataFrame:
     """Return a site's batches as one, with CURSOR, without rows that are before or beyond what was asked for."""
-    rows = as_one(batches)
+    rows = as_one(batches, kept)
     if not rows.columns:
         rows = pl.DataFrame(schema={name: type_named(kind) for name, kind in table.columns.items()})
     if not table.cursor:
@@ -176,19 +227,20 @@ def _whole(batches: Sequence[pl.DataFrame], table: Table, after: Any, until: dat
 
 
 def _require_rows(
-    read: Isolated[pl.DataFrame], table: Table, known: Mapping[str, _Known], until: datetime
-) -> Isolated[pl.DataFrame]:
+    read: Isolated[Delivered], table: Table, known: Mapping[str, _Known], until: datetime
+) -> Isolated[Delivered]:
     """Return what was read; a site of which neither source nor lake has a row has failed."""
     empty = {
         site: SourceError(
             f"site {site}, table {table.name}: the source has no rows before {until:%Y-%m-%d}; "
             "check the site's name and the as-of date"
         )
-        for site, rows in read.done.items()
-        if known[site].rows == 0 and rows.is_empty()
+        for site, delivered in read.done.items()
+        if known[site].rows == 0 and delivered.rows.is_empty()
     }
     return Isolated(
-        done={site: rows for site, rows in read.done.items() if site not in empty}, failed={**read.failed, **empty}
+        done={site: delivered for site, delivered in read.done.items() if site not in empty},
+        failed={**read.failed, **empty},
     )
 
 
@@ -255,9 +307,10 @@ def _unknown(rows: pl.DataFrame, old: pl.DataFrame, table: Table) -> pl.DataFram
     """Return the rows the lake does not have, and those whose correction was taken back.
 
     A row whose correction was taken back is in the lake, but is not the newest of its key there. Rows are told apart by
-    all that came, bookkeeping left out: of equal ones the lake is to have as many as were delivered.
+    all that is declared, and by why they wait: of equal ones the lake is to have as many as were delivered. A column
+    that is not declared makes no row another: some change with every export.
     """
-    content = sorted({*rows.columns, *old.columns} - (BOOKKEEPING - {SITE, UNPARSED}))
+    content = sorted(({*rows.columns, *old.columns} & {*_stored(table)}) - (BOOKKEEPING - {SITE, UNPARSED, SCHEMA}))
     key, place = list(dict.fromkeys([SITE, *table.key])), "_place"
     delivered = identified(rows, content, _types(rows, old)).with_row_index(place)
     stored = identified(old, content, _types(rows, old))
@@ -279,20 +332,3 @@ def _just_before(cursor: Any) -> Any:
     skipped as too old.
     """
     return cursor - timedelta(milliseconds=1) if isinstance(cursor, datetime) else cursor
-
-
-def _declared(batch: pl.DataFrame, table: Table, site: str) -> pl.DataFrame:
-    """Return a batch's declared columns and where they come from, as the lake keeps values.
-
-    Raises SchemaMismatch where the source has other columns.
-    """
-    unknown = [name for name in batch.columns if name not in table.columns and name not in BOOKKEEPING]
-    missing = [name for name in table.columns if name not in batch.columns]
-    if unknown or missing:
-        wrong = [f"unknown column {name!r}" for name in unknown] + [f"column {name!r} is missing" for name in missing]
-        raise SchemaMismatch(
-            f"site {site}, table {table.name}: {'; '.join(wrong)}; nothing was written; "
-            "mend the source, or the table's columns in the line's file"
-        )
-    wanted = [*table.columns, *(name for name in (FILE, LINE, UNPARSED) if name in batch.columns)]
-    return pl.DataFrame([as_raw(batch[name]) for name in wanted], height=len(batch))

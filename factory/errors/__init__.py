@@ -32,6 +32,9 @@ FactoryError
 └── ModelRefused             a model file that must not be loaded: digest, signature or verdict do not fit
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from factory.errors.masking import masked
 
 
@@ -71,7 +74,14 @@ class SourceError(FactoryError):
 
 
 class SchemaMismatch(SourceError):
-    """A source delivered an unknown column, lacks a column, or a value of another type."""
+    """A source delivered an unknown column, lacks a column, or a value of another type.
+
+    `changes` are those of factory/data/schema_changes.py, where the line's policy stops a load for them.
+    """
+
+    def __init__(self, message: str, changes: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.changes = tuple(changes)
 
 
 class FetchError(SourceError):

@@ -19,6 +19,7 @@ from factory.line.gates import Gates
 from factory.line.look_back import LookBack
 from factory.line.parsing import Parse
 from factory.line.recipe import Recipe
+from factory.line.schema_changes import SchemaChanges
 from factory.line.site_names import SiteNames
 from factory.line.split import LearntFrom, Parts, Split
 from factory.model.signature import Signature
@@ -50,6 +51,8 @@ class TableKeys:
     """How the source writes its values: signs of numbers, dates, missing values."""
     site_names: SiteNames = field(default_factory=SiteNames)
     """Which values of the site column are the same site."""
+    schema_changes: SchemaChanges = field(default_factory=SchemaChanges)
+    """What becomes of rows that come with other columns than these."""
     max_quarantine_share: float = 1.0
     """The largest share of a site's rows, of those that came in at once, that may go to quarantine; more fail it."""
     known_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -19,13 +19,23 @@ from dagster_shared.error import SerializableErrorInfo
 from factory.errors import FactoryError
 from factory.errors.masking import masked
 from factory.names import LINE_SITE
-from factory.pipeline.events import Became, Event, RunFailed, Said, SiteFailed, SiteMade, SitesChosen, StepBegun
+from factory.pipeline.events import (
+    Became,
+    Event,
+    RunFailed,
+    Said,
+    SiteFailed,
+    SiteFinding,
+    SiteMade,
+    SitesChosen,
+    StepBegun,
+)
 
 KEY = "factory"
 """The metadata entry of an engine event that has the event as JSON."""
 _KINDS: dict[str, Callable[..., Event]] = {
     kind.__name__: kind
-    for kind in (SitesChosen, StepBegun, SiteFailed)  # Dagster has no events of its own for these
+    for kind in (SitesChosen, StepBegun, SiteFailed, SiteFinding)  # Dagster has no events of its own for these
 }
 SITES_FAILED = "sites failed"
 """The label of an op's failure that is on record because of its sites, though the run went on after it."""

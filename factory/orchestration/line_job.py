@@ -149,7 +149,8 @@ class LineRunLog(RunLog):
         super().begun(step, todo, unchanged)
 
     def completed(self, result: StepResult) -> None:
-        """Log what was made, and what was made before and nobody has told the orchestrator of."""
+        """Log what was made or stands, and what was made before and nobody has told the orchestrator of."""
+        self.report_findings(result)
         for name in result.step.makes:
             known = result.is_left_alone and self._materialized(asset_key(self.line, name))
             if not (known and partition_of(result.site) in known):

@@ -64,6 +64,15 @@ class SiteFailed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SiteFinding:
+    """What stands at a site's data, in this run as in those before (factory/pipeline/findings.py); nothing failed."""
+
+    step: str
+    site: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Said:
     """A line of the run's log, with its level as `logging` has it."""
 
@@ -85,7 +94,7 @@ class LineOver:
     outcome: "LineOutcome"
 
 
-Event = RunSubmitted | SitesChosen | StepBegun | SiteMade | SiteFailed | Said | RunFailed | LineOver
+Event = RunSubmitted | SitesChosen | StepBegun | SiteMade | SiteFailed | SiteFinding | Said | RunFailed | LineOver
 Show = Callable[[Event], None]
 
 
@@ -100,6 +109,8 @@ class LineOutcome:
     became: dict[str, Became] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     """For each site that failed, LINE_SITE among them: the step and why."""
+    findings: dict[str, list[str]] = field(default_factory=dict)
+    """What stands at the sites' data: each sentence, and the sites that it is about."""
     runs: list[RunSubmitted] = field(default_factory=list)
     _step: str = ""
     _since: float = 0.0
@@ -117,6 +128,13 @@ class LineOutcome:
             case StepBegun():
                 self._step, self._since, self._last = event.step, event.at, event.at
                 self.unchanged.update({event.step: event.unchanged} if event.unchanged else {})
+            case SiteMade() | SiteFailed() | SiteFinding():
+                self._take_of_site(event)
+            case _:
+                pass
+
+    def _take_of_site(self, event: SiteMade | SiteFailed | SiteFinding) -> None:
+        match event:
             case SiteMade():
                 self._last = event.at
                 (self.changed if event.changed else self.unchanged)[event.asset] += 1
@@ -125,8 +143,8 @@ class LineOutcome:
             case SiteFailed():
                 self._last = max(self._last, event.at)
                 self.failed.setdefault(event.site, f"{event.step}: {event.error}")
-            case _:
-                pass
+            case SiteFinding():
+                self.findings.setdefault(event.text, []).append(event.site)
 
     def _end_step(self) -> None:
         """Give the step under way the time until its last event."""

@@ -4,8 +4,12 @@ from collections.abc import Sequence
 
 from factory.compute.isolation import Isolated
 from factory.data.ingest import ingest
+from factory.data.schema_changes import SchemaChange
 from factory.data.table_contents import TableContents
+from factory.errors import SchemaMismatch
 from factory.line.line import Table
+from factory.monitoring.findings import FINDINGS, Finding
+from factory.pipeline.findings import keep_and_tell
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
 
@@ -21,11 +25,26 @@ def raw(run: LineRun, table: Table) -> Work:
                 f"gone comes back from the source with: factory run {run.line.name} --from raw"
             )
         loaded = ingest(run.lake, run.source, table, sites, run.until, from_start=bool(run.redo_from))
+        stopped = {site: error for site, error in loaded.failed.items() if isinstance(error, SchemaMismatch)}
+        changes = {site: rows.changes for site, rows in loaded.done.items()}
+        changes |= {site: error.changes for site, error in stopped.items()}
+        found = {site: [_changed(table, change) for change in some] for site, some in changes.items()}
+        keep_and_tell(run, name, found)
         done = {
-            site: {ROW_COUNT: rows.rows, "new_rows": rows.new_rows, CHANGED: rows.new_rows > 0}
+            site: {
+                ROW_COUNT: rows.rows,
+                "new_rows": rows.new_rows,
+                CHANGED: rows.new_rows > 0,
+                FINDINGS: [finding.text for finding in found[site]],
+            }
             for site, rows in loaded.done.items()
         }
         contents.digests([name], [site for site, figures in done.items() if figures[CHANGED]])
         return Isolated(done=done, failed=loaded.failed)
 
     return Work(do=load)
+
+
+def _changed(table: Table, change: SchemaChange) -> Finding:
+    key = f"{change.kind} {change.column} {change.now} {change.policy}"
+    return Finding(kind="schema changed", key=key, text=change.sentence(table.name))

@@ -12,6 +12,7 @@ from factory.errors import HistoryError, ModelRefused, SnapshotRefused
 from factory.evaluation.findings import rows
 from factory.features.online.store import Snapshots
 from factory.model.verdict import Verdict
+from factory.monitoring.findings import FINDINGS, standing
 from factory.names import LINE_SITE, model_name, model_parts
 from factory.release import ModelRepository
 from factory.release.history import Permissions, Record
@@ -19,34 +20,49 @@ from factory.release.protocols import ReleaseReader
 from factory.release.signing import public_key
 from factory.reports.folder import LineReports
 from factory.storage.home import Home
+from factory.storage.journal import Journal
 from factory.storage.lake_store import LakeStore
 
 ROWS = ("raw", "clean", "quarantine", "superseded")
 
 
 def status(home: Home) -> dict[str, Any]:
-    """Return `{"lines": {line: {"sites": {site: {…}}, "page"}}}`, plain JSON types; a site's keys as in `line_status`.
+    """Return `{"lines": {line: {"sites": {site: {…}}, "findings", "page"}}}`, plain JSON types.
 
-    A page is where the report lies, null where none was written yet.
+    A site's keys are as in `line_status`; `findings` is what is to be known of tables that all sites share. A page is
+    where the report lies, null where none was written yet.
     """
     lines = LakeStore.at(home).lines()
     if lines is None:  # in an object store: the lines that ever judged a candidate
         lines = sorted({model_parts(model)[0] for model in ModelRepository.at(home).site_history.models()})
-    return {"lines": {line: {"sites": line_status(home, line), "page": _page(home, line, LINE_SITE)} for line in lines}}
+    return {
+        "lines": {
+            line: {
+                "sites": line_status(home, line),
+                "findings": _findings(LakeStore.at(home).journal(line), LINE_SITE),
+                "page": _page(home, line, LINE_SITE),
+            }
+            for line in lines
+        }
+    }
 
 
 def line_status(home: Home, line: str) -> dict[str, Any]:
-    """Return `{site: {"rows", "verdict", "serving", "hold", "held_back", "door_shut", "page"}}`; null where nothing is.
+    """Return `{site: {"rows", "verdict", "serving", "hold", "held_back", "door_shut", "findings", "page"}}`.
+
+    What there is none of is null.
 
     `verdict` is about the newest candidate; `serving` has the figures of the verdict that released what serves. `hold`
     is the rollback that holds the site, `held_back` why a candidate that passed is not released, `door_shut` why the
-    gateway answers no business rows of it. A site that was removed from the line also has `removed`: who did it, why,
-    and how it comes back. Sites whose rows came in for the sake of others' features are none of the line's.
+    gateway answers no business rows of it, `findings` what is to be known of its data. A site that was removed from the
+    line also has `removed`: who did it, why, and how it comes back. Sites whose rows came in for the sake of others'
+    features are none of the line's.
     """
     journal, repository = LakeStore.at(home).journal(line), ModelRepository.at(home)
     cleaned, verdicts = journal.latest("clean"), journal.latest("verdict")
     ran = journal.begun("features") or set(cleaned)
-    sites, key = sorted(({*cleaned} & ran | {*verdicts}) - {LINE_SITE}), _key(home)
+    sites = sorted(({*cleaned} & ran | {*verdicts} | {*journal.latest(FINDINGS)}) - {LINE_SITE})
+    key = _key(home)
     shut = _doors_shut(home, line)
     return {
         site: {
@@ -54,10 +70,16 @@ def line_status(home: Home, line: str) -> dict[str, Any]:
             "verdict": _verdict(verdicts[site].figures) if site in verdicts else None,
             **_released(repository, model_name(line, site), key, verdicts[site].figures if site in verdicts else {}),
             "door_shut": shut.get(site),
+            "findings": _findings(journal, site),
             "page": _page(home, line, site),
         }
         for site in sites
     }
+
+
+def _findings(journal: Journal, site: str) -> list[str]:
+    found = journal.latest(FINDINGS, [site])
+    return standing(found[site].figures) if found else []
 
 
 def _doors_shut(home: Home, line: str) -> Mapping[str, str]:

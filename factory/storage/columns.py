@@ -11,7 +11,9 @@ FILE, LINE, UNPARSED = "_file", "_line", "_unparsed"
 """What a source may tell of a row: its file, the line there, the text of a record that does not fit the columns."""
 MENDS, MENDED = "_mends", "_mended"
 """Of a row that a person corrected: load and row of the one it replaces, as one number, and what was done by whom."""
-BOOKKEEPING = frozenset({SITE, LOAD, ROW, CURSOR, FILE, LINE, UNPARSED, MENDS, MENDED})
+SCHEMA = "_schema"
+"""What the lake adds to a raw row that came with other columns than are declared, where that sends it to quarantine."""
+BOOKKEEPING = frozenset({SITE, LOAD, ROW, CURSOR, FILE, LINE, UNPARSED, SCHEMA, MENDS, MENDED})
 """The columns that are not of the source's table."""
 
 _DATETIME = re.compile(r"Datetime[\[(](?:time_unit=)?'?(ms|us|ns)'?(?:, ?(?:time_zone=)?'?([\w/+-]+)'?)?[\])]")

@@ -73,19 +73,26 @@ def _first_types(frames: Sequence[pl.DataFrame]) -> dict[str, pl.DataType]:
 
 
 def _fitted(rows: pl.DataFrame, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    columns: list[pl.Series] = []
-    for values in rows.iter_columns():
-        wanted = types[values.name]
+    columns: dict[str, pl.Series] = {}
+
+    def add(values: pl.Series) -> None:
+        """Add a column; a row has its text beside it once, whether an earlier fitting put it there or this one."""
+        beside = columns.get(values.name)
+        columns[values.name] = values if beside is None else beside.zip_with(beside.is_not_null(), values)
+
+    for column in rows.iter_columns():
+        wanted, whole = types[column.name], column.name.removesuffix(TEXT)
+        values = column.alias(whole) if types.get(whole) == pl.String else column
         if values.dtype == wanted:
-            columns.append(values)
+            add(values)
         elif values.null_count() == len(values):
-            columns.append(pl.Series(values.name, [None], wanted).new_from_index(0, len(values)))
+            add(pl.Series(values.name, [None], wanted).new_from_index(0, len(values)))
         elif wanted == pl.String:
-            columns.append(text_of(values))
+            add(text_of(values))
         else:
-            columns.append(pl.Series(values.name, [None], wanted).new_from_index(0, len(values)))
-            columns.append(text_of(values).alias(f"{values.name}{TEXT}"))
-    return pl.DataFrame(columns, height=len(rows)) if columns else rows
+            add(pl.Series(values.name, [None], wanted).new_from_index(0, len(values)))
+            add(text_of(values).alias(f"{values.name}{TEXT}"))
+    return pl.DataFrame(list(columns.values()), height=len(rows)) if columns else rows
 
 
 def _is_finer(values: pl.Series) -> bool:

@@ -123,7 +123,8 @@ def test_plants_that_send_rubbish_do_not_keep_the_others_from_finishing(troubled
 
 def test_an_unknown_column_stops_its_plant_before_a_row_is_written_and_is_named(troubled):
     toy, _ = troubled
-    assert "west" not in toy.status()
+    assert toy.status()["west"]["rows"] is None
+    assert "column 'heat_c' (Float64) is lost" in toy.status()["west"]["findings"][0]
     assert toy.lake.scan("raw/parts", ["west"]).collect().is_empty()
     code, told, _ = ended(started(toy.home, "line", "", sites=["west"], strange=["west"]))
     assert code == 1

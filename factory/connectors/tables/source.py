@@ -4,7 +4,7 @@ Values are the table's own: nothing is typed, repaired or left out but what the 
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from operator import add
@@ -23,7 +23,7 @@ from factory.line.line import Table
 from factory.line.parsing import read
 from factory.line.parsing.moments import within_or_unread
 from factory.line.parsing.values import exactly
-from factory.storage.columns import BOOKKEEPING, SITE
+from factory.storage.columns import BOOKKEEPING, FILE, SITE
 from factory.storage.project import project_root
 from factory.storage.raw_values import text_of
 
@@ -62,11 +62,12 @@ class TableSource:
         self, table: Table, at: TableAt, values: list[str | None] | None, after: Any | None, until: datetime
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows of some values of the site column, None for all rows, and _VALUE, that value as text."""
-        reader = self._reader(table, at)
-        read = _read_columns(table, at)
-        only = _narrowing(table, read, reader.schema(), values, after, until)
-        for batch in reader.batches(list(read.values()), only, at.row_number):
-            rows = _of_line(batch, read, table, at)
+        reader = self._reader(at)
+        schema = reader.schema()
+        read = {**_read_columns(table, at), **_new_columns(schema, table, at)}
+        only = _narrowing(table, read, schema, values, after, until)
+        for batch in reader.batches([name for name in read.values() if name in schema], only, at.row_number):
+            rows = _of_line(batch, read, table, at, schema)
             rows = in_window(rows, table, after, until)
             if values is not None and table.site_column:
                 rows = rows.filter(pl.col(_VALUE).is_in(values, nulls_equal=True))
@@ -119,11 +120,8 @@ class TableSource:
             raise SourceError(f"table {table.name}: the source has no such table; it has {', '.join(self.tables)}")
         return self.tables[table.name]
 
-    def _reader(self, table: Table, at: TableAt) -> Reader:
-        """Return the table's reader, once its columns are those that the line declares."""
-        reader = reader_of(place_of(at.at, self.root), at)
-        _require_columns(list(reader.schema()), table, at)
-        return reader
+    def _reader(self, at: TableAt) -> Reader:
+        return reader_of(place_of(at.at, self.root), at)
 
     def _values(self, table: Table, at: TableAt, site: str | None, until: datetime) -> list[str | None] | None:
         """Return the values of the site column that are one site's rows; None where all rows are wanted."""
@@ -149,16 +147,18 @@ class TableSource:
         at = self._at(table)
         roles = (table.site_column, table.cursor)
         read = {name: source for name, source in _read_columns(table, at).items() if name in roles}
-        reader = self._reader(table, at)
-        asked = _asked_newest(reader, table, read, until) if isinstance(reader, Asked) else None
-        if asked is not None:
-            return asked
+        reader = self._reader(at)
+        there = reader.schema()
+        if isinstance(reader, Asked) and there.keys() >= set(read.values()):
+            asked = _asked_newest(reader, table, read, until)
+            if asked is not None:
+                return asked
         newest_of: dict[str | None, Any] = {}
-        for batch in reader.batches(list(read.values()), Narrowing()):
-            rows = _of_line(batch, read, table, at)
+        for batch in reader.batches([name for name in read.values() if name in there], Narrowing()):
+            rows = _of_line(batch, read, table, at, there)
             for value, newest in _newest(rows, table, until).iter_rows():
                 before = newest_of.get(value)
-                combine = max if table.cursor in rows.columns else add
+                combine = max if table.cursor else add
                 newest_of[value] = newest if before is None else before if newest is None else combine(before, newest)
         return newest_of
 
@@ -169,13 +169,20 @@ def _read_columns(table: Table, at: TableAt) -> dict[str, str]:
     return {name: at.names.get(name, name) for name in table.columns if name not in added}
 
 
-def _of_line(batch: pl.DataFrame, read: Mapping[str, str], table: Table, at: TableAt) -> pl.DataFrame:
+def _of_line(
+    batch: pl.DataFrame, read: Mapping[str, str], table: Table, at: TableAt, columns: Iterable[str]
+) -> pl.DataFrame:
     """Return a batch's columns under the line's names: those that are read, the row's number, the only site's name.
 
-    Beside them _VALUE, the value of the site column as text, and what the reader tells of where the rows come from.
+    Beside them _VALUE, the value of the site column as text, and what the reader tells of where the rows come from. A
+    batch has those of the table's `columns` that its file has; raises SchemaMismatch where no row could be given to a
+    site.
     """
+    there = {name: source for name, source in read.items() if source in batch.columns}
+    if table.site_column in read and table.site_column not in there:
+        raise SchemaMismatch(_without_sites(batch, read[table.site_column or ""], table, at, columns))
     origin = [name for name in batch.columns if name in BOOKKEEPING - {SITE} or name == at.row_number]
-    rows = batch.select(*(exactly(source).alias(name) for name, source in read.items()), *origin)
+    rows = batch.select(*(exactly(source).alias(name) for name, source in there.items()), *origin)
     if at.only_site and table.site_column:
         rows = rows.with_columns(pl.lit(at.only_site).alias(table.site_column))
     if at.only_site or table.site_column not in rows.columns:
@@ -190,8 +197,10 @@ def _cursor(rows: pl.DataFrame, table: Table) -> pl.Series:
 
 def _newest(rows: pl.DataFrame, table: Table, until: datetime) -> pl.DataFrame:
     """Return each value of the site column, and its largest cursor or number of rows before a moment."""
-    if table.cursor not in rows.columns:
+    if not table.cursor:
         return rows.group_by(_VALUE).agg(pl.len())
+    if table.cursor not in rows.columns:
+        return rows.group_by(_VALUE).agg(pl.lit(None).alias(_CURSOR))
     cursor = _cursor(rows, table)
     known = rows.select(_VALUE).with_columns(cursor).filter(within_or_unread(cursor, None, until))
     return known.group_by(_VALUE).agg(pl.col(_CURSOR).max())
@@ -227,8 +236,8 @@ def _narrowing(
     """Return the filter that the table itself can apply: only on columns whose raw values are those of the line."""
     site, cursor = read.get(table.site_column or ""), read.get(table.cursor)
     known = [value for value in values or [] if value is not None]
-    by_site = site is not None and len(known) == len(values or []) and schema[site] == pl.String
-    by_cursor = cursor is not None and table.parse.time_zone == "UTC"
+    by_site = site is not None and len(known) == len(values or []) and schema.get(site) == pl.String
+    by_cursor = cursor in schema and table.parse.time_zone == "UTC"
     return Narrowing(
         column=site if site and by_site else "",
         values=known if by_site else (),
@@ -238,21 +247,27 @@ def _narrowing(
     )
 
 
-def _require_columns(columns: list[str], table: Table, at: TableAt) -> None:
-    expected = list(_read_columns(table, at).values())
-    unknown = [name for name in columns if name not in expected and name not in at.leave_out]
-    lacking = [name for name in expected if name not in columns]
-    if not lacking and not unknown:
-        return
-    wrong = [f"column {name!r} is missing{_near(name, unknown)}" for name in lacking[:10]]
-    wrong += [f"column {name!r} is unknown" for name in unknown[:10]]
-    raise SchemaMismatch(
-        f"table {table.name}: {at.at} is not the table that this line was made from: {'; '.join(wrong)} "
-        f"({len(lacking)} missing, {len(unknown)} unknown of {len(columns)}); mend the table, or name the new columns "
-        "in the line's file, under `columns` or the source's `leave_out`"
+def _new_columns(columns: Iterable[str], table: Table, at: TableAt) -> dict[str, str]:
+    """Return the columns of the table that the line neither declares nor leaves out, by their names there.
+
+    Raises SchemaMismatch where the line has given such a name to another column.
+    """
+    read = _read_columns(table, at)
+    new = [name for name in columns if name not in read.values() and name not in at.leave_out]
+    if taken := [name for name in new if name in table.columns]:
+        raise SchemaMismatch(
+            f"table {table.name}: {at.at} has a new column {taken[0]!r}, which is the line's name of "
+            f"{read.get(taken[0], taken[0])!r}; give the new one another name in the source's `names`, or name it in "
+            "its `leave_out`"
+        )
+    return {name: name for name in new if name not in BOOKKEEPING - {SITE}}
+
+
+def _without_sites(batch: pl.DataFrame, column: str, table: Table, at: TableAt, columns: Iterable[str]) -> str:
+    near = get_close_matches(column, [name for name in columns if name not in at.names.values()], n=1)
+    file = str(batch[FILE].first()) if FILE in batch.columns else at.at
+    hint = f" (is it {near[0]!r} now?)" if near else ""
+    return (
+        f"table {table.name}, {file}: the column {column!r}, which names the site, is lost{hint}: no row could be "
+        "given to a site, and nothing was loaded; bring it back, or say its new name in the source's `names`"
     )
-
-
-def _near(name: str, others: list[str]) -> str:
-    near = get_close_matches(name, others, n=1)
-    return f" (is it {near[0]!r} now?)" if near else ""

@@ -1,7 +1,8 @@
 """Misfits: what of a raw row cannot be taken as declared, one bit a reason, before any expectation is judged.
 
-Reasons are the declared columns, whose value is not of its type, and three about the row: its record does not fit the
-heading (RECORD), its site has another spelling (SPELLING), its cursor is not given (UNDATED).
+Reasons are the declared columns, whose value is not of its type, and those about the row: its record does not fit the
+heading (RECORD), its site has another spelling (SPELLING), its cursor is not given (UNDATED), it came with other
+columns and the line's file sends it to quarantine for that (CHANGED).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,12 @@ from operator import add
 import polars as pl
 
 from factory.line.expectation import Expectation
-from factory.storage.columns import UNPARSED
+from factory.storage.columns import SCHEMA, UNPARSED
 
 BITS = 62
 """Bits of a mask column: what an Int64 holds without its sign."""
-RECORD, SPELLING, UNDATED = "_record", "_spelling", "_undated"
-_ROW_REASONS = (RECORD, SPELLING, UNDATED)
+RECORD, SPELLING, UNDATED, CHANGED = "_record", "_spelling", "_undated", "_changed"
+_ROW_REASONS = (RECORD, SPELLING, UNDATED, CHANGED)
 
 
 def mask_names(columns: Sequence[str]) -> list[str]:
@@ -45,7 +46,10 @@ def expectations(columns: Mapping[str, str], site_column: str | None, cursor: st
     reasons = {
         RECORD: _expectation(
             "expect_column_values_to_be_null", "record: to have the fields of the heading", column=UNPARSED
-        )
+        ),
+        CHANGED: _expectation(
+            "expect_column_values_to_be_null", "record: to come with the declared columns", column=SCHEMA
+        ),
     }
     if site_column:
         reasons[SPELLING] = _expectation(

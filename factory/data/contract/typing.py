@@ -9,11 +9,11 @@ from typing import Protocol
 
 import polars as pl
 
-from factory.data.contract.misfits import RECORD, SPELLING, UNDATED, bit_of, masks
+from factory.data.contract.misfits import CHANGED, RECORD, SPELLING, UNDATED, bit_of, masks
 from factory.line.line import Table
 from factory.line.parsing import Parse, is_given, read, value_of
 from factory.line.parsing.values import exactly
-from factory.storage.columns import BOOKKEEPING, LOAD, ROW, SITE, UNPARSED, type_named
+from factory.storage.columns import BOOKKEEPING, LOAD, ROW, SCHEMA, SITE, UNPARSED, type_named
 from factory.storage.raw_values import TEXT
 
 BATCH_ROWS = 250_000
@@ -69,6 +69,8 @@ def _typed(rows: pl.DataFrame, table: Table, reasons: Collection[str]) -> pl.Dat
     misfits = {name: _misfits(rows, name, table, values) for name, values in columns.items() if name in reasons}
     if UNPARSED in rows.columns and RECORD in reasons:
         misfits[RECORD] = rows[UNPARSED].is_not_null()
+    if SCHEMA in rows.columns and CHANGED in reasons:
+        misfits[CHANGED] = rows[SCHEMA].is_not_null()
     if table.cursor and UNDATED in reasons:
         misfits[UNDATED] = ~_given(rows, table.cursor, table)
     beside = [rows[name] for name in (SITE, LOAD, ROW) if name in rows.columns and name not in columns]

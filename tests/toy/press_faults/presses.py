@@ -54,9 +54,9 @@ class Presses:
     """Gives parts and shifts, whole or in one of the ways that sources fail.
 
     `broken` plants die after their first batch; `deadly` ones kill the whole process there; `spoiled` ones have a row
-    of wrong force; `strange` ones a column nobody declared; `flawless` ones no faulty part; `late` ones have not sent
-    ten parts of the first days yet; `hot` ones run hotter from 8 February on; `sound` ones make no faulty part from
-    then on. `meet` is a folder in which two processes wait for each other, before either gives
+    of wrong force; `strange` ones a column under another name; `flawless` ones no faulty part; `late` ones have not
+    sent ten parts of the first days yet; `hot` ones run hotter from 8 February on; `sound` ones make no faulty part
+    from then on. `meet` is a folder in which two processes wait for each other, before either gives
     a part.
     """
 
@@ -96,7 +96,7 @@ class Presses:
         if self._is("spoiled", site):
             rows = rows.with_columns(force_kn=pl.when(pl.col("part") % 100 == 7).then(-1.0).otherwise("force_kn"))
         if self._is("strange", site):
-            rows = rows.with_columns(smell=pl.lit("burnt"))
+            rows = rows.rename({"heat_c": "smell"})
         if self._is("late", site):
             rows = rows.filter(~pl.col("part").is_in(rows["part"][20:30].to_list()))
         later = pl.col("pressed_at") >= CHANGED_AT
