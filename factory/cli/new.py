@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="new", no_args_is_help=True, help="A new project, and new lines in it.")
 
-_FROM = "A .csv, .csv.gz or .parquet file, a folder of Parquet or Delta, or a SQL table as URL::table."
+_FROM = (
+    "A file of CSV, JSON, Excel, Parquet or Arrow, packed or not, here or at https://, s3://, gs:// or az://; a folder "
+    "of them, or of Delta; or a SQL table as URL::table."
+)
 
 
 @app.callback()

@@ -182,7 +182,7 @@ def _downloader(limit_bytes: int) -> Callable[[str, str, object], None]:
         require_web(address)
         headers = {"Accept-Encoding": "identity"}  # so that lengths are those of the file
         with requests.get(
-            address, stream=True, timeout=TIMEOUT_S, headers=headers, hooks={"response": _require_web_redirect}
+            address, stream=True, timeout=TIMEOUT_S, headers=headers, hooks={"response": require_web_redirect}
         ) as answer:
             if (
                 400 <= answer.status_code < 500 and answer.status_code not in _LATER
@@ -217,7 +217,8 @@ def require_web(address: str, origin: str = "") -> None:
     raise FetchError(f"{address}: unknown url type: {urlsplit(address).scheme}; give one of {' and '.join(allowed)}")
 
 
-def _require_web_redirect(answer: "Response", **_: Any) -> None:
+def require_web_redirect(answer: "Response", **_: Any) -> None:
+    """Raise FetchError where an answer redirects to no web address, or from an encrypted one to one that is not."""
     if answer.is_redirect:
         require_web(urljoin(answer.url, answer.headers["Location"]), answer.url)
 

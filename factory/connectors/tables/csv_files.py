@@ -19,7 +19,8 @@ import polars as pl
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.csv_records import Marks
 from factory.connectors.tables.csv_text import Block, CsvText, fields_of
-from factory.connectors.tables.files import DamagedError, File, unpacked
+from factory.connectors.tables.files import File, unpacked
+from factory.connectors.tables.reader import DamagedError
 from factory.storage.columns import LINE, UNPARSED
 
 if TYPE_CHECKING:

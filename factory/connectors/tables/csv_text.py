@@ -13,7 +13,7 @@ from typing import IO
 
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.csv_records import Marks, Records, records_of
-from factory.connectors.tables.files import DamagedError
+from factory.connectors.tables.reader import DamagedError
 
 CHUNK_BYTES = 4 << 20
 LONGEST_RECORD = 16 << 20

@@ -10,13 +10,19 @@ How a file is packed is seen from its first bytes, not from its name.
 import bz2
 import gzip
 import lzma
+import shutil
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+
+from factory.connectors.tables import remote
+from factory.connectors.tables.reader import DamagedError
+from factory.errors.masking import masked
 
 PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 MEMBER = "!"
@@ -24,32 +30,40 @@ UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
 """What opening and reading a packed file raises."""
 
 
-class DamagedError(Exception):
-    """A file, or a place in it, that cannot be read as what it should be; its reader's caller makes a SourceError."""
-
-    def __init__(self, why: str, remedy: str, line: int | None = None) -> None:
-        super().__init__(why)
-        self.why, self.remedy, self.line = why, remedy, line
-
-
 @dataclass(frozen=True, kw_only=True)
 class File:
     """One file of a table."""
 
-    path: Path
+    at: str
+    """Its path, or its address."""
     member: str = ""
-    """The file inside a zip; empty where it holds one, or is none."""
+    """The file inside a zip, or the sheet of a workbook; empty where it holds one, or is none."""
     name: str
     """What the rows of the file are told by."""
+    partition: Mapping[str, str | None] = field(default_factory=dict)
+    """Columns that the names of its folders give values to, as in plant=Ulm/."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies on this machine: a copy of what lies elsewhere. Raises DamagedError."""
+        return remote.copied(self.at) if "://" in self.at else Path(self.at)
 
     def __str__(self) -> str:
-        return f"{self.path}{MEMBER}{self.member}" if self.member else str(self.path)
+        return f"{masked(self.at)}{MEMBER}{self.member}" if self.member else masked(self.at)
 
 
-def is_packed(file: File) -> bool:
-    """Whether a file is packed in a way that this module unpacks; raises OSError."""
-    with file.path.open("rb") as packed:
-        return bool(file.member) or _packing(packed.read(6)) not in ("", "zip")
+@contextmanager
+def plain(file: File) -> Iterator[Path]:
+    """Give a file for the block as one that is not packed; a workbook is a zip and stays one. Raises as `unpacked`."""
+    path = file.path
+    if path.suffix.lower() not in PACKED:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="factory-") as folder, unpacked(file) as stream:
+        copy = Path(folder) / "plain"
+        with copy.open("wb") as target:
+            shutil.copyfileobj(stream, target, 1 << 20)
+        yield copy
 
 
 @contextmanager

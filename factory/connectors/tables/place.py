@@ -1,25 +1,44 @@
 """Where a table is, written in one line of text.
 
-    data/orders.csv, data/orders.csv.gz        a CSV file
-    data/orders.parquet, data/orders/*.parquet Parquet: a file, a pattern, or a folder of them
-    data/orders                                a folder: Delta if it has a `_delta_log`, Parquet otherwise
-    sqlite:///data/shop.db::orders             a SQL table: an SQLAlchemy URL, `::`, the table (`schema.table` too)
-    env:SHOP_URL::orders                       the same, the URL in the environment variable SHOP_URL
+    data/orders.csv          a file: .csv .tsv .txt · .json .jsonl .ndjson · .xlsx .xls .xlsb .ods · .parquet · .arrow
+                             .feather, each also packed as .gz .zst .bz2 .xz or .zip
+    exports.zip!orders.csv   one file of a zip with many; book.xlsx!May is one sheet of a workbook
+    data/orders/*.csv        a pattern: files of one kind, in the order of their names
+    data/orders              a folder: Delta if it has a `_delta_log`, else all its files, which are of one kind
+    https://host/orders.csv  the same elsewhere; s3:// gs:// az:// also by pattern and by folder
+    env:ORDERS_URL           the address in the environment variable ORDERS_URL
+    sqlite:///data/shop.db::orders   a SQL table: an SQLAlchemy URL, `::`, the table (`schema.table` too)
+    env:SHOP_URL::orders     the same, the URL in the environment variable SHOP_URL
 
-A relative path is relative to the project: the folder with `definitions.py`. A URL with a password is refused here: it
-would end up in a line's file; an environment variable keeps it out.
+A relative path is relative to the project: the folder with `definitions.py`. An address with a password is refused
+here: it would end up in a line's file; an environment variable keeps it out.
 """
 
+import os
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
+from factory.connectors.tables import remote
 from factory.connectors.tables.files import MEMBER, PACKED, File, members
 from factory.errors import SourceError
-from factory.errors.masking import has_secret
+from factory.errors.masking import has_secret, keep_secret, masked
 
-Kind = Literal["csv", "parquet", "delta", "sql"]
+Kind = Literal["csv", "json", "excel", "parquet", "arrow", "delta", "sql"]
 ENVIRONMENT = "env:"
+_SUFFIXES: dict[str, Kind] = {
+    **dict.fromkeys([".csv", ".tsv", ".tab", ".psv", ".txt"], "csv"),
+    **dict.fromkeys([".json", ".jsonl", ".ndjson"], "json"),
+    **dict.fromkeys([".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"], "excel"),
+    **dict.fromkeys([".parquet", ".pq"], "parquet"),
+    **dict.fromkeys([".arrow", ".arrows", ".feather", ".ipc"], "arrow"),
+}
+_WHAT_IS_READ = (
+    "a table is a file of CSV, JSON, Excel, Parquet or Arrow, packed or not, a folder of them, a folder of Delta, or a "
+    "SQL table written as URL::table"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +54,7 @@ class Place:
         """What a person calls the table: its file's or its own name."""
         if self.kind == "sql":
             return self.table
-        last = Path(self.at.rstrip("/")).name
+        last = Path(urlsplit(self.at).path.rstrip("/") if "://" in self.at else self.at.rstrip("/")).name
         return last.split(".")[0].replace("*", "") or Path(self.at).parent.name
 
 
@@ -44,46 +63,123 @@ def place_of(text: str, root: Path) -> Place:
     at, separator, table = text.rpartition("::")
     if separator:
         return _database(at, table, root)
+    if text.startswith(ENVIRONMENT):
+        return _remote(_from_environment(text.removeprefix(ENVIRONMENT)))
     if "://" in text:
-        return Place(kind="parquet" if ".parquet" in text else "delta", at=text)
-    path = (root / text.partition(MEMBER)[0]).absolute()
+        if has_secret(text):
+            raise SourceError(
+                f"the address {masked(text)} has a secret in it, which must not be written into a line's file: put the "
+                f"whole address into an environment variable, such as TABLE_URL, and say {ENVIRONMENT}TABLE_URL"
+            )
+        return _remote(text)
+    return _local(text, root)
+
+
+def _local(text: str, root: Path) -> Place:
+    name, bang, member = text.partition(MEMBER)
+    path = (root / name).absolute()
     if path.is_dir():
-        kind: Kind = "delta" if (path / "_delta_log").is_dir() else "parquet"
-        return Place(kind=kind, at=str(path if kind == "delta" else path / "**/*.parquet"))
-    return Place(kind=_kind_by_name(path, text), at=str((root / text).absolute()))
+        delta = (path / "_delta_log").is_dir()
+        return Place(kind="delta" if delta else _kind_of_folder(_inside(path), text), at=str(path))
+    kind = _kind_of(name) if _is_workbook(name) else _kind_of(member) or _kind_of(name)
+    if kind is None and path.suffix.lower() == ".zip" and path.is_file():
+        kind = _kind_of_folder(members(path), text)
+    if kind is None:
+        what = f"is not read: {_WHAT_IS_READ}" if path.exists() else f"does not exist; {_WHAT_IS_READ}"
+        raise SourceError(f"{text!r} {what}")
+    if "*" not in name and not path.is_file():
+        raise SourceError(f"there is no file {path}; check the path, which is relative to the project's folder")
+    return Place(kind=kind, at=f"{path}{bang}{member}")
 
 
 def files_of(place: Place) -> list[File]:
     """Return the files of a table, by their names; raises SourceError where there are none."""
+    if "://" in place.at:
+        return _remote_files(place)
     at, _, member = place.at.partition(MEMBER)
     path = Path(at)
+    if path.is_dir():
+        names = [name for name in _inside(path) if _kind_of(name) == place.kind]
+        return [_within(f"{path}/{name}", name) for name in names]
     if "*" not in at:
-        return [File(path=path, member=member, name=f"{path.name}{MEMBER}{member}" if member else path.name)]
-    files = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        return [File(at=at, member=member, name=f"{path.name}{MEMBER}{member}" if member else path.name)]
+    files = sorted(str(file) for file in Path(path.anchor).glob(str(path.relative_to(path.anchor))) if file.is_file())
     if not files:
         raise SourceError(f"no file fits {place.at}; mend the pattern in the line's file")
-    folder = Path(place.at.partition("*")[0] + "x").parent
-    return [File(path=file, name=str(file.relative_to(folder))) for file in files]
+    folder = Path(at.partition("*")[0] + "x").parent
+    return [_within(file, str(Path(file).relative_to(folder))) for file in files]
 
 
-def _kind_by_name(path: Path, text: str) -> Kind:
-    known: dict[str, Kind] = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
-    name = Path(text.rpartition(MEMBER)[2]).name.lower()
+def _within(at: str, name: str) -> File:
+    """Return a file of a folder; its path may name columns, as in plant=Ulm/1.parquet."""
+    pairs = [part.partition("=") for part in Path(name).parts[:-1]]
+    values = {key: None if value == _NO_VALUE else unquote(value) for key, sign, value in pairs if sign and key}
+    return File(at=at, name=name, partition=values)
+
+
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+
+
+def _inside(folder: Path) -> list[str]:
+    """Return the names of the files in a folder, but for hidden ones and those that a writer has not finished."""
+    names = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return sorted(str(name) for name in names if not any(part.startswith((".", "_")) for part in name.parts))
+
+
+def _kind_of(name: str) -> Kind | None:
+    """Return what a file's name says it is, packed or not."""
+    plain = name.lower()
     for packed in PACKED:
-        name = name.removesuffix(packed)
-    kind = known.get(Path(name).suffix)
-    if kind is None and path.suffix.lower() == ".zip" and path.is_file():
-        kinds = {known.get(Path(member).suffix.lower()) for member in members(path)}
-        kind = kinds.pop() if len(kinds) == 1 else None
+        plain = plain.removesuffix(packed)
+    return _SUFFIXES.get(Path(plain).suffix)
+
+
+def _is_workbook(name: str) -> bool:
+    return Path(name).suffix.lower() in _SUFFIXES and _kind_of(name) == "excel"
+
+
+def _kind_of_folder(names: list[str], text: str) -> Kind:
+    kinds = {kind for name in names if (kind := _kind_of(name)) and not name.lower().endswith(".txt")}
+    kinds = kinds or {kind for name in names if (kind := _kind_of(name))}
+    if len(kinds) == 1:
+        return kinds.pop()
+    what = f"has files of {', '.join(sorted(kinds))}" if kinds else "has no file that is read"
+    raise SourceError(f"{text!r} {what}; name those of one kind by a pattern, such as {text.rstrip('/')}/*.csv")
+
+
+def _from_environment(name: str) -> str:
+    address = os.environ.get(name, "")
+    if "://" not in address:
+        raise SourceError(f"the environment variable {name} holds no address; put the table's into it, https://… say")
+    keep_secret(address)
+    return address
+
+
+def _remote(address: str) -> Place:
+    path = urlsplit(address).path
+    kind = _kind_of(path.rpartition(MEMBER)[2])
+    if kind is None and not address.startswith(("http://", "https://")):
+        kind = "delta" if remote.has_folder(address, "_delta_log") else _kind_of_folder(remote.listed(address), address)
     if kind is None:
-        what = "is no CSV, Parquet or Delta table" if path.exists() else "does not exist"
-        raise SourceError(
-            f"{text!r} {what}; a table is a .csv, .csv.gz or .parquet file, a folder of Parquet or Delta, "
-            "or a SQL table written as URL::table"
-        )
-    if "*" not in text and not path.is_file():
-        raise SourceError(f"there is no file {path}; check the path, which is relative to the project's folder")
-    return kind
+        raise SourceError(f"{masked(address)} does not say what it is: its path must end as in /orders.csv")
+    return Place(kind=kind, at=address)
+
+
+def _remote_files(place: Place) -> list[File]:
+    address, _, member = place.at.partition(MEMBER)
+    path = urlsplit(address).path
+    if "*" in path:
+        folder, _, _ = address.partition("*")[0].rpartition("/")
+        pattern = address.removeprefix(folder + "/")
+        names = [name for name in remote.listed(folder) if fnmatch(name, pattern)]
+    elif _kind_of(path) is None and not member:
+        folder, names = address.rstrip("/"), [name for name in remote.listed(address) if _kind_of(name) == place.kind]
+    else:
+        name = unquote(Path(path).name)
+        return [File(at=address, member=member, name=f"{name}{MEMBER}{member}" if member else name)]
+    if not names:
+        raise SourceError(f"no file fits {masked(address)}; mend it in the line's file")
+    return [_within(f"{folder}/{name}", name) for name in sorted(names)]
 
 
 def _database(at: str, table: str, root: Path) -> Place:

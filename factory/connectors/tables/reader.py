@@ -22,6 +22,14 @@ class Narrowing:
     until: datetime | None = None
 
 
+class DamagedError(Exception):
+    """A file, or a place in it, that cannot be read as what it should be; its reader's caller makes a SourceError."""
+
+    def __init__(self, why: str, remedy: str, line: int | None = None) -> None:
+        super().__init__(why)
+        self.why, self.remedy, self.line = why, remedy, line
+
+
 class Reader(Protocol):
     """One table, read in batches of bounded size, in the table's own order, names and types."""
 

@@ -10,9 +10,9 @@ from typing import Protocol
 import polars as pl
 
 from factory.connectors.tables.arguments import TableAt
-from factory.connectors.tables.files import UNREADABLE, DamagedError, File
+from factory.connectors.tables.files import UNREADABLE, File
 from factory.connectors.tables.place import Place, files_of
-from factory.connectors.tables.reader import BATCH_ROWS, Narrowing
+from factory.connectors.tables.reader import BATCH_ROWS, DamagedError, Narrowing
 from factory.errors import SourceError
 from factory.errors.masking import masked_cause
 from factory.storage.columns import FILE, UNPARSED
@@ -55,7 +55,8 @@ class FilesReader:
         schema: dict[str, pl.DataType] = {}
         for file in files_of(self.place):
             with self._told(file):
-                schema = {**self.format.schema(file), **schema} if schema else self.format.schema(file)
+                columns = {**self.format.schema(file), **dict.fromkeys(file.partition, pl.String())}
+                schema = {**schema, **{name: kind for name, kind in columns.items() if name not in schema}}
         return schema
 
     def batches(self, columns: Sequence[str], only: Narrowing, row_number: str = "") -> Iterator[pl.DataFrame]:
@@ -65,7 +66,7 @@ class FilesReader:
             with self._told(file):
                 for frame in self.format.frames(file, columns):
                     for batch in frame.iter_slices(BATCH_ROWS):
-                        yield _narrowed(_numbered(batch, file, row_number, rows), only)
+                        yield narrowed(_numbered(batch, file, row_number, rows), only)
                         rows += len(batch)
 
     def seen(self, look: Callable[[File, TableAt], TableAt]) -> TableAt:
@@ -95,10 +96,13 @@ def _numbered(batch: pl.DataFrame, file: File, row_number: str, before: int) -> 
     if row_number:
         numbers = pl.int_range(before + 1, before + 1 + len(batch), dtype=pl.Int64, eager=True)
         batch = batch.with_columns(numbers.alias(row_number))
-    return batch.with_columns(pl.lit(file.name).alias(FILE))
+    told = {name: value for name, value in file.partition.items() if name not in batch.columns}
+    return batch.with_columns(
+        pl.lit(file.name).alias(FILE), *(pl.lit(value, pl.String).alias(name) for name, value in told.items())
+    )
 
 
-def _narrowed(batch: pl.DataFrame, only: Narrowing) -> pl.DataFrame:
+def narrowed(batch: pl.DataFrame, only: Narrowing) -> pl.DataFrame:
     """Return the rows with one of the wanted values; those that nobody could read are always wanted."""
     if not only.column or not only.values or batch.schema.get(only.column) != pl.String:
         return batch

@@ -13,6 +13,7 @@ from dataclasses import replace
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.csv_text import CHUNK_BYTES, utf8_of
 from factory.connectors.tables.files import File, unpacked
+from factory.connectors.tables.spreadsheets import first_rows
 
 _SEPARATORS = ",;\t|"
 _HEAD_SIGNS, _HEAD_RECORDS = 1 << 18, 200
@@ -22,6 +23,13 @@ _SUM = re.compile(r"^\W*(sum|total|grand total|summe|gesamt|totals?|count|anzahl
 _AROUND = re.compile(r"""(?:^|[,;\t|])(["'])(?=[^\n]*?\1(?:[,;\t|]|\r?$))""", re.M)
 _SAID = re.compile(r"^sep=(.)\r?\n")
 """What Excel takes for the separator, in a line of its own above the heading."""
+
+
+def sheet_of(file: File, at: TableAt) -> TableAt:
+    """Return a table's arguments with where its sheet begins. Raises DamagedError, and what reading a file raises."""
+    records = first_rows(file, _HEAD_RECORDS)
+    width = max((len(fields) for _, fields in records), default=0)
+    return replace(at, skip_lines=next(iter(records[_heading(records, width) :]), (0, []))[0])
 
 
 def dialect_of(file: File, at: TableAt) -> TableAt:

@@ -9,17 +9,16 @@ from typing import Any
 import polars as pl
 
 from factory.connectors.tables.arguments import TableAt
-from factory.connectors.tables.csv_files import CsvFormat
 from factory.connectors.tables.place import place_of
 from factory.connectors.tables.reader import Narrowing, Reader
-from factory.connectors.tables.readers import reader_of
+from factory.connectors.tables.readers import format_of, reader_of
 from factory.connectors.tables.table_files import FilesReader
 from factory.errors import SourceError
 from factory.line.parsing import Parse, value_of
 from factory.line.parsing.values import exactly
 from factory.scaffold.profiling.association import Floats, targets_of
 from factory.scaffold.profiling.counting import Counts
-from factory.scaffold.profiling.dialect import dialect_of
+from factory.scaffold.profiling.dialect import dialect_of, sheet_of
 from factory.scaffold.profiling.naming import line_names, words_of
 from factory.scaffold.profiling.order import TimeOrder
 from factory.scaffold.profiling.profile import Column, Counting, Profile, quantiles_of
@@ -122,8 +121,8 @@ def profiled(asked: Asked, root: Path) -> Profile:
 def _shaped(asked: Asked, root: Path) -> _Read:
     place = place_of(asked.at, root)
     at = TableAt(at=asked.at)
-    if place.kind == "csv":
-        at = FilesReader(place, at, CsvFormat(at=at)).seen(dialect_of)
+    if look := {"csv": dialect_of, "excel": sheet_of}.get(place.kind):
+        at = FilesReader(place, at, format_of(place, at)).seen(look)
     reader = reader_of(place, at)
     schema = reader.schema()
     _require_named(asked, list(schema))

@@ -1,0 +1,119 @@
+"""Promises of the JSON reader: literals as they are written, no record lost, and what is cut short refused."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from factory.connectors.tables import csv_text, json_files
+from factory.connectors.tables.json_files import commas_of
+from factory.errors import SourceError
+from factory.storage.columns import LINE, UNPARSED
+from tests.connectors.tables.reading import rows_in, values_in
+
+
+def as_lines(records):
+    return "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in records)
+
+
+def as_list(records):
+    return json.dumps(records, ensure_ascii=False, indent=2)
+
+
+def as_objects(records):
+    return "\n".join(json.dumps(one, indent=1) for one in records)
+
+
+LITERALS = '{"id": 1234567890123456789, "kg": 80.0, "far": 1e400, "ok": true, "no": null, "of": {"a" : [1.50, "x"] } }'
+
+
+@pytest.mark.parametrize("text", [f"{LITERALS}\n", f"[{LITERALS}]", f"\n{LITERALS}", f"[\n{LITERALS}\n]\n"])
+def test_values_are_what_is_written(text, tmp_path):
+    (tmp_path / "orders.json").write_text(text)
+    assert values_in(tmp_path, "orders.json") == [
+        ("1234567890123456789", "80.0", "1e400", "true", None, '{"a":[1.50,"x"]}')
+    ]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+RECORDS = st.lists(
+    st.dictionaries(st.text('ab,{["\\', min_size=1, max_size=3), JSON, min_size=1), min_size=1, max_size=6
+)
+
+
+def text_of(value):
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@given(records=RECORDS, write=st.sampled_from([as_lines, as_list, as_objects]), chunk=st.integers(1, 60))
+def test_whatever_is_written_comes_back_in_order(records, write, chunk, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("json")
+    if write is as_objects and len(records) == 1:
+        records = records * 2
+    (folder / "orders.jsonl").write_text(write(records), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(csv_text, "CHUNK_BYTES", chunk)
+        rows = rows_in(folder, "orders.jsonl")
+    names = list(dict.fromkeys(name for one in records for name in one))
+    assert rows.select(names).rows() == [tuple(text_of(one.get(name)) for name in names) for one in records]
+    assert rows[UNPARSED].null_count() == len(records)
+    if write is as_lines:
+        assert rows[LINE].to_list() == list(range(1, len(records) + 1))
+
+
+def test_the_line_at_which_each_object_begins_is_told(tmp_path):
+    (tmp_path / "orders.json").write_text('[\n {"id": 1,\n  "kg": 2},\n\n {"id": 3}\n]\n')
+    assert rows_in(tmp_path, "orders.json")[LINE].to_list() == [2, 5]
+
+
+def test_what_is_no_object_is_told_as_it_is_written(tmp_path):
+    (tmp_path / "orders.jsonl").write_text('{"id": 1}\n[2]\n{"id": 3,}\n{"id": 4, "id": 5}\n{"id": 6}\n')
+    rows = rows_in(tmp_path, "orders.jsonl")
+    assert rows["id"].to_list() == ["1", None, None, None, "6"]
+    assert rows[UNPARSED].to_list() == [None, "[2]", '{"id": 3,}', '{"id": 4, "id": 5}', None]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"id": 1}\n{"id": 2', "line 2, .*the file ends in the middle of this record"),
+        ('[{"id": 1},\n{"id": 2}', r"line 2, .*',' should stand here"),
+        ('[{"id": 1},\n{"id": ', "line 2, .*cut short or damaged"),
+        ('[{"id": 1}\n{"id": 2}]', r"line 2, .*',' should stand here"),
+        ('[{"id": 1}]\n[{"id": 2}]', "line 2, .*something follows the list"),
+        ('{\n "data": [{"id": 1}]\n}', r"a list in 'data'; .*jq \.data"),
+        ("", "it is empty"),
+        ("1\n2\n", "it holds no objects"),
+    ],
+)
+def test_what_is_cut_short_or_no_table_is_refused(text, said, tmp_path):
+    (tmp_path / "orders.json").write_text(text)
+    with pytest.raises(SourceError, match=said) as refused:
+        rows_in(tmp_path, "orders.json")
+    assert "orders.json" in str(refused.value)
+
+
+def test_a_reader_that_loses_an_object_is_found_out(tmp_path, monkeypatch):
+    (tmp_path / "orders.json").write_text('[{"id": 1}, {"id": 2}, {"id": 3}]')
+    decode = json_files._DECODER.raw_decode
+
+    class Losing:
+        def raw_decode(self, text, place):
+            value, end = decode(text, place)
+            return (value, end + 11) if value == {"id": "1"} else (value, end)
+
+    monkeypatch.setattr(json_files, "_DECODER", Losing())
+    with pytest.raises(SourceError, match="2 objects were read, and 3 counted"):
+        rows_in(tmp_path, "orders.json")
+
+
+@given(st.lists(JSON, max_size=6))
+def test_commas_between_values_are_counted_whatever_the_values_hold(values):
+    assert commas_of(json.dumps(values)[1:-1]) == max(len(values) - 1, 0)
