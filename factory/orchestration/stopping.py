@@ -86,7 +86,9 @@ def launch_lock(instance: dg.DagsterInstance) -> Iterator[str]:
 def cancel_dead_runs(instance: dg.DagsterInstance, line: str) -> list[str]:
     """Record as canceled every run of the line that is under way in no living process; return their ids."""
     runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY, tags={"line": line}))
-    dead = [run for run in runs if LAUNCH in run.tags and not _lives(_lock_of(instance, run.tags[LAUNCH]))]
+    # A run that was begun again from the UI has the tag of the one before it, and a process that is not ours.
+    launched = [run for run in runs if LAUNCH in run.tags and run.parent_run_id is None]
+    dead = [run for run in launched if not _lives(_lock_of(instance, run.tags[LAUNCH]))]
     for run in dead:
         instance.report_run_canceled(run, "The process of this run died; the same command goes on from here.")
         _lock_of(instance, run.tags[LAUNCH]).unlink(missing_ok=True)

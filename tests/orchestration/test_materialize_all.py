@@ -52,8 +52,10 @@ def defs():
 WORKSPACE = "load_from:\n  - python_file: {relative_path: definitions.py, working_directory: ., location_name: plant}\n"
 BACKFILL = """mutation ($what: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $what) {
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-RETRY = """mutation ($what: ReexecutionParams!) { reexecutePartitionBackfill(reexecutionParams: $what) {
-    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+RUN = """mutation ($what: ExecutionParams!) { launchRun(executionParams: $what) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+RETRY = """mutation ($what: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $what) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 
 
 class World:
@@ -125,6 +127,37 @@ class World:
             runs = [one.dagster_run for one in instance.get_run_records() if one.create_timestamp.timestamp() >= since]
             busy = [one for one in instance.get_backfills() if not one.status.value.startswith(("COMPLETED", "FAILED"))]
         return runs if runs and not busy and all(run.is_finished for run in runs) else None
+
+    def launch(self, job, line):
+        """Launch a line's job, or all its assets for all sites in one run, and return the run's id."""
+        place = {"repositoryLocationName": "plant", "repositoryName": "__repository__"}
+        what = {"selector": {**place, "jobName": job or "__ASSET_JOB"}, "runConfigData": {}}
+        if job is None:
+            keys = [{"path": [line, *name.split("/")]} for name in sorted(OF_SITES | OF_THE_LINE)]
+            what["selector"] |= {"assetSelection": keys, "assetCheckSelection": []}
+            ends = zip(("start", "end"), (min(SITES), max(SITES)), strict=True)
+            tags = [{"key": f"dagster/asset_partition_range_{end}", "value": site} for end, site in ends]
+            what["executionMetadata"] = {"tags": tags}
+        return self._launched(self.asked(RUN, what=what)["launchRun"])
+
+    def retry_from_failure(self, run):
+        """Press "Re-execute from failure" of a run, and return the id of the new one."""
+        what = {"parentRunId": run.run_id, "strategy": "FROM_FAILURE"}
+        return self._launched(self.asked(RETRY, what=what)["launchRunReexecution"])
+
+    def _launched(self, answer):
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return answer["run"]["runId"]
+
+    def over(self, run_id):
+        """A run, once it is over."""
+
+        def finished():
+            with opened_instance(self.home / "dagster") as instance:
+                run = instance.get_run_by_id(run_id)
+            return run if run.is_finished else None
+
+        return self.wait_for(finished)
 
     def backfill(self, backfill_id):
         with opened_instance(self.home / "dagster") as instance:
@@ -205,6 +238,27 @@ def test_all_lines_in_one_backfill_are_materialized(world):
     assert world.backfill(answer["backfillId"]) == "COMPLETED_SUCCESS"
     for line in LINES:
         assert world.materialized(line) == everything(SITES), line
+
+
+@pytest.mark.parametrize("through", ["assets", "job"])
+def test_a_site_that_fails_is_brought_through_by_a_retry_from_failure_and_the_others_go_on(tmp_path, through):
+    line = LINES[0]
+    broken = "    use: tests.toy.press_faults.presses:Presses\n    arguments: {broken: [south]}\n"
+    with World(tmp_path).served() as world:
+        file = world.project / "lines" / line / "defs.yaml"
+        good = file.read_text()
+        file.write_text(good.replace("    use: tests.toy.press_faults.presses:Presses\n", broken))
+        assert file.read_text() != good
+        job = f"{line}_line_job" if through == "job" else None
+        first = world.launch(job, line)
+        failed = world.over(first)
+        assert failed.status is dg.DagsterRunStatus.FAILURE
+        made = world.materialized(line)
+        assert made == everything({"east", "north"})
+        file.write_text(good)
+        again = world.over(world.retry_from_failure(failed))
+        assert again.status is dg.DagsterRunStatus.SUCCESS
+        assert world.materialized(line) == everything(SITES)
 
 
 def test_scattered_sites_are_materialized_and_no_other(tmp_path):

@@ -204,10 +204,11 @@ def instance(tmp_path):
         yield instance
 
 
-def started_run(instance, **tags):
-    """A run on record as under way."""
+def started_run(instance, again=None, **tags):
+    """A run on record as under way, perhaps one that goes on with an earlier one."""
+    of = {"parent_run_id": again, "root_run_id": again} if again else {}
     with dg.DagsterInstance.ephemeral():
-        run = instance.create_run_for_job(dg.GraphDefinition(name="nothing").to_job(), tags=tags)
+        run = instance.create_run_for_job(dg.GraphDefinition(name="nothing").to_job(), tags=tags, **of)
     instance.report_run_canceling(run)
     return run.run_id
 
@@ -218,6 +219,7 @@ def test_only_runs_of_the_line_whose_process_is_dead_are_buried(instance):
         dead = started_run(instance, **{"line": NAME, LAUNCH: "gone"})
         started_run(instance, **{"line": "another", LAUNCH: "gone"})
         started_run(instance, line=NAME)  # launched from the UI, which looks after it
+        started_run(instance, again=dead, **{"line": NAME, LAUNCH: "gone"})  # retried there, with the tags of the first
         assert cancel_dead_runs(instance, NAME) == [dead]
         assert instance.get_run_by_id(dead).status is dg.DagsterRunStatus.CANCELED
         assert instance.get_run_by_id(alive).status is not dg.DagsterRunStatus.CANCELED
