@@ -219,6 +219,78 @@ def test_no_attack_takes_more_memory_than_the_limits_say_and_others_are_answered
     assert most < before + 1.25 * holds_mb + 64
 
 
+FRAMES = {
+    "pings": b"\0\0\x08\x06\0\0\0\0\0" + bytes(8),
+    "settings": b"\0\0\0\x04\0\0\0\0\0",
+    "window updates": b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01",
+    "calls that are reset at once": None,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", FRAMES)
+def test_floods_of_control_frames_are_bounded_and_others_are_answered(shop, frames):
+    pytest.importorskip("h2")
+    with subprocess.Popen(
+        [sys.executable, "-c", START, str(shop.home)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        port = int(process.stdout.readline())
+        before = resident_mb(process.pid)
+        floods = [Flood(port, FRAMES[frames]) for _ in range(8)]
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            end, most = time.monotonic() + 15, before
+            while time.monotonic() < end:
+                assert channel.unary_unary(INFER)(infer_message(), timeout=20)
+                most = max(most, resident_mb(process.pid))
+        for flood in floods:
+            flood.close()
+        process.terminate()
+    sys.stdout.write(f"{frames}: {before:.0f} to {most:.0f} MB\n")
+    assert most < before + 512
+
+
+class Flood:
+    """One connection that sends the same frames as fast as it can, and reads whatever comes."""
+
+    def __init__(self, port: int, frame: bytes | None) -> None:
+        import h2.connection
+
+        self._frame = frame
+        self._http2 = h2.connection.H2Connection()
+        self._http2.initiate_connection()
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.sendall(self._http2.data_to_send())
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._send, self._read)]
+        for thread in self._threads:
+            thread.start()
+
+    def _send(self) -> None:
+        with suppress(OSError):  # the server ended it, or we did
+            for number in range(1, 2**31, 200):
+                self._socket.sendall(self._frame * 500 if self._frame else self._reset_calls(number))
+
+    def _reset_calls(self, first: int) -> bytes:
+        frames = []
+        for number in range(first, first + 200, 2):
+            fields = {":method": "POST", ":scheme": "http", ":path": INFER, ":authority": "x", "te": "trailers"}
+            head = self._http2.encoder.encode([*fields.items(), ("content-type", "application/grpc")])
+            of = number.to_bytes(4, "big")
+            frames += [len(head).to_bytes(3, "big"), b"\x01\x04", of, head, b"\0\0\x04\x03\0", of, b"\0\0\0\x08"]
+        return b"".join(frames)
+
+    def _read(self) -> None:
+        with suppress(OSError):
+            while self._socket.recv(65536):
+                pass
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for thread in self._threads:
+            thread.join(5)
+
+
 def resident_mb(pid: int) -> float:
     return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
 
