@@ -43,8 +43,7 @@ class PackagedFiles:
         """Return the sorted sites that have rows before `until`; none for a table that all sites share."""
         if table.site_column is None:
             return []
-        values = self._known(table, None, until)[table.site_column].drop_nulls().unique()
-        return sorted(table.site_names.by_site(values.to_list()))
+        return sorted(table.by_site(self._known(table, None, until)[table.site_column].unique()))
 
     def newest(self, table: Table, until: datetime) -> dict[str, Any]:
         """Return each site's largest cursor before `until`; keeps factory.connectors.source.Dated."""
@@ -56,7 +55,7 @@ class PackagedFiles:
         )
         known = dict(by_value.iter_rows())
         combine = max if table.cursor else sum
-        sites = table.site_names.by_site(sorted(known))
+        sites = table.by_site(sorted(known))
         return {site: combine(known[value] for value in values) for site, values in sites.items()}
 
     def read(self, table: Table, *, site: str | None, after: Any | None, until: datetime) -> Iterator[pl.DataFrame]:
@@ -141,5 +140,5 @@ class PackagedFiles:
 def _site(rows: pl.DataFrame, table: Table) -> pl.Expr:
     """Return the site of each row."""
     column = table.site_column or ""
-    sites = {value: table.site_names.site(value) for value in rows[column].unique().to_list()}
+    sites = {value: table.site_of(value) for value in rows[column].unique().to_list()}
     return pl.col(column).replace_strict(sites, return_dtype=pl.String)

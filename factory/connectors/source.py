@@ -16,6 +16,7 @@ from factory.connectors.download import Published
 from factory.line.line import Table
 from factory.line.parsing import read
 from factory.line.parsing.moments import within_or_unread
+from factory.line.site_names import UNKNOWN
 
 
 class Source(Protocol):
@@ -26,9 +27,10 @@ class Source(Protocol):
     """
 
     def sites(self, table: Table, until: datetime) -> list[str]:
-        """Return the sorted sites that have rows with a cursor before `until`; `table.site_names` makes them of values.
+        """Return the sorted sites that have rows with a cursor before `until`; `table.site_of` makes them of values.
 
-        A table without `site_column` has none. The caller checks whether a name may be a site.
+        Of rows that name none that is UNKNOWN, which `named_sites` leaves out. A table without `site_column` has none.
+        The caller checks whether a name may be a site.
         """
         ...
 
@@ -43,6 +45,11 @@ class Source(Protocol):
         ...
 
 
+def named_sites(source: Source, table: Table, until: datetime) -> list[str]:
+    """Return the sites that a source has rows of before `until`, but for rows that name none."""
+    return [site for site in source.sites(table, until) if site != UNKNOWN]
+
+
 def in_window(rows: pl.DataFrame, table: Table, after: Any | None, until: datetime) -> pl.DataFrame:
     """Return raw rows with `after` <= cursor < `until` and those whose cursor cannot be read: what `read` yields."""
     if table.cursor not in rows.columns:
@@ -54,7 +61,7 @@ def in_window(rows: pl.DataFrame, table: Table, after: Any | None, until: dateti
 def newest_of(rows: pl.DataFrame, table: Table) -> dict[str, Any]:
     """Return each site's largest cursor among raw rows, or how many it has where the table has no cursor."""
     values = rows[table.site_column or ""]
-    sites = {value: table.site_names.site(str(value)) for value in values.unique().drop_nulls()}
+    sites = {value: table.site_of(str(value)) for value in values.unique().drop_nulls()}
     by_site = rows.select(values.replace_strict(sites, default=None, return_dtype=pl.String).alias("site"))
     newest = _cursor(rows, table).alias("newest") if table.cursor else pl.lit(1).alias("newest")
     largest = pl.col("newest").max() if table.cursor else pl.col("newest").sum()

@@ -14,6 +14,7 @@ FactoryError
 ├── LakeError
 │   ├── TableMissing
 │   ├── SiteBusy             another run wrote the same site meanwhile
+│   ├── BatchRefused         too much of what came in last breaks the contract; the site's clean rows stay
 │   └── RowsUnaccounted      raw != clean + quarantine + superseded
 ├── DocsError                Great Expectations could not write what a contract found
 ├── TrainingError            the data cannot train a model
@@ -117,6 +118,10 @@ class TableMissing(LakeError):
 
 class SiteBusy(LakeError):
     """Another run wrote the same site of the same table meanwhile; this one wrote nothing."""
+
+
+class BatchRefused(LakeError):
+    """More of what a site sent last breaks the contract than its line's file allows; its clean rows stay."""
 
 
 class RowsUnaccounted(LakeError):

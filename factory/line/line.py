@@ -3,7 +3,7 @@
 Read from `lines/<line>/defs.yaml` by the orchestrator's component; nothing here knows where a line came from.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 
@@ -53,8 +53,9 @@ class TableKeys:
     """Which values of the site column are the same site."""
     schema_changes: SchemaChanges = field(default_factory=SchemaChanges)
     """What becomes of rows that come with other columns than these."""
-    max_quarantine_share: float = 1.0
-    """The largest share of a site's rows, of those that came in at once, that may go to quarantine; more fail it."""
+    max_quarantine_share: float = 0.5
+    """The largest share of a site's rows, of those that came in at once, that may go to quarantine; where it is more,
+    and more than ten rows, the site stops and its clean rows stay as they are."""
     known_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """A moment of the repaired row → raw columns that become known then; the others do at the cursor."""
 
@@ -74,6 +75,18 @@ class Table(TableKeys):
         self._require_columns()
         if self.announced is not None:
             self._require_announced(self.announced)
+
+    def site_of(self, value: str | None) -> str:
+        """Return the site of a value of the site column as text: UNKNOWN for one that is missing or says nothing."""
+        is_missing = value in self.parse.nulls(self.site_column or "")
+        return self.site_names.site(None if is_missing else value)
+
+    def by_site(self, values: Iterable[str | None]) -> dict[str, list[str | None]]:
+        """Return each site with its values of the site column."""
+        sites: dict[str, list[str | None]] = {}
+        for value in values:
+            sites.setdefault(self.site_of(value), []).append(value)
+        return sites
 
     def _require_columns(self) -> None:
         if not 0 < self.max_quarantine_share <= 1:

@@ -6,7 +6,7 @@ not done: without `trim` a name with a blank behind it is a second spelling, who
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +15,7 @@ import polars as pl
 from factory.names import checked_name
 
 UNKNOWN = "unknown"
-"""The site of rows whose site column is empty."""
+"""The site of raw rows whose site column is empty or says nothing: no site of the line, they wait in quarantine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +63,3 @@ class SiteNames:
         folded = "".join(sign for sign in unicodedata.normalize("NFKD", spelling) if not unicodedata.combining(sign))
         plain = re.sub(r"[^A-Za-z0-9_-]+", "_", folded).lstrip("_-").rstrip("_")[:63]
         return plain or UNKNOWN
-
-    def by_site(self, values: Iterable[str | None]) -> dict[str, list[str | None]]:
-        """Return each site with its values."""
-        sites: dict[str, list[str | None]] = {}
-        for value in values:
-            sites.setdefault(self.site(value), []).append(value)
-        return sites

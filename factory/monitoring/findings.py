@@ -33,7 +33,7 @@ def keep(journal: Journal, asset: str, found: Mapping[str, Sequence[Finding]], r
     changed = {
         site: {**(known[site].figures if site in known else {}), asset: stands[site]}
         for site in found
-        if stands[site].keys() != stood[site].keys()
+        if stands[site] != stood[site]
     }
     if changed:
         marks = {site: fingerprint(figures) for site, figures in changed.items()}

@@ -24,6 +24,7 @@ from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.utils import make_new_run_id  # the one way to know a run's id before it starts
 from dagster._utils.hosted_user_process import recon_job_from_origin
 
+from factory.connectors.source import named_sites
 from factory.errors import NameRefused
 from factory.names import checked_name, require_line
 from factory.orchestration.broken_line import broken_lines
@@ -92,7 +93,7 @@ class LineLauncher:
     def sites(self, line: str, until: str) -> list[str]:
         """Return the sites that the source has and nobody removed, as far as their names can be used."""
         parts, removed = self.parts(line), self.store.removed_sites(line)
-        at_source = parts.source.sites(parts.line.decisions, moment(until, parts.line))
+        at_source = named_sites(parts.source, parts.line.decisions, moment(until, parts.line))
         return [site for site in at_source if site not in removed and _is_fit(site)]
 
     @property
@@ -110,7 +111,7 @@ class LineLauncher:
         if not known.issuperset(sites):
             parts = self.parts(line)
             newest = max(moment(until, parts.line), parts.line.default_until)
-            known.update(parts.source.sites(parts.line.decisions, newest))
+            known.update(named_sites(parts.source, parts.line.decisions, newest))
         require_sites(line, sites, known | removed.keys())
         for site in sites:
             if site in removed:

@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from factory.connectors.source import named_sites
 from factory.errors import FactoryError, LineError, NameRefused
 from factory.line.line import Line
 from factory.names import LINE_SITE, checked_name
@@ -210,7 +211,7 @@ def _why_no_sites(line: Line, until: str, removed: Mapping[str, str]) -> str:
 def _all_sites(context: dg.OpExecutionContext, parts: LineParts, until: str, *, redo: bool) -> Sequence[str]:
     """Return all sites that the source has; where a run begins with a later stage, all that the line has."""
     if not redo:
-        return parts.source.sites(parts.line.decisions, moment(until, parts.line))
+        return named_sites(parts.source, parts.line.decisions, moment(until, parts.line))
     return require_known_sites(context.instance, parts.line.name)
 
 

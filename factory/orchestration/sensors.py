@@ -12,6 +12,7 @@ import dagster as dg
 
 from factory.errors import NameRefused
 from factory.line.line import Line
+from factory.line.site_names import UNKNOWN
 from factory.names import checked_name
 from factory.orchestration.attempts import Attempts
 from factory.orchestration.line_job import CAUSE, job_name, line_request
@@ -128,8 +129,10 @@ def _answered(judged: Entry, released: Entry | None) -> bool:
 
 
 def _valid_names(context: dg.SensorEvaluationContext, names: Iterable[str]) -> Iterable[str]:
-    """Yield the valid names of sites; warn of the others, which stop nobody else."""
+    """Yield the valid names of sites; warn of the others, which stop nobody else. Rows that name none start nothing."""
     for name in names:
+        if name == UNKNOWN:
+            continue
         try:
             yield checked_name(name)
         except NameRefused as error:

@@ -6,16 +6,27 @@ All sites of a run are cleaned in one plan; a shared table is cleaned once for t
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+import polars as pl
+
 from factory.compute.isolation import Isolated, together
+from factory.data.broken_batches import refused_batches
 from factory.data.cleaning import RowCounts
 from factory.data.cleaning import clean as cleaned_rows
 from factory.data.content import content_digests
 from factory.data.contract.result import ContractResult
 from factory.data.ingest import stored_raw_rows
+from factory.errors import BatchRefused
 from factory.line.line import Table
+from factory.line.site_names import UNKNOWN
+from factory.monitoring.findings import Finding
+from factory.names import LINE_SITE
+from factory.pipeline.findings import keep_and_tell
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CONTENT, ROW_COUNT, Figures, Work
+from factory.storage.columns import SITE
 from factory.storage.journal import fingerprint
+
+REFUSED = "batch refused"
 
 
 def clean(run: LineRun, table: Table) -> Work:
@@ -26,22 +37,38 @@ def clean(run: LineRun, table: Table) -> Work:
         contents = run.contents.digests([run.line.lake_table("raw", table)], sites)
         return {site: fingerprint(table.name, content) for site, content in contents.items()}
 
-    def do(sites: Sequence[str]) -> Mapping[str, Figures]:
+    def do(sites: Sequence[str]) -> Mapping[str, Figures | BatchRefused]:
         seen = [run.lake.site_versions(name, sites) for name in names]
+        contract = run.contracts[table.name]
         rows = run.compute.reading(stored_raw_rows(run.lake, table, sites))
-        cleaned = cleaned_rows(rows, table, run.contracts[table.name], run.compute)
-        for name, written, versions in zip(names, (cleaned.accepted, cleaned.quarantine), seen, strict=True):
-            run.lake.replace(name, written, versions)
-        run.contents.digests(names, sites)
+        cleaned = cleaned_rows(rows, table, contract, run.compute)
+        refused = refused_batches(rows, cleaned.quarantine, table, contract)
+        going = [site for site in sites if site not in refused]
+        if going:
+            for name, written, versions in zip(names, (cleaned.accepted, cleaned.quarantine), seen, strict=True):
+                mine = written.filter(pl.col(SITE).is_in(going)) if refused else written
+                run.lake.replace(name, mine, {site: versions[site] for site in going})
+            run.contents.digests(names, going)
         run.docs.publish(run.line.name, table.name, cleaned.contract)
         contents = content_digests(cleaned.accepted, sites)
-        return {
+        figures = {
             site: {CONTENT: contents[site], **_figures(names, cleaned.counts[site], cleaned.contract[site])}
-            for site in sites
+            for site in going
         }
+        return {**figures, **refused}
 
     def isolated(sites: Sequence[str]) -> Isolated[Figures]:
-        return together(sites, do)
+        judged = together(sites, do)
+        refused = {site: error for site, error in judged.done.items() if isinstance(error, BatchRefused)}
+        found = {
+            site: [Finding(kind=REFUSED, key=REFUSED, text=str(refused[site]))] if site in refused else []
+            for site in judged.done
+        }
+        keep_and_tell(run, names[0], found)
+        if isinstance(of_none := judged.done.get(UNKNOWN), Mapping):
+            keep_and_tell(run, names[1], {LINE_SITE: _unnamed(table, of_none["quarantine"])})
+        done = {site: figures for site, figures in judged.done.items() if not isinstance(figures, BatchRefused)}
+        return Isolated(done=done, failed={**judged.failed, **refused})
 
     return Work(do=isolated, inputs=inputs, lost=lambda sites: run.contents.changed_by_others(names, sites))
 
@@ -61,3 +88,12 @@ def _figures(names: Sequence[str], counts: RowCounts, contract: ContractResult) 
         "table_failures": list(contract.table_failures),
         "contract_warnings": list(contract.warnings),
     }
+
+
+def _unnamed(table: Table, rows: int) -> list[Finding]:
+    """Return what is to be known of rows that name no site."""
+    text = (
+        f"table {table.name}: {rows} rows name no site, for {table.site_column} is empty or says nothing: they wait in "
+        "quarantine; fill it in at the source, or say whose they are: `site_names: {mapping: …}`"
+    )
+    return [Finding(kind="no site", key="no site", text=text)] if rows else []

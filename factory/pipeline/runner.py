@@ -8,6 +8,7 @@ from typing import Protocol
 from factory.compute.isolation import Isolated
 from factory.errors import FactoryError, LineError
 from factory.errors.masking import masked_cause
+from factory.line.site_names import UNKNOWN
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.stages import Step, comes_before
 from factory.pipeline.whole_world import all_sites, sites_behind
@@ -61,6 +62,23 @@ class _FailuresOnly:
         self._listener.failed(step, site, error)
 
 
+class _Warned:
+    """Warns of failures alone, which make nothing fail."""
+
+    def __init__(self, run: LineRun) -> None:
+        self._run = run
+
+    def begun(self, step: Step, todo: Sequence[str], unchanged: int) -> None:
+        """Say nothing."""
+
+    def completed(self, result: StepResult) -> None:
+        """Say nothing."""
+
+    def failed(self, step: Step, site: str, error: Exception) -> None:
+        """Warn."""
+        self._run.warn(f"{step.name} of {site}: {error}")
+
+
 class Runner:
     """Takes one run's sites through its steps."""
 
@@ -91,9 +109,23 @@ class Runner:
     def _take_through(self, step: Step) -> None:
         if not comes_before(step.stage.name, self.run.redo_from):
             self._do(step)
+            self._set_aside_unnamed(step)
             return
         self._require_same_day(step)
         self._report_unchanged(step, self.sites)
+
+    def _set_aside_unnamed(self, step: Step) -> None:
+        """Bring in and judge a table's rows that name no site: all wait in quarantine, and no site fails of them."""
+        run, table = self.run, step.table
+        if table is None or table.site_column is None or step.stage.name not in ("raw", "clean"):
+            return
+        raw = f"raw/{table.name}"
+        try:
+            at_source = step.stage.name == "raw" and UNKNOWN in run.source.sites(table, run.until)
+            if at_source or run.lake.site_versions(raw, [UNKNOWN])[UNKNOWN]:
+                Runner(run, [UNKNOWN], _Warned(run))._do(step)
+        except FactoryError as error:
+            run.warn(f"{step.name}: rows that name no site could not be looked at: {error}")
 
     def _report_unchanged(self, step: Step, sites: Sequence[str]) -> None:
         """Report what an earlier run has made for some sites; one that has nothing yet is passed over."""

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from factory.connectors.source import Dated
+from factory.connectors.source import Dated, named_sites
 from factory.data.ingest import typed_raw_rows
 from factory.errors import NameRefused
 from factory.line.line import Table
@@ -13,8 +13,7 @@ from factory.storage.lake import SITE
 
 def all_sites(run: LineRun) -> list[str]:
     """Return the sites that the source has rows of before the run's moment; a name that cannot be used is none."""
-    names = run.source.sites(run.line.decisions, run.until)
-    return [name for name in names if _is_fit(name)]
+    return [name for name in named_sites(run.source, run.line.decisions, run.until) if _is_fit(name)]
 
 
 def sites_behind(run: LineRun) -> list[str]:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from factory.errors import HistoryError, ModelRefused, SnapshotRefused
 from factory.evaluation.findings import rows
 from factory.features.online.store import Snapshots
+from factory.line.site_names import UNKNOWN
 from factory.model.verdict import Verdict
 from factory.monitoring.findings import FINDINGS, standing
 from factory.names import LINE_SITE, model_name, model_parts
@@ -61,7 +62,7 @@ def line_status(home: Home, line: str) -> dict[str, Any]:
     journal, repository = LakeStore.at(home).journal(line), ModelRepository.at(home)
     cleaned, verdicts = journal.latest("clean"), journal.latest("verdict")
     ran = journal.begun("features") or set(cleaned)
-    sites = sorted(({*cleaned} & ran | {*verdicts} | {*journal.latest(FINDINGS)}) - {LINE_SITE})
+    sites = sorted(({*cleaned} & ran | {*verdicts} | {*journal.latest(FINDINGS)}) - {LINE_SITE, UNKNOWN})
     key = _key(home)
     shut = _doors_shut(home, line)
     return {

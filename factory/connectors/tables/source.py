@@ -95,7 +95,7 @@ class TableSource:
         at, newest = self._at(table), self._newest_of_values(table, until)
         if at.only_site:
             return {at.only_site: newest[None]} if newest else {}
-        sites = table.site_names.by_site(newest)
+        sites = table.by_site(newest)
         with self._looking:
             self._known_sites[table.name, until] = sites
         combine = max if table.cursor else sum
@@ -136,7 +136,7 @@ class TableSource:
         with self._looking:
             if (table.name, until) not in self._known_sites:
                 values = self._newest_of_values(table, until)
-                self._known_sites[table.name, until] = table.site_names.by_site(values)
+                self._known_sites[table.name, until] = table.by_site(values)
             return self._known_sites[table.name, until]
 
     def _newest_of_values(self, table: Table, until: datetime) -> dict[str | None, Any]:

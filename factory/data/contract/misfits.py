@@ -1,8 +1,8 @@
 """Misfits: what of a raw row cannot be taken as declared, one bit a reason, before any expectation is judged.
 
 Reasons are the declared columns, whose value is not of its type, and those about the row: its record does not fit the
-heading (RECORD), its site has another spelling (SPELLING), its cursor is not given (UNDATED), it came with other
-columns and the line's file sends it to quarantine for that (CHANGED).
+heading (RECORD), it names no site (UNNAMED), its site has another spelling (SPELLING), its cursor is not given
+(UNDATED), it came with other columns and the line's file sends it to quarantine for that (CHANGED).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ from factory.storage.columns import SCHEMA, UNPARSED
 
 BITS = 62
 """Bits of a mask column: what an Int64 holds without its sign."""
-RECORD, SPELLING, UNDATED, CHANGED = "_record", "_spelling", "_undated", "_changed"
-_ROW_REASONS = (RECORD, SPELLING, UNDATED, CHANGED)
+RECORD, SPELLING, UNDATED, CHANGED, UNNAMED = "_record", "_spelling", "_undated", "_changed", "_unnamed"
+_ROW_REASONS = (RECORD, SPELLING, UNDATED, CHANGED, UNNAMED)
 
 
 def mask_names(columns: Sequence[str]) -> list[str]:
@@ -52,6 +52,9 @@ def expectations(columns: Mapping[str, str], site_column: str | None, cursor: st
         ),
     }
     if site_column:
+        reasons[UNNAMED] = _expectation(
+            "expect_column_values_to_not_be_null", f"{site_column}: to name a site", column=site_column
+        )
         reasons[SPELLING] = _expectation(
             "expect_column_values_to_be_in_set",
             f"{site_column}: one spelling of each site",

@@ -9,10 +9,11 @@ from typing import Protocol
 
 import polars as pl
 
-from factory.data.contract.misfits import CHANGED, RECORD, SPELLING, UNDATED, bit_of, masks
+from factory.data.contract.misfits import CHANGED, RECORD, SPELLING, UNDATED, UNNAMED, bit_of, masks
 from factory.line.line import Table
 from factory.line.parsing import Parse, is_given, read, value_of
 from factory.line.parsing.values import exactly
+from factory.line.site_names import UNKNOWN
 from factory.storage.columns import BOOKKEEPING, LOAD, ROW, SCHEMA, SITE, UNPARSED, type_named
 from factory.storage.raw_values import TEXT
 
@@ -71,6 +72,8 @@ def _typed(rows: pl.DataFrame, table: Table, reasons: Collection[str]) -> pl.Dat
         misfits[RECORD] = rows[UNPARSED].is_not_null()
     if SCHEMA in rows.columns and CHANGED in reasons:
         misfits[CHANGED] = rows[SCHEMA].is_not_null()
+    if table.site_column and SITE in rows.columns and UNNAMED in reasons:
+        misfits[UNNAMED] = rows[SITE] == UNKNOWN
     if table.cursor and UNDATED in reasons:
         misfits[UNDATED] = ~_given(rows, table.cursor, table)
     beside = [rows[name] for name in (SITE, LOAD, ROW) if name in rows.columns and name not in columns]
