@@ -223,3 +223,20 @@ def test_a_site_whose_rows_are_bad_fails_alone_though_all_are_read_at_once(lake)
     assert {site: got.new_rows for site, got in found.done.items()} == {"A": 2}
     assert isinstance(found.failed["B"], SchemaMismatch)
     assert set(raw(lake)["site"]) == {"A"}
+
+
+def test_a_lake_from_when_raw_rows_were_typed_goes_on_with_rows_as_they_come(lake):
+    before = pl.DataFrame(THREE, schema={name: getattr(pl, kind) for name, kind in COLUMNS.items()}, orient="row")
+    numbered = before.with_columns(_load=pl.lit(1, pl.Int64), _row=pl.int_range(pl.len()).over("site"))
+    lake.append("raw/orders", numbered, lake.site_versions("raw/orders", ["A", "B"]))
+
+    class Texts(Orders):
+        def read(self, table, *, site, after, until):
+            batches = super().read(table, site=site, after=after, until=until)
+            yield from (rows.with_columns(pl.all().exclude("site").cast(pl.String)) for rows in batches)
+
+    found = ingest(lake, Texts([*THREE, (4, 3, 4.5, "A")]), TABLE, ["A", "B"], UNTIL)
+    assert found.failed == {}
+    newest = typed_raw_rows(lake, TABLE).sort("order", "_load").unique("order", keep="last", maintain_order=True)
+    assert newest.select(list(COLUMNS)).collect().rows() == [*THREE, (4, 3, 4.5, "A")]
+    assert ingest(lake, Texts([*THREE, (4, 3, 4.5, "A")]), TABLE, ["A", "B"], UNTIL).done["A"].new_rows == 0
