@@ -65,7 +65,7 @@ def parsed(block: Block, heading: Sequence[str], wanted: Sequence[int], marks: M
     """
     width, broken = len(heading), _broken(block, len(heading), marks)
     try:
-        table, ragged = _fields(_text_of(block, ~broken, whole=not marks.comment), width, wanted, marks)
+        table, ragged = _fields(_text_of(block, ~broken, marks), width, wanted, marks)
     except ValueError as error:  # Arrow's own are of this kind
         raise DamagedError(f"Arrow cannot read what begins here: {error}", "export it again", block.line(0)) from error
     kept = np.flatnonzero(~broken)
@@ -85,9 +85,10 @@ def parsed(block: Block, heading: Sequence[str], wanted: Sequence[int], marks: M
     lines = block.records.lines + block.first_line
     frame = pl.DataFrame(pl.from_arrow(table)).select(str(place) for place in wanted)
     frame.columns = [heading[place] for place in wanted]
-    frame = frame.with_columns(
-        pl.Series(LINE, lines[np.delete(kept, ragged)], pl.Int64), pl.lit(None, pl.String).alias(UNPARSED)
-    )
+    read = lines[np.delete(kept, ragged)] if len(kept) < len(lines) or ragged else lines
+    frame = frame.with_columns(pl.Series(LINE, read, pl.Int64), pl.lit(None, pl.String).alias(UNPARSED))
+    if len(read) == len(lines):
+        return frame
     unread = np.union1d(np.flatnonzero(broken), kept[ragged])
     texts = {int(lines[place]): block.record(int(place)).decode() for place in unread}
     texts = {line: text for line, text in texts.items() if text.strip()}  # a line of blanks is no record
@@ -105,7 +106,7 @@ def _broken(block: Block, width: int, marks: Marks) -> "npt.NDArray[np.bool_]":
     return broken
 
 
-def _fields(text: bytes, width: int, wanted: Sequence[int], marks: Marks) -> tuple["pa.Table", list[int]]:
+def _fields(text: bytes | memoryview, width: int, wanted: Sequence[int], marks: Marks) -> tuple["pa.Table", list[int]]:
     """Return the wanted columns of records by their places, and which records have not as many fields as the width."""
     import pyarrow as pa
     from pyarrow import csv
@@ -143,18 +144,19 @@ def _fields(text: bytes, width: int, wanted: Sequence[int], marks: Marks) -> tup
     return table, ragged
 
 
-def _text_of(block: Block, kept: "npt.NDArray[np.bool_]", *, whole: bool) -> bytes:
-    """Return the records to parse, one after the other; `whole` where nothing but blank lines lies between them."""
+def _text_of(block: Block, kept: "npt.NDArray[np.bool_]", marks: Marks) -> bytes | memoryview:
+    """Return the records to parse, the last with its line end: without one Arrow takes an empty field for a text."""
     starts, ends = block.records.starts, block.records.ends
     if not kept.any():
         return b""
-    if whole and kept.all():
-        text = block.text[int(starts[0]) : int(ends[-1])] + b"\n"
-    else:
-        spans = zip(starts[kept].tolist(), ends[kept].tolist(), strict=True)
-        text = b"\n".join(block.text[start:end] for start, end in spans) + b"\n"
-    mark = codecs.BOM_UTF8
-    return mark + text if text.startswith(mark) else text  # Arrow takes one away
+    first = int(starts[np.argmax(kept)])
+    marked = block.text.startswith(codecs.BOM_UTF8, first)  # Arrow would take it away
+    last = block.text.find(marks.line_end, int(ends[-1]))
+    if not marks.comment and kept.all() and not marked and last >= 0:
+        return memoryview(block.text)[first : last + 1]
+    spans = zip(starts[kept].tolist(), ends[kept].tolist(), strict=True)
+    text = b"\n".join(block.text[start:end] for start, end in spans)
+    return (codecs.BOM_UTF8 if marked else b"") + text + b"\n"
 
 
 def _looks_like_many(record: bytes, width: int, marks: Marks) -> bool:

@@ -14,6 +14,7 @@ _LF, _CR = 10, 13
 _Offsets = npt.NDArray[np.int64]
 _Flags = npt.NDArray[np.bool_]
 _Bytes = npt.NDArray[np.uint8]
+_Words = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class Records(NamedTuple):
     """Records that nobody reads for certain: text after a closing quote, or a stray line end in an unquoted field."""
     end: int
     """Where the first record begins that is not whole; the block's length where all are."""
+    passed: int
+    """How many line ends lie before that place."""
     open_quote: int | None
     """Where a quote mark stands that is not closed in the block."""
 
@@ -70,16 +73,22 @@ def records_of(block: bytes, marks: Marks, *, last: bool) -> Records:
     starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
     if marks.line_end[0] == _LF:
         ends = ends - ((ends > starts) & (signs[ends - 1] == _CR))
-    broken = np.isin(starts, quoting.broken)
+    broken = np.isin(starts, quoting.broken) if quoting.broken else np.zeros(len(starts), bool)
     for record in _with_stray_ends(block, signs, starts, ends, marks):
         broken[record] |= walked(block, int(starts[record]), marks).broken
     kept = _are_records(block, starts, ends, marks)
     if marks.blanks and not last:  # blank lines at the end of a file are no records, and it may end here
         known = int(np.flatnonzero(kept)[-1]) + 1 if kept.any() else 0
         end = int(starts[known]) if known < len(starts) else end
-    starts, ends, broken = starts[kept], ends[kept], broken[kept]
-    lines = np.searchsorted(line_ends, starts)
-    return Records(starts, ends, lines, np.searchsorted(line_ends, ends) - lines, broken, end, quoting.open_quote)
+    if quoting.is_end.all():
+        lines, breaks = np.flatnonzero(kept), np.zeros(np.count_nonzero(kept), np.int64)
+        starts, ends, broken = starts[kept], ends[kept], broken[kept]
+    else:
+        starts, ends, broken = starts[kept], ends[kept], broken[kept]
+        lines = np.searchsorted(line_ends, starts)
+        breaks = np.searchsorted(line_ends, ends) - lines
+    passed = int(np.searchsorted(line_ends, end))
+    return Records(starts, ends, lines, breaks, broken, end, passed, quoting.open_quote)
 
 
 def _are_records(block: bytes, starts: _Offsets, ends: _Offsets, marks: Marks) -> _Flags:
@@ -94,11 +103,42 @@ def _are_records(block: bytes, starts: _Offsets, ends: _Offsets, marks: Marks) -
 def _quoting(block: bytes, signs: _Bytes, line_ends: _Offsets, marks: Marks) -> _Quoting:
     if not marks.quote or marks.quote not in block:
         return _Quoting(np.ones(len(line_ends), bool), [], None)
-    quotes = np.flatnonzero(signs == marks.quote[0])
-    opens = np.arange(len(quotes)) % 2 == 0
-    if marks.comment or not _fits(signs, quotes, opens, marks).all():
-        return _line_by_line(block, signs, quotes, line_ends, marks)
-    return _Quoting(np.searchsorted(quotes, line_ends) % 2 == 0, [], int(quotes[-1]) if len(quotes) % 2 else None)
+    inside = None if marks.comment else _inside_quotes(block, signs, marks)
+    if inside is None:
+        return _line_by_line(block, signs, np.flatnonzero(signs == marks.quote[0]), line_ends, marks)
+    is_end = inside[line_ends >> 6] >> (line_ends & 63).astype(np.uint64) & np.uint64(1) == 0
+    is_open = bool(inside[-1] >> np.uint64((len(block) - 1) & 63) & np.uint64(1))
+    return _Quoting(is_end, [], block.rfind(marks.quote) if is_open else None)
+
+
+def _inside_quotes(block: bytes, signs: _Bytes, marks: Marks) -> _Words | None:
+    """Return a bit for each sign, whether it is within quotes; None where a mark stands where none may open or close.
+
+    A sign is within quotes where an odd number of marks stands up to it: the running parity of bits, a word at a time.
+    """
+    quotes = _bits(signs == marks.quote[0])
+    ends = _bits((signs == marks.separator[0]) | (signs == marks.line_end[0])) | quotes
+    inside = quotes.copy()
+    for shift in (1, 2, 4, 8, 16, 32):
+        inside ^= inside << np.uint64(shift)
+    carried = np.bitwise_xor.accumulate(inside >> np.uint64(63))
+    inside[1:] ^= np.uint64(0) - carried[:-1]
+    before = ends << np.uint64(1)
+    before[1:] |= ends[:-1] >> np.uint64(63)
+    before[0] |= np.uint64(1)
+    if b"\r" in block:
+        ends |= _bits(signs == _CR)
+    after = ends >> np.uint64(1)
+    after[:-1] |= ends[1:] << np.uint64(63)
+    after[-1] |= np.uint64(1) << np.uint64((len(signs) - 1) & 63)  # what follows the block may be anything
+    strays = quotes & ((inside & ~before) | (~inside & ~after))
+    return None if strays.any() else inside
+
+
+def _bits(flags: _Flags) -> _Words:
+    """Return flags as words of 64 bits, the first flag the lowest bit."""
+    packed = np.packbits(flags, bitorder="little")
+    return np.pad(packed, (0, -len(packed) % 8)).view("<u8")
 
 
 def _fits(signs: _Bytes, quotes: _Offsets, opens: _Flags, marks: Marks) -> _Flags:

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import IO
 
+import numpy as np
+
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.csv_records import Marks, Records, records_of
 from factory.connectors.tables.reader import DamagedError
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 2 << 20
 LONGEST_RECORD = 16 << 20
 """A record of more bytes is taken for a quote mark that nobody closed."""
 
@@ -110,9 +112,8 @@ class CsvText:
                 )
 
     def _advance(self, block: Block) -> None:
-        end = block.records.end
-        self._first_line += block.text.count(self.marks.line_end, 0, end)
-        self._rest = block.text[end:]
+        self._first_line += block.records.passed
+        self._rest = block.text[block.records.end :]
 
     def _skip_titles(self, lines: int) -> None:
         for _ in range(lines):
@@ -172,23 +173,26 @@ def unique_names(names: list[str]) -> list[str]:
 def utf8_of(stream: IO[bytes], encoding: str) -> Iterator[bytes]:
     """Yield a text as UTF-8, without a byte order mark, in chunks of bounded size. Raises DamagedError."""
     decoder = _decoder(encoding)
+    is_utf8 = codecs.lookup(encoding).name == "utf-8"
     line, first = 1, True
     while True:
         raw = stream.read(CHUNK_BYTES)
         try:
-            text = decoder.decode(raw, final=not raw)
+            if is_utf8 and raw.isascii() and not decoder.getstate()[0]:
+                chunk = raw
+            else:
+                chunk = decoder.decode(raw, final=not raw).encode()
         except UnicodeDecodeError as error:
             raise _wrong_encoding(error, encoding, line) from None
-        if first and text:
-            text, first = text.removeprefix("\ufeff"), False
-        chunk = text.encode()
+        if first and chunk:
+            chunk, first = chunk.removeprefix(codecs.BOM_UTF8), False
         if (place := chunk.find(b"\0")) >= 0:
             raise DamagedError(
                 "it has a NUL byte",
                 "export it again; if it is UTF-16, say `encoding: utf-16` in the source's arguments",
                 line + chunk.count(b"\n", 0, place),
             )
-        line += chunk.count(b"\n") or (chunk.count(b"\r") if b"\n" not in chunk else 0)
+        line += int(np.count_nonzero(np.frombuffer(chunk, np.uint8) == ord("\n")))
         if chunk:
             yield chunk
         if not raw:
@@ -220,6 +224,8 @@ def _wrong_encoding(error: UnicodeDecodeError, encoding: str, line: int) -> Dama
 def _without_last(records: Records, footer: int) -> Records:
     """Return all but the last records, which the block ends before."""
     kept = max(len(records.starts) - footer, 0)
-    end = int(records.starts[kept]) if kept < len(records.starts) else records.end
-    starts, ends, lines, breaks, broken, _, open_quote = records
-    return Records(starts[:kept], ends[:kept], lines[:kept], breaks[:kept], broken[:kept], end, open_quote)
+    if kept == len(records.starts):
+        return records
+    end, passed = int(records.starts[kept]), int(records.lines[kept])
+    starts, ends, lines, breaks, broken, _, _, open_quote = records
+    return Records(starts[:kept], ends[:kept], lines[:kept], breaks[:kept], broken[:kept], end, passed, open_quote)
