@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,13 @@ class _Record(NamedTuple):
     fields: dict[str, Any] | None
     """None where the text is no object."""
     text: str
+
+
+@dataclass
+class _Counted:
+    """How many objects a file has, by its line ends or by the commas between them; known once it is read."""
+
+    objects: int = 0
 
 
 class _Literal(str):
@@ -58,13 +66,21 @@ class JsonFormat:
     def frames(self, file: File, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield a file's records, those of the keys that it has, with LINE and UNPARSED."""
         wanted = [name for name in columns if name in self.schema(file)]
-        with self.records(file) as records:
-            while part := _take(records, BATCH_ROWS):
-                yield _frame(part, wanted)
+        counted, delivered = _Counted(), 0
+        with self.records(file, counted) as records:
+            while part := list(islice(records, BATCH_ROWS)):
+                frame = _frame(part, wanted)
+                delivered += len(frame)
+                yield frame
+        if delivered != counted.objects:
+            raise DamagedError(
+                f"{delivered} objects were read, and {counted.objects} counted",
+                "export it again; if that does not help, report it with this file: nothing of it was taken",
+            )
 
     @contextmanager
-    def records(self, file: File) -> Iterator[Iterator[_Record]]:
-        """Open a file's records."""
+    def records(self, file: File, counted: "_Counted") -> Iterator[Iterator[_Record]]:
+        """Open a file's records; how many there are is counted beside."""
         with unpacked(file) as stream:
             chunks = (chunk.decode() for chunk in utf8_of(stream, self.at.encoding))
             start = next(chunks, "")
@@ -74,27 +90,25 @@ class JsonFormat:
                 raise DamagedError("it is empty", "export it again")
             first = start.lstrip().partition("\n")[0].rstrip()
             if first.startswith("["):
-                yield _of_list(start, chunks)
+                yield _of_list(start, chunks, counted)
             elif first.endswith(("{", "[", ",")):
-                yield _of_objects(start, chunks)
+                yield _of_objects(start, chunks, counted)
             else:
-                yield _of_lines(start, chunks)
+                yield _of_lines(start, chunks, counted)
 
 
 @lru_cache(maxsize=64)
 def _keys(encoding: str, at: str, member: str, name: str, _version: tuple[int, int]) -> tuple[str, ...]:
     """Return the keys of a version of a file: it is read through once for them."""
     keys: dict[str, None] = {}
-    with JsonFormat(at=TableAt(at=at, encoding=encoding)).records(File(at=at, member=member, name=name)) as records:
+    with JsonFormat(at=TableAt(at=at, encoding=encoding)).records(
+        File(at=at, member=member, name=name), _Counted()
+    ) as records:
         for record in records:
             keys.update(dict.fromkeys(record.fields or ()))
     if not keys:
         raise DamagedError("it holds no objects", "write a list of objects, or one object a line")
     return tuple(keys)
-
-
-def _take(records: Iterator[_Record], number: int) -> list[_Record]:
-    return [record for record, _ in zip(records, range(number), strict=False)]
 
 
 def _frame(records: list[_Record], wanted: Sequence[str]) -> pl.DataFrame:
@@ -141,24 +155,25 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _of_lines(start: str, chunks: Iterator[str]) -> Iterator[_Record]:
+def _of_lines(start: str, chunks: Iterator[str], counted: _Counted) -> Iterator[_Record]:
     """Yield the records of a file with one object a line; a line that is no object is told as its text."""
-    line, rest, ends = 0, start, start.count("\n")
+    line, rest, ends, blanks = 0, start, start.count("\n"), 0
     while True:
         chunk = next(chunks, None)
         lines = rest.split("\n")
         rest = lines.pop() if chunk is not None else ""
         for text in lines:
             line += 1
-            if text.strip():
+            if not text.strip():
+                blanks += 1
+            else:
                 yield _of_line(text, line, last=chunk is None and line == ends + 1)
         if chunk is None:
             break
         rest, ends = rest + chunk, ends + chunk.count("\n")
         if len(rest) > LONGEST_RECORD and "\n" not in rest:
             raise DamagedError("a line of many MiB begins here", "write a list of objects, or one object a line", line)
-    if line != ends + 1:
-        raise DamagedError(f"{line} lines were read, and {ends + 1} counted", "export it again")
+    counted.objects = ends + 1 - blanks
 
 
 def _of_line(text: str, line: int, *, last: bool) -> _Record:
@@ -175,7 +190,7 @@ def _of_line(text: str, line: int, *, last: bool) -> _Record:
     return _Record(line, value if isinstance(value, dict) else None, text.strip("\r"))
 
 
-def _of_list(start: str, chunks: Iterator[str]) -> Iterator[_Record]:
+def _of_list(start: str, chunks: Iterator[str], counted: _Counted) -> Iterator[_Record]:
     """Yield the objects of a list; what is in it and no object is told as its text."""
     text, read = _Sliding(start, chunks), 0
     text.begin()
@@ -186,10 +201,11 @@ def _of_list(start: str, chunks: Iterator[str]) -> Iterator[_Record]:
             break
         text.skip(",")
     text.skip("]")
-    text.end(read)
+    commas = text.end()
+    counted.objects = commas + 1 if read else 0
 
 
-def _of_objects(start: str, chunks: Iterator[str]) -> Iterator[_Record]:
+def _of_objects(start: str, chunks: Iterator[str], counted: _Counted) -> Iterator[_Record]:
     """Yield objects that follow each other, each over many lines."""
     text, read = _Sliding(start, chunks), 0
     while not text.done():
@@ -202,6 +218,7 @@ def _of_objects(start: str, chunks: Iterator[str]) -> Iterator[_Record]:
                 f"write that list into a file of its own, such as with `jq .{lists[0]}`",
             )
         yield record
+    counted.objects = read
 
 
 class _Sliding:
@@ -217,17 +234,13 @@ class _Sliding:
         self.skip("[")
         self._counted_from = self._place
 
-    def end(self, read: int) -> None:
-        """Refuse what follows the list, and a list of which another number of values was read than is in it."""
+    def end(self) -> int:
+        """Refuse what follows the list; return how many commas stood between its values."""
         self._count(self._place - 1)
         self._skip_blanks()
         if self._place < len(self._text):
             raise DamagedError("something follows the list", "write one list of objects", self.line())
-        if read and self._commas != read - 1:
-            raise DamagedError(
-                f"{read} objects were read, and {self._commas + 1} counted",
-                "export it again; if that does not help, report it with this file: nothing of it was taken",
-            )
+        return self._commas
 
     def skip(self, sign: str) -> None:
         """Pass over blanks and a sign."""

@@ -60,6 +60,7 @@ def test_whatever_is_written_comes_back_in_order(records, write, chunk, tmp_path
     (folder / "orders.jsonl").write_text(write(records), encoding="utf-8")
     with pytest.MonkeyPatch.context() as small:
         small.setattr(csv_text, "CHUNK_BYTES", chunk)
+        small.setattr(json_files, "BATCH_ROWS", 2)
         rows = rows_in(folder, "orders.jsonl")
     names = list(dict.fromkeys(name for one in records for name in one))
     assert rows.select(names).rows() == [tuple(text_of(one.get(name)) for name in names) for one in records]
