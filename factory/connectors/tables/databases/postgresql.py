@@ -2,8 +2,8 @@
 
 Types that the driver delivers exactly come as they are; all others (NUMERIC, UUID, JSON, arrays, intervals, enums,
 addresses, times of day …) as the text that PostgreSQL writes. A column with `infinity`, or with years that are none of
-1 to 9999, comes as text too: the driver would wrap them round. Rows come by COPY, which takes no parameters: values are
-bound to settings of the transaction, and the query reads those.
+1 to 9999, comes as text too: the driver would wrap them round. Rows come by COPY, which takes no parameters: texts are
+bound to settings of the transaction, and the query reads those; numbers and moments are written out.
 """
 
 import json
@@ -38,11 +38,6 @@ _EXACT = {
     "timestamptz": pl.Datetime("us", "UTC"),
 }
 """What the driver delivers exactly, by PostgreSQL's own names."""
-_CASTS: dict[str, sa.types.TypeEngine[Any]] = {
-    "date": sa.Date(),
-    "timestamp": sa.TIMESTAMP(),
-    "timestamptz": sa.TIMESTAMP(timezone=True),
-}
 _SESSION = (
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
     "SET LOCAL TIME ZONE 'UTC'",
@@ -92,15 +87,15 @@ class PostgresColumn(Column):
 
     def misfit(self) -> Condition | None:
         """Return the condition of moments that are infinite, or in a year that is none of 1 to 9999."""
-        if self.kind not in _CASTS:
+        if not self.dtype.is_temporal():
             return None
         first: Expression = sa.literal_column(f"{self.kind} '0001-01-01'")
         end: Expression = sa.literal_column(f"{self.kind} '10000-01-01'")
         return sa.or_(self.at < first, self.at >= end)
 
     def bound(self, moment: datetime) -> Any:
-        """Return a moment in the column's own type, so that an index on it is of use."""
-        return sa.cast(f"{moment.isoformat(sep=' ')}+00", _CASTS[self.kind])
+        """Return a moment as a constant of the column's own type: PostgreSQL then knows how few rows an index gives."""
+        return sa.literal_column(f"{self.kind} '{moment.isoformat(sep=' ')}+00'")
 
 
 class PostgresDatabase:
@@ -168,6 +163,8 @@ def _as_setting(element: Any, settings: dict[str, str]) -> Any:
     """Return what reads a bound value from a setting of the transaction; None for any other part of a query."""
     if not isinstance(element, sa.BindParameter):
         return None
+    if isinstance(element.effective_value, int):
+        return sa.literal_column(str(element.effective_value))
     name = f"factory.value_{len(settings)}"
     setting = sa.func.current_setting(sa.literal_column(f"'{name}'"))
     if not element.expanding:

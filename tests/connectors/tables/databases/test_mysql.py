@@ -63,7 +63,7 @@ def written(kind, value, as_text):
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="microseconds") if as_text else value
     if isinstance(value, Decimal):
-        return f"{value + 0:f}"
+        return f"{value if value else abs(value):f}"
     return value.isoformat() if isinstance(value, date) and as_text else value
 
 
@@ -194,3 +194,11 @@ def test_sites_whose_names_a_collation_takes_for_one_stay_apart(url, shop):
     shop.exec_driver_sql("INSERT INTO orders VALUES (1, 'Ulm'), (2, 'ULM'), (3, 'Ulm ')")
     newest = reader_of(url, "orders").newest("plant", "n", UNTIL)
     assert dict(newest.iter_rows()) == {"Ulm": 1, "ULM": 2, "Ulm ": 3}
+
+
+def test_a_whole_number_may_be_the_cursor(url, shop):
+    shop.exec_driver_sql("CREATE TABLE orders (id bigint unsigned, plant varchar(9))")
+    shop.exec_driver_sql("INSERT INTO orders VALUES (1, 'a'), (2, 'a'), (3, 'b'), (NULL, 'a')")
+    reader = reader_of(url, "orders")
+    rows = read(reader, ["id"], Narrowing(column="plant", values=["a"], moment="id", after=2, until=UNTIL))
+    assert set(rows["id"]) == {2, None}

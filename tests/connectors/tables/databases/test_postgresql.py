@@ -76,7 +76,7 @@ def moment_text(value):
 WRITTEN = {
     datetime: moment_text,
     date: date.isoformat,
-    Decimal: lambda value: "NaN" if value.is_nan() else f"{value:f}",
+    Decimal: lambda value: "NaN" if value.is_nan() else f"{value if value else abs(value):f}",
     time: lambda value: trimmed(value.isoformat()),
     timedelta: lambda value: f"{value.days} day{'' if value.days == 1 else 's'}" if value else "00:00:00",
     dict: json.dumps,
@@ -264,3 +264,11 @@ def test_sites_whose_names_a_collation_takes_for_one_stay_apart(url, shop):
     shop.execute("CREATE TABLE shop.orders (n int, plant text COLLATE shop.loose)")
     shop.execute("INSERT INTO shop.orders VALUES (1, 'Ulm'), (2, 'ULM')")
     assert dict(reader_of(url, "shop.orders").newest("plant", "n", UNTIL).iter_rows()) == {"Ulm": 1, "ULM": 2}
+
+
+def test_a_whole_number_may_be_the_cursor(url, shop):
+    shop.execute("CREATE TABLE shop.orders (id int8, plant text)")
+    shop.execute("INSERT INTO shop.orders VALUES (1, 'a'), (2, 'a'), (3, 'b'), (NULL, 'a')")
+    reader = reader_of(url, "shop.orders")
+    rows = read(reader, ["id"], Narrowing(column="plant", values=["a"], moment="id", after=2, until=UNTIL))
+    assert set(rows["id"]) == {2, None}
