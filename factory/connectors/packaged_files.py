@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from factory.connectors.tables.arguments import TableAt
+from factory.connectors.tables.files import state_of
 from factory.connectors.tables.place import Place
 from factory.connectors.tables.reader import Narrowing
 from factory.connectors.tables.readers import reader_of
@@ -83,7 +84,7 @@ class PackagedFiles:
     def _rows(self, table: Table) -> pl.DataFrame:
         """Return all rows of a table, parsed by the first call."""
         with self._parsing:
-            declaration = (table.name, tuple(table.columns.items()), repr(table.parse))
+            declaration = (table.name, tuple(table.columns.items()), f"{table.cursor} {table.parse}")
             if declaration not in self._parsed:
                 self._parsed[declaration] = self._parse(table)
             return self._parsed[declaration]
@@ -108,6 +109,10 @@ class PackagedFiles:
             return rows.with_columns(pl.lit(None).alias(_CURSOR))
         cursor = read(rows[table.cursor], table.cursor, table.columns[table.cursor], table.parse)
         return rows.with_columns(cursor.alias(_CURSOR))
+
+    def version(self, table: Table) -> str:
+        """Return the state of a table's file; keeps factory.connectors.source.Versioned."""
+        return state_of([self._path(table)])
 
     def lacking(self) -> list[str]:
         """Return a sentence on each table whose file is not there; keeps factory.connectors.source.Inspected."""

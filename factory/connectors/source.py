@@ -98,6 +98,30 @@ class Dated(Protocol):
 
 
 @runtime_checkable
+class Versioned(Protocol):
+    """A source that reads all of a table whatever it is asked for, as of a file, and can tell whether that changed."""
+
+    def version(self, table: Table) -> str | None:
+        """Return what is another text whenever the table may be another; None where a part of it can be read alone.
+
+        Empty where that cannot be told at little cost, or a change at this very moment would not show.
+        """
+        ...
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A source that knows, at much less cost than by reading, how many rows each site has."""
+
+    def counts(self, table: Table, until: datetime) -> dict[str, int] | None:
+        """Return how many rows of each site have a cursor before `until`, or one that cannot be read.
+
+        It looks at the source as it is now and answers from no cache. None where it must read the rows to know.
+        """
+        ...
+
+
+@runtime_checkable
 class Inspected(Protocol):
     """A source that can check, before a run, whether it has what it reads."""
 

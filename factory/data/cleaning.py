@@ -1,8 +1,9 @@
-"""Raw rows in; clean, quarantined and superseded rows out, so that every raw row is accounted for exactly once.
+"""Raw rows in; clean, quarantined, superseded and withdrawn out, so that every raw row is accounted for exactly once.
 
-One lazy plan types and judges the rows of all sites: a narrow group_by finds the newest version of each key, the
-contract adds its mask, and nothing wide is sorted. The judged table is then split: broken rows go to the quarantine as
-they came, with the names of the rules they broke; the others go through the line's own `repair`.
+One lazy plan types and judges the rows of all sites: a narrow group_by finds the newest version of each key, unless the
+source has it no more, the contract adds its mask, and nothing wide is sorted. The judged table is then split: broken
+rows go to the quarantine as they came, with the names of the rules they broke; the others go through the line's own
+`repair`.
 """
 
 from collections.abc import Mapping
@@ -14,28 +15,27 @@ from factory.compute.engine import Collector
 from factory.data.contract.contract import Contract
 from factory.data.contract.result import ContractResult
 from factory.data.contract.typing import ORDER, declared_columns, typed_rows
+from factory.data.versions import NEWEST, PLACE, WITHDRAWN, corrected_rows, flag_standing
 from factory.errors import RowsUnaccounted
 from factory.line.line import Table
 from factory.storage.columns import CURSOR, LOAD, MENDED, MENDS, ROW, SITE, type_named
 
-NEWEST = "_newest"
-_LAST, _ORDER = "_last", "_order"
-_PLACE = [SITE, LOAD, ROW]
-
 
 @dataclass(frozen=True, kw_only=True)
 class RowCounts:
-    """What became of one site's raw rows; raw = clean + quarantine + superseded."""
+    """What became of one site's raw rows; raw = clean + quarantine + superseded + withdrawn."""
 
     raw: int
     clean: int
     quarantine: int
     superseded: int
+    withdrawn: int = 0
+    """Rows that the source had and has no more, and those that tell of a deletion."""
 
     @property
     def unaccounted(self) -> int:
         """Raw rows that are in no output; negative when there are more outputs than raw rows."""
-        return self.raw - self.clean - self.quarantine - self.superseded
+        return self.raw - self.clean - self.quarantine - self.superseded - self.withdrawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +50,20 @@ class Cleaned:
     contract: Mapping[str, ContractResult]
 
 
-def clean(raw: pl.LazyFrame, table: Table, contract: Contract, collector: Collector) -> Cleaned:
+def clean(
+    raw: pl.LazyFrame, table: Table, contract: Contract, collector: Collector, gone: pl.LazyFrame | None = None
+) -> Cleaned:
     """Judge the newest version of each row of each site, quarantine the broken ones, repair the others.
 
-    `raw` has the table's columns as they came, `site`, `_load` and `_row`, which number the rows of a site. Raises
+    `raw` has the table's columns as they came, `site`, `_load` and `_row`, which number the rows of a site; `gone` has
+    the last three of rows that the source has no more. Raises
     SchemaMismatch when its columns are not those of the contract, and RowsUnaccounted when rows are lost or multiplied,
     as by a repair that drops some.
     """
-    judged = collector.collect(judging_plan(raw, table, contract))
-    newest = judged.lazy().filter(NEWEST).drop(NEWEST)
+    judged = collector.collect(judging_plan(raw, table, contract, gone))
+    newest = judged.lazy().filter(NEWEST).drop(NEWEST, WITHDRAWN)
     accepted = collector.collect(table.repair(newest.filter(~contract.broken).drop(*contract.masks, LOAD, ROW)))
-    noticed = _as_they_came(raw, judged.filter(pl.col(NEWEST), contract.noticed).select(*_PLACE, *contract.masks))
+    noticed = _as_they_came(raw, judged.filter(pl.col(NEWEST), contract.noticed).select(*PLACE, *contract.masks))
     broken = noticed.filter(contract.broken)
     delivered = declared_columns(raw.collect_schema(), table)
     schema = {name: type_named(table.columns[name]) for name in delivered}
@@ -74,19 +77,10 @@ def clean(raw: pl.LazyFrame, table: Table, contract: Contract, collector: Collec
     return cleaned
 
 
-def judging_plan(raw: pl.LazyFrame, table: Table, contract: Contract) -> pl.LazyFrame:
-    """Return the plan that adds to each raw row whether it is the newest of its key, and the contract's mask.
-
-    A row that a person corrected is not the newest, whatever key its correction has.
-    """
-    flagged = _flag_newest(typed_rows(raw, table, contract.reasons), table.key)
-    if MENDS in raw.collect_schema():
-        mended = (
-            raw.filter(pl.col(MENDS).is_not_null()).select(SITE, pl.col(MENDS).alias(_ORDER), _mended=True).unique()
-        )
-        flagged = flagged.with_columns(ORDER.alias(_ORDER)).join(mended, on=[SITE, _ORDER], how="left")
-        flagged = flagged.with_columns(pl.col(NEWEST) & pl.col("_mended").is_null()).drop(_ORDER, "_mended")
-    return contract.mark(flagged, among=pl.col(NEWEST))
+def judging_plan(raw: pl.LazyFrame, table: Table, contract: Contract, gone: pl.LazyFrame | None = None) -> pl.LazyFrame:
+    """Return the plan that adds to each raw row whether it stands or is withdrawn, and the contract's mask."""
+    standing = flag_standing(typed_rows(raw, table, contract.reasons), table, gone, corrected_rows(raw))
+    return contract.mark(standing, among=pl.col(NEWEST))
 
 
 def _as_they_came(raw: pl.LazyFrame, judged: pl.DataFrame) -> pl.DataFrame:
@@ -95,21 +89,7 @@ def _as_they_came(raw: pl.LazyFrame, judged: pl.DataFrame) -> pl.DataFrame:
     sites, places = judged[SITE].unique().to_list(), judged.select(ORDER).to_series().to_list()
     maybe = raw.drop(CURSOR, strict=False).filter(pl.col(SITE).is_in(sites), ORDER.is_in(places))
     rows = maybe.drop(MENDS, MENDED, strict=False).collect(engine="streaming")
-    return rows.join(judged, on=_PLACE, how="inner", maintain_order="right")
-
-
-def _flag_newest(rows: pl.LazyFrame, key: tuple[str, ...]) -> pl.LazyFrame:
-    """Flag the last row, by load and then row number, of each key of each site; a key with a null matches no other."""
-    by = list(dict.fromkeys((SITE, *key)))
-    repeated = (
-        rows.filter(*(pl.col(column).is_not_null() for column in by))
-        .group_by(by)
-        .agg(ORDER.max().alias(_LAST), pl.len().alias(NEWEST))
-        .filter(pl.col(NEWEST) > 1)
-        .drop(NEWEST)
-    )
-    flagged = rows.join(repeated, on=by, how="left", maintain_order="left")
-    return flagged.with_columns((pl.col(_LAST).is_null() | (pl.col(_LAST) == ORDER)).alias(NEWEST)).drop(_LAST)
+    return rows.join(judged, on=PLACE, how="inner", maintain_order="right")
 
 
 def _rows(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -123,7 +103,8 @@ def _counts(
     outputs = {
         "clean": _by_site(accepted.lazy()),
         "quarantine": _by_site(broken.lazy()),
-        "superseded": _by_site(judged.lazy().filter(~pl.col(NEWEST))),
+        "superseded": _by_site(judged.lazy().filter(~pl.col(NEWEST), ~pl.col(WITHDRAWN))),
+        "withdrawn": _by_site(judged.lazy().filter(WITHDRAWN)),
     }
     sites = sorted({*raw[SITE], *(site for output in outputs.values() for site in output)})
     raw_rows = dict(raw.iter_rows())
@@ -143,6 +124,6 @@ def _require_account(counts: Mapping[str, RowCounts], table: Table) -> None:
     ]
     if wrong:
         raise RowsUnaccounted(
-            f"table {table.name}: raw rows must be clean, quarantined or superseded, each exactly once, but "
+            f"table {table.name}: raw rows must be clean, quarantined, superseded or withdrawn, each exactly once, but "
             f"{'; '.join(wrong[:5])}; make sure that the table's repair keeps the number of rows and their site"
         )

@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from factory.storage.columns import SITE
+from factory.line.line import Table
+from factory.storage.columns import SITE, UNPARSED
 from factory.storage.journal import fingerprint
+from factory.storage.raw_values import TEXT, text_of
 
 _SEEDS = (11, 73)
 _HALF = 1 << 32
@@ -72,5 +74,37 @@ def identified(rows: pl.DataFrame, content: Sequence[str], types: Mapping[str, p
     """Return rows with IDENTITY, made of the columns `content`, and COPY; a column that is not there counts as null."""
     columns = [pl.col(name) if name in rows.columns else pl.lit(None, types[name]).alias(name) for name in content]
     whole = rows.select(columns) if len(rows) else pl.DataFrame(schema={name: types[name] for name in content})
-    hashes = [whole.hash_rows(seed=seed).alias(name) for name, seed in zip(IDENTITY, _SEEDS, strict=True)]
-    return rows.with_columns(hashes).with_columns(pl.int_range(pl.len()).over(IDENTITY).alias(COPY))
+    hashed = rows.with_columns(hashes(whole, IDENTITY))
+    return hashed.with_columns(pl.int_range(pl.len()).over(IDENTITY).alias(COPY))
+
+
+def hashes(rows: pl.DataFrame, names: tuple[str, str]) -> list[pl.Series]:
+    """Return 128 bits of each row's content as two columns of these names."""
+    return [rows.hash_rows(seed=seed).alias(name) for name, seed in zip(names, _SEEDS, strict=True)]
+
+
+def with_surrogate_key(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Return raw rows with the key that the table has made of their content; as they are where it has none.
+
+    A row's key is the same in every process and version: a digest of its values as text, and a number for each further
+    row that is alike.
+    """
+    made = table.surrogate_key
+    if made is None:
+        return rows
+    texts = []
+    for name in table.columns:
+        if name not in (made.column, *made.leave_out):
+            values = [text_of(rows[place]) for place in (name, f"{name}{TEXT}") if place in rows.columns]
+            whole = pl.coalesce(*values) if values else pl.lit(None, pl.String)
+            texts.append(whole.alias(name))
+    if UNPARSED in rows.columns:
+        texts.append(pl.col(UNPARSED))
+    content = rows.select(pl.struct(texts).struct.json_encode()).to_series()
+    digests = [hashlib.blake2b(text.encode(), digest_size=12).hexdigest() for text in content]
+    keys = pl.DataFrame({made.column: digests}, {made.column: pl.String})
+    copy = pl.int_range(pl.len()).over(made.column)
+    numbered = keys.select(
+        pl.when(copy == 0).then(pl.col(made.column)).otherwise(pl.format("{}-{}", made.column, copy))
+    )
+    return rows.with_columns(numbered.to_series().alias(made.column))

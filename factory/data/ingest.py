@@ -1,55 +1,95 @@
 """Ingestion: source rows in, the lake's raw table out, exactly as they came and each once.
 
-Nothing is typed here but the cursor, by which loading goes on: from the largest value the lake has for a site. Rows
-with exactly that value are read again, and so are those whose cursor cannot be read; what the lake already has is left
-out by content, copy for copy: a repeated run adds nothing, and a row corrected at the source comes in as a new version
-of its key. All batches of a site are read before its first row is written. A source that is `Pooled` is read once for
+Nothing is typed here but cursor and key. How much of a site is read again the table's `changes` say
+(factory/line/changes.py): all of it, its newest days, what changed, or what came since the largest cursor that the lake
+has. What was read is compared with what the lake has of it (factory/data/comparison.py): a repeated run adds nothing, a
+row that was corrected comes in as a new version of its key, and one that is gone is named in `withdrawn/<table>`. A
+file that did not change is not read again. A site of which the source counts another number of rows than stand in the
+lake is read whole.
+
+All batches of a site are read before its first row is written. Raw rows are written first, then what is withdrawn: a
+run that dies between the two finds the same rows gone when it is run again. A source that is `Pooled` is read once for
 all sites; where that fails, each site is read alone, so that only those at fault fail.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
 from factory.compute.isolation import Isolated, one_by_one, together
-from factory.connectors.source import Pooled, Source
-from factory.data.content import COPY, IDENTITY, identified
-from factory.data.contract.typing import typed_column, typed_rows, typed_values
+from factory.connectors.source import Counted, Pooled, Source
+from factory.data.comparison import NO_FLAGS, Difference, Extent, differences
+from factory.data.content import COPY, IDENTITY, identified, with_surrogate_key
+from factory.data.contract.typing import typed_rows, typed_values
+from factory.data.extents import Known, Reading, Seen, as_cursor, known_rows
+from factory.data.raw_rows import corrections_of, delivered_raw_rows, stored_columns, stored_cursor, version_flags
 from factory.data.schema_changes import SchemaChange, SchemaWatch, require_schema
+from factory.data.versions import withdrawn_table
 from factory.errors import SourceError
-from factory.line.announced import Announced, aware
+from factory.line.announced import FAR, Announced, aware
 from factory.line.line import Table
 from factory.line.parsing.moments import within
 from factory.names import LINE_SITE, checked_name
-from factory.storage.columns import (
-    BOOKKEEPING,
-    CURSOR,
-    FILE,
-    LINE,
-    LOAD,
-    MENDED,
-    MENDS,
-    ROW,
-    SCHEMA,
-    UNPARSED,
-    type_named,
-)
+from factory.storage.columns import BOOKKEEPING, CURSOR, LOAD, ROW, UNPARSED, type_named
+from factory.storage.journal import utc_now
 from factory.storage.lake import SITE, Lake
 from factory.storage.raw_values import TEXT
 from factory.storage.raw_values import together as as_one
 
+Result = TypeVar("Result")
+WHY_GONE = "the source has it no more"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ingested:
-    """How many rows a site has in the raw table, how many of them this load brought, and what came otherwise."""
+    """How many rows a site has in the raw table, how many this load brought, and how many it found gone."""
 
     rows: int
-    new_rows: int
-    changes: tuple[SchemaChange, ...] = ()
+    new_rows: int = 0
+    withdrawn: int = 0
+    changes: tuple[SchemaChange, ...] | None = None
+    """How the columns that came differ from those declared; None where nothing was read."""
+    seen: Seen = field(default_factory=Seen)
+    """What the next load is to be given."""
+    remark: str = ""
+    """Why the site was read whole, in a sentence; empty where it was read as its table says."""
+
+
+def ingest(
+    lake: Lake,
+    source: Source,
+    table: Table,
+    sites: Sequence[str],
+    until: datetime,
+    *,
+    from_start: bool = False,
+    seen: Mapping[str, Seen] | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> Isolated[Ingested]:
+    """Bring the sites' new rows before `until` into `raw/<table>`, and name those that are gone in `withdrawn/<table>`.
+
+    `from_start` reads each source from its first row, whatever the table's `changes` say. `seen` is what earlier loads
+    gave back, by site.
+
+    A site is left as it was whose source fails, or has other columns and the line's file says that this stops it, and
+    so is one of which more rows are gone than its table allows. Shared tables have the one site LINE_SITE. A site's
+    error is in the result; it is not raised.
+    """
+    before, now = {site: (seen or {}).get(site, Seen()) for site in sites}, clock()
+    counts = source.counts(table.delivered, until) if isinstance(source, Counted) and not from_start else None
+    reading = Reading.of(source, table, until, can_count=counts is not None, from_start=from_start)
+    known = known_rows(lake, table, sites, now)
+    extents = {site: reading.extent(known[site], before[site]) for site in sites}
+    idle = {site: Ingested(rows=known[site].rows, seen=before[site]) for site in sites if extents[site] is None}
+    load = _Load(
+        lake=lake, source=source, table=table, reading=reading, known=known, seen=before, counts=counts, now=now
+    )
+    loaded = load.of({site: extent for site, extent in extents.items() if extent is not None})
+    return Isolated(done={**idle, **loaded.done}, failed=loaded.failed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,74 +101,173 @@ class Delivered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Known:
-    """What the lake already has of one site."""
+class _Load:
+    """One load of a table: what is read is compared with the lake, and the difference written."""
 
-    cursor: Any = None
-    load: int = 0
-    rows: int = 0
-    version: int = 0
+    lake: Lake
+    source: Source
+    table: Table
+    reading: Reading
+    known: Mapping[str, Known]
+    seen: Mapping[str, Seen]
+    counts: Mapping[str, int] | None
+    """How many rows the source has of each site; None where that is not asked or not known."""
+    now: datetime
 
+    def of(self, extents: Mapping[str, Extent], remarks: Mapping[str, str] | None = None) -> Isolated[Ingested]:
+        """Load extents of sites; where the source's count tells that something was missed, the whole site."""
+        read = self._require_rows(self._read(extents))
+        compared = together(list(read.done), lambda group: self._compared(_of(group, read.done), extents))
+        reasons = {site: self._missed(site, extents[site], difference) for site, difference in compared.done.items()}
+        missed = {site: reason for site, reason in reasons.items() if reason}
+        complete = [site for site in compared.done if site not in missed]
+        fit = one_by_one(complete, lambda site: self._require_share(site, extents[site], compared.done[site]))
+        written = together(
+            list(fit.done),
+            lambda group: self._write(_of(group, fit.done), extents, _of(group, read.done), remarks or {}),
+        )
+        whole = self.of(dict.fromkeys(missed, Extent()), missed) if missed else Isolated[Ingested]()
+        failed = {**read.failed, **compared.failed, **fit.failed, **written.failed, **whole.failed}
+        return Isolated(done={**written.done, **whole.done}, failed=failed)
 
-def ingest(
-    lake: Lake, source: Source, table: Table, sites: Sequence[str], until: datetime, *, from_start: bool = False
-) -> Isolated[Ingested]:
-    """Bring the sites' new rows before `until` into `raw/<table>` in one commit.
+    def _read(self, extents: Mapping[str, Extent]) -> Isolated[Delivered]:
+        """Return each site's raw rows from its cursor on, and those that changed."""
+        table, until = self.table, self.reading.until
+        changed = {site: extent.change for site, extent in extents.items() if extent.change is not None}
+        by_cursor = table.cursor not in ("", table.changes.column)
+        after = {site: extent.start for site, extent in extents.items() if by_cursor or site not in changed}
+        read = _read(self.source, table, after, until, self._kept)
+        if not changed:
+            return read
+        other = _read(self.source, replace(table, cursor=table.changes.column), changed, FAR, self._kept)
+        failed = {**read.failed, **other.failed}
+        done = {
+            site: _union(read.done.get(site), other.done.get(site), table, until)
+            for site in extents
+            if site not in failed
+        }
+        return Isolated(done=done, failed=failed)
 
-    `from_start` reads each source from its first row rather than from the cursor, for rows that arrived late.
+    @property
+    def _kept(self) -> Mapping[str, pl.DataType]:
+        """The columns of the raw table as the lake has them."""
+        name = f"raw/{self.table.name}"
+        return self.lake.scan(name).collect_schema() if self.lake.has(name) else {}
 
-    A site whose source fails, or has other columns and the line's file says that this stops it, is left as it was.
-    Shared tables have the one site LINE_SITE. A site's error is in the result; it is not raised.
-    """
-    name = f"raw/{table.name}"
-    known = _known(lake, table, name, sites)
-    if from_start:
-        known = {site: replace(state, cursor=None) for site, state in known.items()}
-    after = {site: state.cursor for site, state in known.items()}
-    kept = lake.scan(name).collect_schema() if lake.has(name) else {}
-    read = _require_rows(_read(source, table, after, until, kept), table, known, until)
-    new = together(
-        list(read.done), lambda group: _new_rows(lake, table, {site: read.done[site].rows for site in group}, known)
-    )
+    def _require_rows(self, read: Isolated[Delivered]) -> Isolated[Delivered]:
+        """Return what was read; a site of which neither source nor lake has a row has failed."""
+        empty = {
+            site: SourceError(
+                f"site {site}, table {self.table.name}: the source has no rows before {self.reading.until:%Y-%m-%d}; "
+                "check the site's name and the as-of date"
+            )
+            for site, delivered in read.done.items()
+            if self.known[site].rows == 0 and delivered.rows.is_empty()
+        }
+        complete = [site for site in read.done if site not in empty]
+        return Isolated(done=_of(complete, read.done), failed={**read.failed, **empty})
 
-    def write(group: Sequence[str]) -> Mapping[str, Ingested]:
-        versions = {site: known[site].version for site in group if len(new.done[site])}
-        if versions:
-            lake.append(name, pl.concat([new.done[site] for site in versions]), versions, widen=True)
+    def _compared(self, read: Mapping[str, Delivered], extents: Mapping[str, Extent]) -> Mapping[str, Difference]:
+        """Return how what was read of each site differs from what the lake has of it."""
+        parts = [delivered.rows.with_columns(pl.lit(site).alias(SITE)) for site, delivered in read.items()]
+        rows = as_one(parts, self._kept)
+        before = [site for site in read if self.known[site].rows]
+        stored = self._stored(before, extents) if before else _with_place(rows.clear(), 0)
+        if stored.is_empty() and self.counts is None:
+            by_site = rows.partition_by(SITE, as_dict=True, maintain_order=True)
+            return {site: Difference(new=by_site.get((site,), rows.clear())) for site in read}
+        flags = version_flags(self.lake, self.table, before, self.reading.until) if before else NO_FLAGS
+        return differences(rows, stored, flags, self.table, {site: extents[site] for site in read}, self.reading.until)
+
+    def _stored(self, sites: Sequence[str], extents: Mapping[str, Extent]) -> pl.DataFrame:
+        """Return the rows that the lake has of what was read, in the order they came.
+
+        A row that is read because it changed may have been anywhere: all rows are looked through for its key.
+        """
+        stored = delivered_raw_rows(self.lake, self.table, sites)
+        schema = stored.collect_schema()
+        if self.table.cursor:
+            if schema.get(CURSOR) != type_named(self.table.columns[self.table.cursor]):
+                stored = stored.with_columns(stored_cursor(schema, self.table))
+            starts = {site: _just_before(extents[site].start) for site in sites if extents[site].change is None}
+            if len(starts) == len(sites) and all(start is not None for start in starts.values()):
+                unread = pl.col(CURSOR).is_null()
+                bounds = pl.LazyFrame({SITE: list(starts), "_from": list(starts.values())})
+                stored = stored.filter((pl.col(CURSOR) >= min(starts.values())) | unread).join(bounds, on=SITE)
+                stored = stored.filter((pl.col(CURSOR) >= pl.col("_from")) | unread).drop("_from")
+        return stored.sort(SITE, LOAD, ROW).collect()
+
+    def _missed(self, site: str, extent: Extent, difference: Difference) -> str:
+        """Return how the source's count tells that more changed than was read; empty where it does not."""
+        if self.counts is None or extent.is_whole:
+            return ""
+        counted, surplus = self.counts.get(site, 0), self.seen[site].surplus
+        if counted - surplus == difference.standing:
+            return ""
+        return (
+            f"site {site}, table {self.table.name}: the source has {counted:,} rows before "
+            f"{self.reading.until:%Y-%m-%d} where the lake would have {difference.standing + surplus:,}: rows came "
+            "late, or were deleted; all were read"
+        )
+
+    def _require_share(self, site: str, extent: Extent, difference: Difference) -> Difference:
+        """Return a difference; raises SourceError where more rows are gone at once than the table allows."""
+        share, is_window = self.table.changes.max_withdrawn_share, self.reading.way == "count" and not extent.is_whole
+        replaced = 0 if self.table.key else len(difference.new)
+        gone = len(difference.gone) - replaced
+        if is_window or gone <= share * difference.searched:
+            return difference
+        raise SourceError(
+            f"site {site}, table {self.table.name}: {gone:,} of the {difference.searched:,} rows that the lake has are "
+            f"gone from the source at once, more than the share {share:g} that is taken for deleted; nothing was "
+            "written. Bring a whole export; where the rows are really gone, raise `changes: {max_withdrawn_share: …}` "
+            f"of the table {self.table.name} in the line's file, up to 1.0, for that run"
+        )
+
+    def _write(
+        self,
+        differing: Mapping[str, Difference],
+        extents: Mapping[str, Extent],
+        read: Mapping[str, Delivered],
+        remarks: Mapping[str, str],
+    ) -> Mapping[str, Ingested]:
+        """Write the sites' new rows in one commit and what is gone in another; return what was done."""
+        new = {site: _with_place(one.new, self.known[site].load + 1) for site, one in differing.items() if len(one.new)}
+        gone = {site: one.gone for site, one in differing.items() if len(one.gone)}
+        if new:
+            versions = {site: self.known[site].version for site in new}
+            self.lake.append(f"raw/{self.table.name}", pl.concat(new.values()), versions, widen=True)
+        if gone:
+            versions = {site: self.known[site].withdrawn_version for site in gone}
+            when = pl.lit(self.now, pl.Datetime("us", "UTC")).alias("when")
+            places = pl.concat(gone.values())
+            places = pl.concat([places, corrections_of(self.lake, self.table, places)])
+            rows = places.with_columns(when, pl.lit(WHY_GONE).alias("why"))
+            self.lake.append(withdrawn_table(self.table), rows, versions)
         return {
             site: Ingested(
-                rows=known[site].rows + len(new.done[site]),
-                new_rows=len(new.done[site]),
-                changes=read.done[site].changes,
+                rows=self.known[site].rows + len(one.new),
+                new_rows=len(one.new),
+                withdrawn=len(one.gone),
+                changes=read[site].changes,
+                seen=self._seen(site, extents[site], one),
+                remark=remarks.get(site, ""),
             )
-            for site in group
+            for site, one in differing.items()
         }
 
-    written = together(list(new.done), write)
-    return Isolated(done=written.done, failed={**read.failed, **new.failed, **written.failed})
-
-
-def stored_raw_rows(lake: Lake, table: Table, sites: Sequence[str] | None = None) -> pl.LazyFrame:
-    """Return a table's raw rows, of some sites or of all, as they came.
-
-    Columns that the line declares no more are left out; one that was declared since is not there in a lake that has no
-    row with it. Raises TableMissing.
-    """
-    rows = lake.scan(f"raw/{table.name}", sites)
-    there = rows.collect_schema()
-    return rows.select(name for name in _stored(table) if name in there)
-
-
-def _stored(table: Table) -> list[str]:
-    """Return the columns of a raw table that something is made of: the declared ones, and the lake's own."""
-    declared = [name for column in table.columns for name in (column, f"{column}{TEXT}")]
-    return list(dict.fromkeys([*declared, SITE, LOAD, ROW, CURSOR, FILE, LINE, UNPARSED, SCHEMA, MENDS, MENDED]))
-
-
-def typed_raw_rows(lake: Lake, table: Table) -> pl.LazyFrame:
-    """Return all raw rows of a table in the declared types, null where a value does not fit; raises TableMissing."""
-    rows = typed_rows(stored_raw_rows(lake, table), table, ())
-    return rows.select(list(dict.fromkeys([*table.columns, SITE, LOAD, ROW])))
+    def _seen(self, site: str, extent: Extent, difference: Difference) -> Seen:
+        """Return what to remember of a site that was written."""
+        state = self.known[site]
+        written = replace(
+            state,
+            version=state.version + (len(difference.new) > 0),
+            withdrawn_version=state.withdrawn_version + (len(difference.gone) > 0),
+        )
+        surplus = self.seen[site].surplus
+        if self.counts is not None and extent.is_whole:
+            surplus = self.counts.get(site, 0) - difference.standing
+        return self.reading.seen(written, surplus)
 
 
 def announced_rows(
@@ -138,12 +277,12 @@ def announced_rows(
 
     What is not known of a row when it is announced is null, whatever the source says. A site may have none.
     """
-    after = dict.fromkeys(sites, _as_cursor(table, until))
+    after = dict.fromkeys(sites, as_cursor(table, until))
     read = _read(source, table, after, announced.before(until))
 
     def known(site: str) -> pl.DataFrame:
         delivered = read.done[site].rows
-        delivered = delivered.select(name for name in _stored(table) if name in delivered.columns)
+        delivered = delivered.select(name for name in stored_columns(table) if name in delivered.columns)
         typed = typed_rows(delivered.lazy(), table, ())
         is_known = announced.moment(table.cursor, typed.collect_schema()) < aware(until)
         rows = delivered.filter(typed.select(is_known).collect().to_series())
@@ -166,13 +305,6 @@ def _first_load(rows: pl.DataFrame, site: str) -> pl.DataFrame:
     )
 
 
-def _as_cursor(table: Table, moment: datetime) -> datetime:
-    """Return a moment as a value of the table's cursor."""
-    kind = type_named(table.columns[table.cursor])
-    zoned = isinstance(kind, pl.Datetime) and kind.time_zone
-    return aware(moment) if zoned else aware(moment).replace(tzinfo=None)
-
-
 def _read(
     source: Source,
     table: Table,
@@ -193,16 +325,16 @@ def _read(
         for site in group:
             checked_name(site)
         batches: dict[str, list[pl.DataFrame]] = {site: [] for site in group}
-        watch = SchemaWatch(table, kept or {})
-        for site, batch in pooled.read_sites(table, after={site: after[site] for site in group}, until=until):
+        watch = SchemaWatch(table.delivered, kept or {})
+        for site, batch in pooled.read_sites(table.delivered, after={site: after[site] for site in group}, until=until):
             batches[site].append(watch.take(batch, site))
         return {site: of(site, batches[site], watch) for site in group}
 
     def alone(site: str) -> Delivered:
         if site != LINE_SITE:
             checked_name(site)
-        watch = SchemaWatch(table, kept or {})
-        batches = source.read(table, site=None if site == LINE_SITE else site, after=after[site], until=until)
+        watch = SchemaWatch(table.delivered, kept or {})
+        batches = source.read(table.delivered, site=None if site == LINE_SITE else site, after=after[site], until=until)
         return of(site, [watch.take(batch, site) for batch in batches], watch)
 
     if isinstance(source, Pooled) and sites != [LINE_SITE]:
@@ -220,109 +352,42 @@ def _whole(
     rows = as_one(batches, kept)
     if not rows.columns:
         rows = pl.DataFrame(schema={name: type_named(kind) for name, kind in table.columns.items()})
+    rows = with_surrogate_key(rows, table)
     if not table.cursor:
         return rows
     rows = rows.with_columns(typed_values(rows, table.cursor, table).alias(CURSOR))
     return rows.filter(within(pl.col(CURSOR), rows.schema[CURSOR], after, until) | pl.col(CURSOR).is_null())
 
 
-def _require_rows(
-    read: Isolated[Delivered], table: Table, known: Mapping[str, _Known], until: datetime
-) -> Isolated[Delivered]:
-    """Return what was read; a site of which neither source nor lake has a row has failed."""
-    empty = {
-        site: SourceError(
-            f"site {site}, table {table.name}: the source has no rows before {until:%Y-%m-%d}; "
-            "check the site's name and the as-of date"
-        )
-        for site, delivered in read.done.items()
-        if known[site].rows == 0 and delivered.rows.is_empty()
-    }
-    return Isolated(
-        done={site: delivered for site, delivered in read.done.items() if site not in empty},
-        failed={**read.failed, **empty},
-    )
+def _with_place(rows: pl.DataFrame, load: int) -> pl.DataFrame:
+    """Return a site's rows as those of a load, numbered in their order."""
+    return rows.with_columns(pl.lit(load, pl.Int64).alias(LOAD), pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW))
 
 
-def _known(lake: Lake, table: Table, name: str, sites: Sequence[str]) -> dict[str, _Known]:
-    versions = lake.site_versions(name, sites)
-    states: dict[str, _Known] = {}
-    if lake.has(name):
-        rows = stored_raw_rows(lake, table, sites)
-        delivered = pl.col(MENDS).is_null() if MENDS in rows.collect_schema() else pl.lit(True)
-        cursor = _stored_cursor(rows.collect_schema(), table).filter(delivered).max() if table.cursor else pl.lit(None)
-        per_site = rows.group_by(SITE).agg(cursor=cursor, load=pl.col(LOAD).max(), rows=pl.len())
-        for row in per_site.collect().iter_rows(named=True):
-            site = row.pop(SITE)
-            states[site] = _Known(version=versions[site], **row)
-    return {site: states.get(site, _Known(version=versions[site])) for site in sites}
+def _of(group: Sequence[str], results: Mapping[str, Result]) -> dict[str, Result]:
+    return {site: results[site] for site in group}
 
 
-def _stored_cursor(schema: Mapping[str, pl.DataType], table: Table) -> pl.Expr:
-    """Return the cursor of stored raw rows as it is declared now; of rows from before it was kept it is read anew."""
-    typed = typed_column(schema, table.cursor, table)
-    return pl.col(CURSOR) if schema.get(CURSOR) == type_named(table.columns[table.cursor]) else typed.alias(CURSOR)
+def _union(by_cursor: Delivered | None, changed: Delivered | None, table: Table, until: datetime) -> Delivered:
+    """Return what two reads of a site gave, rows that are in both once, with CURSOR; none from `until` on."""
+    read = [one for one in (by_cursor, changed) if one is not None]
+    changes = tuple(dict.fromkeys(change for one in read for change in one.changes))
+    parts = [_dated(one.rows, table, until) for one in read]
+    rows = as_one(parts)
+    if len(parts) > 1:
+        content = sorted({*rows.columns} - (BOOKKEEPING - {UNPARSED}))
+        first, second = (identified(as_one([part], rows.schema), content, rows.schema) for part in parts)
+        other = second.join(first, on=[*IDENTITY, COPY], how="anti")
+        rows = pl.concat([first, other], how="diagonal").drop(*IDENTITY, COPY)
+    return Delivered(rows=rows, changes=changes)
 
 
-def _new_rows(
-    lake: Lake, table: Table, read: Mapping[str, pl.DataFrame], known: Mapping[str, _Known]
-) -> Mapping[str, pl.DataFrame]:
-    """Return the sites' rows that the lake does not have, with the columns that number loads and rows."""
-    delivered = {site: rows for site, rows in read.items() if len(rows)}
-    if not delivered:
-        return {site: pl.DataFrame() for site in read}
-    name = f"raw/{table.name}"
-    kept = lake.scan(name).collect_schema() if lake.has(name) else {}
-    rows = as_one([rows.with_columns(pl.lit(site).alias(SITE)) for site, rows in delivered.items()], kept)
-    before = {site: known[site] for site in delivered if known[site].rows}
-    if before:
-        rows = _unknown(rows, _old_rows(lake, table, before), table)
-    loads = pl.DataFrame(
-        {SITE: list(delivered), LOAD: [known[site].load + 1 for site in delivered]}, {SITE: pl.String, LOAD: pl.Int64}
-    )
-    numbered = rows.join(loads, on=SITE, maintain_order="left").with_columns(
-        pl.int_range(pl.len(), dtype=pl.Int64).over(SITE).alias(ROW)
-    )
-    by_site = numbered.partition_by(SITE, as_dict=True, maintain_order=True)
-    return {site: by_site.get((site,), pl.DataFrame()) for site in read}
-
-
-def _old_rows(lake: Lake, table: Table, known: Mapping[str, _Known]) -> pl.DataFrame:
-    """Return the rows of some sites that the lake has from each one's cursor on, in the order they came."""
-    old = stored_raw_rows(lake, table, list(known))
-    schema = old.collect_schema()
-    cursors = {site: _just_before(state.cursor) for site, state in known.items() if state.cursor is not None}
-    if table.cursor and len(cursors) == len(known):
-        if schema.get(CURSOR) != type_named(table.columns[table.cursor]):
-            old = old.with_columns(_stored_cursor(schema, table))
-        unread = pl.col(CURSOR).is_null()
-        bounds = pl.LazyFrame({SITE: list(cursors), "_from": list(cursors.values())})
-        old = old.filter((pl.col(CURSOR) >= min(cursors.values())) | unread).join(bounds, on=SITE)
-        old = old.filter((pl.col(CURSOR) >= pl.col("_from")) | unread).drop("_from")
-    delivered = old.filter(pl.col(MENDS).is_null()) if MENDS in schema else old  # what a person corrected did not come
-    return delivered.sort(SITE, LOAD, ROW).collect()
-
-
-def _unknown(rows: pl.DataFrame, old: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """Return the rows the lake does not have, and those whose correction was taken back.
-
-    A row whose correction was taken back is in the lake, but is not the newest of its key there. Rows are told apart by
-    all that is declared, and by why they wait: of equal ones the lake is to have as many as were delivered. A column
-    that is not declared makes no row another: some change with every export.
-    """
-    content = sorted(({*rows.columns, *old.columns} & {*_stored(table)}) - (BOOKKEEPING - {SITE, UNPARSED, SCHEMA}))
-    key, place = list(dict.fromkeys([SITE, *table.key])), "_place"
-    delivered = identified(rows, content, _types(rows, old)).with_row_index(place)
-    stored = identified(old, content, _types(rows, old))
-    newest = stored.unique(key, keep="last", maintain_order=True)
-    never = delivered.join(stored, on=[*IDENTITY, COPY], how="anti")
-    last = delivered.unique(key, keep="last", maintain_order=True)
-    changed = last.join(newest, on=list(IDENTITY), how="anti").join(newest, on=key, how="semi", nulls_equal=True)
-    return pl.concat([never, changed]).unique(place).sort(place).drop(place, *IDENTITY, COPY)
-
-
-def _types(rows: pl.DataFrame, old: pl.DataFrame) -> dict[str, pl.DataType]:
-    return {**rows.schema, **old.schema}
+def _dated(rows: pl.DataFrame, table: Table, until: datetime) -> pl.DataFrame:
+    """Return raw rows before a moment, with their cursor as CURSOR, whatever column they were read by."""
+    if not table.cursor:
+        return rows.drop(CURSOR, strict=False)
+    dated = rows.with_columns(typed_values(rows, table.cursor, table).alias(CURSOR))
+    return dated.filter(within(pl.col(CURSOR), dated.schema[CURSOR], None, until) | pl.col(CURSOR).is_null())
 
 
 def _just_before(cursor: Any) -> Any:

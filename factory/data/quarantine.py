@@ -15,7 +15,7 @@ import polars as pl
 
 from factory.data.contract.contract import RULE
 from factory.data.contract.typing import ORDER, typed_values
-from factory.data.ingest import stored_raw_rows
+from factory.data.raw_rows import stored_raw_rows
 from factory.errors import CorrectionRefused
 from factory.line.line import Line, Table
 from factory.storage.columns import CURSOR, FILE, LINE, LOAD, MENDED, MENDS, ROW, SITE

@@ -15,7 +15,7 @@ FactoryError
 │   ├── TableMissing
 │   ├── SiteBusy             another run wrote the same site meanwhile
 │   ├── BatchRefused         too much of what came in last breaks the contract; the site's clean rows stay
-│   └── RowsUnaccounted      raw != clean + quarantine + superseded
+│   └── RowsUnaccounted      raw != clean + quarantine + superseded + withdrawn
 ├── DocsError                Great Expectations could not write what a contract found
 ├── TrainingError            the data cannot train a model
 ├── MeasuredOtherwise        figures that say nothing about the gates in question
@@ -125,7 +125,7 @@ class BatchRefused(LakeError):
 
 
 class RowsUnaccounted(LakeError):
-    """Raw rows are not the sum of clean, quarantined and superseded ones; nothing was written."""
+    """Raw rows are not the sum of clean, quarantined, superseded and withdrawn ones; nothing was written."""
 
 
 class DocsError(FactoryError):

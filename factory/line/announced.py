@@ -16,7 +16,7 @@ from factory.errors import LineError
 ANNOUNCED_AT = "announced_at"
 """The column with the moment at which a row became known, microseconds, UTC, in tables that features are built of."""
 _MOMENT = pl.Datetime("us", "UTC")
-_FAR = datetime(9000, 1, 1)
+FAR = datetime(9000, 1, 1)
 """Later than any row's moment, and within the range of every source."""
 
 
@@ -47,7 +47,7 @@ class Announced:
 
     def before(self, until: datetime) -> datetime:
         """Return the moment (UTC, naive as `until` is) before which all happens that is announced by `until`."""
-        return _FAR if self.ahead_days is None else until + self._ahead
+        return FAR if self.ahead_days is None else until + self._ahead
 
     @property
     def _ahead(self) -> timedelta:

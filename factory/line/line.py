@@ -4,13 +4,14 @@ Read from `lines/<line>/defs.yaml` by the orchestrator's component; nothing here
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 
 import polars as pl
 
 from factory.errors import LineError
 from factory.line.announced import Announced
+from factory.line.changes import Changes, SurrogateKey
 from factory.line.costs import Costs
 from factory.line.drift import Limits
 from factory.line.expectation import Expectation
@@ -40,7 +41,8 @@ class TableKeys:
     columns: Mapping[str, str]
     """Each column and its type, a Polars type's name, in the source's order."""
     key: tuple[str, ...]
-    """The columns that identify a row; a later row of the same key supersedes the earlier one."""
+    """The columns that identify a row; a later row of the same key supersedes the earlier one. Empty: rows are told
+    apart by all that is in them, and none supersedes another."""
     cursor: str = ""
     """The column that only grows as time passes; loading goes on from the largest value the lake has. Empty: the whole
     table is loaded anew."""
@@ -56,6 +58,10 @@ class TableKeys:
     max_quarantine_share: float = 0.5
     """The largest share of a site's rows, of those that came in at once, that may go to quarantine; where it is more,
     and more than ten rows, the site stops and its clean rows stay as they are."""
+    changes: Changes = field(default_factory=Changes)
+    """How corrections, late rows and deletions at the source are known."""
+    surrogate_key: SurrogateKey | None = None
+    """A key made of the rows' content, for a table without one."""
     known_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """A moment of the repaired row → raw columns that become known then; the others do at the cursor."""
 
@@ -75,6 +81,15 @@ class Table(TableKeys):
         self._require_columns()
         if self.announced is not None:
             self._require_announced(self.announced)
+
+    @property
+    def delivered(self) -> "Table":
+        """The table as its source has it: without the column that is made of the others."""
+        if self.surrogate_key is None:
+            return self
+        made = self.surrogate_key.column
+        columns = {name: kind for name, kind in self.columns.items() if name != made}
+        return replace(self, columns=columns, key=tuple(name for name in self.key if name != made), surrogate_key=None)
 
     def site_of(self, value: str | None) -> str:
         """Return the site of a value of the site column as text: UNKNOWN for one that is missing or says nothing."""
@@ -101,10 +116,43 @@ class Table(TableKeys):
                     f"table {self.name}: parse: {key} names {unknown[0]!r}, which is not among its columns",
                     at=("parse", key, unknown[0]),
                 )
+        self._require_changes()
         named = {column for columns in self.known_at.values() for column in columns}
         if unknown := sorted(named - set(self.columns)):
             raise LineError(
                 f"table {self.name}: known_at names {unknown[0]!r}, which is not among its columns", at=("known_at",)
+            )
+
+    def _require_changes(self) -> None:
+        """Raise LineError where changes could not be known in the way that the section says."""
+        for column in self.changes.columns:
+            if column not in self.columns:
+                raise LineError(
+                    f"table {self.name}: changes names {column!r}, which is not among its columns", at=("changes",)
+                )
+        if made := self.surrogate_key:
+            named = [made.column, *made.leave_out]
+            if unknown := [name for name in named if name not in self.columns]:
+                raise LineError(
+                    f"table {self.name}: surrogate_key names {unknown[0]!r}, which is not among its columns",
+                    at=("surrogate_key",),
+                )
+            if self.columns[made.column] != "String" or made.column in (self.cursor, self.site_column):
+                raise LineError(
+                    f"table {self.name}: the surrogate key {made.column!r} must be a column of its own, a String",
+                    at=("surrogate_key", "column"),
+                )
+        kind = self.columns.get(self.cursor, "")
+        if self.changes.known_by == "look_back" and not kind.startswith("Date"):
+            raise LineError(
+                f"table {self.name}: changes: look_back counts days before the cursor, which is "
+                f"{kind or 'not declared'}; name a date or moment as `cursor`, or say `known_by: whole`",
+                at=("changes", "known_by"),
+            )
+        if self.changes.column and not self.key:
+            raise LineError(
+                f"table {self.name}: changes: {self.changes.known_by} needs a `key`, which says what changed",
+                at=("changes", "known_by"),
             )
 
     def _require_announced(self, announced: Announced) -> None:

@@ -12,7 +12,7 @@ import dagster as dg
 import polars as pl
 
 from factory.connectors.download import Report, fetch
-from factory.connectors.source import Dated, Fetched, Inspected, Pooled, Source
+from factory.connectors.source import Counted, Dated, Fetched, Inspected, Pooled, Source, Versioned
 from factory.errors import LineError, SourceError
 from factory.line.file import LineFile
 from factory.line.line import Line, Table
@@ -71,25 +71,33 @@ class LineSource:
 
     def sites(self, table: Table, until: datetime) -> list[str]:
         """Return the sites that have rows before `until`."""
-        return self._source.sites(table, until)
+        return self._source.sites(table.delivered, until)
 
     def read(self, table: Table, *, site: str | None, after: Any, until: datetime) -> Iterator[pl.DataFrame]:
         """Yield the source's batches."""
-        return self._source.read(table, site=site, after=after, until=until)
+        return self._source.read(table.delivered, site=site, after=after, until=until)
 
     def read_sites(
         self, table: Table, *, after: Mapping[str, Any | None], until: datetime
     ) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield batches of many sites: from one pass where the source can, else site after site."""
         if isinstance(self._source, Pooled):
-            yield from self._source.read_sites(table, after=after, until=until)
+            yield from self._source.read_sites(table.delivered, after=after, until=until)
             return
         for site, cursor in after.items():
             yield from ((site, batch) for batch in self.read(table, site=site, after=cursor, until=until))
 
     def newest(self, table: Table, until: datetime) -> dict[str, Any] | None:
         """Return each site's largest cursor before `until`; None where the source cannot tell."""
-        return self._source.newest(table, until) if isinstance(self._source, Dated) else None
+        return self._source.newest(table.delivered, until) if isinstance(self._source, Dated) else None
+
+    def version(self, table: Table) -> str | None:
+        """Return what changes with a table that is always read whole; None of one that is not, or cannot tell."""
+        return self._source.version(table.delivered) if isinstance(self._source, Versioned) else None
+
+    def counts(self, table: Table, until: datetime) -> dict[str, int] | None:
+        """Return each site's number of rows before `until`; None where the source must read them to know."""
+        return self._source.counts(table.delivered, until) if isinstance(self._source, Counted) else None
 
     def lacking(self) -> list[str]:
         """Return a sentence on each thing the source lacks; a source that cannot tell lacks nothing."""

@@ -14,7 +14,8 @@ from factory.data.cleaning import RowCounts
 from factory.data.cleaning import clean as cleaned_rows
 from factory.data.content import content_digests
 from factory.data.contract.result import ContractResult
-from factory.data.ingest import stored_raw_rows
+from factory.data.raw_rows import stored_raw_rows
+from factory.data.versions import gone_rows, withdrawn_table
 from factory.errors import BatchRefused
 from factory.line.line import Table
 from factory.line.site_names import UNKNOWN
@@ -34,14 +35,15 @@ def clean(run: LineRun, table: Table) -> Work:
     names = [run.line.lake_table(stage, table) for stage in ("clean", "quarantine")]
 
     def inputs(sites: Sequence[str]) -> Mapping[str, str]:
-        contents = run.contents.digests([run.line.lake_table("raw", table)], sites)
-        return {site: fingerprint(table.name, content) for site, content in contents.items()}
+        tables = [run.line.lake_table("raw", table), *filter(run.lake.has, [withdrawn_table(table)])]
+        contents = [run.contents.digests([name], sites) for name in tables]
+        return {site: fingerprint(table.name, *(content[site] for content in contents)) for site in sites}
 
     def do(sites: Sequence[str]) -> Mapping[str, Figures | BatchRefused]:
         seen = [run.lake.site_versions(name, sites) for name in names]
         contract = run.contracts[table.name]
         rows = run.compute.reading(stored_raw_rows(run.lake, table, sites))
-        cleaned = cleaned_rows(rows, table, contract, run.compute)
+        cleaned = cleaned_rows(rows, table, contract, run.compute, gone_rows(run.lake, table, sites))
         refused = refused_batches(rows, cleaned.quarantine, table, contract)
         going = [site for site in sites if site not in refused]
         if going:

@@ -21,7 +21,10 @@ def _table(line: Line, table: Table | None) -> Any:
     if table is None:
         raise ValueError(f"line {line.name}: only a stage of a table has the section `table`")
     contract = [[rule.type, dict(rule.kwargs), *([] if rule.critical else [rule.severity])] for rule in table.contract]
-    return [dict(table.columns), table.key, table.site_column, table.parse, table.site_names, contract, table.repair]
+    said = [table.parse, table.site_names, contract, table.repair]
+    log = table.changes.column if table.changes.known_by == "change_log" else ""
+    versions = [[table.changes.deleted, log]] if table.changes.deleted or log else []
+    return [dict(table.columns), table.key, table.site_column, *said, *versions]
 
 
 SECTIONS: Mapping[str, Section] = {

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from factory.compute.isolation import Isolated
-from factory.data.ingest import typed_raw_rows
+from factory.data.raw_rows import standing_raw_rows
 from factory.errors import SnapshotRefused
 from factory.features.online.assembly import AssembledSnapshot, assembled
 from factory.features.online.builder import Builder
@@ -90,7 +90,7 @@ class Publishing:
 
     def _proved(self, new: AssembledSnapshot, sites: Sequence[str]) -> Isolated[int]:
         builder = Builder(replace(new.snapshot, sites=tuple(sites)), new.tables)
-        raw = {name: typed_raw_rows(self.lake, table) for name, table in self.line.tables.items()}
+        raw = {name: standing_raw_rows(self.lake, table) for name, table in self.line.tables.items()}
         return prove(Trained(line=self.line, raw=raw, features=self.lake.scan("features")), builder, new.tables)
 
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from factory.connectors.source import Dated, named_sites
-from factory.data.ingest import typed_raw_rows
+from factory.data.raw_rows import standing_raw_rows
 from factory.errors import NameRefused
 from factory.line.line import Table
 from factory.names import checked_name
@@ -34,7 +34,7 @@ def _newest(run: LineRun, table: Table) -> dict[str, object]:
     if not run.lake.has(run.line.lake_table("raw", table)):
         return {}
     newest = pl.col(table.cursor).max() if table.cursor else pl.len()
-    by_site = typed_raw_rows(run.lake, table).group_by(SITE).agg(newest.alias("newest"))
+    by_site = standing_raw_rows(run.lake, table).group_by(SITE).agg(newest.alias("newest"))
     return dict(by_site.select(SITE, "newest").collect().iter_rows())
 
 

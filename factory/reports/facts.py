@@ -57,7 +57,7 @@ class SiteFacts:
     held_back: str | None
     """What keeps a candidate that passed from being released."""
     rows: Mapping[str, int]
-    """`raw`, `clean`, `quarantine`, `superseded`, `features`, `labelled`, and the windows' by their names."""
+    """`raw`, `clean`, `quarantine`, `superseded`, `withdrawn`, `features`, `labelled`, the windows' by their names."""
     contract_share: float | None
     table_failures: Sequence[str]
     contract_warnings: Sequence[str]

@@ -102,7 +102,11 @@ def site_facts(
 
 
 def _rows(cleaned: Mapping[str, Any], features: Mapping[str, Any]) -> dict[str, int]:
-    counts = {name: int(cleaned[name]) for name in ("raw", "clean", "quarantine", "superseded") if name in cleaned}
+    counts = {
+        name: int(cleaned[name])
+        for name in ("raw", "clean", "quarantine", "superseded", "withdrawn")
+        if name in cleaned
+    }
     of_features = {"features": features.get("row_count"), "labelled": features.get("labelled")}
     return counts | {name: int(count) for name, count in of_features.items() if count is not None}
 

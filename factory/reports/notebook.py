@@ -72,6 +72,7 @@ _STATUS = pl.Schema(
         "clean": pl.Int64(),
         "quarantine": pl.Int64(),
         "superseded": pl.Int64(),
+        "withdrawn": pl.Int64(),
         "passed": pl.Boolean(),
         "reasons": pl.List(pl.String()),
         "serves": pl.Int64(),
@@ -210,7 +211,7 @@ def _status_row(site: str, state: Mapping[str, Any]) -> dict[str, Any]:
     rows, verdict, serving = state["rows"] or {}, state["verdict"] or {}, state["serving"] or {}
     return {
         "site": site,
-        **{name: rows.get(name) for name in ("raw", "clean", "quarantine", "superseded")},
+        **{name: rows.get(name) for name in ("raw", "clean", "quarantine", "superseded", "withdrawn")},
         "passed": verdict.get("passed"),
         "reasons": list(verdict.get("reasons", [])),
         "serves": serving.get("version"),

@@ -24,7 +24,7 @@ from factory.storage.home import Home
 from factory.storage.journal import Journal
 from factory.storage.lake_store import LakeStore
 
-ROWS = ("raw", "clean", "quarantine", "superseded")
+ROWS = ("raw", "clean", "quarantine", "superseded", "withdrawn")
 
 
 def status(home: Home) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _page(home: Home, line: str, site: str) -> str | None:
 
 
 def _rows(figures: Mapping[str, Any]) -> dict[str, int]:
-    return {name: int(figures[name]) for name in ROWS}
+    return {name: int(figures.get(name, 0)) for name in ROWS}
 
 
 def _verdict(figures: Mapping[str, Any]) -> dict[str, Any]:

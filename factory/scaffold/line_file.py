@@ -3,7 +3,7 @@
 from typing import Any
 
 from factory.line.reference import EDITOR_LINE
-from factory.scaffold.plan import ONLY_SITE, ROW_NUMBER, Plan, gates_of, recipe_of
+from factory.scaffold.plan import ONLY_SITE, Plan, gates_of, recipe_of
 from factory.scaffold.texts import said, yaml_value
 from factory.tasks import TASKS
 
@@ -111,14 +111,18 @@ def source_arguments(plan: Plan) -> dict[str, Any]:
         "footer": profile.at.footer,
         "comment": profile.at.comment,
         "only_site": "" if profile.site else ONLY_SITE,
-        "row_number": "" if profile.key else ROW_NUMBER,
     }
     return {name: value for name, value in arguments.items() if value}
 
 
 def _tables(plan: Plan) -> str:
     columns = [f"{name}: {yaml_value(kind)}" for name, kind in plan.columns.items()]
-    sections = {"site_names": plan.site_names, "parse": plan.parse}
+    sections = {
+        "surrogate_key": plan.surrogate_key,
+        "changes": plan.changes,
+        "site_names": plan.site_names,
+        "parse": plan.parse,
+    }
     return "\n".join(
         [
             "  tables:",

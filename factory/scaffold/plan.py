@@ -17,11 +17,11 @@ from factory.scaffold.starting_points import STARTING_POINTS, StartingPoint
 
 ONLY_SITE = "all"
 ONLY_SITE_COLUMN = "only_site"
-ROW_NUMBER = "row_number"
+ROW_ID = "row_id"
 HOLDOUT_SHARE, VALIDATION_SHARE = 0.2, 0.2
 SMALL_ROWS, SMALL_HOLDOUT_SHARE, SMALL_VALIDATION_SHARE = 1_000, 0.25, 0.33
 """A small table gives a larger share of itself: a task needs some thirty rows to fit an interval or a threshold."""
-_LEAST_DAYS = 5
+_LEAST_DAYS, _LEAST_LOOK_BACK = 5, 14
 _MIN_ROWS = 50
 _STEPS = 600
 _MOST_EPOCHS = 120
@@ -34,6 +34,8 @@ class Plan:
     name: str
     table: str
     profile: Profile
+    is_read_whole: bool
+    """Whether the table lies in files, which are read whole whenever they change."""
     features: tuple[Feature, ...]
     as_of: date
     """The line looks at the world before this day."""
@@ -48,7 +50,7 @@ class Plan:
     @property
     def key(self) -> tuple[str, ...]:
         """Columns that tell rows apart."""
-        return self.profile.key or (ROW_NUMBER,)
+        return self.profile.key or (ROW_ID,)
 
     @property
     def site_column(self) -> str:
@@ -99,8 +101,23 @@ class Plan:
         """The declared columns and their types: those of the table, then those the source makes."""
         kept = {name: column.kind for name, column in self.profile.columns.items() if name not in self.private}
         made = {} if self.profile.site else {ONLY_SITE_COLUMN: "String"}
-        numbered = {} if self.profile.key else {ROW_NUMBER: "Int64"}
-        return {**kept, **made, **numbered}
+        told_apart = {} if self.profile.key else {ROW_ID: "String"}
+        return {**kept, **made, **told_apart}
+
+    @property
+    def surrogate_key(self) -> dict[str, Any]:
+        """The section `surrogate_key` of a table without a key: the target may change while the row is the same."""
+        return {} if self.profile.key else {"column": ROW_ID, "leave_out": [self.profile.target]}
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The section `changes`, where the newest rows have no outcome yet: of a server so many days are read again."""
+        days = self.profile.order.late_days() if self.profile.order else 0
+        if not days or not self.cursor:
+            return {}
+        if self.is_read_whole:
+            return {"known_by": "whole", "rolling": True}
+        return {"known_by": "look_back", "days": max(_LEAST_LOOK_BACK, 2 * days)}
 
     @property
     def private(self) -> list[str]:
@@ -124,6 +141,7 @@ def planned(name: str, place: Place, profile: Profile, today: date) -> Plan:
         name=name,
         table=table if table[0].isalpha() and table not in RESERVED else f"table_{table}",
         profile=profile,
+        is_read_whole=place.kind != "sql" or place.at.startswith("sqlite"),
         features=features,
         as_of=as_of,
         split=_split(profile, as_of),

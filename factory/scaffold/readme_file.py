@@ -51,8 +51,9 @@ def decisions(plan: Plan) -> Iterator[str]:
     yield from _about_sites(plan)
     if not profile.key:
         yield (
-            "The key: no column tells rows apart, so a row is known by its number in the table. That holds for a table "
-            "that only grows at its end; name a key in `defs.yaml` if there is one."
+            "The key: no column tells rows apart, so a row is known by what is in it, its target left out: `row_id`. A "
+            "row that is corrected in another column is then a new one, and the old one is withdrawn; name a key in "
+            "`defs.yaml` if there is one."
         )
     yield "The gates: the limits are what answering always alike would reach. Raise them to what you need."
 
@@ -63,6 +64,16 @@ def _about_target(plan: Plan) -> Iterator[str]:
     yield from plan.start.to_decide(profile)
     if unlabelled:
         yield f"{unlabelled:,} rows have no target; they are taken for not known yet and teach nothing."
+    if plan.changes and profile.order:
+        found = (
+            "the table is compared whole whenever it changed"
+            if plan.is_read_whole
+            else f"the newest {plan.changes['days']} days are read again with each run, and what is older is not"
+        )
+        yield (
+            f"The target comes late: the newest {profile.order.late_days()} days have next to none. Such outcomes "
+            f"come in once they are known: {found}. See `changes` in `defs.yaml`."
+        )
     if target.values and plan.start.has_classes and min(target.values.values()) < _FEW_ROWS:
         rare = min(target.values, key=lambda value: target.values[value] if target.values else 0)
         yield f"The class {code_span(rare)} has {target.values[rare]:,} rows, which is little to learn from."
@@ -97,12 +108,12 @@ def _about_time(plan: Plan) -> Iterator[str]:
         yield "Time: the rows span too few days to divide by them, so they are divided by a hash."
     nulls = profile.columns[profile.time].empty
     if nulls:
-        yield f"{nulls:,} rows have no time: the table is loaded whole each time, and those rows wait in quarantine."
+        yield f"{nulls:,} rows have no time: the table is compared whole each time, and those rows wait in quarantine."
     if profile.order.backwards:
         what = f", {profile.order.entity_backwards:,} of them within an entity" if profile.entity else ""
         yield (
-            f"Time goes backwards at {profile.order.backwards:,} rows{what}; features are sorted by time. Loading goes "
-            "on from the newest time seen: if rows may come late, set `cursor: ''` and the table is loaded whole."
+            f"Time goes backwards at {profile.order.backwards:,} rows{what}; features are sorted by time. Rows that "
+            "come late are found as `changes` in `defs.yaml` say."
         )
     if in_the_future(profile, plan.made):
         yield (

@@ -14,7 +14,8 @@ from factory.connectors.tables import TableSource
 from factory.data.broken_batches import refused_batches
 from factory.data.cleaning import clean
 from factory.data.contract.compiler import compile_contract
-from factory.data.ingest import ingest, stored_raw_rows
+from factory.data.ingest import ingest
+from factory.data.raw_rows import stored_raw_rows
 from factory.line.expectation import Expectation
 from factory.line.line import Table
 from factory.line.site_names import UNKNOWN, SiteNames

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.data.ingest import ingest, stored_raw_rows, typed_raw_rows
+from factory.data.ingest import ingest
+from factory.data.raw_rows import standing_raw_rows, stored_raw_rows
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
 from factory.storage.lake import Lake
@@ -99,7 +100,7 @@ def test_a_value_of_another_type_is_kept_as_text_beside_and_no_value_is_bent(lak
     assert ingest(lake, Orders([(4, 3, 4.5, "A")]), TABLE, ["A"], UNTIL).failed == {}
     kept = raw(lake).filter(pl.col("order") == 4).select("amount", "amount__text").rows()
     assert kept == [(None, "4.5")]
-    typed = typed_raw_rows(lake, TABLE).sort("order").select("amount").collect()["amount"].to_list()
+    typed = standing_raw_rows(lake, TABLE).sort("order").select("amount").collect()["amount"].to_list()
     assert typed == [1.0, None, 3.0, 4.5]
 
 
@@ -237,6 +238,6 @@ def test_a_lake_from_when_raw_rows_were_typed_goes_on_with_rows_as_they_come(lak
 
     found = ingest(lake, Texts([*THREE, (4, 3, 4.5, "A")]), TABLE, ["A", "B"], UNTIL)
     assert found.failed == {}
-    newest = typed_raw_rows(lake, TABLE).sort("order", "_load").unique("order", keep="last", maintain_order=True)
+    newest = standing_raw_rows(lake, TABLE).sort("order", "_load").unique("order", keep="last", maintain_order=True)
     assert newest.select(list(COLUMNS)).collect().rows() == [*THREE, (4, 3, 4.5, "A")]
     assert ingest(lake, Texts([*THREE, (4, 3, 4.5, "A")]), TABLE, ["A", "B"], UNTIL).done["A"].new_rows == 0

@@ -8,8 +8,9 @@ import pytest
 from factory.compute.engine import FrameEngine
 from factory.data.cleaning import clean
 from factory.data.contract.compiler import compile_contract
-from factory.data.ingest import ingest, stored_raw_rows
+from factory.data.ingest import ingest
 from factory.data.quarantine import by_rule, corrections_made, mend, waiting
+from factory.data.raw_rows import stored_raw_rows
 from factory.errors import CorrectionRefused
 from factory.line.expectation import Expectation
 from factory.line.line import Table

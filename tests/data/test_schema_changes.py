@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from factory.compute.engine import Compute
 from factory.data.cleaning import clean
 from factory.data.contract.compiler import compile_contract
-from factory.data.ingest import ingest, stored_raw_rows
+from factory.data.ingest import ingest
+from factory.data.raw_rows import stored_raw_rows
 from factory.line.line import Table
 from factory.line.schema_changes import SchemaChanges
 from factory.storage.lake import Lake

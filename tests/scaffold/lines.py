@@ -12,6 +12,7 @@ import polars as pl
 import lines
 from factory.connectors.tables import TableSource
 from factory.data.cleaning import Cleaned, clean
+from factory.data.content import with_surrogate_key
 from factory.data.contract.compiler import compile_contract
 from factory.line.file import LineFile
 from factory.line.line import Line
@@ -65,10 +66,11 @@ def loaded(root: Path, name: str) -> tuple[Line, TableSource]:
 def cleaned(line: Line, source: TableSource, until: datetime | None = None) -> Cleaned:
     """Return what the line's contract and repair make of all rows of all sites."""
     table, moment = line.decisions, until or line.default_until
+    delivered = table.delivered
     batches = [
-        batch.with_columns(pl.lit(site).alias(SITE))
-        for site in source.sites(table, moment)
-        for batch in source.read(table, site=site, after=None, until=moment)
+        with_surrogate_key(batch, table).with_columns(pl.lit(site).alias(SITE))
+        for site in source.sites(delivered, moment)
+        for batch in source.read(delivered, site=site, after=None, until=moment)
     ]
     raw = pl.concat(batches).with_columns(_load=pl.lit(1, pl.Int64), _row=pl.int_range(pl.len(), dtype=pl.Int64))
     contract = compile_contract(table.contract, columns=table.columns, place="contract")

@@ -134,7 +134,7 @@ def test_time_decides_the_split_and_a_key_hash_does_without(root):
     assert sum(with_time.plan.split.values()) >= 1461
     assert with_time.plan.as_of == date(2016, 1, 1)
     assert "make the line again with `--time`" in readme(root, "untimed")
-    assert without.plan.key == ("row_number",)
+    assert without.plan.key == ("row_id",)
 
 
 def test_no_entity_is_on_both_sides_of_a_split_without_time(root):

@@ -12,9 +12,10 @@ import gzip
 import lzma
 import shutil
 import tempfile
+import time
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 MEMBER = "!"
 UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
 """What opening and reading a packed file raises."""
+_MOMENT_S = 2.0
+"""How coarse times of files may be, on any file system."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,17 @@ def plain(file: File) -> Iterator[Path]:
         with copy.open("wb") as target:
             shutil.copyfileobj(stream, target, 1 << 20)
         yield copy
+
+
+def state_of(files: Iterable[Path]) -> str:
+    """Return a text that changes when one of some files does, by size and times; raises OSError.
+
+    It is empty where one changed within the last moments: what is written next might then not show in its times.
+    """
+    stats = {str(path): path.stat() for path in files}
+    if any(time.time() - max(stat.st_mtime, stat.st_ctime) < _MOMENT_S for stat in stats.values()):
+        return ""
+    return "; ".join(f"{path} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}" for path, stat in stats.items())
 
 
 @contextmanager

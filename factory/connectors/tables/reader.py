@@ -43,6 +43,18 @@ class Reader(Protocol):
 
 
 @runtime_checkable
+class Stateful(Protocol):
+    """A table whose reader can tell whether it changed since."""
+
+    def state(self, cursor: str) -> str | None:
+        """Return a text that changes when the table does; empty where nobody can tell.
+
+        None for a table of a database that finds rows by that cursor, and so need not be read whole.
+        """
+        ...
+
+
+@runtime_checkable
 class Asked(Protocol):
     """A table that can be asked for the newest of each site, at much less cost than by reading it."""
 
@@ -51,5 +63,13 @@ class Asked(Protocol):
 
         Names are empty where there is no such column; a moment without a zone is on the clock of `until`. None where
         only the rows themselves can tell. Raises SourceError.
+        """
+        ...
+
+    def counts(self, site_column: str, cursor: str, until: datetime) -> pl.DataFrame | None:
+        """Return `site` and `rows`: each value of a column, and how many rows it has with a cursor before `until`.
+
+        A row without a cursor, or with one that can be no moment, counts. Names and zones are as for `newest`. None
+        where only the rows themselves can tell. Raises SourceError.
         """
         ...

@@ -16,13 +16,14 @@ import polars as pl
 from factory.connectors.source import in_window
 from factory.connectors.tables.arguments import TableAt, tables_of
 from factory.connectors.tables.place import place_of
-from factory.connectors.tables.reader import Asked, Narrowing, Reader
+from factory.connectors.tables.reader import Asked, Narrowing, Reader, Stateful
 from factory.connectors.tables.readers import reader_of
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
 from factory.line.parsing import read
 from factory.line.parsing.moments import within_or_unread
 from factory.line.parsing.values import exactly
+from factory.names import LINE_SITE
 from factory.storage.columns import BOOKKEEPING, FILE, SITE
 from factory.storage.project import project_root
 from factory.storage.raw_values import text_of
@@ -103,6 +104,37 @@ class TableSource:
             site: [newest[value] for value in values if newest[value] is not None] for site, values in sites.items()
         }
         return {site: combine(some) for site, some in known.items() if some}
+
+    def version(self, table: Table) -> str | None:
+        """Return the state of a table's files, None for a table of a database that finds rows itself.
+
+        Keeps `Versioned`.
+        """
+        at = self._at(table)
+        reader = reader_of(place_of(at.at, self.root), at)
+        if not isinstance(reader, Stateful):
+            return ""
+        state = reader.state(_read_columns(table, at).get(table.cursor, ""))
+        return f"{at} {state}" if state else state
+
+    def counts(self, table: Table, until: datetime) -> dict[str, int] | None:
+        """Return each site's number of rows with a cursor before `until`, or one that cannot be read; keeps `Counted`.
+
+        None where the table is no database's, or its cursor is none that the database can compare.
+        """
+        at = self._at(table)
+        reader, read = reader_of(place_of(at.at, self.root), at), _read_columns(table, at)
+        if not isinstance(reader, Asked):
+            return None
+        answer = reader.counts(
+            read.get(table.site_column or "", ""), read.get(table.cursor, ""), _on_clock(until, table)
+        )
+        if answer is None:
+            return None
+        counts = dict(zip(text_of(answer["site"]), answer["rows"], strict=True))
+        if table.site_column is None or at.only_site:
+            return {at.only_site or LINE_SITE: sum(counts.values())}
+        return {site: sum(counts[value] for value in values) for site, values in table.by_site(counts).items()}
 
     def lacking(self) -> list[str]:
         """Return a sentence on each table that is not where it should be."""
@@ -206,13 +238,17 @@ def _newest(rows: pl.DataFrame, table: Table, until: datetime) -> pl.DataFrame:
     return known.group_by(_VALUE).agg(pl.col(_CURSOR).max())
 
 
+def _on_clock(until: datetime, table: Table) -> datetime:
+    """Return a moment on the clock of a table's moments without a zone."""
+    return (until if until.tzinfo else until.replace(tzinfo=UTC)).astimezone(table.parse.zone())
+
+
 def _asked_newest(
     reader: Asked, table: Table, read: Mapping[str, str], until: datetime
 ) -> dict[str | None, Any] | None:
     """Return what the table itself says is newest; None where it cannot, or where that is no cursor before `until`."""
-    aware = until if until.tzinfo else until.replace(tzinfo=UTC)
     site, cursor = read.get(table.site_column or "", ""), read.get(table.cursor, "")
-    answer = reader.newest(site, cursor, aware.astimezone(table.parse.zone()))
+    answer = reader.newest(site, cursor, _on_clock(until, table))
     if answer is None:
         return None
     values = answer.select(text_of(answer["site"]).alias(_VALUE), exactly("newest").alias(table.cursor or _CURSOR))

@@ -10,7 +10,7 @@ from typing import Protocol
 import polars as pl
 
 from factory.connectors.tables.arguments import TableAt
-from factory.connectors.tables.files import UNREADABLE, File
+from factory.connectors.tables.files import UNREADABLE, File, state_of
 from factory.connectors.tables.place import Place, files_of
 from factory.connectors.tables.reader import BATCH_ROWS, DamagedError, Narrowing
 from factory.errors import SourceError
@@ -58,6 +58,13 @@ class FilesReader:
                 columns = {**self.format.schema(file), **dict.fromkeys(file.partition, pl.String())}
                 schema = {**schema, **{name: kind for name, kind in columns.items() if name not in schema}}
         return schema
+
+    def state(self, cursor: str) -> str:  # noqa: ARG002  files are read whole, whatever the cursor
+        """Return a text that changes when a file does, or another file is there; empty where that cannot be told."""
+        try:
+            return "" if "://" in self.place.at else state_of(file.path for file in files_of(self.place))
+        except (OSError, SourceError):  # reading it says what is wrong
+            return ""
 
     def batches(self, columns: Sequence[str], only: Narrowing, row_number: str = "") -> Iterator[pl.DataFrame]:
         """Yield each file's rows in its order, with FILE and LINE; raises SourceError."""

@@ -64,6 +64,25 @@ def typed_rows(raw: pl.LazyFrame, table: Table, reasons: Collection[str]) -> pl.
     return _with_spelling(rows, table, reasons).lazy()
 
 
+def typed_part(raw: pl.LazyFrame, table: Table, columns: Iterable[str]) -> pl.DataFrame:
+    """Return some declared columns of raw rows as `typed_rows` does, with site, load and row; no others are read."""
+    wanted = list(dict.fromkeys(columns))
+    schema = raw.collect_schema()
+    beside = [name for name in (SITE, LOAD, ROW) if name in schema and name not in wanted]
+    stored = dict.fromkeys([*(place for name in wanted for place in _places(schema, name)), *beside])
+
+    def typed(batch: pl.DataFrame) -> pl.DataFrame:
+        columns = [typed_values(batch, name, table) for name in wanted]
+        return pl.DataFrame([*columns, *(batch[name] for name in beside)], height=len(batch))
+
+    batches = raw.select(*stored).collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+    parts = [typed(batch) for batch in batches]
+    rows = pl.concat(parts) if parts else typed(raw.limit(0).collect())
+    if table.site_column in wanted:
+        rows = rows.with_columns(table.site_names.spelled(pl.col(table.site_column)).alias(table.site_column))
+    return rows
+
+
 def _typed(rows: pl.DataFrame, table: Table, reasons: Collection[str]) -> pl.DataFrame:
     """Return a batch's columns as `typed_rows` does, but for the spelling of sites."""
     columns = {name: typed_values(rows, name, table) for name in table.columns}

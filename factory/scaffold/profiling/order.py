@@ -8,6 +8,7 @@ import polars as pl
 
 _ENTITIES = 100_000
 _DAYS = 40_000
+_RARE = 0.1
 
 
 @dataclass(kw_only=True)
@@ -20,7 +21,10 @@ class TimeOrder:
     """Rows that are older than the row before them."""
     entity_backwards: int = 0
     """Rows that are older than the row before them of the same entity."""
+    target: str = ""
     days: dict[date, int] = field(default_factory=dict)
+    known_days: dict[date, int] = field(default_factory=dict)
+    """How many rows of each day have a target."""
     _last: datetime | None = None
     _last_of: dict[object, datetime] = field(default_factory=dict)
 
@@ -36,6 +40,10 @@ class TimeOrder:
         if len(self.days) < _DAYS:
             for day, rows in moments.dt.date().value_counts().iter_rows():
                 self.days[day] = self.days.get(day, 0) + rows
+        if self.target and len(self.known_days) < _DAYS:
+            known = batch.filter(pl.col(self.target).is_not_null())[self.time].drop_nulls()
+            for day, rows in known.dt.date().value_counts().iter_rows():
+                self.known_days[day] = self.known_days.get(day, 0) + rows
         if self.entity:
             self._see_entities(batch)
 
@@ -49,6 +57,12 @@ class TimeOrder:
             self.entity_backwards += before is not None and first < before
             if len(self._last_of) < _ENTITIES or before is not None:
                 self._last_of[entity] = last
+
+    def late_days(self) -> int:
+        """Return how many of the newest days have next to no target, where the days before them have one; else 0."""
+        days = sorted(self.days)
+        known = [day for day in days if self.known_days.get(day, 0) > _RARE * self.days[day]]
+        return (days[-1] - known[-1]).days if known and self.target else 0
 
     def gap(self) -> tuple[date, timedelta] | None:
         """Return the last day before the longest time without a row, and its length; None where no day is without."""

@@ -30,7 +30,15 @@ def newest_query(table: sa.TableClause, site: Column | None, cursor: Column | No
     query = numbered([value, cursor.sent(newest)], table).group_by(*groups)
     if before is None:
         return query
-    return query.where(sa.or_(before, cursor.at.is_(None), *([] if misfit is None else [misfit])))
+    return query.where(_or_unknown(cursor, before))
+
+
+def counts_query(table: sa.TableClause, site: Column | None, cursor: Column | None, until: datetime) -> Query:
+    """Return the query of each site and its number of rows before `until`, or whose cursor tells nothing."""
+    value, groups = (sa.null(), []) if site is None else site.grouped()
+    query = numbered([value, sa.func.count()], table).group_by(*groups)
+    before = None if cursor is None else cursor.before(until)
+    return query if cursor is None or before is None else query.where(_or_unknown(cursor, before))
 
 
 def conditions_of(columns: Mapping[str, Column], only: Narrowing) -> list[Condition]:
@@ -39,6 +47,11 @@ def conditions_of(columns: Mapping[str, Column], only: Narrowing) -> list[Condit
     if only.column and only.values and (among := columns[only.column].among(only.values)) is not None:
         conditions.append(among)
     return conditions
+
+
+def _or_unknown(cursor: Column, condition: Condition) -> Condition:
+    misfit = cursor.misfit()
+    return sa.or_(condition, cursor.at.is_(None), *([] if misfit is None else [misfit]))
 
 
 def numbered(expressions: Sequence[sa.ColumnElement[Any]], table: sa.TableClause) -> Query:

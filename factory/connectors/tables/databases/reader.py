@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 import sqlalchemy as sa
@@ -16,7 +17,8 @@ from factory.connectors.tables.databases.columns import Column
 from factory.connectors.tables.databases.counts import Counts, Delivered
 from factory.connectors.tables.databases.database import Database, opened
 from factory.connectors.tables.databases.faults import driver_errors, unreadable
-from factory.connectors.tables.databases.queries import conditions_of, newest_query, rows_query
+from factory.connectors.tables.databases.queries import conditions_of, counts_query, newest_query, rows_query
+from factory.connectors.tables.files import state_of
 from factory.connectors.tables.place import ENVIRONMENT, Place
 from factory.connectors.tables.reader import Narrowing
 from factory.errors import SourceError
@@ -80,6 +82,40 @@ class DatabaseReader:
             }
             frames = list(database.frames(newest_query(self._table, site, of_cursor, until), schema))
             return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+    def counts(self, site_column: str, cursor: str, until: datetime) -> pl.DataFrame | None:
+        """Return each value of a site column, and how many rows it has before a moment, counted by the database.
+
+        The columns are `site` and `rows`; as `newest` takes them. A row without a cursor counts. Raises SourceError.
+        """
+        if self._sqlite_file:
+            return None
+        with self._opened() as database:
+            known = self._columns(database)
+            site, of_cursor = (known[name] if name else None for name in (site_column, cursor))
+            if of_cursor is not None and not database.is_ordered(self._table, of_cursor):
+                return None
+            schema = {"site": pl.String() if site is None else site.dtype, "rows": pl.Int64()}
+            frames = list(database.frames(counts_query(self._table, site, of_cursor, until), schema))
+            return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+    def state(self, cursor: str) -> str | None:
+        """Return the state of an SQLite file; None where the server finds rows by the cursor, and else nothing."""
+        if file := self._sqlite_file:
+            journals = [path for path in (Path(f"{file}-wal"), Path(f"{file}-journal")) if path.exists()]
+            try:
+                return state_of([Path(file), *journals])
+            except OSError:  # reading it says what is wrong
+                return ""
+        with self._opened() as database:
+            known = self._columns(database)
+            return None if not cursor or database.is_ordered(self._table, known[cursor]) else ""
+
+    @property
+    def _sqlite_file(self) -> str:
+        """The file of an SQLite database, which is read whole as other files are; empty for all others."""
+        url = self._url()
+        return (url.database or ":memory:") if url.get_backend_name() == "sqlite" else ""
 
     @property
     def _table(self) -> sa.TableClause:
