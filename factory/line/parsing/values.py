@@ -3,7 +3,7 @@
 A raw value that is given (`is_given`) and has no typed value is a misfit: its row goes to quarantine. Nothing is
 guessed:
 
-- a number's text may have blanks around it, and 80.0 is the whole number 80; 12.7 is none;
+- a number's text may have blanks around it, and 80.0 is the whole number 80; 12.7 is none, and neither is 007, a name;
 - a whole number that a Float64 cannot hold exactly is a misfit, a fraction is read as the nearest Float64;
 - a number too great for its type is a misfit, and so is one whose signs for decimals and thousands are not as declared;
 - NaN in a raw column of floats means that no value is given, where the declared type has no NaN;
@@ -23,6 +23,7 @@ from factory.storage.raw_values import as_text
 _ISO_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 _EXACT = 1 << 53
 """Beyond this a Float64 skips whole numbers."""
+_LEADING_ZERO = r"^[+-]?0[0-9]"
 _WHOLE_WITH_POINT, _POWER = r"^([+-]?\d+)\.0*$", r"^[+-]?\d{1,7}(\.\d{1,8})?[eE]\+?\d{1,2}$"
 """A whole number as 80.0, and as 8e1 with no more digits than a Float64 holds."""
 
@@ -45,10 +46,23 @@ def read(values: pl.Series, column: str, kind: str, parse: Parse) -> pl.Series:
     unsure = plain.is_null() & values.is_not_null()
     if plain.dtype.is_float():
         unsure |= ~(plain.abs() < _EXACT).fill_null(value=True)
+    if plain.dtype.is_numeric():
+        unsure |= _may_lead_with_zero(values)
     if not unsure.any():
         return plain.alias(values.name)
     places = unsure.arg_true()
     return plain.scatter(places, _closely(values.gather(places), column, kind, parse)).alias(values.name)
+
+
+def _may_lead_with_zero(texts: pl.Series) -> pl.Series:
+    """Return which texts begin with a sign or none and a 0 that another digit follows, quickly where few begin so."""
+    begins = pl.any_horizontal(pl.col(texts.name).str.starts_with(zero) for zero in ("0", "-0", "+0"))
+    begins = begins & (pl.col(texts.name).str.len_bytes() > 1)
+    places = texts.to_frame().select(begins.fill_null(value=False)).to_series()
+    if not places.any():
+        return places
+    leads = texts.filter(places).str.contains(_LEADING_ZERO)
+    return places.scatter(places.arg_true(), leads)
 
 
 def _closely(values: pl.Series, column: str, kind: str, parse: Parse) -> pl.Series:
@@ -96,7 +110,7 @@ def value_of(raw: pl.Expr, dtype: pl.DataType, column: str, kind: str, parse: Pa
         return local.dt.cast_time_unit(wanted.time_unit)
     if dtype == wanted:
         return raw
-    return _of_text(raw, wanted, parse) if dtype == pl.String else _of_number(raw, dtype, wanted)
+    return _of_text(raw, wanted, parse) if dtype == pl.String else _of_number(raw, dtype, wanted, parse)
 
 
 def _type(column: str, kind: str) -> pl.DataType:
@@ -118,6 +132,7 @@ def _of_text(raw: pl.Expr, kind: pl.DataType, parse: Parse) -> pl.Expr:
         plain = text.str.replace_all(parse.thousands, "", literal=True) if parse.thousands else text
         plain = plain.str.replace(parse.decimal, ".", literal=True) if parse.decimal != "." else plain
         text = pl.when(text.str.contains(parse.number)).then(plain)
+    text = pl.when(~text.str.contains(_LEADING_ZERO)).then(text)
     number = text.cast(pl.Float64, strict=False)
     if kind.is_integer():
         pointed = text.str.extract(_WHOLE_WITH_POINT).cast(kind, strict=False)
@@ -131,7 +146,7 @@ def _of_text(raw: pl.Expr, kind: pl.DataType, parse: Parse) -> pl.Expr:
     return pl.when(~(skipped | overflowed)).then(number).cast(kind)
 
 
-def _of_number(raw: pl.Expr, dtype: pl.DataType, kind: pl.DataType) -> pl.Expr:
+def _of_number(raw: pl.Expr, dtype: pl.DataType, kind: pl.DataType, parse: Parse) -> pl.Expr:
     """Return a column of numbers, truth values, dates or lengths of time as another kind, exactly or null."""
     if isinstance(dtype, pl.Duration) and kind.is_float():
         return raw.dt.total_microseconds() / 1_000_000
@@ -143,7 +158,7 @@ def _of_number(raw: pl.Expr, dtype: pl.DataType, kind: pl.DataType) -> pl.Expr:
         exact = raw.is_between(-_EXACT, _EXACT) | (raw.cast(kind).cast(dtype, strict=False) == raw)
         return pl.when(exact).then(raw).cast(kind)
     if kind == pl.Boolean:
-        return pl.lit(None, kind)  # 0 and 1 are numbers until the line says that they are truth values
+        return _of_text(as_text(raw, dtype), kind, parse)  # 0 and 1 are truth values where the line says so
     return raw.cast(kind, strict=False)
 
 
