@@ -51,6 +51,8 @@ class Ingested:
     rows: int
     new_rows: int = 0
     withdrawn: int = 0
+    delivered: int | None = None
+    """How many rows the source gave, known ones among them; None where nothing was read."""
     changes: tuple[SchemaChange, ...] | None = None
     """How the columns that came differ from those declared; None where nothing was read."""
     seen: Seen = field(default_factory=Seen)
@@ -249,6 +251,7 @@ class _Load:
                 rows=self.known[site].rows + len(one.new),
                 new_rows=len(one.new),
                 withdrawn=len(one.gone),
+                delivered=len(read[site].rows),
                 changes=read[site].changes,
                 seen=self._seen(site, extents[site], one),
                 remark=remarks.get(site, ""),

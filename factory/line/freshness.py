@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from factory.errors import LineError
 
@@ -15,6 +15,10 @@ class Freshness:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     stale_after_hours: float | None = None
     """Hours from a site's newest row to the moment the line looks as of, after which a check names it."""
+
+    silent: Literal["tell", "stop"] = "tell"
+    """What becomes of a site that is missing from an export, or has sent nothing for longer than it ever did. `tell`
+    tells people, `stop` also has it fail at `raw` until rows come."""
 
     def __post_init__(self) -> None:
         """Raise LineError on a limit that is not positive."""

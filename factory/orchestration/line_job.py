@@ -17,6 +17,7 @@ from pydantic import Field
 from factory.connectors.source import named_sites
 from factory.errors import FactoryError, LineError, NameRefused
 from factory.line.line import Line
+from factory.monitoring.findings import FINDINGS, standing
 from factory.names import LINE_SITE, checked_name
 from factory.orchestration.checks import refused_by_gateway
 from factory.orchestration.events import report, written
@@ -27,7 +28,7 @@ from factory.orchestration.site_failures import OpFailure, dropped, failure, mar
 from factory.orchestration.sites import add_sites, known_sites, require_known_sites
 from factory.orchestration.specs import asset_key
 from factory.orchestration.stopping import stop_if_asked
-from factory.pipeline.events import Event, LineRequest, SiteFailed, SitesChosen
+from factory.pipeline.events import Event, LineRequest, SiteFailed, SiteFinding, SitesChosen
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.runner import Runner, StepResult
 from factory.pipeline.stages import NAMES, RUNS, RunKind, Step, comes_before, steps
@@ -150,8 +151,7 @@ class LineRunLog(RunLog):
         super().begun(step, todo, unchanged)
 
     def completed(self, result: StepResult) -> None:
-        """Log what was made or stands, and what was made before and nobody has told the orchestrator of."""
-        self.report_findings(result)
+        """Log what was made, and what was made before and nobody has told the orchestrator of."""
         for name in result.step.makes:
             known = result.is_left_alone and self._materialized(asset_key(self.line, name))
             if not (known and partition_of(result.site) in known):
@@ -211,8 +211,17 @@ def _why_no_sites(line: Line, until: str, removed: Mapping[str, str]) -> str:
 def _all_sites(context: dg.OpExecutionContext, parts: LineParts, until: str, *, redo: bool) -> Sequence[str]:
     """Return all sites that the source has; where a run begins with a later stage, all that the line has."""
     if not redo:
-        return named_sites(parts.source, parts.line.decisions, moment(until, parts.line))
+        at_source = named_sites(parts.source, parts.line.decisions, moment(until, parts.line))
+        return at_source or _sites_with_rows(context, parts)
     return require_known_sites(context.instance, parts.line.name)
+
+
+def _sites_with_rows(context: dg.OpExecutionContext, parts: LineParts) -> list[str]:
+    """Return the line's sites that have rows already: with an empty export their stages go on with what there is."""
+    known = known_sites(context.instance, parts.line.name)
+    lake = context.resources.lake.of(parts.line.name)
+    versions = lake.site_versions(parts.line.lake_table("raw", parts.line.decisions), known)
+    return [site for site in known if versions[site]]
 
 
 def _is_fit(context: dg.OpExecutionContext, site: str, removed: Mapping[str, str]) -> bool:
@@ -302,6 +311,7 @@ def _finish(parts: LineParts) -> dg.OpDefinition:
         known = known_sites(context.instance, line.name)
         for site, why in refused_by_gateway(line, known, context.resources.store, context.resources.alerts).items():
             _log_event(context, SiteFailed(step="release", site=site, error=why, at=time()), f"{site}: {why}")
+        _log_findings(context, line.name, known)
         progress = RunProgress.of(context, line.name)
         try:
             _log_checks(context, parts, known, progress.chosen.until)
@@ -314,6 +324,13 @@ def _finish(parts: LineParts) -> dg.OpDefinition:
             raise progress.failure(line.name)
 
     return finish
+
+
+def _log_findings(context: dg.OpExecutionContext, line: str, sites: Sequence[str]) -> None:
+    """Log what stands at the data of the line's sites, those among them that this run was not about or did not find."""
+    for site, entry in context.resources.lake.journal(line).latest(FINDINGS, [LINE_SITE, *sites]).items():
+        for text in standing(entry.figures):
+            _log_event(context, SiteFinding(step="raw", site=site, text=text), f"{site}: {text}")
 
 
 def _log_checks(context: dg.OpExecutionContext, parts: LineParts, sites: Sequence[str], until: str) -> None:

@@ -11,14 +11,13 @@ from time import time
 import dagster as dg
 
 from factory.errors.masking import masked
-from factory.monitoring.findings import FINDINGS
 from factory.names import LINE_SITE
 from factory.orchestration.events import report
 from factory.orchestration.line_parts import RESOURCES, Context, LineParts, StageConfig, line_run
 from factory.orchestration.metadata import RunMetadata
 from factory.orchestration.site_failures import UNRECORDED, dropped, failure, site_failures
 from factory.orchestration.specs import asset_key, specs
-from factory.pipeline.events import SiteFailed, SiteFinding, StepBegun
+from factory.pipeline.events import SiteFailed, StepBegun
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.runner import Runner, StepResult
 from factory.pipeline.stages import RunKind, Step, comes_before, steps
@@ -42,23 +41,15 @@ class RunLog:
         self.report(event, f"{step.name}: {len(todo)} to do ({', '.join(todo)}), {unchanged} unchanged")
 
     def completed(self, result: StepResult) -> None:
-        """Keep the result, and log what stands at the site's data."""
+        """Keep the result."""
         self.results.append(result)
-        self.report_findings(result)
-
-    def report_findings(self, result: StepResult) -> None:
-        """Log what a step found of a site's data."""
-        step, site = result.step.name, result.site
-        for text in result.figures.get(FINDINGS, ()):
-            about = step if site == LINE_SITE else f"{step} of {site}"
-            self.report(SiteFinding(step=step, site=site, text=text), f"{about}: {text}")
 
     def failed(self, step: Step, site: str, error: Exception) -> None:
         """Log that a site failed, with where in the code."""
         event = SiteFailed(step=step.name, site=site, error=_words(error), at=time(), harmless=self.harmless)
         self.report(event, f"{step.name} of {site} failed: {_words(error)}", error)
 
-    def report(self, event: StepBegun | SiteFailed | SiteFinding, text: str, error: Exception | None = None) -> None:
+    def report(self, event: StepBegun | SiteFailed, text: str, error: Exception | None = None) -> None:
         """Write an event into the run's log."""
         instance, run = self.context.instance, self.context.run
         report(instance, run, event, text, step_key=self.context.op_def.name, error=error)

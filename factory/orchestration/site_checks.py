@@ -25,9 +25,14 @@ from factory.line.announced import in_utc
 from factory.line.line import Line, Table
 from factory.model.check import Check, reasons
 from factory.model.verdict import Verdict
+from factory.monitoring.findings import FINDINGS, Finding, keep
+from factory.monitoring.silence import Arrivals, silence_of
 from factory.names import LINE_SITE
 from factory.orchestration.specs import asset_key
+from factory.pipeline.ports import Alerts
+from factory.pipeline.silence import ABSENT, SILENT
 from factory.pipeline.verdict import VERDICT
+from factory.storage.columns import CURSOR
 from factory.storage.journal import Entry, Journal
 from factory.storage.lake import SITE, Lake
 
@@ -35,6 +40,7 @@ ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 EVERY_HOUR = "0 * * * *"
 MOST_SITES = 50
 """So many sites are listed with their reasons; of the others only the number is told."""
+FRESH = "rows_are_fresh"
 OF_THE_TASK = "answers_make_sense"
 """The check of what the line's task asks of any model's answers, whatever the gates say."""
 
@@ -127,12 +133,12 @@ def _shown(findings: Findings) -> dict[str, Any]:
 
 
 def site_checks(line: Line) -> list[SiteCheck]:
-    """Return a line's checks: each table's contract, the gates as a whole and one by one, and freshness if limited."""
+    """Return a line's checks: each table's contract, the gates as a whole and one by one, and freshness."""
     checks = [_contract_check(line, table) for table in line.tables.values()]
     checks.append(_gates_check("gates_passed", "The newest candidate passed every gate.", None))
     checks += [_gates_check(gate.__name__, _first_line(gate), frozenset({gate.__name__})) for gate in GATES]
     checks.append(_gates_check(OF_THE_TASK, "Answers are what the line's task asks of them.", frozenset()))
-    return [*checks, _freshness_check(line)] if line.freshness.stale_after_hours is not None else checks
+    return [*checks, _freshness_check(line)]
 
 
 def asset_checks(line: Line) -> list[dg.AssetChecksDefinition]:
@@ -149,7 +155,7 @@ def _checks_op(line: Line, asset: str, checks: Sequence[SiteCheck]) -> dg.AssetC
         name=f"{line.name}_{asset.replace('/', '_')}_checks",
         specs=[check.spec(line) for check in checks],
         can_subset=True,
-        required_resource_keys={"lake", "calendar"},
+        required_resource_keys={"lake", "calendar", "alerts"},
     )
     def judge(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         bound = context.resources
@@ -161,6 +167,8 @@ def _checks_op(line: Line, asset: str, checks: Sequence[SiteCheck]) -> dg.AssetC
             until=bound.calendar.until(line),
         )
         names = {key.name for key in context.selected_asset_check_keys}
+        if FRESH in names:
+            tell_silence(state, bound.alerts, context.run.run_id)
         yield from (check.result(state) for check in checks if check.name in names)
 
     return judge
@@ -236,18 +244,43 @@ def _freshness_check(line: Line) -> SiteCheck:
     asset = line.lake_table("raw", line.decisions)
 
     def judge(state: LineState) -> Findings:
-        newest = newest_moments(state, line.decisions)
+        limited = line.freshness.stale_after_hours is not None
+        newest = newest_moments(state, line.decisions) if limited else {}
         stale = line.freshness.stale(newest, state.sites, state.until)
-        return Findings(judged=len(state.sites), against=stale, severity=WARN)
+        return Findings(judged=len(state.sites), against={**_silent(state, line.decisions), **stale}, severity=WARN)
 
     return SiteCheck(
         asset=asset,
-        name="rows_are_fresh",
-        description=f"Every site's newest row is at most {line.freshness.stale_after_hours:g} hours old.",
+        name=FRESH,
+        description="No site is missing from the export, silent for longer than ever, or past the line's own limit.",
         judge=judge,
         # A site that has fallen silent starts no run, and so must be looked for.
         by_itself=dg.AutomationCondition.cron_tick_passed(EVERY_HOUR) & ~dg.AutomationCondition.in_progress(),
     )
+
+
+def tell_silence(state: LineState, alerts: Alerts, run: str) -> None:
+    """Tell people of sites that fell silent since the last run, and put it on record: such a site starts no run."""
+    table = state.line.decisions
+    asset = silence_of(state.line.lake_table("raw", table))
+    known = state.journal.latest(FINDINGS, state.sites)
+    silent: dict[str, list[Finding]] = {}
+    for site, text in _silent(state, table).items():
+        stands = known[site].figures.get(asset, {}) if site in known else {}
+        if not stands:
+            silent[site] = [Finding(kind=SILENT, key=SILENT, text=text)]
+    for site, new in keep(state.journal, asset, silent, run).items():
+        alerts.tell("data", f"{site}: {new[0].text}", about=SILENT, line=state.line.name, asset=asset, sites=[site])
+
+
+def _silent(state: LineState, table: Table) -> dict[str, str]:
+    """Return a sentence on each site that is silent at this moment, or was missing from the newest export."""
+    asset = state.line.lake_table("raw", table)
+    entries, found = state.journal.latest(asset, state.sites), state.journal.latest(FINDINGS, state.sites)
+    known = {site: Arrivals.from_figures(entry.figures) for site, entry in entries.items()}
+    silent = {site: one.sentence(table.name) for site, one in known.items() if one and one.is_silent(state.until)}
+    absent = {site: entry.figures.get(silence_of(asset), {}).get(ABSENT) for site, entry in found.items()}
+    return {**silent, **{site: text for site, text in absent.items() if text}}
 
 
 def newest_moments(state: LineState, table: Table) -> dict[str, datetime]:
@@ -259,10 +292,10 @@ def newest_moments(state: LineState, table: Table) -> dict[str, datetime]:
     if not state.lake.has(asset):
         return {}
     rows = state.lake.scan(asset)
-    kind = rows.collect_schema().get(table.cursor)
+    kind = rows.collect_schema().get(CURSOR)
     if not isinstance(kind, pl.Datetime | pl.Date):
         arrived = state.journal.latest(asset, state.sites)
         return {site: entry.at.astimezone(UTC).replace(tzinfo=None) for site, entry in arrived.items()}
-    moment = in_utc(pl.col(table.cursor)).max().dt.replace_time_zone(None)
+    moment = in_utc(pl.col(CURSOR)).max().dt.replace_time_zone(None)
     newest = rows.group_by(SITE).agg(moment.alias("newest")).drop_nulls("newest").collect()
     return dict(newest.select(SITE, "newest").iter_rows())

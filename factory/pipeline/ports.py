@@ -103,6 +103,10 @@ class ReleaseStore(Protocol):
         """Return the release key."""
         ...
 
+    def removed_sites(self, line: str) -> Mapping[str, str]:
+        """Return the sites that somebody removed from a line, each with how it comes back."""
+        ...
+
 
 class ContractDocs(Protocol):
     """Where people read what contracts found."""

@@ -1,18 +1,21 @@
 """The stage `raw`: new rows of a source come into the lake, exactly as they came and each once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime, timedelta
 
 from factory.compute.isolation import Isolated
 from factory.data.extents import Seen
 from factory.data.ingest import ingest
 from factory.data.schema_changes import SchemaChange
 from factory.data.table_contents import TableContents
-from factory.errors import SchemaMismatch
+from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
 from factory.monitoring.findings import FINDINGS, Finding
+from factory.monitoring.silence import ARRIVALS, Arrivals, silence_of
 from factory.pipeline.findings import keep_and_tell
 from factory.pipeline.line_run import LineRun
+from factory.pipeline.silence import SilenceWatch
 from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
 
 
@@ -40,14 +43,18 @@ def raw(run: LineRun, table: Table) -> Work:
         changes = {site: rows.changes for site, rows in loaded.done.items() if rows.changes is not None}
         changes |= {site: error.changes for site, error in stopped.items()}
         found = {site: [_changed(table, change) for change in some] for site, some in changes.items()}
+        watch = SilenceWatch(run, table, loaded.done)
+        silent = watch.findings()
         keep_and_tell(run, name, found)
+        keep_and_tell(run, silence_of(name), silent)
         done = {
             site: {
                 ROW_COUNT: rows.rows,
                 "new_rows": rows.new_rows,
                 "withdrawn": rows.withdrawn,
                 CHANGED: rows.new_rows + rows.withdrawn > 0,
-                FINDINGS: [finding.text for finding in found.get(site, [])],
+                FINDINGS: [finding.text for finding in (*found.get(site, ()), *silent.get(site, ()))],
+                **_arrived(watch.arrivals.get(site), run.until),
             }
             for site, rows in loaded.done.items()
         }
@@ -55,9 +62,26 @@ def raw(run: LineRun, table: Table) -> Work:
         figures = {site: asdict(one) for site, one in now.items()}
         run.journal.record(_seen(table), figures, dict.fromkeys(now, ""), run=run.run_id, seconds=0.0)
         contents.digests([name], [site for site, figures in done.items() if figures[CHANGED]])
-        return Isolated(done=done, failed=loaded.failed)
+        failed = {**loaded.failed, **(_stopped(silent, done) if run.line.freshness.silent == "stop" else {})}
+        return Isolated(done={site: figures for site, figures in done.items() if site not in failed}, failed=failed)
 
     return Work(do=load)
+
+
+def _arrived(arrivals: Arrivals | None, until: datetime) -> Figures:
+    """Return what is kept of when a site's rows come, and for how many hours none came."""
+    if arrivals is None:
+        return {}
+    return {ARRIVALS: arrivals.to_dict(), "hours_since_newest": (until - arrivals.newest) / timedelta(hours=1)}
+
+
+def _stopped(silent: Mapping[str, Sequence[Finding]], sites: Collection[str]) -> dict[str, SourceError]:
+    """Return why sites stop that are silent, where the line's file says so."""
+    return {
+        site: SourceError(f"site {site}, {some[0].text} (freshness: silent: stop)")
+        for site, some in silent.items()
+        if some and site in sites
+    }
 
 
 def _changed(table: Table, change: SchemaChange) -> Finding:

@@ -1,6 +1,7 @@
 """Contract, gates and freshness as the orchestrator's checks: they name the sites they are about, and block nothing."""
 
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import dagster as dg
 import pytest
@@ -8,19 +9,22 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from factory.evaluation.gates import GATES
 from factory.line.freshness import Freshness
+from factory.monitoring.findings import FINDINGS, standing
+from factory.monitoring.silence import ARRIVALS, Arrivals
 from factory.orchestration.instance import opened_instance
-from factory.orchestration.site_checks import site_checks
+from factory.orchestration.site_checks import LineState, site_checks, tell_silence
 from tests.toy.line import NAME, ToyFactory, toy_line
 
 GATED = {"at_least": {"positives": 5, "average_precision": 0.97, "value_eur": 0}}
 FRESH = Freshness(stale_after_hours=24)
+USUAL = {"north": 1, "south": 7}
+"""Days without rows that are usual at a site."""
 
 
 def checks_of(toy, names):
     """The newest evaluation of some checks, by name."""
     with opened_instance(toy.home / "dagster") as instance:
         keys = [key for check in site_checks(toy_line()) if check.name in names for key in [check.spec(toy_line()).key]]
-        keys += [dg.AssetCheckKey(dg.AssetKey([NAME, "raw", "parts"]), "rows_are_fresh")]
         records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     return {(key.asset_key.path[-1], key.name): record for key, record in records.items()}
 
@@ -46,7 +50,7 @@ def run_line(tmp_path_factory):
 def test_the_lines_own_job_shows_every_check(run_line):
     _, records = run_line
     names = {(check.asset.rpartition("/")[2], check.name) for check in site_checks(toy_line())}
-    assert set(records) == names | {("parts", "rows_are_fresh")}
+    assert set(records) == names
     assert {gate.__name__ for gate in GATES} < {name for _, name in records}
     for record in records.values():
         assert evaluation(record).target_materialization_data is not None  # it is about what is there now
@@ -102,8 +106,39 @@ def test_the_checks_job_judges_what_is_there(run_line):
         assert (record.status, why(record)) == (before[key].status, why(before[key])), key
 
 
-def test_without_a_limit_there_is_no_check_of_freshness():
-    assert "rows_are_fresh" not in {check.name for check in site_checks(toy_line())}
+def test_without_a_limit_of_its_own_a_line_is_fresh_until_a_site_is_silent_for_longer_than_ever(tmp_path):
+    toy = ToyFactory(tmp_path)
+    newest, day = datetime(2024, 2, 29, 12), timedelta(days=1)
+    arrivals = {site: Arrivals(newest=newest, usual=days * day, is_known=True) for site, days in USUAL.items()}
+    figures = {site: {ARRIVALS: one.to_dict()} for site, one in arrivals.items()}
+    toy.journal.record("raw/parts", figures, dict.fromkeys(figures, ""), run="run", seconds=0)
+    (check,) = (check for check in site_checks(toy_line()) if check.name == "rows_are_fresh")
+
+    def state_at(until):
+        return LineState(line=toy_line(), journal=toy.journal, lake=toy.lake, sites=list(USUAL), until=until)
+
+    def against(until):
+        return check.judge(state_at(until)).against
+
+    assert against(newest + day) == {}
+    assert list(against(newest + 2 * day)) == ["north"]
+    assert (
+        "no row came since 2024-02-29 12:00 UTC, for longer than ever before (24 hours)"
+        in (against(newest + 2 * day)["north"])
+    )
+    assert sorted(against(newest + 8 * day)) == ["north", "south"]
+
+    class Told:
+        texts: ClassVar[list[str]] = []
+
+        def tell(self, kind, text, **facts):
+            self.texts.append(f"{kind} {text}")
+            return True
+
+    for days in (1, 2, 3, 8):  # no run between them, for a silent site starts none
+        tell_silence(state_at(newest + days * day), Told(), "check")
+    assert [text.split(":")[0] for text in Told.texts] == ["data north", "data south"]
+    assert standing(toy.journal.latest(FINDINGS)["north"].figures)[0].startswith("table parts: no row came since")
 
 
 def test_materializations_have_columns_checks_and_links(run_line):

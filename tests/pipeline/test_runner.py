@@ -14,6 +14,7 @@ from factory.compute.isolation import Isolated
 from factory.connectors.source import newest_of
 from factory.errors import LakeError, LineError, SourceError
 from factory.line.expectation import Expectation
+from factory.line.freshness import Freshness
 from factory.line.line import Table
 from factory.pipeline.runner import Runner
 from factory.pipeline.stages import STAGES, Step
@@ -79,7 +80,7 @@ def run_of(folder, *, redo_from="", until=DAY, journal=Journal, run_id="run"):
     """What the runner itself asks of a line's run."""
     lake = Lake(folder / "lake", "toy")
     return SimpleNamespace(
-        line=SimpleNamespace(features=SimpleNamespace(across_sites=())),
+        line=SimpleNamespace(name="toy", features=SimpleNamespace(across_sites=()), freshness=Freshness()),
         journal=journal(lake),
         redo_from=redo_from,
         until=until,

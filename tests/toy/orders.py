@@ -227,6 +227,7 @@ class OrdersRun:
         self.lake = Lake(home / "lake", "orders")
         self.source = Plants(rows, **source)
         self.said: list[str] = []
+        self.alerts = None
 
     def run(self, sites, until, names=("raw", "clean", "announced", "features", "online_snapshot"), redo_from=""):
         """Take sites through the named stages as of a moment, hours from the start; what was heard comes back."""
@@ -253,7 +254,7 @@ class OrdersRun:
             registry=None,
             store=ModelStore(root=self.home / "models", key_folder=self.home / "keys"),
             docs=SimpleNamespace(publish=lambda *_: None),
-            alerts=None,
+            alerts=self.alerts,
             reports=None,
             prediction_log=self.home / "log",
             scratch=self.home / "work",
