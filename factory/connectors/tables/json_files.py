@@ -10,16 +10,19 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.csv_text import LONGEST_RECORD, utf8_of
 from factory.connectors.tables.files import File, unpacked
+from factory.connectors.tables.json_lines import flat_objects
 from factory.connectors.tables.reader import BATCH_ROWS, DamagedError
 from factory.storage.columns import LINE, UNPARSED
 
@@ -65,11 +68,11 @@ class JsonFormat:
 
     def frames(self, file: File, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield a file's records, those of the keys that it has, with LINE and UNPARSED."""
-        wanted = [name for name in columns if name in self.schema(file)]
+        keys = list(self.schema(file))
+        wanted = [name for name in columns if name in keys]
         counted, delivered = _Counted(), 0
-        with self.records(file, counted) as records:
-            while part := list(islice(records, BATCH_ROWS)):
-                frame = _frame(part, wanted)
+        with _opened(file, self.at.encoding) as text:
+            for frame in _frames(text, keys, wanted, counted):
                 delivered += len(frame)
                 yield frame
         if delivered != counted.objects:
@@ -78,37 +81,96 @@ class JsonFormat:
                 "export it again; if that does not help, report it with this file: nothing of it was taken",
             )
 
-    @contextmanager
-    def records(self, file: File, counted: "_Counted") -> Iterator[Iterator[_Record]]:
-        """Open a file's records; how many there are is counted beside."""
-        with unpacked(file) as stream:
-            chunks = (chunk.decode() for chunk in utf8_of(stream, self.at.encoding))
-            start = next(chunks, "")
-            while "\n" not in start.lstrip() and len(start) < LONGEST_RECORD and (more := next(chunks, "")):
-                start += more
-            if not start.strip():
-                raise DamagedError("it is empty", "export it again")
-            first = start.lstrip().partition("\n")[0].rstrip()
-            if first.startswith("["):
-                yield _of_list(start, chunks, counted)
-            elif first.endswith(("{", "[", ",")):
-                yield _of_objects(start, chunks, counted)
-            else:
-                yield _of_lines(start, chunks, counted)
+
+def _frames(text: "_Opened", keys: list[str], wanted: list[str], counted: _Counted) -> Iterator[pl.DataFrame]:
+    if text.kind is not _Kind.LINES:
+        records = _records(text, counted)
+        while part := list(islice(records, BATCH_ROWS)):
+            yield _frame(part, wanted)
+        return
+    for block in _line_blocks(text):
+        frame = flat_objects(block.text, keys, block.first_line)
+        if frame is None:
+            frame = _frame(list(_of_lines(block)), wanted)
+        counted.objects += block.objects()
+        yield frame.select(cs.by_name(*wanted, LINE, UNPARSED))
 
 
 @lru_cache(maxsize=64)
 def _keys(encoding: str, at: str, member: str, name: str, _version: tuple[int, int]) -> tuple[str, ...]:
     """Return the keys of a version of a file: it is read through once for them."""
     keys: dict[str, None] = {}
-    with JsonFormat(at=TableAt(at=at, encoding=encoding)).records(
-        File(at=at, member=member, name=name), _Counted()
-    ) as records:
-        for record in records:
-            keys.update(dict.fromkeys(record.fields or ()))
+    with _opened(File(at=at, member=member, name=name), encoding) as text:
+        if text.kind is not _Kind.LINES:
+            for record in _records(text, _Counted()):
+                keys.update(dict.fromkeys(record.fields or ()))
+        else:
+            for block in _line_blocks(text):
+                if flat_objects(block.text, list(keys), 1) is None:  # it has others, or is not flat
+                    keys.update(dict.fromkeys(key for record in _of_lines(block) for key in record.fields or ()))
     if not keys:
         raise DamagedError("it holds no objects", "write a list of objects, or one object a line")
     return tuple(keys)
+
+
+class _Kind(Enum):
+    """How the objects of a file follow each other."""
+
+    LIST, OBJECTS, LINES = range(3)
+
+
+class _Opened(NamedTuple):
+    """A file's text: how it begins, and the rest."""
+
+    kind: _Kind
+    start: bytes
+    rest: Iterator[bytes]
+
+
+class _Block(NamedTuple):
+    """Whole lines of a file."""
+
+    text: bytes
+    first_line: int
+    last: bool
+
+    def objects(self) -> int:
+        """Return how many lines are not blank, by the line ends."""
+        blanks = sum(not line.strip() for line in self.text.split(b"\n"))
+        return self.text.count(b"\n") + 1 - blanks
+
+
+@contextmanager
+def _opened(file: File, encoding: str) -> Iterator[_Opened]:
+    with unpacked(file) as stream:
+        chunks = utf8_of(stream, encoding)
+        start = next(chunks, b"")
+        while b"\n" not in start.lstrip() and len(start) < LONGEST_RECORD and (more := next(chunks, b"")):
+            start += more
+        first = start.lstrip().partition(b"\n")[0].rstrip()
+        if not first:
+            raise DamagedError("it is empty", "export it again")
+        kind = _Kind.OBJECTS if first.endswith((b"{", b"[", b",")) else _Kind.LINES
+        yield _Opened(_Kind.LIST if first.startswith(b"[") else kind, start, chunks)
+
+
+def _records(text: _Opened, counted: _Counted) -> Iterator[_Record]:
+    """Yield the objects of a list, or that follow each other; how many there are is counted beside."""
+    start, chunks = text.start.decode(), (chunk.decode() for chunk in text.rest)
+    return _of_list(start, chunks, counted) if text.kind is _Kind.LIST else _of_objects(start, chunks, counted)
+
+
+def _line_blocks(text: _Opened) -> Iterator[_Block]:
+    line, rest = 1, text.start
+    for chunk in text.rest:
+        end = rest.rfind(b"\n") + 1
+        if end:
+            yield _Block(rest[:end], line, last=False)
+            line += rest.count(b"\n", 0, end)
+        elif len(rest) > LONGEST_RECORD:
+            raise DamagedError("a line of many MiB begins here", "write a list of objects, or one object a line", line)
+        rest = rest[end:] + chunk
+    yield _Block(rest, line, last=True)
 
 
 def _frame(records: list[_Record], wanted: Sequence[str]) -> pl.DataFrame:
@@ -155,25 +217,12 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _of_lines(start: str, chunks: Iterator[str], counted: _Counted) -> Iterator[_Record]:
-    """Yield the records of a file with one object a line; a line that is no object is told as its text."""
-    line, rest, ends, blanks = 0, start, start.count("\n"), 0
-    while True:
-        chunk = next(chunks, None)
-        lines = rest.split("\n")
-        rest = lines.pop() if chunk is not None else ""
-        for text in lines:
-            line += 1
-            if not text.strip():
-                blanks += 1
-            else:
-                yield _of_line(text, line, last=chunk is None and line == ends + 1)
-        if chunk is None:
-            break
-        rest, ends = rest + chunk, ends + chunk.count("\n")
-        if len(rest) > LONGEST_RECORD and "\n" not in rest:
-            raise DamagedError("a line of many MiB begins here", "write a list of objects, or one object a line", line)
-    counted.objects = ends + 1 - blanks
+def _of_lines(block: _Block) -> Iterator[_Record]:
+    """Yield the records of lines with one object each; a line that is no object is told as its text."""
+    lines = block.text.decode().split("\n")
+    for line, text in enumerate(lines, block.first_line):
+        if text.strip():
+            yield _of_line(text, line, last=block.last and line == block.first_line + len(lines) - 1)
 
 
 def _of_line(text: str, line: int, *, last: bool) -> _Record:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from factory.connectors.tables import csv_text, json_files
 from factory.connectors.tables.json_files import commas_of
+from factory.connectors.tables.json_lines import flat_objects
 from factory.errors import SourceError
 from factory.storage.columns import LINE, UNPARSED
 from tests.connectors.tables.reading import rows_in, values_in
@@ -118,3 +119,34 @@ def test_a_reader_that_loses_an_object_is_found_out(tmp_path, monkeypatch):
 @given(st.lists(JSON, max_size=6))
 def test_commas_between_values_are_counted_whatever_the_values_hold(values):
     assert commas_of(json.dumps(values)[1:-1]) == max(len(values) - 1, 0)
+
+
+FLAT = st.dictionaries(
+    st.sampled_from(["a", "b", "c d"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text('ab1-e\\"\n:{é', max_size=6),
+    min_size=1,
+)
+
+
+@given(records=st.lists(FLAT, min_size=1, max_size=8), ascii_=st.booleans())
+def test_flat_objects_are_read_at_once_as_one_by_one(records, ascii_):
+    keys = list(dict.fromkeys(key for one in records for key in one))
+    text = "".join(f"{json.dumps(one, ensure_ascii=ascii_)}\n" for one in records)
+    rows = flat_objects(text.encode(), keys, 5)
+    if rows is None:
+        assert "\\\\" in text
+        return
+    assert rows.select(keys).rows() == [tuple(text_of(one.get(key)) for key in keys) for one in records]
+    assert rows[LINE].to_list() == list(range(5, 5 + len(records)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a":1}\n{"b":2}\n', '{"a":[1]}\n', '{"a":{"b":1}}\n', '{"a":1,"a":2}\n', '{"a":1}\n\n{"a":2}\n', '{"a":1}x\n'],
+)
+def test_what_is_not_flat_or_has_other_keys_is_left_to_be_read_one_by_one(text):
+    assert flat_objects(text.encode(), ["a"], 1) is None
