@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import polars.selectors as cs
@@ -82,35 +83,37 @@ class ArrowFormat:
 
     def schema(self, file: File) -> dict[str, pl.DataType]:
         """Return a file's own columns."""
-        with plain(file) as path:
-            return dict(next(_arrow_batches(path, None)).schema)
+        with plain(file) as path, _told(), _arrow(path) as opened:
+            return dict(pl.DataFrame(pl.from_arrow(opened.schema.empty_table())).schema)
 
     def frames(self, file: File, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield a file's rows, those of the columns that it has, with LINE."""
-        with plain(file) as path:
-            yield from _numbered(_arrow_batches(path, columns))
+        with plain(file) as path, _told(), _arrow(path) as opened:
+            names = opened.schema.names
+            wanted = [name for name in columns if name in names] or names[:1]  # for the number of rows
+            if not hasattr(opened, "num_record_batches"):
+                yield from _numbered(pl.DataFrame(pl.from_arrow(batch.select(wanted))) for batch in opened)
+                return
+            plan, seen = pl.scan_ipc(path).select(cs.by_name(*wanted)), 0
+            for frame in _numbered(plan.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True, lazy=True)):
+                seen += len(frame)
+                yield frame
+            rows = sum(opened.get_batch(place).num_rows for place in range(opened.num_record_batches))
+        if seen != rows:
+            raise DamagedError(f"{seen} rows were read, and its batches have {rows}", _AGAIN)
 
 
-def _arrow_batches(path: Path, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
-    """Yield a file's batches, the first of them without rows; raises DamagedError."""
+@contextmanager
+def _arrow(path: Path) -> Iterator[Any]:
+    """Open a file, or a stream, by Arrow; a stream must have its end mark."""
     import pyarrow as pa
 
-    with _told(), pa.memory_map(str(path)) as source:
-        is_stream = source.read(6) != b"ARROW1"
+    with pa.memory_map(str(path)) as source:
+        is_file = source.read(6) == b"ARROW1"
+        if not is_file and bytes(source.read_at(8, max(source.size() - 8, 0))) != _STREAM_END:
+            raise DamagedError("it has no end mark: it was cut short, or is still being written", _AGAIN)
         source.seek(0)
-        if is_stream:
-            if bytes(source.read_at(8, max(source.size() - 8, 0))) != _STREAM_END:
-                raise DamagedError("it has no end mark: it was cut short, or is still being written", _AGAIN)
-            batches = pa.ipc.open_stream(source)
-            schema = batches.schema
-        else:
-            opened = pa.ipc.open_file(source)
-            schema = opened.schema
-            batches = (opened.get_batch(place) for place in range(opened.num_record_batches))
-        wanted = [name for name in columns or schema.names if name in schema.names] or schema.names[:1]
-        yield pl.DataFrame(pl.from_arrow(schema.empty_table())).select(wanted)
-        for batch in batches:
-            yield pl.DataFrame(pl.from_arrow(batch.select(wanted)))
+        yield pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
 
 
 @contextmanager

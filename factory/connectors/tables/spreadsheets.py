@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +35,15 @@ class SheetFormat:
 
     def schema(self, file: File) -> dict[str, pl.DataType]:
         """Return the columns of a sheet: texts."""
-        with _sheet(file) as sheet:
-            return dict.fromkeys(self._heading(numbered_rows(sheet)), pl.String())
+        seen = file.path.stat()
+        version = (seen.st_mtime_ns, seen.st_size)
+        return dict.fromkeys(_names(file.at, file.member, file.name, self.at.skip_lines, version), pl.String())
 
     def frames(self, file: File, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield a sheet's records, those of the columns that it has, with LINE; blank rows are none."""
         with _sheet(file) as sheet:
             rows = numbered_rows(sheet)
-            heading = self._heading(rows)
+            heading = _heading(rows, self.at.skip_lines)
             wanted = {name: heading.index(name) for name in columns if name in heading}
             records = [(line, cells) for line, cells in rows if not _is_blank(cells)]
             records = records[: len(records) - self.at.footer]
@@ -50,12 +52,20 @@ class SheetFormat:
             kinds = {**dict.fromkeys(wanted, pl.String), LINE: pl.Int64}
             yield from pl.DataFrame({**texts, LINE: lines}, schema=kinds).iter_slices(BATCH_ROWS)
 
-    def _heading(self, rows: Iterator[tuple[int, list[Any]]]) -> list[str]:
-        """Return the names in the first row that is not blank, below those to skip."""
-        for line, cells in rows:
-            if line > self.at.skip_lines and not _is_blank(cells):
-                return unique_names([text_of_cell(cell) or "" for cell in cells])
-        raise DamagedError("the sheet has no heading", "mend `skip_lines` in the source's arguments, or name its sheet")
+
+@lru_cache(maxsize=64)
+def _names(at: str, member: str, name: str, skip_lines: int, _version: tuple[int, int]) -> tuple[str, ...]:
+    """Return the columns of a version of a sheet: it is read whole for them."""
+    with _sheet(File(at=at, member=member, name=name)) as sheet:
+        return tuple(_heading(numbered_rows(sheet), skip_lines))
+
+
+def _heading(rows: Iterator[tuple[int, list[Any]]], skip_lines: int) -> list[str]:
+    """Return the names in the first row that is not blank, below those to skip."""
+    for line, cells in rows:
+        if line > skip_lines and not _is_blank(cells):
+            return unique_names([text_of_cell(cell) or "" for cell in cells])
+    raise DamagedError("the sheet has no heading", "mend `skip_lines` in the source's arguments, or name its sheet")
 
 
 def first_rows(file: File, number: int) -> list[tuple[int, list[str]]]:
