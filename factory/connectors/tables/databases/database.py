@@ -38,7 +38,7 @@ def opened(url: sa.URL) -> AbstractContextManager[Database]:
         from factory.connectors.tables.databases.sqlite import SqliteDatabase
 
         return SqliteDatabase.opened(url)
-    if backend in ("postgresql", "postgres") and url.get_driver_name() in _LIBPQ:
+    if backend == "postgresql" and (url.get_driver_name() in _LIBPQ or not url.query):
         from factory.connectors.tables.databases.postgresql import PostgresDatabase
 
         return PostgresDatabase.opened(url)
@@ -47,5 +47,5 @@ def opened(url: sa.URL) -> AbstractContextManager[Database]:
     return OtherDatabase.opened(url)
 
 
-_LIBPQ = ("psycopg", "psycopg2", "psycopg_async", "adbc")
-"""Drivers whose URLs have the options of PostgreSQL's own library, as ADBC takes them."""
+_LIBPQ = ("psycopg", "psycopg2", "psycopg_async")
+"""Drivers whose URLs have the options of PostgreSQL's own library, as ADBC does; without options any URL will do."""

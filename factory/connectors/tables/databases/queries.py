@@ -13,6 +13,8 @@ from factory.connectors.tables.databases.columns import Column, Condition
 from factory.connectors.tables.reader import Narrowing
 
 Query = sa.Select[Any]
+_MOST_VALUES = 1000
+"""Of more sites all rows are read: databases bound how many values a query may have, SQL Server to 2,100."""
 
 
 def rows_query(table: sa.TableClause, columns: Sequence[Column], conditions: Sequence[Condition]) -> Query:
@@ -44,7 +46,11 @@ def counts_query(table: sa.TableClause, site: Column | None, cursor: Column | No
 def conditions_of(columns: Mapping[str, Column], only: Narrowing) -> list[Condition]:
     """Return conditions that hold back no wanted row, and none whose site or moment cannot be read."""
     conditions = columns[only.moment].within(only.after, only.until) if only.moment else []
-    if only.column and only.values and (among := columns[only.column].among(only.values)) is not None:
+    if (
+        only.column
+        and 0 < len(only.values) <= _MOST_VALUES
+        and (among := columns[only.column].among(only.values)) is not None
+    ):
         conditions.append(among)
     return conditions
 

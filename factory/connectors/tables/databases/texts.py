@@ -24,7 +24,7 @@ _PLAIN: dict[pl.DataType, tuple[type, ...]] = {
     pl.Binary(): (bytes,),
 }
 """Types that hold every value of these Python types, but for whole numbers that are too large."""
-_FETCHED = 1_000
+_FETCHED = 500
 """Rows that are fetched at once."""
 _MOMENT = "%Y-%m-%d %H:%M:%S%.f"
 
@@ -90,6 +90,8 @@ def _shown(value: Any) -> str:
 
 def column_of(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
     """Return values as a column of a type, or as text where one of them does not fit."""
+    if dtype == pl.String:
+        return text_of(name, values)
     kinds = set(map(type, values)) - {type(None)}
     if kinds <= set(_PLAIN.get(dtype, ())):
         try:

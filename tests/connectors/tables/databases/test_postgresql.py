@@ -272,3 +272,12 @@ def test_a_whole_number_may_be_the_cursor(url, shop):
     reader = reader_of(url, "shop.orders")
     rows = read(reader, ["id"], Narrowing(column="plant", values=["a"], moment="id", after=2, until=UNTIL))
     assert set(rows["id"]) == {2, None}
+
+
+@pytest.mark.parametrize(
+    "dialect", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2", "postgresql+asyncpg"]
+)
+def test_the_driver_that_a_url_names_is_not_needed(url, shop, dialect):
+    shop.execute("CREATE TABLE shop.orders AS SELECT 1.50 AS amount")
+    named = url.replace("postgresql", dialect, 1)
+    assert read(reader_of(named, "shop.orders"))["amount"].to_list() == ["1.50"]

@@ -161,3 +161,10 @@ def test_sites_whose_names_a_collation_takes_for_one_stay_apart(shop, url):
     shop.execute("INSERT INTO orders VALUES (1, 'Ulm'), (2, 'ULM'), (3, 1), (4, 1.0)")
     newest = reader_of(url, "orders").newest("plant", "n", UNTIL)
     assert dict(newest.iter_rows()) == {"Ulm": "1", "ULM": "2", "1": "3", "1.0": "4"}
+
+
+def test_the_rows_of_more_sites_than_a_query_may_name_are_read(shop, url):
+    shop.execute("CREATE TABLE orders (n integer, plant text)")
+    shop.executemany("INSERT INTO orders VALUES (?, ?)", [(n, f"plant {n}") for n in range(50)])
+    sites = [f"plant {n}" for n in range(300_000)]
+    assert len(read(reader_of(url, "orders"), ["n"], Narrowing(column="plant", values=sites))) == 50
