@@ -15,7 +15,7 @@ import dagster as dg
 from pydantic import Field
 
 from factory.connectors.source import named_sites
-from factory.errors import FactoryError, LineError, NameRefused
+from factory.errors import FactoryError, LineError, NameRefused, SourceError
 from factory.line.line import Line
 from factory.monitoring.findings import FINDINGS, standing
 from factory.names import LINE_SITE, checked_name
@@ -211,7 +211,12 @@ def _why_no_sites(line: Line, until: str, removed: Mapping[str, str]) -> str:
 def _all_sites(context: dg.OpExecutionContext, parts: LineParts, until: str, *, redo: bool) -> Sequence[str]:
     """Return all sites that the source has; where a run begins with a later stage, all that the line has."""
     if not redo:
-        at_source = named_sites(parts.source, parts.line.decisions, moment(until, parts.line))
+        try:
+            at_source = named_sites(parts.source, parts.line.decisions, moment(until, parts.line))
+        except SourceError:
+            if known := _sites_with_rows(context, parts):
+                return known  # each of them fails of it where its rows would come in, and has it on record
+            raise
         return at_source or _sites_with_rows(context, parts)
     return require_known_sites(context.instance, parts.line.name)
 

@@ -10,8 +10,9 @@ from factory.data.ingest import ingest
 from factory.data.schema_changes import SchemaChange
 from factory.data.table_contents import TableContents
 from factory.errors import SchemaMismatch, SourceError
+from factory.errors.masking import masked
 from factory.line.line import Table
-from factory.monitoring.findings import FINDINGS, Finding
+from factory.monitoring.findings import FINDINGS, Finding, keep
 from factory.monitoring.silence import ARRIVALS, Arrivals, silence_of
 from factory.pipeline.findings import keep_and_tell
 from factory.pipeline.line_run import LineRun
@@ -46,6 +47,8 @@ def raw(run: LineRun, table: Table) -> Work:
         watch = SilenceWatch(run, table, loaded.done)
         silent = watch.findings()
         keep_and_tell(run, name, found)
+        unloaded = {site: _unloaded(loaded.failed.get(site)) for site in sites if site not in stopped}
+        keep(run.journal, f"{name} load", unloaded, run.run_id)  # the run fails of it, and so it is told
         keep_and_tell(run, silence_of(name), silent)
         done = {
             site: {
@@ -82,6 +85,11 @@ def _stopped(silent: Mapping[str, Sequence[Finding]], sites: Collection[str]) ->
         for site, some in silent.items()
         if some and site in sites
     }
+
+
+def _unloaded(error: Exception | None) -> list[Finding]:
+    """Return what is to be known of a site whose rows could not be loaded: it has those of before."""
+    return [Finding(kind="not loaded", key="not loaded", text=masked(str(error)))] if error else []
 
 
 def _changed(table: Table, change: SchemaChange) -> Finding:

@@ -40,7 +40,12 @@ class SilenceWatch:
         return {site: known.get(site) or self.before[site] for site in sites}  # type: ignore[misc]  # one of both is there
 
     def findings(self) -> dict[str, list[Finding]]:
-        """Return what stands of silence, by site: of those of the load, and of those that the source has no more."""
+        """Return what stands of silence, by site: of those of the load, and of those that the source has no more.
+
+        Where no site could be loaded nothing is known of it.
+        """
+        if not self.loaded:
+            return {}
         until, absent = self.run.until, self._absent()
         found: dict[str, list[Finding]] = {site: [] for site in (*self.loaded, *absent)}
         for site, text in absent.items():

@@ -154,3 +154,15 @@ def test_rows_that_name_no_site_are_counted_and_made_no_site(line):
     waiting = line.lake.scan("quarantine", ["unknown"]).collect()
     assert waiting["rule"].str.contains("plant: to name a site").all()
     assert "unknown" not in line_status(Home.at(line.home), "orders")
+
+
+def test_what_could_not_be_loaded_stands_until_it_is(line):
+    line.load(48, range(48), range(48))
+    line.source.broken = ["south"]
+    heard = line.load(72, range(72), range(72))
+    assert [site for _, site, _ in heard.failed_steps] == ["south"]
+    assert line.stands == {"south": ["the line to south was cut"]}
+    assert line.alerts.texts == []
+    line.source.broken = []
+    line.load(96, range(96), range(96))
+    assert line.stands == {}
