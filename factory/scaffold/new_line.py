@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from factory.connectors.tables.place import place_of
+from factory.connectors.tables.files import MEMBER
+from factory.connectors.tables.place import ENVIRONMENT, place_of
 from factory.errors import LineError, NameRefused
 from factory.line.reference import write_schema
 from factory.names import checked_name
@@ -72,11 +73,12 @@ def _require_name(name: str) -> None:
 
 def _seen_from(root: Path, at: str) -> str:
     """Return a table's place as the line's file writes it: a path as a person typed it becomes one from the project."""
-    if "::" in at or "://" in at:
+    if "::" in at or "://" in at or at.startswith(ENVIRONMENT):
         return at
     path = Path(at).expanduser()
     whole = path if path.is_absolute() else Path.cwd() / path
-    if not path.is_absolute() and not whole.exists() and (root / path).exists():
+    file = at.partition(MEMBER)[0]
+    if not path.is_absolute() and not (Path.cwd() / file).exists() and (root / file).exists():
         whole = root / path
     return str(whole.relative_to(root)) if whole.is_relative_to(root) else str(whole)
 

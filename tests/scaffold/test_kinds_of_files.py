@@ -112,8 +112,23 @@ def test_a_line_is_made_of_what_lies_at_an_address(tmp_path):
         require_line(project(tmp_path), f"{web.address}/exports/melt.csv", {"separator": ";", "encoding": "cp1252"})
 
 
+def test_an_address_in_the_environment_and_a_file_in_a_zip_stand_in_the_line_as_they_were_said(tmp_path, monkeypatch):
+    root = project(tmp_path / "project")
+    monkeypatch.chdir(tmp_path)
+    with serving() as web:
+        web.files["/melt.csv?sig=top-secret-signature"] = german().encode()
+        monkeypatch.setenv("MELT_URL", f"{web.address}/melt.csv?sig=top-secret-signature")
+        require_line(root, "env:MELT_URL", {"separator": ";"})
+    assert "top-secret" not in "".join(file.read_text() for file in (root / "lines" / "melt").rglob("*.*"))
+    with zipfile.ZipFile(root / "exports.zip", "w") as archive:
+        archive.writestr("may/melt.csv", german())
+        archive.writestr("april/melt.csv", german())
+    other = written(root, "other", "exports.zip!may/melt.csv", "reject", time="at", site="plant")
+    assert 'at: "exports.zip!may/melt.csv"' in (other.folder / "defs.yaml").read_text()
+
+
 def require_line(root, at, expected):
-    made = written(root, "melt", at if "://" in at else root / at, "reject", time="at", site="plant")
+    made = written(root, "melt", at if ":" in at else root / at, "reject", time="at", site="plant")
     attributes = yaml.safe_load((made.folder / "defs.yaml").read_text())["attributes"]
     (arguments,) = attributes["source"]["arguments"]["tables"].values()
     assert {name: value for name, value in arguments.items() if name not in ("at", "names")} == expected

@@ -1,9 +1,11 @@
 """Lines of JSON read by Polars, at its speed, with each number as it is written: numbers are put in quote marks first.
 
-For lines that hold flat objects, as programs write them. Each value is accounted for: as many are delivered as colons
-stand outside of strings. Whatever does not fit is left to the reader that takes one line after the other.
+For lines that hold flat objects, as programs write them. Each value is accounted for: every colon outside of strings
+follows one of the keys, and as many values are delivered. Whatever does not fit is left to the reader that takes one
+line after the other.
 """
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,6 +30,8 @@ def flat_objects(text: bytes, keys: Sequence[str], first_line: int) -> pl.DataFr
     if braces != lines or brackets:
         return None
     colons, nulls = (int(np.count_nonzero((signs == ord(sign)) & outside)) for sign in ":n")
+    if sum(text.count(json.dumps(key, ensure_ascii=False).encode() + b":") for key in keys) != colons:
+        return None  # another key, or blanks before a colon
     try:
         rows = pl.read_ndjson(_numbers_quoted(signs, outside), schema=dict.fromkeys(keys, pl.String))
     except pl.exceptions.PolarsError:

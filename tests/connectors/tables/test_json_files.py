@@ -146,7 +146,15 @@ def test_flat_objects_are_read_at_once_as_one_by_one(records, ascii_):
 
 @pytest.mark.parametrize(
     "text",
-    ['{"a":1}\n{"b":2}\n', '{"a":[1]}\n', '{"a":{"b":1}}\n', '{"a":1,"a":2}\n', '{"a":1}\n\n{"a":2}\n', '{"a":1}x\n'],
+    [
+        '{"a":1}\n{"b":2}\n',
+        '{"a":[1]}\n',
+        '{"a":{"b":1}}\n',
+        '{"a":1,"a":2}\n',
+        '{"a":1}\n\n{"a":2}\n',
+        '{"a":1}x\n',
+        '{"a":1,"b":null}\n',
+    ],
 )
 def test_what_is_not_flat_or_has_other_keys_is_left_to_be_read_one_by_one(text):
     assert flat_objects(text.encode(), ["a"], 1) is None
