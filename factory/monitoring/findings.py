@@ -42,6 +42,12 @@ def keep(journal: Journal, asset: str, found: Mapping[str, Sequence[Finding]], r
     return {site: some for site, some in new.items() if some}
 
 
-def standing(figures: Mapping[str, Any]) -> list[str]:
+def schema_of(asset: str) -> str:
+    """Return the name under which findings have how an asset's columns changed, which is told once."""
+    return f"{asset} schema"
+
+
+def standing(figures: Mapping[str, Any], *, but_schema: bool = False) -> list[str]:
     """Return the sentences of what stands at a site, from the figures of its newest entry of FINDINGS."""
-    return [text for of_asset in figures.values() for text in of_asset.values()]
+    some = [found for asset, found in figures.items() if not (but_schema and asset.endswith(schema_of("")))]
+    return [text for found in some for text in found.values()]

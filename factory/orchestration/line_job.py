@@ -332,9 +332,12 @@ def _finish(parts: LineParts) -> dg.OpDefinition:
 
 
 def _log_findings(context: dg.OpExecutionContext, line: str, sites: Sequence[str]) -> None:
-    """Log what stands at the data of the line's sites, those among them that this run was not about or did not find."""
+    """Log what stands at the data of the line's sites, those among them that this run was not about or did not find.
+
+    A change of columns was told as it was found.
+    """
     for site, entry in context.resources.lake.journal(line).latest(FINDINGS, [LINE_SITE, *sites]).items():
-        for text in standing(entry.figures):
+        for text in standing(entry.figures, but_schema=True):
             _log_event(context, SiteFinding(step="raw", site=site, text=text), f"{site}: {text}")
 
 

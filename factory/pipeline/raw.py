@@ -12,7 +12,7 @@ from factory.data.table_contents import TableContents
 from factory.errors import SchemaMismatch, SourceError
 from factory.errors.masking import masked
 from factory.line.line import Table
-from factory.monitoring.findings import FINDINGS, Finding, keep
+from factory.monitoring.findings import FINDINGS, Finding, keep, schema_of
 from factory.monitoring.silence import ARRIVALS, Arrivals, silence_of
 from factory.pipeline.findings import keep_and_tell
 from factory.pipeline.line_run import LineRun
@@ -46,7 +46,7 @@ def raw(run: LineRun, table: Table) -> Work:
         found = {site: [_changed(table, change) for change in some] for site, some in changes.items()}
         watch = SilenceWatch(run, table, loaded.done)
         silent = watch.findings()
-        keep_and_tell(run, name, found)
+        keep_and_tell(run, schema_of(name), found)
         unloaded = {site: _unloaded(loaded.failed.get(site)) for site in sites if site not in stopped}
         keep(run.journal, f"{name} load", unloaded, run.run_id)  # the run fails of it, and so it is told
         keep_and_tell(run, silence_of(name), silent)
