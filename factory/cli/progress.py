@@ -259,10 +259,11 @@ def summary(outcome: LineOutcome, total_s: float) -> list[str]:
 
 
 def _findings(outcome: LineOutcome) -> list[str]:
-    """Return what stands at the sites' data, a line each."""
+    """Return what stands at the sites' data, a line each, but for what a site failed of."""
     return [
         f"  data      {text}" if sites == [LINE_SITE] else f"  data      {named(sites)}: {text}"
         for text, sites in outcome.findings.items()
+        if not any(text in why for why in outcome.failed.values())
     ]
 
 

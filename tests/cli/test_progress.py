@@ -14,6 +14,7 @@ from factory.pipeline.events import (
     RunSubmitted,
     Said,
     SiteFailed,
+    SiteFinding,
     SiteMade,
     SitesChosen,
     StepBegun,
@@ -92,6 +93,21 @@ def test_the_end_says_what_changed_what_became_of_each_site_and_where_the_run_is
         "presses_line_job  http://127.0.0.1:3000/runs/r-1",
     ):
         assert words in told, words
+
+
+def test_the_end_says_what_stands_at_the_data_once_and_not_what_a_site_failed_of():
+    made = LineOutcome()
+    for event in (
+        SitesChosen(sites=("east", "north"), until=""),
+        SiteFailed(step="raw/parts", site="north", error="SourceError: it was cut", at=0.0),
+        SiteFinding(step="raw", site="east", text="no row came"),
+        SiteFinding(step="raw", site="south", text="no row came"),
+        SiteFinding(step="raw", site=LINE_SITE, text="6 rows name no site"),
+        SiteFinding(step="raw", site="north", text="it was cut"),
+    ):
+        made.take(event)
+    told = [line for line in summary(made, 1.0) if line.startswith("  data")]
+    assert told == ["  data      east, south: no row came", "  data      6 rows name no site"]
 
 
 def test_a_run_that_changed_nothing_says_just_that():
