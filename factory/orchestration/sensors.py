@@ -39,7 +39,7 @@ def new_rows_sensor(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.Sen
         job_name=job_name(line.name),
         minimum_interval_seconds=NEW_ROWS_S,
         required_resource_keys={source_name, "calendar", "store"},  # the source's name is known only here
-        description="Rows with a later cursor at the source, and sites that it has and the line has not.",
+        description="Sites with other rows at the source: a later cursor, another number, another file; new sites.",
     )
     def new_rows(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         source: LineSource = getattr(context.resources, source_name)
@@ -52,7 +52,8 @@ def new_rows_sensor(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.Sen
         known = set(context.instance.get_dynamic_partitions(str(sites.name)))
         attempts = Attempts(f"{line.name}-rows", context)
         requests = []
-        for key, some in attempts.due({site: str(newest[site]) for site in valid}).items():
+        signs = source.signs(line.decisions, until)
+        for key, some in attempts.due({site: f"{newest[site]}{signs(site)}" for site in valid}).items():
             for new_sites, group in ((True, set(some) - known), (False, set(some) & known)):
                 if group:
                     kind = "new-site" if new_sites else "rows"

@@ -40,6 +40,8 @@ def order(number, day=1, kg="1.5", late="", plant="Ulm"):
 class Plain:
     """A source in memory that gives texts, from the cursor on; counts how often it is read."""
 
+    columns = COLUMNS
+
     def __init__(self, rows):
         self.rows, self.reads = list(rows), 0
 
@@ -52,7 +54,10 @@ class Plain:
         mine = [row for row in self.rows if row[1] == site]
         if place is not None:
             mine = [row for row in mine if _moment(row[place]) is None or _is_in(_moment(row[place]), after, until)]
-        yield pl.DataFrame(mine, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
+        yield self.frame(mine)
+
+    def frame(self, rows):
+        return pl.DataFrame(rows, schema=dict.fromkeys(self.columns, pl.String), orient="row")
 
 
 def _moment(text):

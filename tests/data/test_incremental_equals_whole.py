@@ -1,0 +1,208 @@
+"""Incremental equals whole: whatever a source goes through, the lake ends as one full load of its last state.
+
+The source is a table in memory to which rows come, late and out of order, and in which they are corrected, labelled,
+moved, deleted and brought back. Loads come in between, at any moment, and any of them may die at any commit.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from factory.line.changes import Changes, SurrogateKey
+from factory.storage.lake import Lake
+from tests.data.test_changes import COLUMNS, TABLE, File, Loads, Plain, Server
+
+SITES = ("Ulm", "Kiel")
+FIRST = datetime(2024, 1, 1)
+TIMES = st.one_of(st.integers(0, 6).map(lambda day: f"{FIRST + timedelta(days=day):%Y-%m-%d %H:%M}"), st.just("0000"))
+ROWS = st.fixed_dictionaries(
+    {
+        "site": st.sampled_from(SITES),
+        "at": TIMES,
+        "kg": st.sampled_from(["1.5", "-1", "ca. 80"]),
+        "late": st.sampled_from([None, "1"]),
+    }
+)
+NUMBERS = st.integers(1, 3)
+DEEDS = st.lists(
+    st.tuples(
+        st.one_of(
+            st.tuples(st.just("put"), NUMBERS, ROWS),
+            st.tuples(st.just("label"), NUMBERS, st.sampled_from(["0", "1"])),
+            st.tuples(st.just("delete"), NUMBERS, st.none()),
+            st.tuples(st.just("shuffle"), st.randoms(use_true_random=False), st.none()),
+        ),
+        st.one_of(
+            st.none(),
+            st.tuples(st.just("load"), st.integers(3, 7), st.sets(st.sampled_from(SITES), min_size=1)),
+            st.tuples(st.just("die"), st.integers(0, 1), st.integers(3, 7)),
+        ),
+    ),
+    max_size=10,
+)
+
+
+class Dies(Exception):  # noqa: N818  what it is
+    """The end of a process."""
+
+
+class MortalLake(Lake):
+    """A lake whose writer dies before its n-th commit."""
+
+    def __init__(self, lake, commits):
+        super().__init__(lake.root.removesuffix(f"/{lake.line}"), lake.line)
+        self.commits = commits
+
+    def append(self, *args, **how):
+        if self.commits == 0:
+            raise Dies
+        self.commits -= 1
+        return super().append(*args, **how)
+
+
+class World:
+    """A source that lives, and its loads."""
+
+    def __init__(self, folder, table, source):
+        self.folder, self.table, self.kind = folder, table, source
+        self.loads, self.rows, self.changed = Loads(f"{folder}/lived", table), {}, 0
+
+    def do(self, deed, what, how):
+        """Do one deed."""
+        if deed == "put":
+            self.put(what, how)
+        elif deed == "label" and what in self.rows:
+            self.put(what, {**self.rows[what], "late": how})
+        elif deed == "delete":
+            self.rows.pop(what, None)
+        elif deed == "shuffle":
+            rows = list(self.rows.items())
+            what.shuffle(rows)
+            self.rows = dict(rows)
+        elif deed == "load":
+            self.load(sorted(how), until=what)
+        elif deed == "die":
+            self.die(what, until=how)
+
+    def put(self, number, row):
+        """Write a row, with what tells of its change."""
+        self.changed += 1
+        self.rows[number] = {**row, "changed": str(self.changed)}
+
+    def source(self):
+        """Return the source as it is now."""
+        order = ["order", "site", "at", "kg", "late", "changed"]
+        rows = [{"order": str(number), **row} for number, row in self.rows.items()]
+        return self.kind([tuple(row[name] for name in order[: len(self.table.delivered.columns)]) for row in rows])
+
+    def load(self, sites, until):
+        """Load some sites as of a day; one without rows, in source and lake, has none."""
+        for site in sites:
+            try:
+                self.loads.load(self.source(), (site,), FIRST + timedelta(days=until))
+            except Exception as error:
+                if "has no rows before" not in str(error):
+                    raise
+
+    def die(self, commits, until):
+        """Load a site, and die at a commit: what it remembered is lost with it."""
+        whole = self.loads.lake
+        self.loads.lake = MortalLake(whole, commits)
+        for site in SITES:
+            try:
+                self.load([site], until)
+            except Dies:
+                event("died at a commit")
+        self.loads.lake = whole
+
+    def end(self):
+        """Return what became of every row at the end, and what would have in one load of all."""
+        self.load(SITES, until=20)
+        once = World(f"{self.folder}/once", self.table, self.kind)
+        once.rows = self.rows
+        once.load(SITES, until=20)
+        return ways(self.loads), ways(once.loads)
+
+
+def ways(loads):
+    """Return the clean rows and those in quarantine, each as often as it is there."""
+    if not loads.lake.has("raw/orders"):
+        return Counter(), Counter()
+    cleaned = loads.cleaned()
+    for site, counts in cleaned.counts.items():
+        assert counts.unaccounted == 0, site
+    columns = list(loads.table.delivered.columns)
+    return tuple(Counter(rows.select(columns).rows()) for rows in (cleaned.accepted, cleaned.quarantine))
+
+
+WHOLE = Changes(known_by="whole", max_withdrawn_share=1.0)
+LOOK_BACK = Changes(known_by="look_back", days=30, max_withdrawn_share=1.0)
+KEYLESS = replace(
+    TABLE,
+    columns={**COLUMNS, "row_id": "String"},
+    key=("row_id",),
+    surrogate_key=SurrogateKey(column="row_id", leave_out=("late",)),
+    changes=WHOLE,
+)
+
+
+@pytest.mark.parametrize(
+    ("table", "source"),
+    [
+        pytest.param(replace(TABLE, changes=WHOLE), File, id="a file"),
+        pytest.param(replace(TABLE, changes=WHOLE), Plain, id="whole"),
+        pytest.param(replace(TABLE, changes=WHOLE, cursor=""), File, id="without a cursor"),
+        pytest.param(replace(TABLE, key=(), changes=WHOLE), File, id="without a key"),
+        pytest.param(KEYLESS, File, id="with a surrogate key"),
+        pytest.param(
+            replace(TABLE, changes=LOOK_BACK), Server, id="look back"
+        ),
+    ],
+)  # fmt: skip
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(deeds=DEEDS)
+def test_whatever_a_source_goes_through_the_lake_ends_as_one_load_of_it(table, source, deeds):
+    with TemporaryDirectory() as folder:
+        world = World(folder, table, source)
+        for deed in deeds:
+            for step in filter(None, deed):
+                world.do(*step)
+        lived, once = world.end()
+        assert lived == once
+
+
+LOGGED = replace(
+    TABLE,
+    columns={**COLUMNS, "changed": "Int64"},
+    changes=Changes(known_by="change_column", column="changed", max_withdrawn_share=1.0),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(deeds=DEEDS)
+def test_a_change_column_and_a_count_miss_nothing(deeds):
+    with TemporaryDirectory() as folder:
+        world = World(folder, LOGGED, Changing)
+        for deed in deeds:
+            for step in filter(None, deed):
+                world.do(*step)
+        lived, once = world.end()
+        assert lived == once
+
+
+class Changing(Server):
+    """A database with a change column, which gives only rows that changed since."""
+
+    columns = LOGGED.columns
+
+    def read(self, table, *, site, after, until):
+        if table.cursor != "changed":
+            yield from super().read(table, site=site, after=after, until=until)
+            return
+        mine = [row for row in self.rows if row[1] == site and (after is None or int(row[5]) >= after)]
+        yield self.frame(mine)
