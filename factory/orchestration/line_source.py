@@ -17,7 +17,6 @@ from factory.errors import LineError, SourceError
 from factory.line.file import LineFile
 from factory.line.line import Line, Table
 from factory.line.sections import SourceSection
-from factory.storage.journal import fingerprint
 
 DATA_FOLDER = "data_folder"
 SUFFIX = "_source"
@@ -99,15 +98,6 @@ class LineSource:
     def counts(self, table: Table, until: datetime) -> dict[str, int] | None:
         """Return each site's number of rows before `until`; None where the source must read them to know."""
         return self._source.counts(table.delivered, until) if isinstance(self._source, Counted) else None
-
-    def signs(self, table: Table, until: datetime) -> Callable[[str], str]:
-        """Return what tells, by site and beside its newest row, of corrections and deletions; empty where nothing does.
-
-        Of a file its state tells, of a database how many rows a site has.
-        """
-        version, counts = self.version(table), self.counts(table, until) or {}
-        state = f" {fingerprint(version)}" if version else ""
-        return lambda site: f" {counts[site]} rows" if site in counts else state
 
     def lacking(self) -> list[str]:
         """Return a sentence on each thing the source lacks; a source that cannot tell lacks nothing."""

@@ -5,13 +5,14 @@ drift, the calendar or a person makes new models. A site that is new at the sour
 deploy.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import dagster as dg
 
+from factory.connectors.source import Counted, Source, Versioned
 from factory.errors import NameRefused
-from factory.line.line import Line
+from factory.line.line import Line, Table
 from factory.line.site_names import UNKNOWN
 from factory.names import checked_name
 from factory.orchestration.attempts import Attempts
@@ -23,7 +24,7 @@ from factory.pipeline.events import LineRequest
 from factory.pipeline.release import RELEASE
 from factory.pipeline.stages import OPERATING
 from factory.release.store import ModelStore
-from factory.storage.journal import Entry
+from factory.storage.journal import Entry, fingerprint
 from factory.storage.lake_store import LakeStore
 
 NEW_ROWS_S, DRIFT_S = 300, 300
@@ -52,8 +53,8 @@ def new_rows_sensor(line: Line, sites: dg.DynamicPartitionsDefinition) -> dg.Sen
         known = set(context.instance.get_dynamic_partitions(str(sites.name)))
         attempts = Attempts(f"{line.name}-rows", context)
         requests = []
-        signs = source.signs(line.decisions, until)
-        for key, some in attempts.due({site: f"{newest[site]}{signs(site)}" for site in valid}).items():
+        state = _state(source, line.decisions, until)
+        for key, some in attempts.due({site: f"{newest[site]}{state(site)}" for site in valid}).items():
             for new_sites, group in ((True, set(some) - known), (False, set(some) & known)):
                 if group:
                     kind = "new-site" if new_sites else "rows"
@@ -122,6 +123,17 @@ def line_schedule(line: Line, cron: str) -> dg.ScheduleDefinition:
 
 def _request(line: Line, sites: Sequence[str], until: datetime, stages: Sequence[str]) -> LineRequest:
     return LineRequest(line=line.name, sites=tuple(sites), until=f"{until:%Y-%m-%d}", stages=tuple(stages))
+
+
+def _state(source: Source, table: Table, until: datetime) -> Callable[[str], str]:
+    """Return what tells, by site and beside its newest row, of corrections and deletions; empty where nothing does.
+
+    Of a file its state does, of a database how many rows a site has.
+    """
+    version = source.version(table) if isinstance(source, Versioned) else None
+    counts = source.counts(table, until) if isinstance(source, Counted) else None
+    of_file = f" {fingerprint(version)}" if version else ""
+    return lambda site: f" {counts[site]} rows" if counts and site in counts else of_file
 
 
 def _answered(judged: Entry, released: Entry | None) -> bool:

@@ -99,6 +99,28 @@ def test_a_removed_site_is_neither_added_nor_run_again_by_any_sensor(tmp_path, i
     assert [request.sites for request in Watcher(toy, "drifted", instance).tick().values()] == [("north",)]
 
 
+@pytest.mark.parametrize("sign", ["version", "counts"])
+def test_a_correction_or_a_deletion_that_moves_no_newest_row_is_noticed_where_the_source_can_tell(
+    tmp_path, instance, sign
+):
+    class Telling(Presses):
+        told = "first"
+
+        def version(self, table):
+            return self.told if sign == "version" else None
+
+        def counts(self, table, until):
+            return {"north": len(self.told), "south": 7} if sign == "counts" else None
+
+    known(instance, "north", "south", "east")
+    watcher, source = Watcher(ToyFactory(tmp_path), "new_rows", instance), Telling()
+    assert watcher.tick(**{f"{NAME}_source": source})
+    assert watcher.tick(**{f"{NAME}_source": source}) == {}
+    source.told = "another"
+    (asked,) = watcher.tick(**{f"{NAME}_source": source}).values()
+    assert asked.sites == (("east", "north", "south") if sign == "version" else ("north",))
+
+
 def test_a_site_whose_name_is_no_name_harms_no_other(tmp_path, instance):
     known(instance, "north", "south", "east")
     watcher = Watcher(ToyFactory(tmp_path), "new_rows", instance)
