@@ -15,8 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
+from factory.connectors.tables import TableSource
 from factory.connectors.tables.reader import Narrowing
+from factory.data.ingest import ingest
 from factory.errors import SourceError
+from factory.line.line import Table
+from factory.storage.lake import Lake
 from tests.connectors.tables.databases.reading import read, reader_of
 from tests.connectors.tables.postgres import PASSWORD, needs_postgres, running
 
@@ -238,6 +242,34 @@ def test_the_newest_of_each_site_is_found_by_the_database(url, shop):
     assert dict(reader.newest("plant", "", UNTIL).iter_rows()) == {"north": 2, "south": 2, "west": 1}
     assert dict(reader.newest("", "amount", UNTIL).iter_rows()) == {None: "NaN"}
     assert reader.newest("plant", "note", UNTIL) is None, "10 comes before 9 in texts"
+
+
+def test_a_late_row_and_a_deletion_are_known_by_the_servers_count(url, shop, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOP_URL", url)
+    shop.execute("CREATE TABLE shop.orders (id int8, plant text, made_at timestamptz)")
+    for row in [(1, "2024-01-01"), (2, "2024-02-01"), (3, "infinity"), (4, "2024-05-01")]:
+        shop.execute("INSERT INTO shop.orders VALUES (%s, 'Ulm', %s)", row)
+    table = Table(
+        name="orders",
+        columns={"id": "Int64", "plant": "String", "made_at": "Datetime[us, UTC]"},
+        key=("id",),
+        cursor="made_at",
+        site_column="plant",
+        contract=(),
+        repair=lambda rows: rows,
+    )
+    source, lake = TableSource({"orders": {"at": "env:SHOP_URL::shop.orders"}}, root=str(tmp_path)), Lake(tmp_path, "x")
+    assert source.version(table) is None
+    assert source.counts(table, UNTIL) == {"Ulm": 3}
+    seen = {site: done.seen for site, done in ingest(lake, source, table, ["Ulm"], UNTIL).done.items()}
+    shop.execute("INSERT INTO shop.orders VALUES (5, 'Ulm', '2023-12-01')")
+    late = ingest(lake, source, table, ["Ulm"], UNTIL, seen=seen).done["Ulm"]
+    assert (late.new_rows, late.withdrawn) == (1, 0)
+    shop.execute("DELETE FROM shop.orders WHERE id = 1")
+    gone = ingest(lake, source, table, ["Ulm"], UNTIL, seen={"Ulm": late.seen}).done["Ulm"]
+    assert (gone.new_rows, gone.withdrawn) == (0, 1)
+    same = ingest(lake, source, table, ["Ulm"], UNTIL, seen={"Ulm": gone.seen}).done["Ulm"]
+    assert (same.new_rows, same.withdrawn, same.remark) == (0, 0, "")
 
 
 def test_a_name_and_a_password_with_any_signs_reach_the_server_and_no_message(url, shop, monkeypatch):
