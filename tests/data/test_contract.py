@@ -260,9 +260,10 @@ def test_the_smallest_and_largest_moment_have_bounds_too() -> None:
 
 def test_the_declared_columns_are_part_of_the_result() -> None:
     checks = judged(compiled(), rows((1, None, None, None)).with_columns(extra=1))[0]["A"].checks
-    assert [(check.name, check.success) for check in checks[:3]] == [
+    assert [(check.name, check.success) for check in checks[:4]] == [
         ("columns to match set", False),
         ("record: to have the fields of the heading", True),
+        ("record: to come with the declared columns", True),
         ("id: values to be of type Int64", True),
     ]
     assert checks[0].details == {"mismatched": {"unexpected": ["extra"]}}

@@ -115,7 +115,7 @@ def test_the_result_is_one_of_great_expectations_own() -> None:
     said = theirs.to_json_dict()
     assert type(theirs).__name__ == "ExpectationSuiteValidationResult"
     assert said["success"] is mine.success is False
-    assert said["statistics"]["evaluated_expectations"] == len(mine.checks) == 2 + len(COLUMNS) + len(SUITE)
+    assert said["statistics"]["evaluated_expectations"] == len(mine.checks) == 3 + len(COLUMNS) + len(SUITE)
     in_set = next(result for result in said["results"] if result["expectation_config"]["type"] == SUITE[0].type)
     assert in_set["result"]["partial_unexpected_list"] == ["XYZ"]
     assert in_set["result"]["unexpected_percent"] == 50

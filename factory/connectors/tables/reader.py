@@ -38,7 +38,7 @@ class Reader(Protocol):
         ...
 
     def batches(self, columns: Sequence[str], only: Narrowing, row_number: str = "") -> Iterator[pl.DataFrame]:
-        """Yield the columns' rows; `row_number` names a column to add, the row's place in the table from 1."""
+        """Yield the rows in one column or more; `row_number` names one to add, the row's place in the table from 1."""
         ...
 
 

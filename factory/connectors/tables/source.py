@@ -186,7 +186,8 @@ class TableSource:
             if asked is not None:
                 return asked
         newest_of: dict[str | None, Any] = {}
-        for batch in reader.batches([name for name in read.values() if name in there], Narrowing()):
+        columns = [name for name in read.values() if name in there] or list(there)[:1]  # one, to count rows by
+        for batch in reader.batches(columns, Narrowing()):
             rows = _of_line(batch, read, table, at, there)
             for value, newest in _newest(rows, table, until).iter_rows():
                 before = newest_of.get(value)

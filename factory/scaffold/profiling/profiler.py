@@ -168,7 +168,7 @@ def _require_named(asked: Asked, columns: Sequence[str]) -> None:
 def _signs(reader: Reader, schema: Mapping[str, pl.DataType], at: TableAt) -> Parse:
     """Return the signs in a table's numbers, from its first batch; no comma is one where commas part the columns."""
     texts = [name for name, dtype in schema.items() if dtype == pl.String]
-    first = next(iter(reader.batches(texts, Narrowing())), pl.DataFrame())
+    first = next(iter(reader.batches(texts, Narrowing())), pl.DataFrame()) if texts else pl.DataFrame()
     columns = [first[name].drop_nulls().str.strip_chars() for name in texts if name in first.columns]
     known = [column for column in columns if len(column)]
     has_commas = at.separator != "," and any(column.str.contains(_DECIMAL_COMMA).mean() > 0.5 for column in known)  # type: ignore[operator]  # a number
