@@ -38,7 +38,7 @@ def home(tmp_path_factory):
     """
     home = tmp_path_factory.mktemp("home")
     journal = Journal(Lake(home / "lake", "presses"))
-    rows = {"raw": 10, "clean": 7, "quarantine": 2, "superseded": 1}
+    rows = {"raw": 10, "clean": 7, "quarantine": 2, "superseded": 1, "withdrawn": 0}
     cleaned = {site: {**rows, "contract_share": 0.9} for site in ("big", "small", "new", "old")}
     verdicts = {"big": verdict("big"), "small": verdict("small", "scored on 2 rows, needs 20")}
     verdicts["old"] = verdict("old", "parity error is 0.1, limit 0.0001", average_precision=0.777, value_eur=7777.0)
@@ -81,7 +81,7 @@ def test_status_json_tells_rows_verdict_and_what_serves_of_every_site(home):
     sites = json.loads(out)["lines"]["presses"]["sites"]
     since = ModelRepository(home / "models").current("presses.big").released_at
     assert list(sites) == ["big", "new", "old", "small"]
-    rows = {"raw": 10, "clean": 7, "quarantine": 2, "superseded": 1}
+    rows = {"raw": 10, "clean": 7, "quarantine": 2, "superseded": 1, "withdrawn": 0}
     passed, released = verdict("big"), {"serving": None, "hold": None, "held_back": None}
     assert sites["big"] == {
         "rows": rows,
@@ -102,12 +102,13 @@ def test_status_json_tells_rows_verdict_and_what_serves_of_every_site(home):
         "hold": None,
         "held_back": None,
         "door_shut": None,
+        "findings": [],
         "page": None,
     }
     assert sites["small"]["verdict"]["passed"] is False
     assert sites["small"]["verdict"]["reasons"] == ["scored on 2 rows, needs 20"]
     assert sites["small"]["serving"] is None
-    assert sites["new"] == {"rows": rows, "verdict": None, **released, "door_shut": None, "page": None}
+    assert sites["new"] == {"rows": rows, "verdict": None, **released, "door_shut": None, "findings": [], "page": None}
 
 
 def test_status_shows_what_serves_in_a_row_of_its_own_where_the_newest_candidate_does_not(home):
