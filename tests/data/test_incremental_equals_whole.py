@@ -175,7 +175,7 @@ KEYLESS = replace(
         ),
     ],
 )  # fmt: skip
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(deeds=DEEDS)
 def test_whatever_a_source_goes_through_the_lake_ends_as_one_load_of_it(table, source, deeds):
     with TemporaryDirectory() as folder:
@@ -194,7 +194,7 @@ LOGGED = replace(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(deeds=DEEDS)
 def test_a_change_column_and_a_count_miss_nothing(deeds):
     with TemporaryDirectory() as folder:

@@ -1,5 +1,7 @@
 """A line whose task was changed after its sites were served: another question, which no champion ever answered."""
 
+import pytest
+
 from factory.tasks.regression import Regression, RegressionValue
 from tests.toy.line import NAME, ToyFactory
 
@@ -9,6 +11,7 @@ QUANTITY = {
 }
 
 
+@pytest.mark.slow
 def test_a_candidate_of_another_task_is_refused_in_a_sentence_and_what_is_served_goes_on(tmp_path):
     toy = ToyFactory(tmp_path)
     assert toy.run() == 0

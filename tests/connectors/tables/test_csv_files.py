@@ -145,7 +145,7 @@ DAMAGE = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     table=TABLES,
     damage=DAMAGE,
