@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from factory.connectors.source import cursor_of
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.files import state_of
 from factory.connectors.tables.place import Place
@@ -20,7 +21,6 @@ from factory.connectors.tables.reader import Narrowing
 from factory.connectors.tables.readers import reader_of
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
-from factory.line.parsing import read
 from factory.line.parsing.moments import within_or_unread
 from factory.storage.columns import FILE, LINE, UNPARSED
 
@@ -107,8 +107,7 @@ class PackagedFiles:
             )
         if table.cursor not in rows.columns:
             return rows.with_columns(pl.lit(None).alias(_CURSOR))
-        cursor = read(rows[table.cursor], table.cursor, table.columns[table.cursor], table.parse)
-        return rows.with_columns(cursor.alias(_CURSOR))
+        return rows.with_columns(cursor_of(rows, table).alias(_CURSOR))
 
     def version(self, table: Table) -> str:
         """Return the state of a table's file; keeps factory.connectors.source.Versioned."""

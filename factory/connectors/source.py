@@ -54,7 +54,7 @@ def in_window(rows: pl.DataFrame, table: Table, after: Any | None, until: dateti
     """Return raw rows with `after` <= cursor < `until` and those whose cursor cannot be read: what `read` yields."""
     if table.cursor not in rows.columns:
         return rows
-    cursor = _cursor(rows, table)
+    cursor = cursor_of(rows, table)
     return rows.filter(cursor.to_frame().select(within_or_unread(cursor, after, until)).to_series())
 
 
@@ -63,13 +63,13 @@ def newest_of(rows: pl.DataFrame, table: Table) -> dict[str, Any]:
     values = rows[table.site_column or ""]
     sites = {value: table.site_of(str(value)) for value in values.unique().drop_nulls()}
     by_site = rows.select(values.replace_strict(sites, default=None, return_dtype=pl.String).alias("site"))
-    newest = _cursor(rows, table).alias("newest") if table.cursor else pl.lit(1).alias("newest")
+    newest = cursor_of(rows, table).alias("newest") if table.cursor else pl.lit(1).alias("newest")
     largest = pl.col("newest").max() if table.cursor else pl.col("newest").sum()
     counted = by_site.with_columns(newest).drop_nulls().group_by("site").agg(largest).sort("site")
     return dict(counted.iter_rows())
 
 
-def _cursor(rows: pl.DataFrame, table: Table) -> pl.Series:
+def cursor_of(rows: pl.DataFrame, table: Table) -> pl.Series:
     """Return the cursor of raw rows as its declared type, null where it cannot be read."""
     return read(rows[table.cursor], table.cursor, table.columns[table.cursor], table.parse)
 

@@ -32,7 +32,7 @@ from factory.data.versions import withdrawn_table
 from factory.errors import SourceError
 from factory.line.announced import FAR, Announced, aware
 from factory.line.line import Table
-from factory.line.parsing.moments import within
+from factory.line.parsing.moments import within_or_unread
 from factory.names import LINE_SITE, checked_name
 from factory.storage.columns import BOOKKEEPING, CURSOR, LOAD, ROW, UNPARSED, type_named
 from factory.storage.journal import utc_now
@@ -303,9 +303,7 @@ def raw_rows(source: Source, table: Table, site: str, until: datetime) -> pl.Dat
 
 
 def _first_load(rows: pl.DataFrame, site: str) -> pl.DataFrame:
-    return rows.with_columns(
-        pl.lit(site).alias(SITE), pl.lit(1, pl.Int64).alias(LOAD), pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW)
-    )
+    return _with_place(rows.with_columns(pl.lit(site).alias(SITE)), 1)
 
 
 def _read(
@@ -355,11 +353,7 @@ def _whole(
     rows = as_one(batches, kept)
     if not rows.columns:
         rows = pl.DataFrame(schema={name: type_named(kind) for name, kind in table.columns.items()})
-    rows = with_surrogate_key(rows, table)
-    if not table.cursor:
-        return rows
-    rows = rows.with_columns(typed_values(rows, table.cursor, table).alias(CURSOR))
-    return rows.filter(within(pl.col(CURSOR), rows.schema[CURSOR], after, until) | pl.col(CURSOR).is_null())
+    return _dated(with_surrogate_key(rows, table), table, after, until)
 
 
 def _with_place(rows: pl.DataFrame, load: int) -> pl.DataFrame:
@@ -375,7 +369,7 @@ def _union(by_cursor: Delivered | None, changed: Delivered | None, table: Table,
     """Return what two reads of a site gave, rows that are in both once, with CURSOR; none from `until` on."""
     read = [one for one in (by_cursor, changed) if one is not None]
     changes = tuple(dict.fromkeys(change for one in read for change in one.changes))
-    parts = [_dated(one.rows, table, until) for one in read]
+    parts = [_dated(one.rows, table, None, until) for one in read]
     rows = as_one(parts)
     if len(parts) > 1:
         content = sorted({*rows.columns} - (BOOKKEEPING - {UNPARSED}))
@@ -385,12 +379,12 @@ def _union(by_cursor: Delivered | None, changed: Delivered | None, table: Table,
     return Delivered(rows=rows, changes=changes)
 
 
-def _dated(rows: pl.DataFrame, table: Table, until: datetime) -> pl.DataFrame:
-    """Return raw rows before a moment, with their cursor as CURSOR, whatever column they were read by."""
+def _dated(rows: pl.DataFrame, table: Table, after: Any, until: datetime) -> pl.DataFrame:
+    """Return raw rows from a cursor on and before a moment, with their cursor as CURSOR, whatever they were read by."""
     if not table.cursor:
         return rows.drop(CURSOR, strict=False)
     dated = rows.with_columns(typed_values(rows, table.cursor, table).alias(CURSOR))
-    return dated.filter(within(pl.col(CURSOR), dated.schema[CURSOR], None, until) | pl.col(CURSOR).is_null())
+    return dated.filter(within_or_unread(dated[CURSOR], after, until))
 
 
 def _just_before(cursor: Any) -> Any:

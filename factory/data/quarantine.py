@@ -94,7 +94,7 @@ def mend(lake: Lake, line: Line, table: Table, corrections: pl.DataFrame, now: d
     rows = waiting(lake, line, table)
     place = [SITE, *_naming(corrections, table)]
     texts = rows.with_columns(text_of(rows[name]).alias(f"_key_{name}") for name in place)
-    new: dict[int, dict[str, Any]] = {}
+    new: dict[int, dict[str, Any]] = {}  # by the place of the row that waits, as ORDER has it
     for number, correction in enumerate(corrections.iter_rows(named=True), 1):
         found = texts.filter(pl.col(f"_key_{name}") == correction[name] for name in place)
         key = ", ".join(f"{name} {correction[name]}" for name in place)
@@ -105,7 +105,7 @@ def mend(lake: Lake, line: Line, table: Table, corrections: pl.DataFrame, now: d
         waits = found.row(0, named=True)
         mended = new.setdefault(found.select(ORDER).item(), {"row": waits, "said": []})
         mended["said"].append(correction)
-    return _written(lake, table, list(new.values()), now) if new else {}
+    return _written(lake, table, new, now) if new else {}
 
 
 def _naming(corrections: pl.DataFrame, table: Table) -> list[str]:
@@ -134,14 +134,18 @@ def _require(correction: Mapping[str, Any], number: int, table: Table) -> None:
         raise CorrectionRefused(f"correction {number}: {' and '.join(unsaid)} must be said: it goes on record")
 
 
-def _written(lake: Lake, table: Table, mended: Sequence[Mapping[str, Any]], now: datetime) -> dict[str, int]:
+def _written(lake: Lake, table: Table, mended: Mapping[int, Mapping[str, Any]], now: datetime) -> dict[str, int]:
     name = f"raw/{table.name}"
-    sites = sorted({one["row"][SITE] for one in mended})
+    sites = sorted({one["row"][SITE] for one in mended.values()})
     seen = lake.site_versions(name, sites)
     stored = stored_raw_rows(lake, table, sites)
     schema = dict(stored.collect_schema())
     loads = dict(stored.group_by(SITE).agg(pl.col(LOAD).max() + 1).collect().iter_rows())
-    rows = [_version(one, schema, loads, number, now) for number, one in enumerate(mended)]
+    versions = [_version(one, schema, now) for one in mended.values()]
+    rows = [
+        {**row, LOAD: loads[row[SITE]], ROW: number, MENDS: place}
+        for number, (place, row) in enumerate(zip(mended, versions, strict=True))
+    ]
     types = {**schema, **{key: pl.String() for row in rows for key in row if key.endswith(TEXT)}}
     types |= {MENDS: pl.Int64(), MENDED: pl.String()}
     frame = pl.DataFrame(rows, schema=types, orient="row")
@@ -151,10 +155,8 @@ def _written(lake: Lake, table: Table, mended: Sequence[Mapping[str, Any]], now:
     return dict(frame.group_by(SITE).len().sort(SITE).iter_rows())
 
 
-def _version(
-    mended: Mapping[str, Any], schema: Mapping[str, pl.DataType], loads: Mapping[str, int], number: int, now: datetime
-) -> dict[str, Any]:
-    """Return a raw row with the values that were said, as the new version of the one that waits."""
+def _version(mended: Mapping[str, Any], schema: Mapping[str, pl.DataType], now: datetime) -> dict[str, Any]:
+    """Return the row that waits with the values that were said, and the record of who said them."""
     waits: Mapping[str, Any] = mended["row"]
     row = {name: waits.get(name) for name in schema}
     said = []
@@ -165,13 +167,8 @@ def _version(
         row |= {column: value} if is_text else {column: None, f"{column}{TEXT}": value}
         if is_text and f"{column}{TEXT}" in row:
             row[f"{column}{TEXT}"] = None
-    return {
-        **row,
-        LOAD: loads[waits[SITE]],
-        ROW: number,
-        MENDS: (waits[LOAD] << 40) + waits[ROW],
-        MENDED: json.dumps({"at": now.isoformat(timespec="seconds"), "corrections": said}, ensure_ascii=False),
-    }
+    record = {"at": now.isoformat(timespec="seconds"), "corrections": said}
+    return {**row, MENDED: json.dumps(record, ensure_ascii=False)}
 
 
 def _plain(value: Any) -> Any:

@@ -40,15 +40,12 @@ class SiteNames:
         text = {"keep": text, "upper": text.upper(), "lower": text.lower()}[self.case]
         return self.mapping.get(text, text)
 
-    def spelled(self, values: pl.Expr) -> pl.Expr:
+    def spelled(self, values: pl.Series) -> pl.Series:
         """Return a column of texts as the rule reads them."""
-        text = values.cast(pl.String)
-        named = text.replace_strict(dict(self.mapping), default=None, return_dtype=pl.String) if self.mapping else None
-        if self.trim:
-            text = text.str.replace_all(r"\s+", " ").str.strip_chars()
-        if self.case != "keep":
-            text = text.str.to_uppercase() if self.case == "upper" else text.str.to_lowercase()
-        return text if named is None else pl.coalesce(named, text.replace(dict(self.mapping)))
+        if self == SiteNames():
+            return values
+        spellings = {value: self.spelling(value) for value in values.unique().drop_nulls()}
+        return values.replace_strict(spellings, default=None, return_dtype=pl.String)
 
     def site(self, value: str | None) -> str:
         """Return the site of a value: as `mapping` says, or its spelling with `_` for what a site's name cannot have.

@@ -13,14 +13,13 @@ from typing import Any
 
 import polars as pl
 
-from factory.connectors.source import in_window
+from factory.connectors.source import cursor_of, in_window
 from factory.connectors.tables.arguments import TableAt, tables_of
 from factory.connectors.tables.place import place_of
 from factory.connectors.tables.reader import Asked, Narrowing, Reader, Stateful
 from factory.connectors.tables.readers import reader_of
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
-from factory.line.parsing import read
 from factory.line.parsing.moments import within_or_unread
 from factory.line.parsing.values import exactly
 from factory.names import LINE_SITE
@@ -111,7 +110,7 @@ class TableSource:
         Keeps `Versioned`.
         """
         at = self._at(table)
-        reader = reader_of(place_of(at.at, self.root), at)
+        reader = self._reader(at)
         if not isinstance(reader, Stateful):
             return ""
         state = reader.state(_read_columns(table, at).get(table.cursor, ""))
@@ -123,7 +122,7 @@ class TableSource:
         None where the table is no database's, or its cursor is none that the database can compare.
         """
         at = self._at(table)
-        reader, read = reader_of(place_of(at.at, self.root), at), _read_columns(table, at)
+        reader, read = self._reader(at), _read_columns(table, at)
         if not isinstance(reader, Asked):
             return None
         answer = reader.counts(
@@ -142,7 +141,7 @@ class TableSource:
 
     def _fault(self, at: TableAt) -> str:
         try:
-            reader_of(place_of(at.at, self.root), at).schema()
+            self._reader(at).schema()
         except SourceError as error:
             return str(error)
         return ""
@@ -223,18 +222,13 @@ def _of_line(
     return rows.with_columns(text_of(rows[table.site_column]).alias(_VALUE))
 
 
-def _cursor(rows: pl.DataFrame, table: Table) -> pl.Series:
-    """Return the cursor of rows as its declared type, null where it cannot be read."""
-    return read(rows[table.cursor], table.cursor, table.columns[table.cursor], table.parse).alias(_CURSOR)
-
-
 def _newest(rows: pl.DataFrame, table: Table, until: datetime) -> pl.DataFrame:
     """Return each value of the site column, and its largest cursor or number of rows before a moment."""
     if not table.cursor:
         return rows.group_by(_VALUE).agg(pl.len())
     if table.cursor not in rows.columns:
         return rows.group_by(_VALUE).agg(pl.lit(None).alias(_CURSOR))
-    cursor = _cursor(rows, table)
+    cursor = cursor_of(rows, table).alias(_CURSOR)
     known = rows.select(_VALUE).with_columns(cursor).filter(within_or_unread(cursor, None, until))
     return known.group_by(_VALUE).agg(pl.col(_CURSOR).max())
 

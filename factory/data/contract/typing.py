@@ -4,7 +4,7 @@ A value that cannot be read as declared is null, and its column is among the row
 into rules that the row broke. The raw values stay as they are in the raw table.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 import polars as pl
@@ -58,10 +58,7 @@ def typed_rows(raw: pl.LazyFrame, table: Table, reasons: Collection[str]) -> pl.
     Misfits are looked for by these reasons, which a contract has rules about. The rows are read in batches, and what
     is returned is in memory.
     """
-    batches = raw.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
-    typed = [_typed(batch, table, reasons) for batch in batches]
-    rows = pl.concat(typed) if typed else _typed(raw.limit(0).collect(), table, reasons)
-    return _with_spelling(rows, table, reasons).lazy()
+    return _with_spelling(_by_batches(raw, lambda batch: _typed(batch, table, reasons)), table, reasons).lazy()
 
 
 def typed_part(raw: pl.LazyFrame, table: Table, columns: Iterable[str]) -> pl.DataFrame:
@@ -75,12 +72,21 @@ def typed_part(raw: pl.LazyFrame, table: Table, columns: Iterable[str]) -> pl.Da
         columns = [typed_values(batch, name, table) for name in wanted]
         return pl.DataFrame([*columns, *(batch[name] for name in beside)], height=len(batch))
 
-    batches = raw.select(*stored).collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
-    parts = [typed(batch) for batch in batches]
-    rows = pl.concat(parts) if parts else typed(raw.limit(0).collect())
-    if table.site_column in wanted:
-        rows = rows.with_columns(table.site_names.spelled(pl.col(table.site_column)).alias(table.site_column))
-    return rows
+    return _spelled(_by_batches(raw.select(*stored), typed), table)
+
+
+def _by_batches(raw: pl.LazyFrame, typed: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+    """Return raw rows typed, read in batches, so that the texts of one batch alone are in memory."""
+    parts = [typed(batch) for batch in raw.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)]
+    return pl.concat(parts) if parts else typed(raw.limit(0).collect())
+
+
+def _spelled(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Return typed rows with the site's column, where it is among them and holds texts, as `site_names` reads it."""
+    column = table.site_column
+    if column not in rows.columns or rows.schema[column] != pl.String:
+        return rows
+    return rows.with_columns(table.site_names.spelled(rows[column]))
 
 
 def _typed(rows: pl.DataFrame, table: Table, reasons: Collection[str]) -> pl.DataFrame:
@@ -125,7 +131,7 @@ def _with_spelling(rows: pl.DataFrame, table: Table, reasons: Collection[str]) -
     column = table.site_column
     if column is None or table.columns.get(column) != "String":
         return rows
-    rows = rows.with_columns(table.site_names.spelled(pl.col(column)).alias(column))
+    rows = _spelled(rows, table)
     spellings = rows.select(SITE, column).unique().drop_nulls() if SPELLING in reasons else pl.DataFrame({SITE: []})
     if not spellings[SITE].is_duplicated().any():
         return rows
