@@ -105,7 +105,7 @@ class PackagedFiles:
                 f"table {table.name}: {path.name} has no column {table.site_column!r}, which names the site; mend the "
                 "file or the table's columns in the line's file"
             )
-        if table.cursor not in rows.columns:
+        if not table.cursor or table.cursor not in rows.columns:
             return rows.with_columns(pl.lit(None).alias(_CURSOR))
         return rows.with_columns(cursor_of(rows, table).alias(_CURSOR))
 

@@ -52,7 +52,7 @@ def named_sites(source: Source, table: Table, until: datetime) -> list[str]:
 
 def in_window(rows: pl.DataFrame, table: Table, after: Any | None, until: datetime) -> pl.DataFrame:
     """Return raw rows with `after` <= cursor < `until` and those whose cursor cannot be read: what `read` yields."""
-    if table.cursor not in rows.columns:
+    if not table.cursor or table.cursor not in rows.columns:
         return rows
     cursor = cursor_of(rows, table)
     return rows.filter(cursor.to_frame().select(within_or_unread(cursor, after, until)).to_series())

@@ -4,7 +4,7 @@ Values are the table's own: nothing is typed, repaired or left out but what the 
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from operator import add
@@ -15,6 +15,7 @@ import polars as pl
 
 from factory.connectors.source import cursor_of, in_window
 from factory.connectors.tables.arguments import TableAt, tables_of
+from factory.connectors.tables.csv_text import unique_names
 from factory.connectors.tables.place import place_of
 from factory.connectors.tables.reader import Asked, Narrowing, Reader, Stateful
 from factory.connectors.tables.readers import reader_of
@@ -213,7 +214,7 @@ def _of_line(
     there = {name: source for name, source in read.items() if source in batch.columns}
     if table.site_column in read and table.site_column not in there:
         raise SchemaMismatch(_without_sites(batch, read[table.site_column or ""], table, at, columns))
-    origin = [name for name in batch.columns if name in BOOKKEEPING - {SITE} or name == at.row_number]
+    origin = [name for name in batch.columns if name in BOOKKEEPING - {SITE} or name == (at.row_number or None)]
     rows = batch.select(*(exactly(source).alias(name) for name, source in there.items()), *origin)
     if at.only_site and table.site_column:
         rows = rows.with_columns(pl.lit(at.only_site).alias(table.site_column))
@@ -278,20 +279,22 @@ def _narrowing(
     )
 
 
-def _new_columns(columns: Iterable[str], table: Table, at: TableAt) -> dict[str, str]:
+def _new_columns(columns: Collection[str], table: Table, at: TableAt) -> dict[str, str]:
     """Return the columns of the table that the line neither declares nor leaves out, by their names there.
 
-    Raises SchemaMismatch where the line has given such a name to another column.
+    One without a name is called by its place, as in a text file, for "" stands for no cursor and no site column. Raises
+    SchemaMismatch where the line has given such a name to another column.
     """
     read = _read_columns(table, at)
-    new = [name for name in columns if name not in read.values() and name not in at.leave_out]
+    named = dict(zip(unique_names(list(columns)), columns, strict=True))
+    new = {name: there for name, there in named.items() if there not in read.values() and there not in at.leave_out}
     if taken := [name for name in new if name in table.columns]:
         raise SchemaMismatch(
             f"table {table.name}: {at.at} has a new column {taken[0]!r}, which is the line's name of "
             f"{read.get(taken[0], taken[0])!r}; give the new one another name in the source's `names`, or name it in "
             "its `leave_out`"
         )
-    return {name: name for name in new if name not in BOOKKEEPING - {SITE}}
+    return {name: there for name, there in new.items() if there not in BOOKKEEPING - {SITE}}
 
 
 def _without_sites(batch: pl.DataFrame, column: str, table: Table, at: TableAt, columns: Iterable[str]) -> str:

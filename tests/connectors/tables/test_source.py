@@ -321,3 +321,13 @@ def test_what_cannot_be_read_is_said_and_what_to_do(at, said, tmp_path):
 def test_a_mistake_in_the_arguments_is_named(tmp_path):
     with pytest.raises(LineError, match=r"orders.seperator: Unexpected keyword argument"):
         TableSource({"orders": {"at": "x.csv", "seperator": ";"}}, root=str(tmp_path))
+
+
+@pytest.mark.parametrize("nameless", [[1, 2, 3, 4], ["a", "b", None, "2024-01-01"]])
+def test_a_column_without_a_name_is_neither_the_cursor_nor_the_sites_of_a_table_that_has_none(nameless, tmp_path):
+    FRAME.with_columns(pl.Series("", nameless)).write_parquet(tmp_path / "orders.parquet")
+    found = source(tmp_path, "orders.parquet")
+    of = table(cursor="")
+    assert len(everything(found, of)) == 4
+    (rows,) = found.read(table(cursor="", site=None), site=None, after=None, until=UNTIL)
+    assert rows["column_6"].to_list() == nameless
