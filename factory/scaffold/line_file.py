@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from factory.connectors.tables.arguments import LAYOUT, TableAt
 from factory.line.reference import EDITOR_LINE
 from factory.scaffold.plan import ONLY_SITE, Plan, gates_of, recipe_of
 from factory.scaffold.texts import said, yaml_value
@@ -104,15 +105,10 @@ def source_arguments(plan: Plan) -> dict[str, Any]:
         "at": profile.at.at,
         "names": {name: column.source_name for name, column in kept.items() if name != column.source_name},
         "leave_out": [*private, *profile.unused],
-        "separator": "" if profile.at.separator == "," else profile.at.separator,
-        "quote": "" if profile.at.quote == '"' else profile.at.quote,
-        "encoding": "" if profile.at.encoding == "utf-8" else profile.at.encoding,
-        "skip_lines": profile.at.skip_lines,
-        "footer": profile.at.footer,
-        "comment": profile.at.comment,
         "only_site": "" if profile.site else ONLY_SITE,
     }
-    return {name: value for name, value in arguments.items() if value}
+    layout = {name: getattr(profile.at, name) for name in LAYOUT if getattr(profile.at, name) != getattr(TableAt, name)}
+    return {**{name: value for name, value in arguments.items() if value}, **layout}
 
 
 def _tables(plan: Plan) -> str:

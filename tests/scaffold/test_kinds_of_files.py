@@ -88,6 +88,18 @@ KINDS = {
     "melt.csv.zst": (lambda path: path.write_bytes(zstd.compress(german().encode())), {"separator": ";"}),
     "melt.zip": (zipped, {"separator": ";"}),
     "melt.json": (lambda path: path.write_text(json.dumps(RECORDS, indent=1)), {}),
+    "page.json": (
+        lambda path: path.write_text(json.dumps({"rows": 200, "answer": {"data": RECORDS}})),
+        {"records": "answer.data"},
+    ),
+    "ends.csv": (
+        lambda path: path.write_text(german().replace("\r\n", ";\r\n").replace("reject;", "reject"), newline=""),
+        {"separator": ";"},
+    ),
+    "escapes.csv": (
+        lambda path: path.write_text(german().replace("Ulm", '"\\"Ulm\\", Donau"'), newline=""),
+        {"separator": ";", "escape": "\\"},
+    ),
     "melt.jsonl": (lambda path: path.write_text("\n".join(map(json.dumps, RECORDS))), {}),
     "melt.xlsx": (workbook, {"skip_lines": 2}),
     "melt.parquet": (FRAME.write_parquet, {}),
@@ -135,9 +147,9 @@ def require_line(root, at, expected):
     with importable(root):
         line, source = loaded(root, "melt")
         rows = cleaned(line, source)
-    accepted = rows.accepted.sort("batch")
+    accepted, ulm = rows.accepted.sort("batch"), '"Ulm", Donau' if at == "escapes.csv" else "Ulm"
     assert len(accepted) == len(ROWS)
     assert accepted.select("batch", "plant", "carbon", "reject").rows() == [
-        (batch, plant, carbon, reject) for batch, plant, _, carbon, _, reject in ROWS
+        (batch, plant.replace("Ulm", ulm), carbon, reject) for batch, plant, _, carbon, _, reject in ROWS
     ]
     assert accepted[line.decisions.cursor].dt.replace_time_zone(None).to_list() == [row[2] for row in ROWS]

@@ -7,7 +7,8 @@ readers.py    which reader a place has
 table_files.py       a table in one or many files, file by file; what is wrong with one, as a sentence
 files.py             one file, unpacked · remote.py what lies elsewhere, copied
 csv_records.py       where records begin and end · csv_text.py blocks of whole records · csv_files.py their fields
-json_files.py, spreadsheets.py, columnar_files.py, delta_tables.py   the other kinds
+json_text.py         values of JSON text · json_records.py, json_lines.py its records · json_files.py batches of them
+spreadsheets.py, columnar_files.py, delta_tables.py   the other kinds
 databases/    SQL tables as batches of raw rows, by the driver that suits each
 source.py     `TableSource`, which a line's file names as `factory.connectors.tables:TableSource`
 """

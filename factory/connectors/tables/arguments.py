@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,6 +25,8 @@ class TableAt:
     """What stands between two fields of a CSV file: one sign, `\\t` for a tab."""
     quote: str = '"'
     """What stands around a field of a CSV file that has separators or lines in it; empty where nothing does."""
+    escape: str = ""
+    """What stands before a sign of a CSV file that divides nothing, such as the backslash in `"5\\" disk"`."""
     encoding: str = "utf-8"
     """How a text file's signs are written, by Python's name; a byte order mark of UTF-8 is no part of the text."""
     skip_lines: int = 0
@@ -32,6 +35,8 @@ class TableAt:
     """Records at the end that are none, such as a sum."""
     comment: str = ""
     """What a line of a CSV file begins with that is no record."""
+    records: str = ""
+    """The key under which a JSON file's one object has the list of records; `a.b` where it is within another."""
     only_site: str = ""
     """The one site of a table that has no column with sites."""
     row_number: str = ""
@@ -39,15 +44,19 @@ class TableAt:
 
     def __post_init__(self) -> None:
         """Refuse what no CSV file is written with."""
-        for name, sign, may_be_empty in (("separator", self.separator, False), ("quote", self.quote, True)):
+        for name in ("separator", "quote", "escape"):
+            sign, may_be_empty = getattr(self, name), name != "separator"
             if not (may_be_empty and not sign) and (len(sign) != 1 or not sign.isascii() or sign in "\r\n\0"):
                 raise ValueError(f"{name} {sign!r} is not one ASCII sign, such as ';'")
-        if self.separator == self.quote:
-            raise ValueError(f"separator and quote are both {self.quote!r}")
+        for name, other in combinations(("separator", "quote", "escape"), 2):
+            if getattr(self, name) and getattr(self, name) == getattr(self, other):
+                raise ValueError(f"{name} and {other} are both {getattr(self, name)!r}")
         if self.skip_lines < 0 or self.footer < 0:
             raise ValueError("skip_lines and footer are numbers of lines, 0 or more")
 
 
+LAYOUT = ("separator", "quote", "escape", "encoding", "skip_lines", "footer", "comment", "records")
+"""How a file is written: what a look at it finds."""
 MOVED = {
     "formats": "parse: {formats: …}",
     "missing": "parse: {null_values: […]}",

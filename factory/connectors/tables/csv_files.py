@@ -18,7 +18,7 @@ import polars as pl
 
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.csv_records import Marks
-from factory.connectors.tables.csv_text import Block, CsvText, fields_of
+from factory.connectors.tables.csv_text import Block, CsvText, escaped, fields_of
 from factory.connectors.tables.files import File, unpacked
 from factory.connectors.tables.reader import DamagedError
 from factory.storage.columns import LINE, UNPARSED
@@ -65,7 +65,9 @@ def parsed(block: Block, heading: Sequence[str], wanted: Sequence[int], marks: M
     """
     width, broken = len(heading), _broken(block, len(heading), marks)
     try:
-        table, ragged = _fields(_text_of(block, ~broken, marks), width, wanted, marks)
+        text = _text_of(block, ~broken, marks)
+        text = escaped(bytes(text), marks) if marks.escape else text
+        table, ragged = _fields(text, width, wanted, marks)
     except ValueError as error:  # Arrow's own are of this kind
         raise DamagedError(f"Arrow cannot read what begins here: {error}", "export it again", block.line(0)) from error
     kept = np.flatnonzero(~broken)
@@ -128,6 +130,7 @@ def _fields(text: bytes | memoryview, width: int, wanted: Sequence[int], marks: 
         parse_options=csv.ParseOptions(
             delimiter=marks.separator.decode(),
             quote_char=marks.quote.decode() or False,
+            escape_char=marks.escape.decode() or False,
             newlines_in_values=bool(marks.quote),
             ignore_empty_lines=not marks.blanks,
             invalid_row_handler=pass_over,

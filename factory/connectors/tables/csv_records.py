@@ -19,10 +19,12 @@ _Words = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, kw_only=True)
 class Marks:
-    """The signs that divide a text, as bytes; `quote` and `comment` are empty where there are none."""
+    """The signs that divide a text, as bytes; `quote`, `escape`, `comment` are empty where there are none."""
 
     separator: bytes
     quote: bytes = b'"'
+    escape: bytes = b""
+    """What a sign stands behind that divides nothing."""
     line_end: bytes = b"\n"
     """`\\r` for a file of a classic Mac; `\\r\\n` ends with `\\n`."""
     comment: bytes = b""
@@ -63,6 +65,7 @@ class _Quoting(NamedTuple):
 
 def records_of(block: bytes, marks: Marks, *, last: bool) -> Records:
     """Return the records of a block that begins where a record does; the last block need not end in a line end."""
+    block = _without_escaped(block, marks)
     signs = np.frombuffer(block, np.uint8)
     line_ends = np.flatnonzero(signs == marks.line_end[0])
     quoting = _quoting(block, signs, line_ends, marks)
@@ -89,6 +92,25 @@ def records_of(block: bytes, marks: Marks, *, last: bool) -> Records:
         breaks = np.searchsorted(line_ends, ends) - lines
     passed = int(np.searchsorted(line_ends, end))
     return Records(starts, ends, lines, breaks, broken, end, passed, quoting.open_quote)
+
+
+def escapes_of(text: bytes, escape: bytes) -> _Offsets:
+    """Return where the escapes of a text stand; one that is escaped itself is none."""
+    places: _Offsets = np.flatnonzero(np.frombuffer(text, np.uint8) == escape[0])
+    begins = np.diff(places, prepend=-2) != 1
+    run = np.maximum.accumulate(np.where(begins, places, 0))
+    escapes: _Offsets = places[(places - run) % 2 == 0]
+    return escapes
+
+
+def _without_escaped(block: bytes, marks: Marks) -> bytes:
+    """Return a block with zeros, which no text has, for each escape and the sign behind it."""
+    if not marks.escape or marks.escape not in block:
+        return block
+    signs, escapes = np.frombuffer(block, np.uint8).copy(), escapes_of(block, marks.escape)
+    signs[escapes] = 0
+    signs[np.minimum(escapes + 1, len(signs) - 1)] = 0
+    return signs.tobytes()
 
 
 def _are_records(block: bytes, starts: _Offsets, ends: _Offsets, marks: Marks) -> _Flags:

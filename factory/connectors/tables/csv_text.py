@@ -14,10 +14,12 @@ from typing import IO
 import numpy as np
 
 from factory.connectors.tables.arguments import TableAt
-from factory.connectors.tables.csv_records import Marks, Records, records_of
+from factory.connectors.tables.csv_records import Marks, Records, escapes_of, records_of
 from factory.connectors.tables.reader import DamagedError
 
 CHUNK_BYTES = 2 << 20
+_LOOKED_AT = 20
+"""So many records below a heading tell whether each ends in a separator."""
 LONGEST_RECORD = 16 << 20
 """A record of more bytes is taken for a quote mark that nobody closed."""
 
@@ -58,11 +60,13 @@ class CsvText:
         self.marks = Marks(
             separator=at.separator.encode(),
             quote=at.quote.encode(),
+            escape=at.escape.encode(),
             comment=at.comment.encode(),
             line_end=b"\r" if b"\r" in self._rest and b"\n" not in self._rest else b"\n",
         )
         self._skip_titles(at.skip_lines)
-        self.heading = self._read_heading()
+        names = self._read_heading()
+        self.heading = unique_names([*names, ""] if self._ends_in_separators(len(names)) else names)
         self.marks = replace(self.marks, blanks=len(self.heading) == 1)
 
     def blocks(self) -> Iterator[Block]:
@@ -145,16 +149,43 @@ class CsvText:
                 break
         self._first_line += self._rest.count(self.marks.line_end, 0, rest)
         self._rest = self._rest[rest:]
-        return unique_names(names)
+        return names
+
+    def _ends_in_separators(self, width: int) -> bool:
+        """Whether the first records all end in a separator that the heading lacks: a column of nothing."""
+        while len((records := records_of(self._rest, self.marks, last=False)).starts) <= _LOOKED_AT + self._footer:
+            chunk = next(self._chunks, b"") if len(self._rest) <= LONGEST_RECORD else b""
+            if not chunk:
+                records = records_of(self._rest, self.marks, last=True)
+                break
+            self._rest += chunk
+        spans = list(zip(records.starts.tolist(), records.ends.tolist(), strict=True))
+        some = spans[: max(len(spans) - self._footer, 0)][:_LOOKED_AT]
+        separator = self.marks.separator
+        if not some or not all(self._rest[start:end].endswith(separator) for start, end in some):
+            return False
+        fields = [fields_of(self._rest[start:end], self.marks) for start, end in some]
+        return all(len(one) == width + 1 and not one[-1] for one in fields)
 
 
 def fields_of(record: bytes, marks: Marks) -> list[str]:
     """Return the fields of one whole record."""
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_RECORD))
-    text, separator = io.StringIO(record.decode(), newline=""), marks.separator.decode()
+    text = io.StringIO(escaped(record, marks).decode(), newline="")
+    separator, escape = marks.separator.decode(), marks.escape.decode() or None
     if not marks.quote:
-        return next(csv.reader(text, delimiter=separator, quoting=csv.QUOTE_NONE), [])
-    return next(csv.reader(text, delimiter=separator, quotechar=marks.quote.decode()), [])
+        return next(csv.reader(text, delimiter=separator, escapechar=escape, quoting=csv.QUOTE_NONE), [])
+    return next(csv.reader(text, delimiter=separator, escapechar=escape, quotechar=marks.quote.decode()), [])
+
+
+def escaped(text: bytes, marks: Marks) -> bytes:
+    """Return a text in which an escape before a sign that divides nothing, as in a path, is escaped itself."""
+    if not marks.escape or marks.escape not in text:
+        return text
+    signs, escapes = np.frombuffer(text, np.uint8), escapes_of(text, marks.escape)
+    behind = np.append(signs, 0)[escapes + 1]
+    divides = [*marks.separator, *marks.quote, *marks.escape, *b"\r\n"]
+    return np.insert(signs, escapes[~np.isin(behind, divides)], marks.escape[0]).tobytes()
 
 
 def unique_names(names: list[str]) -> list[str]:

@@ -1,12 +1,14 @@
-"""JSON files as batches of texts: a list of objects, or an object a line, with the line at which each begins.
+"""JSON files as batches of texts, with the line at which each object begins: a list, or an object a line.
 
-A number is the literal in the file, so that 1e400, 80.0 and an id of 19 digits stay what they are; true and false are
-so written; a list or an object in a record is JSON without blanks. A key that a record lacks is a null, as is `null`.
+A file may also hold one object, and under a key of it the list. A number is the literal in the file, so that 1e400,
+80.0 and an id of 19 digits stay what they are; true and false are so written; a list or an object in a record is JSON
+without blanks. A key that a record lacks is a null, as is `null`.
 
 Lines are counted by their line ends, and the objects of a list by the commas between them: as many must be read.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,6 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
-import numpy as np
 import polars as pl
 import polars.selectors as cs
 
@@ -23,34 +24,20 @@ from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.csv_text import LONGEST_RECORD, utf8_of
 from factory.connectors.tables.files import File, unpacked
 from factory.connectors.tables.json_lines import flat_objects
+from factory.connectors.tables.json_records import (
+    Counted,
+    around_list,
+    following,
+    listed,
+    listed_within,
+    record_of_line,
+)
+from factory.connectors.tables.json_text import JsonText, Literal, Record
 from factory.connectors.tables.reader import BATCH_ROWS, DamagedError
 from factory.storage.columns import LINE, UNPARSED
 
-_CUT = "it is cut short or damaged: export it again"
-
-
-class _Record(NamedTuple):
-    line: int
-    fields: dict[str, Any] | None
-    """None where the text is no object."""
-    text: str
-
-
-@dataclass
-class _Counted:
-    """How many objects a file has, by its line ends or by the commas between them; known once it is read."""
-
-    objects: int = 0
-
-
-class _Literal(str):
-    """A number as it is written."""
-
-    __slots__ = ()
-
-
-class _TwiceError(ValueError):
-    """A key is in an object twice."""
+_LINES = re.compile(r"\.(jsonl|ndjson)\b", re.I)
+"""The name of a file that has an object a line, even where it is but one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +51,15 @@ class JsonFormat:
         path = file.path
         seen = path.stat()
         version = (seen.st_mtime_ns, seen.st_size)
-        return dict.fromkeys(_keys(self.at.encoding, file.at, file.member, file.name, version), pl.String())
+        keys = _keys(self.at.encoding, self.at.records, file.at, file.member, file.name, version)
+        return dict.fromkeys(keys, pl.String())
 
     def frames(self, file: File, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield a file's records, those of the keys that it has, with LINE and UNPARSED."""
         keys = list(self.schema(file))
         wanted = [name for name in columns if name in keys]
-        counted, delivered = _Counted(), 0
-        with _opened(file, self.at.encoding) as text:
+        counted, delivered = Counted(), 0
+        with _opened(file, self.at.encoding, self.at.records) as text:
             for frame in _frames(text, keys, wanted, counted):
                 delivered += len(frame)
                 yield frame
@@ -82,9 +70,9 @@ class JsonFormat:
             )
 
 
-def _frames(text: "_Opened", keys: list[str], wanted: list[str], counted: _Counted) -> Iterator[pl.DataFrame]:
+def _frames(text: "_Opened", keys: list[str], wanted: list[str], counted: Counted) -> Iterator[pl.DataFrame]:
     if text.kind is not _Kind.LINES:
-        records = _records(text, counted)
+        records = text.records(counted)
         while part := list(islice(records, BATCH_ROWS)):
             yield _frame(part, wanted)
         return
@@ -97,12 +85,12 @@ def _frames(text: "_Opened", keys: list[str], wanted: list[str], counted: _Count
 
 
 @lru_cache(maxsize=64)
-def _keys(encoding: str, at: str, member: str, name: str, _version: tuple[int, int]) -> tuple[str, ...]:
+def _keys(encoding: str, within: str, at: str, member: str, name: str, _version: tuple[int, int]) -> tuple[str, ...]:
     """Return the keys of a version of a file: it is read through once for them."""
     keys: dict[str, None] = {}
-    with _opened(File(at=at, member=member, name=name), encoding) as text:
+    with _opened(File(at=at, member=member, name=name), encoding, within) as text:
         if text.kind is not _Kind.LINES:
-            for record in _records(text, _Counted()):
+            for record in text.records(Counted()):
                 keys.update(dict.fromkeys(record.fields or ()))
         else:
             for block in _line_blocks(text):
@@ -116,15 +104,27 @@ def _keys(encoding: str, at: str, member: str, name: str, _version: tuple[int, i
 class _Kind(Enum):
     """How the objects of a file follow each other."""
 
-    LIST, OBJECTS, LINES = range(3)
+    LIST, WITHIN, OBJECTS, LINES = range(4)
 
 
-class _Opened(NamedTuple):
+@dataclass(frozen=True)
+class _Opened:
     """A file's text: how it begins, and the rest."""
 
     kind: _Kind
     start: bytes
     rest: Iterator[bytes]
+    within: str = ""
+
+    def text(self) -> JsonText:
+        """Return the whole text, to be read once."""
+        return JsonText(self.start.decode(), (chunk.decode() for chunk in self.rest))
+
+    def records(self, counted: Counted) -> Iterator[Record]:
+        """Yield the objects of a list, or that follow each other; how many there are is counted beside."""
+        if self.kind is _Kind.WITHIN:
+            return listed_within(self.text(), self.within.split("."), counted)
+        return (listed if self.kind is _Kind.LIST else following)(self.text(), counted)
 
 
 class _Block(NamedTuple):
@@ -140,24 +140,30 @@ class _Block(NamedTuple):
         return self.text.count(b"\n") + 1 - blanks
 
 
+def list_within(file: File, encoding: str) -> str:
+    """Return under which keys, as `a.b`, a file's one object holds the list of its records; empty where it does not.
+
+    Raises DamagedError, and what reading a file raises.
+    """
+    with _opened(file, encoding) as text:
+        return around_list(text.text()) if text.kind is _Kind.OBJECTS else ""
+
+
 @contextmanager
-def _opened(file: File, encoding: str) -> Iterator[_Opened]:
+def _opened(file: File, encoding: str, within: str = "") -> Iterator[_Opened]:
     with unpacked(file) as stream:
         chunks = utf8_of(stream, encoding)
         start = next(chunks, b"")
         while b"\n" not in start.lstrip() and len(start) < LONGEST_RECORD and (more := next(chunks, b"")):
             start += more
-        first = start.lstrip().partition(b"\n")[0].rstrip()
+        first, _, others = start.lstrip().partition(b"\n")
+        first = first.rstrip()
         if not first:
             raise DamagedError("it is empty", "export it again")
-        kind = _Kind.OBJECTS if first.endswith((b"{", b"[", b",")) else _Kind.LINES
-        yield _Opened(_Kind.LIST if first.startswith(b"[") else kind, start, chunks)
-
-
-def _records(text: _Opened, counted: _Counted) -> Iterator[_Record]:
-    """Yield the objects of a list, or that follow each other; how many there are is counted beside."""
-    start, chunks = text.start.decode(), (chunk.decode() for chunk in text.rest)
-    return _of_list(start, chunks, counted) if text.kind is _Kind.LIST else _of_objects(start, chunks, counted)
+        lone = not others.strip() and not _LINES.search(file.member or file.at)
+        kind = _Kind.OBJECTS if lone or first.endswith((b"{", b"[", b",")) else _Kind.LINES
+        kind = _Kind.LIST if first.startswith(b"[") else kind
+        yield _Opened(_Kind.WITHIN if within else kind, start, chunks, within)
 
 
 def _line_blocks(text: _Opened) -> Iterator[_Block]:
@@ -173,7 +179,7 @@ def _line_blocks(text: _Opened) -> Iterator[_Block]:
     yield _Block(rest, line, last=True)
 
 
-def _frame(records: list[_Record], wanted: Sequence[str]) -> pl.DataFrame:
+def _frame(records: list[Record], wanted: Sequence[str]) -> pl.DataFrame:
     nothing: dict[str, Any] = {}
     rows = [nothing if record.fields is None else record.fields for record in records]
     columns = {name: pl.Series(name, [_text(row.get(name)) for row in rows], pl.String) for name in wanted}
@@ -202,169 +208,12 @@ def _compact(value: Any) -> str:
         return "{" + ",".join(f"{_compact(key)}:{_compact(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(_compact, value)) + "]"
-    return value if isinstance(value, _Literal) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, Literal) else json.dumps(value, ensure_ascii=False)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise _TwiceError("a key is in an object twice")
-    return fields
-
-
-_DECODER = json.JSONDecoder(
-    parse_float=_Literal, parse_int=_Literal, parse_constant=_Literal, object_pairs_hook=_object, strict=False
-)
-
-
-def _of_lines(block: _Block) -> Iterator[_Record]:
+def _of_lines(block: _Block) -> Iterator[Record]:
     """Yield the records of lines with one object each; a line that is no object is told as its text."""
     lines = block.text.decode().split("\n")
     for line, text in enumerate(lines, block.first_line):
         if text.strip():
-            yield _of_line(text, line, last=block.last and line == block.first_line + len(lines) - 1)
-
-
-def _of_line(text: str, line: int, *, last: bool) -> _Record:
-    try:
-        value = _DECODER.decode(text.strip("\ufeff \t\r"))
-    except json.JSONDecodeError as error:
-        if last:
-            raise DamagedError(
-                f"the file ends in the middle of this record: {error.msg}", "export it again", line
-            ) from None
-        value = None
-    except (_TwiceError, RecursionError):
-        value = None
-    return _Record(line, value if isinstance(value, dict) else None, text.strip("\r"))
-
-
-def _of_list(start: str, chunks: Iterator[str], counted: _Counted) -> Iterator[_Record]:
-    """Yield the objects of a list; what is in it and no object is told as its text."""
-    text, read = _Sliding(start, chunks), 0
-    text.begin()
-    while not text.at("]") or read:
-        yield text.value()
-        read += 1
-        if text.at("]"):
-            break
-        text.skip(",")
-    text.skip("]")
-    commas = text.end()
-    counted.objects = commas + 1 if read else 0
-
-
-def _of_objects(start: str, chunks: Iterator[str], counted: _Counted) -> Iterator[_Record]:
-    """Yield objects that follow each other, each over many lines."""
-    text, read = _Sliding(start, chunks), 0
-    while not text.done():
-        record = text.value()
-        read += 1
-        lists = [name for name, value in (record.fields or {}).items() if isinstance(value, list)]
-        if read == 1 and text.done() and lists:
-            raise DamagedError(
-                f"it is one object, with a list in {lists[0]!r}",
-                f"write that list into a file of its own, such as with `jq .{lists[0]}`",
-            )
-        yield record
-    counted.objects = read
-
-
-class _Sliding:
-    """A text of which only the part that is being read is held. Raises DamagedError."""
-
-    def __init__(self, start: str, chunks: Iterator[str]) -> None:
-        self._text, self._chunks, self._place = start, chunks, 0
-        self._line, self._told = 1, 0
-        self._counted_from, self._commas = 0, 0
-
-    def begin(self) -> None:
-        """Pass over the sign that begins a list; what comes is counted."""
-        self.skip("[")
-        self._counted_from = self._place
-
-    def end(self) -> int:
-        """Refuse what follows the list; return how many commas stood between its values."""
-        self._count(self._place - 1)
-        self._skip_blanks()
-        if self._place < len(self._text):
-            raise DamagedError("something follows the list", "write one list of objects", self.line())
-        return self._commas
-
-    def skip(self, sign: str) -> None:
-        """Pass over blanks and a sign."""
-        if not self.at(sign):
-            raise DamagedError(
-                f"{sign!r} should stand here", "it is cut short or damaged: export it again", self.line()
-            )
-        self._place += 1
-
-    def at(self, sign: str) -> bool:
-        """Whether a sign comes next, after blanks."""
-        self._skip_blanks()
-        return self._text.startswith(sign, self._place)
-
-    def done(self) -> bool:
-        """Whether nothing but blanks is left."""
-        self._skip_blanks()
-        return self._place == len(self._text)
-
-    def line(self) -> int:
-        """Return the line of the file that is being read."""
-        self._line += self._text.count("\n", self._told, self._place)
-        self._told = self._place
-        return self._line
-
-    def value(self) -> _Record:
-        """Return the value that comes."""
-        self._skip_blanks()
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(self._text, self._place)
-            except json.JSONDecodeError as error:
-                if len(self._text) - self._place > LONGEST_RECORD or not self._more():
-                    line = self.line() + self._text.count("\n", self._place, error.pos)
-                    raise DamagedError(error.msg, _CUT, line) from None
-                continue
-            except (_TwiceError, RecursionError) as error:
-                raise DamagedError(f"{error} in what begins here", "mend it", self.line()) from None
-            if end == len(self._text) and self._more():  # a number may go on
-                continue
-            record = _Record(self.line(), value if isinstance(value, dict) else None, self._text[self._place : end])
-            self._place = end
-            return record
-
-    def _skip_blanks(self) -> None:
-        while True:
-            while self._text[self._place : self._place + 1] in _BLANKS and self._place < len(self._text):
-                self._place += 1
-            if self._place < len(self._text) or not self._more():
-                return
-
-    def _count(self, end: int) -> None:
-        self._commas += commas_of(self._text[self._counted_from : end])
-        self._counted_from = end
-
-    def _more(self) -> bool:
-        chunk = next(self._chunks, "")
-        if not chunk:
-            return False
-        self.line()
-        self._count(self._place)
-        self._text = self._text[self._place :] + chunk
-        self._place = self._told = self._counted_from = 0
-        return True
-
-
-_BLANKS = (" ", "\t", "\r", "\n", "\ufeff")
-
-
-def commas_of(text: str) -> int:
-    """Return how many commas stand outside of every object, list and string of a text that ends in none of them."""
-    plain = text.replace("\\\\", "").replace('\\"', "").encode()
-    signs = np.frombuffer(plain, np.uint8)
-    outside = np.cumsum(signs == ord('"')) % 2 == 0
-    opened = np.isin(signs, [ord("{"), ord("[")]) & outside
-    closed = np.isin(signs, [ord("}"), ord("]")]) & outside
-    depth = np.cumsum(opened.astype(np.int32) - closed)
-    return int(np.count_nonzero((signs == ord(",")) & outside & (depth == 0)))
+            yield record_of_line(text, line, last=block.last and line == block.first_line + len(lines) - 1)

@@ -30,7 +30,7 @@ def flat_objects(text: bytes, keys: Sequence[str], first_line: int) -> pl.DataFr
     if braces != lines or brackets:
         return None
     colons, nulls = (int(np.count_nonzero((signs == ord(sign)) & outside)) for sign in ":n")
-    if sum(text.count(json.dumps(key, ensure_ascii=False).encode() + b":") for key in keys) != colons:
+    if sum(_times(json.dumps(key, ensure_ascii=False).encode() + b":", text) for key in keys) != colons:
         return None  # another key, or blanks before a colon
     try:
         rows = pl.read_ndjson(_numbers_quoted(signs, outside), schema=dict.fromkeys(keys, pl.String))
@@ -41,6 +41,11 @@ def flat_objects(text: bytes, keys: Sequence[str], first_line: int) -> pl.DataFr
         return None
     number = pl.int_range(first_line, first_line + lines, dtype=pl.Int64, eager=True)
     return rows.with_columns(number.alias(LINE), pl.lit(None, pl.String).alias(UNPARSED))
+
+
+def _times(key: bytes, text: bytes) -> int:
+    """Return how often a key is in a text, and not the end of a longer one, which has a quote mark in it."""
+    return text.count(key) - text.count(b"\\" + key)
 
 
 def _outside_strings(text: bytes, signs: np.ndarray) -> np.ndarray:

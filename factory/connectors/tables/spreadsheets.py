@@ -1,16 +1,20 @@
 """Sheets of Excel and OpenDocument workbooks as batches of texts: what each cell holds, with the row of the sheet.
 
-A number is written as the shortest text that is that number, a date as 2024-01-31, a moment as 2024-01-31 08:00:00. A
-cell that is empty, or an error such as #DIV/0!, is a null. A workbook is read whole: it holds a million rows at most.
+A number is written as the shortest text that is that number, a date as 2024-01-31, a moment as 2024-01-31 08:00:00, an
+error as Excel shows it: #DIV/0!. An empty cell is a null. A workbook is read whole: it holds a million rows at most.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -25,6 +29,25 @@ if TYPE_CHECKING:
 
 _EXACT = 1e15
 """Whole numbers up to this are written without an exponent."""
+_ERRORS = {
+    "Div0": "#DIV/0!",
+    "NA": "#N/A",
+    "Name": "#NAME?",
+    "Null": "#NULL!",
+    "Num": "#NUM!",
+    "Ref": "#REF!",
+    "Value": "#VALUE!",
+    "GettingData": "#DATA!",
+}
+"""An error by its name in Calamine, and as Excel shows it."""
+_ERROR = re.compile(r"Error\((\w+)\)")
+
+
+class _Sheet(NamedTuple):
+    """A sheet, and the errors in its cells by row and place in the row, from 0: Calamine gives such a cell as empty."""
+
+    cells: "CalamineSheet"
+    errors: Mapping[int, Mapping[int, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +98,14 @@ def first_rows(file: File, number: int) -> list[tuple[int, list[str]]]:
         return [(above, [text_of_cell(cell) or "" for cell in cells]) for above, cells in islice(rows, number)]
 
 
-def numbered_rows(sheet: "CalamineSheet") -> Iterator[tuple[int, list[Any]]]:
+def numbered_rows(sheet: _Sheet) -> Iterator[tuple[int, list[Any]]]:
     """Yield the rows of a sheet, each with its number from 1."""
     line = 0
-    for line, cells in enumerate(sheet.iter_rows(), 1):
+    for line, cells in enumerate(sheet.cells.iter_rows(), 1):
+        for place, error in sheet.errors.get(line - 1, {}).items():
+            cells[place] = error
         yield line, cells
-    expected = sheet.end[0] + 1 if sheet.end else 0
+    expected = sheet.cells.end[0] + 1 if sheet.cells.end else 0
     if line != expected:
         raise DamagedError(f"{line} rows of the sheet were read, and it has {expected}", "save it again")
 
@@ -115,9 +140,10 @@ def text_of_cell(cell: Any) -> str | None:
 
 
 @contextmanager
-def _sheet(file: File) -> Iterator["CalamineSheet"]:
+def _sheet(file: File) -> Iterator[_Sheet]:
     """Open the sheet that is named, or the only one that is not empty."""
     try:
+        import fastexcel  # noqa: F401  comes with the same extra
         from python_calamine import CalamineError, CalamineWorkbook
     except ImportError:
         raise DamagedError(
@@ -127,7 +153,8 @@ def _sheet(file: File) -> Iterator["CalamineSheet"]:
     with plain(file if packed else File(at=file.at, name=file.name)) as path:
         try:
             with CalamineWorkbook.from_path(path) as book:
-                yield book.get_sheet_by_name(_sheet_name(book, file, "" if packed else file.member))
+                name = _sheet_name(book, file, "" if packed else file.member)
+                yield _Sheet(book.get_sheet_by_name(name), _errors_of(path, name))
         except CalamineError as error:
             raise DamagedError(str(error)[:300], "save it again as .xlsx, without a password") from error
 
@@ -145,3 +172,28 @@ def _sheet_name(book: Any, file: File, name: str) -> str:
             f"name one, as in {file.name}{MEMBER}{full[0] if full else 'May'}",
         )
     return str(full[0])
+
+
+def _errors_of(path: Path, sheet: str) -> Mapping[int, Mapping[int, str]]:
+    """Return the errors in the cells of a sheet, by row and place in the row, from 0."""
+    import fastexcel
+
+    errors = defaultdict[int, dict[int, str]](dict)
+    if not _may_have_errors(path):
+        return errors
+    cells = fastexcel.read_excel(path).load_sheet(sheet, header_row=None, skip_rows=0, dtypes="string")
+    _, misfits = cells.to_arrow_with_errors()
+    for misfit in misfits.errors if misfits else ():
+        if error := _ERROR.search(misfit.detail):
+            row, place = misfit.position
+            errors[row][place] = _ERRORS.get(error[1], f"#{error[1].upper()}!")
+    return errors
+
+
+def _may_have_errors(path: Path) -> bool:
+    """Whether a cell of a workbook may be an error, as the bytes of an .xlsx show it; others are read once more."""
+    if not zipfile.is_zipfile(path):
+        return True
+    with zipfile.ZipFile(path) as parts:
+        sheets = [name for name in parts.namelist() if re.match(r"xl/worksheets/.*\.xml$", name, re.I)]
+        return not sheets or any(b't="e"' in parts.read(name) for name in sheets)

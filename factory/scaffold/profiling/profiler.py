@@ -18,7 +18,7 @@ from factory.line.parsing import Parse, value_of
 from factory.line.parsing.values import exactly
 from factory.scaffold.profiling.association import Floats, targets_of
 from factory.scaffold.profiling.counting import Counts
-from factory.scaffold.profiling.dialect import dialect_of, sheet_of
+from factory.scaffold.profiling.dialect import dialect_of, layout_of, sheet_of
 from factory.scaffold.profiling.naming import line_names, words_of
 from factory.scaffold.profiling.order import TimeOrder
 from factory.scaffold.profiling.profile import Column, Counting, Profile, quantiles_of
@@ -121,7 +121,7 @@ def profiled(asked: Asked, root: Path) -> Profile:
 def _shaped(asked: Asked, root: Path) -> _Read:
     place = place_of(asked.at, root)
     at = TableAt(at=asked.at)
-    if look := {"csv": dialect_of, "excel": sheet_of}.get(place.kind):
+    if look := {"csv": dialect_of, "excel": sheet_of, "json": layout_of}.get(place.kind):
         at = FilesReader(place, at, format_of(place, at)).seen(look)
     reader = reader_of(place, at)
     schema = reader.schema()

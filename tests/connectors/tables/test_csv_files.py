@@ -197,6 +197,39 @@ def test_whatever_happens_to_a_file_each_record_is_read_or_told_or_the_file_is_r
     ]
 
 
+@given(
+    table=TABLES,
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONE]),
+    line_end=st.sampled_from(["\n", "\r\n"]),
+    chunk=st.integers(1, 60),
+)
+def test_signs_behind_an_escape_divide_nothing(table, quoting, line_end, chunk):
+    table = [[field.replace("a", "\\").replace("\r", "") for field in row] for row in table]
+    assume(all(map(any, table)))
+    width, text = len(table[0]), io.StringIO()
+    how = {"escapechar": "\\", "doublequote": False}
+    writer = csv.writer(text, lineterminator=line_end, quoting=quoting, **how)
+    writer.writerow([f"name {place}" for place in range(width)])
+    writer.writerows(table)
+    assume(list(csv.reader(io.StringIO(text.getvalue(), newline=""), **how))[1:] == table)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(csv_text, "CHUNK_BYTES", chunk)
+        rows = rows_of(text.getvalue().encode(), escape="\\")
+    read = [row if many is None else many for *row, many in rows.select(pl.exclude(LINE, FILE)).rows()]
+    assert len(read) == len(table)
+    for row, expected in zip(read, table, strict=True):
+        assert isinstance(row, str) or [field or "" for field in row] == expected
+    if "\n" not in str(table):
+        assert not rows[UNPARSED].count()
+
+
+def test_an_escape_before_a_sign_that_divides_nothing_is_that_sign():
+    rows = rows_of(b'id,note\n1,"5\\" disk"\n2,C:\\new\\\\x\n3,\\N\n4,a\\,b\n5,"""x"""\n', escape="\\")
+    assert values(rows) == [("1", '5" disk'), ("2", "C:\\new\\x"), ("3", "\\N"), ("4", "a,b"), ("5", '"x"')]
+    rows = rows_of(b'id,note\n1,"5\\" disk"\n2,x\n')
+    assert rows[UNPARSED].to_list() == ['1,"5\\" disk"', None]
+
+
 @given(st.text(st.sampled_from('ab,"\n'), max_size=40))
 def test_the_reference_reads_as_python_does(text):
     text = "heading\n" + text
@@ -214,6 +247,14 @@ def test_a_quote_mark_within_a_field_is_what_it_says():
 
 def test_an_empty_field_is_a_null_and_a_quoted_empty_one_a_text():
     assert values(rows_of(b'a,b\n,""\n"",\n')) == [(None, ""), ("", None)]
+
+
+def test_a_separator_at_the_end_of_every_record_is_a_column_of_nothing():
+    rows = rows_of(b"id,kg\n" + b"".join(b"%d,2.5,\n" % number for number in range(30)) + b"30,1\n")
+    assert rows["id"].to_list() == [*map(str, range(30)), None]
+    assert rows["column_3"].null_count() == 31
+    assert rows[UNPARSED].drop_nulls().to_list() == ["30,1"]
+    assert rows_of(b"id,kg\n1,2,\n2,3\n")[UNPARSED].to_list() == ["1,2,", None]
 
 
 def test_fields_too_many_or_too_few_are_told_with_the_records_text_and_nothing_else_is_touched():

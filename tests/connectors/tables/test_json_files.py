@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.connectors.tables import csv_text, json_files
-from factory.connectors.tables.json_files import commas_of
+from factory.connectors.tables import csv_text, json_files, json_text
 from factory.connectors.tables.json_lines import flat_objects
+from factory.connectors.tables.json_text import commas_of
 from factory.errors import SourceError
 from factory.storage.columns import LINE, UNPARSED
 from tests.connectors.tables.reading import rows_in, values_in
@@ -90,7 +90,10 @@ def test_what_is_no_object_is_told_as_it_is_written(tmp_path):
         ('[{"id": 1},\n{"id": ', "line 2, .*cut short or damaged"),
         ('[{"id": 1}\n{"id": 2}]', r"line 2, .*',' should stand here"),
         ('[{"id": 1}]\n[{"id": 2}]', "line 2, .*something follows the list"),
-        ('{\n "data": [{"id": 1}]\n}', r"a list in 'data'; .*jq \.data"),
+        ('{\n "data": [{"id": 1}]\n}', r"list of records in 'data'; say `records: data` .*jq \.data"),
+        ('{"of": {"data": [{"id": 1}]}}', "say `records: of.data`"),
+        ('{"a": [1, 2], "b": [3, 4]}', "no record; write a list of objects"),
+        ('{"1": {"a": 1}, "2": {"a": 2}}', "no record; write a list of objects"),
         ("", "it is empty"),
         ("1\n2\n", "it holds no objects"),
     ],
@@ -102,16 +105,59 @@ def test_what_is_cut_short_or_no_table_is_refused(text, said, tmp_path):
     assert "orders.json" in str(refused.value)
 
 
+@given(records=RECORDS, indent=st.sampled_from([None, 1]), chunk=st.integers(1, 60), deep=st.booleans())
+def test_a_list_under_a_key_is_read_as_if_it_were_alone(records, indent, chunk, deep, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("json")
+    around = {"count": 2, "of": [1, {"a": 2}], "data": records, "next": None, "also": [{"x": 1}, {"x": 2}]}
+    within = "data"
+    if deep:
+        around, within = {"meta": {}, "answer": around, "end": 1}, "answer.data"
+    (folder / "orders.json").write_text(json.dumps(around, indent=indent, ensure_ascii=False), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(csv_text, "CHUNK_BYTES", chunk)
+        rows = rows_in(folder, "orders.json", records=within)
+    names = list(dict.fromkeys(name for one in records for name in one))
+    assert rows.select(names).rows() == [tuple(text_of(one.get(name)) for name in names) for one in records]
+
+
+def test_pages_of_a_list_are_one_table(tmp_path):
+    (tmp_path / "orders.jsonl").write_text('{"page": 1, "data": [{"id": 1}, {"id": 2}]}\n{"data": [{"id": 3}]}\n')
+    assert values_in(tmp_path, "orders.jsonl", records="data") == [("1",), ("2",), ("3",)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"rows": [{"id": 1}], "n": 1}', "no key 'data', .* it has rows, n; mend `records`"),
+        ('{"data": [{"id": 1}], "data": [{"id": 2}]}', "'data' is in an object twice"),
+        ('{"data": [{"id": 1}, {"id": 2}', "',' should stand here"),
+        ('{"data": [{"id": 1}]', "'}' should stand here"),
+        ('{"data": {"id": 1}}', r"'\[' should stand here"),
+    ],
+)
+def test_a_list_that_is_not_under_its_key_or_cut_short_is_refused(text, said, tmp_path):
+    (tmp_path / "orders.json").write_text(text)
+    with pytest.raises(SourceError, match=said):
+        rows_in(tmp_path, "orders.json", records="data")
+
+
+def test_a_record_of_one_line_may_hold_lists(tmp_path):
+    (tmp_path / "orders.jsonl").write_text('{"of": [{"id": 1}]}')
+    (tmp_path / "order.json").write_text('{"id": 1, "tags": ["a"]}')
+    assert values_in(tmp_path, "orders.jsonl") == [('[{"id":1}]',)]
+    assert values_in(tmp_path, "order.json") == [("1", '["a"]')]
+
+
 def test_a_reader_that_loses_an_object_is_found_out(tmp_path, monkeypatch):
     (tmp_path / "orders.json").write_text('[{"id": 1}, {"id": 2}, {"id": 3}]')
-    decode = json_files._DECODER.raw_decode
+    decode = json_text.DECODER.raw_decode
 
     class Losing:
         def raw_decode(self, text, place):
             value, end = decode(text, place)
             return (value, end + 11) if value == {"id": "1"} else (value, end)
 
-    monkeypatch.setattr(json_files, "_DECODER", Losing())
+    monkeypatch.setattr(json_text, "DECODER", Losing())
     with pytest.raises(SourceError, match="2 objects were read, and 3 counted"):
         rows_in(tmp_path, "orders.json")
 
@@ -154,6 +200,7 @@ def test_flat_objects_are_read_at_once_as_one_by_one(records, ascii_):
         '{"a":1}\n\n{"a":2}\n',
         '{"a":1}x\n',
         '{"a":1,"b":null}\n',
+        '{"\\"a":null}\n',
     ],
 )
 def test_what_is_not_flat_or_has_other_keys_is_left_to_be_read_one_by_one(text):

@@ -47,6 +47,35 @@ def test_cells_are_texts_and_rows_have_their_number(tmp_path):
     assert rows_in(tmp_path, "orders.xlsx")[LINE].to_list() == [2, 3, 5]
 
 
+def test_an_error_in_a_cell_is_its_text_and_no_missing_value(tmp_path):
+    book = xlsxwriter.Workbook(str(tmp_path / "orders.xlsx"))
+    book.add_worksheet("Notes")
+    sheet = book.add_worksheet("May")
+    for row, cells in enumerate([["id", "kg"], [1, "#DIV/0!"], [None, None], ["#NAME?", None], [3, 2.5]], 3):
+        for column, cell in enumerate(cells, 2):
+            if str(cell).startswith("#"):
+                sheet.write_formula(row, column, "=1/0", None, cell)
+            elif cell is not None:
+                sheet.write(row, column, cell)
+    book.close()
+    rows = rows_in(tmp_path, "orders.xlsx!May")
+    assert rows.select(LINE, "id", "kg").rows() == [(5, "1", "#DIV/0!"), (7, "#NAME?", None), (8, "3", "2.5")]
+
+
+def test_an_error_in_an_old_workbook_is_its_text(tmp_path):
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("May")
+    codes = bytes.fromhex("00070f171d242a")
+    errors = ["#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A"]
+    for row, code in enumerate(codes, 1):
+        sheet.write(row, 0, row)
+        sheet.row(row).set_cell_error(1, code)
+    sheet.write(0, 0, "id")
+    sheet.write(0, 1, "kg")
+    book.save(str(tmp_path / "orders.xls"))
+    assert [kg for _, kg in values_in(tmp_path, "orders.xls")] == errors
+
+
 def test_titles_and_footers_are_left_out(tmp_path):
     workbook(tmp_path / "orders.xlsx", {"May": [[], ["Export of May"], *ROWS, ["Sum", None, 83.2]]})
     assert values_in(tmp_path, "orders.xlsx", skip_lines=2, footer=1) == TEXTS
