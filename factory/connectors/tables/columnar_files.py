@@ -88,6 +88,8 @@ class ArrowFormat:
 
     def frames(self, file: File, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield a file's rows, those of the columns that it has, with LINE."""
+        from pyarrow import dataset
+
         with plain(file) as path, _told(), _arrow(path) as opened:
             names = opened.schema.names
             wanted = [name for name in columns if name in names] or names[:1]  # for the number of rows
@@ -98,7 +100,7 @@ class ArrowFormat:
             for frame in _numbered(plan.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True, lazy=True)):
                 seen += len(frame)
                 yield frame
-            rows = sum(opened.get_batch(place).num_rows for place in range(opened.num_record_batches))
+            rows = dataset.dataset(str(path), format="ipc").count_rows()  # of the batches' own records, values unread
         if seen != rows:
             raise DamagedError(f"{seen} rows were read, and its batches have {rows}", _AGAIN)
 

@@ -7,8 +7,7 @@ error as Excel shows it: #DIV/0!. An empty cell is a null. A workbook is read wh
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -25,10 +24,12 @@ from factory.connectors.tables.reader import BATCH_ROWS, DamagedError
 from factory.storage.columns import LINE
 
 if TYPE_CHECKING:
-    from python_calamine import CalamineSheet
+    from python_calamine import CalamineSheet, CalamineWorkbook
 
 _EXACT = 1e15
 """Whole numbers up to this are written without an exponent."""
+_LEAST = 1e-4
+"""From here to there Polars writes a number as Python does."""
 _ERRORS = {
     "Div0": "#DIV/0!",
     "NA": "#N/A",
@@ -58,70 +59,99 @@ class SheetFormat:
 
     def schema(self, file: File) -> dict[str, pl.DataType]:
         """Return the columns of a sheet: texts."""
-        seen = file.path.stat()
-        version = (seen.st_mtime_ns, seen.st_size)
-        return dict.fromkeys(_names(file.at, file.member, file.name, self.at.skip_lines, version), pl.String())
+        return dict.fromkeys(_names(*_version(file), self.at.skip_lines), pl.String())
 
     def frames(self, file: File, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield a sheet's records, those of the columns that it has, with LINE; blank rows are none."""
-        with _sheet(file) as sheet:
-            rows = numbered_rows(sheet)
-            heading = _heading(rows, self.at.skip_lines)
-            wanted = {name: heading.index(name) for name in columns if name in heading}
-            records = [(line, cells) for line, cells in rows if not _is_blank(cells)]
-            records = records[: len(records) - self.at.footer]
-            texts = {name: texts_of([cells[place] for _, cells in records]) for name, place in wanted.items()}
-            lines = [line for line, _ in records]
-            kinds = {**dict.fromkeys(wanted, pl.String), LINE: pl.Int64}
-            yield from pl.DataFrame({**texts, LINE: lines}, schema=kinds).iter_slices(BATCH_ROWS)
+        rows = _whole(_OPENED.pop(_version(file), None) or _sheet(file))
+        first, heading = _heading(rows, self.at.skip_lines)
+        wanted = {name: heading.index(name) for name in columns if name in heading}
+        lines = [line for line, _ in _not_blank(rows, first)]
+        lines = lines[: len(lines) - self.at.footer]
+        records = rows[first:] if len(lines) == len(rows) - first else [rows[line - 1] for line in lines]
+        cells_of = list(zip(*records, strict=True)) or [()] * len(heading)
+        texts = [texts_of(cells_of[place]).alias(name) for name, place in wanted.items()]
+        yield from pl.DataFrame([*texts, pl.Series(LINE, lines, pl.Int64)]).iter_slices(BATCH_ROWS)
+
+
+_OPENED: dict[tuple[Any, ...], _Sheet | None] = {}
+"""The sheet that was read last for its heading, until its records are: a workbook is read whole even for a heading."""
+
+
+def _version(file: File) -> tuple[Any, ...]:
+    seen = file.path.stat()
+    return file.at, file.member, file.name, seen.st_mtime_ns, seen.st_size
 
 
 @lru_cache(maxsize=64)
-def _names(at: str, member: str, name: str, skip_lines: int, _version: tuple[int, int]) -> tuple[str, ...]:
-    """Return the columns of a version of a sheet: it is read whole for them."""
-    with _sheet(File(at=at, member=member, name=name)) as sheet:
-        return tuple(_heading(numbered_rows(sheet), skip_lines))
+def _names(at: str, member: str, name: str, mtime_ns: int, size: int, skip_lines: int) -> tuple[str, ...]:
+    """Return the columns of a version of a sheet, and keep it: it is read whole for them."""
+    sheet = _sheet(File(at=at, member=member, name=name))
+    _OPENED.clear()
+    _OPENED[at, member, name, mtime_ns, size] = sheet
+    return tuple(_heading(rows_of(sheet), skip_lines)[1])
 
 
-def _heading(rows: Iterator[tuple[int, list[Any]]], skip_lines: int) -> list[str]:
-    """Return the names in the first row that is not blank, below those to skip."""
-    for line, cells in rows:
-        if line > skip_lines and not _is_blank(cells):
-            return unique_names([text_of_cell(cell) or "" for cell in cells])
+def _heading(rows: Iterable[list[Any]], skip_lines: int) -> tuple[int, list[str]]:
+    """Return the names in the first row that is not blank, below those to skip, and that row's number."""
+    for line, cells in _not_blank(rows, skip_lines):
+        return line, unique_names([text_of_cell(cell) or "" for cell in cells])
     raise DamagedError("the sheet has no heading", "mend `skip_lines` in the source's arguments, or name its sheet")
 
 
 def first_rows(file: File, number: int) -> list[tuple[int, list[str]]]:
     """Return the first rows of a sheet that are not blank, each with how many rows stand above it."""
-    with _sheet(file) as sheet:
-        rows = ((line - 1, cells) for line, cells in numbered_rows(sheet) if not _is_blank(cells))
-        return [(above, [text_of_cell(cell) or "" for cell in cells]) for above, cells in islice(rows, number)]
+    rows = islice(_not_blank(rows_of(_sheet(file)), 0), number)
+    return [(line - 1, [text_of_cell(cell) or "" for cell in cells]) for line, cells in rows]
 
 
-def numbered_rows(sheet: _Sheet) -> Iterator[tuple[int, list[Any]]]:
-    """Yield the rows of a sheet, each with its number from 1."""
-    line = 0
-    for line, cells in enumerate(sheet.cells.iter_rows(), 1):
-        for place, error in sheet.errors.get(line - 1, {}).items():
+def rows_of(sheet: _Sheet) -> Iterator[list[Any]]:
+    """Yield the cells of a sheet, row by row from its first."""
+    for row, cells in enumerate(sheet.cells.iter_rows()):
+        for place, error in sheet.errors.get(row, {}).items():
             cells[place] = error
-        yield line, cells
+        yield cells
+
+
+def _whole(sheet: _Sheet) -> list[list[Any]]:
+    """Return the cells of a sheet, row by row from its first."""
+    above = sheet.cells.start[0] if sheet.cells.start else 0
+    rows = [[""] * sheet.cells.width] * above + sheet.cells.to_python()
+    for row, errors in sheet.errors.items():
+        for place, error in errors.items():
+            rows[row][place] = error
     expected = sheet.cells.end[0] + 1 if sheet.cells.end else 0
-    if line != expected:
-        raise DamagedError(f"{line} rows of the sheet were read, and it has {expected}", "save it again")
+    if len(rows) != expected:
+        raise DamagedError(f"{len(rows)} rows of the sheet were read, and it has {expected}", "save it again")
+    return rows
 
 
-def _is_blank(cells: list[Any]) -> bool:
-    return all(cell == "" for cell in cells)
+def _not_blank(rows: Iterable[list[Any]], skip_rows: int) -> Iterator[tuple[int, list[Any]]]:
+    """Yield the rows after the first few that have something in them, each with its number from 1."""
+    numbered = enumerate(islice(rows, skip_rows, None), skip_rows + 1)
+    return ((line, cells) for line, cells in numbered if cells != [""] * len(cells))
 
 
-def texts_of(cells: list[Any]) -> list[str | None]:
+def texts_of(cells: Sequence[Any]) -> pl.Series:
     """Return a column's cells as texts; among moments a date is its midnight, which is how a workbook has it."""
-    moments = any(isinstance(cell, datetime) for cell in cells)
-    is_midnight = [moments and isinstance(cell, date) and not isinstance(cell, datetime) for cell in cells]
-    return [
-        datetime.combine(cell, time()).isoformat(" ") if midnight else text_of_cell(cell)
-        for cell, midnight in zip(cells, is_midnight, strict=True)
-    ]
+    types = set(map(type, cells))
+    if types <= {str}:
+        texts = pl.Series(cells, dtype=pl.String)
+        return texts.set(texts == "", None)
+    if types <= {float, str}:
+        return _texts_of_numbers(cells)
+    if datetime in types and date in types:
+        cells = [datetime.combine(cell, time()) if type(cell) is date else cell for cell in cells]
+    return pl.Series([text_of_cell(cell) for cell in cells], dtype=pl.String)
+
+
+def _texts_of_numbers(cells: Sequence[float | str]) -> pl.Series:
+    """Return numbers, and texts among them, as `text_of_cell` does."""
+    numbers = pl.Series([cell if type(cell) is float else None for cell in cells], dtype=pl.Float64)
+    texts = numbers.cast(pl.String).str.strip_suffix(".0")
+    others = numbers.is_null() | ~((numbers == 0) | numbers.abs().is_between(_LEAST, _EXACT, closed="left"))
+    places = others.arg_true()
+    return texts.scatter(places, pl.Series([text_of_cell(cells[place]) for place in places], dtype=pl.String))
 
 
 def text_of_cell(cell: Any) -> str | None:
@@ -139,9 +169,8 @@ def text_of_cell(cell: Any) -> str | None:
     return str(cell) or None
 
 
-@contextmanager
-def _sheet(file: File) -> Iterator[_Sheet]:
-    """Open the sheet that is named, or the only one that is not empty."""
+def _sheet(file: File) -> _Sheet:
+    """Read the sheet that is named, or the only one that is not empty."""
     try:
         import fastexcel  # noqa: F401  comes with the same extra
         from python_calamine import CalamineError, CalamineWorkbook
@@ -153,25 +182,29 @@ def _sheet(file: File) -> Iterator[_Sheet]:
     with plain(file if packed else File(at=file.at, name=file.name)) as path:
         try:
             with CalamineWorkbook.from_path(path) as book:
-                name = _sheet_name(book, file, "" if packed else file.member)
-                yield _Sheet(book.get_sheet_by_name(name), _errors_of(path, name))
+                cells = _cells_of(book, file, "" if packed else file.member)
+                return _Sheet(cells, _errors_of(path, cells.name))
         except CalamineError as error:
             raise DamagedError(str(error)[:300], "save it again as .xlsx, without a password") from error
 
 
-def _sheet_name(book: Any, file: File, name: str) -> str:
-    """Return the name of the sheet that is named, or of the only one with something in it."""
+def _cells_of(book: "CalamineWorkbook", file: File, name: str) -> "CalamineSheet":
+    """Return the sheet that is named, or the only one with something in it."""
     if name:
         if name not in book.sheet_names:
             raise DamagedError(f"it has no sheet {name!r}; it has {', '.join(book.sheet_names)}", "mend its name")
-        return name
-    full = [name for name in book.sheet_names if book.get_sheet_by_name(name).height]
+        return book.get_sheet_by_name(name)
+    full: dict[str, CalamineSheet | None] = {}
+    for sheet_name in book.sheet_names:
+        sheet = book.get_sheet_by_name(sheet_name)
+        if sheet.height:
+            full[sheet_name] = None if full else sheet  # of many none is read
     if len(full) != 1:
         raise DamagedError(
-            f"it has {len(full)} sheets with something in them: {', '.join(full[:8]) or 'none'}",
-            f"name one, as in {file.name}{MEMBER}{full[0] if full else 'May'}",
+            f"it has {len(full)} sheets with something in them: {', '.join(islice(full, 8)) or 'none'}",
+            f"name one, as in {file.name}{MEMBER}{next(iter(full), 'May')}",
         )
-    return str(full[0])
+    return next(sheet for sheet in full.values() if sheet)
 
 
 def _errors_of(path: Path, sheet: str) -> Mapping[int, Mapping[int, str]]:

@@ -6,7 +6,11 @@ from datetime import date, datetime
 import pytest
 import xlsxwriter
 import xlwt
+from hypothesis import given
+from hypothesis import strategies as st
 
+from factory.connectors.tables import spreadsheets
+from factory.connectors.tables.spreadsheets import text_of_cell, texts_of
 from factory.errors import SourceError
 from factory.storage.columns import LINE
 from tests.connectors.tables.reading import rows_in, values_in
@@ -118,6 +122,26 @@ def test_an_old_workbook_and_one_of_open_document_are_read(tmp_path):
             "</office:spreadsheet></office:body></office:document-content>",
         )
     assert values_in(tmp_path, "orders.ods") == [("7", "2.63")]
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3) | st.booleans() | st.dates()))
+def test_a_column_is_written_as_its_cells_one_by_one(cells):
+    assert texts_of(cells).to_list() == [text_of_cell(cell) for cell in cells]
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+def test_numbers_are_written_as_python_writes_them(numbers):
+    texts = [f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number) for number in numbers]
+    assert texts_of(numbers).to_list() == texts
+
+
+def test_a_workbook_is_read_once_for_its_heading_and_its_records(tmp_path):
+    workbook(tmp_path / "orders.xlsx", {"May": ROWS})
+    assert values_in(tmp_path, "orders.xlsx") == TEXTS
+    workbook(tmp_path / "orders.xlsx", {"May": [["id"], [1]], "June": []})
+    assert values_in(tmp_path, "orders.xlsx") == [("1",)], "another version of it is read anew"
+    assert values_in(tmp_path, "orders.xlsx") == [("1",)]
+    assert not spreadsheets._OPENED
 
 
 def test_what_is_no_workbook_or_empty_is_refused(tmp_path):
