@@ -76,10 +76,11 @@ def by_arrow(path: str) -> int:
 
 
 def by_calamine(path: str) -> int:
-    """Return how many rows Calamine gives as Python's values."""
+    """Return how many rows Calamine gives, as a frame of Polars."""
     from python_calamine import CalamineWorkbook
 
-    return len(CalamineWorkbook.from_path(path).get_sheet_by_index(0).to_python()) - 1
+    heading, *rows = CalamineWorkbook.from_path(path).get_sheet_by_index(0).to_python()
+    return len(pl.DataFrame(rows, schema=[str(name) for name in heading], orient="row", strict=False))
 
 
 WRITE: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
