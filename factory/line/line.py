@@ -17,12 +17,13 @@ from factory.line.drift import Limits
 from factory.line.expectation import Expectation
 from factory.line.freshness import Freshness
 from factory.line.gates import Gates
+from factory.line.label import Label
 from factory.line.look_back import LookBack
 from factory.line.parsing import Parse
 from factory.line.recipe import Recipe
 from factory.line.schema_changes import SchemaChanges
 from factory.line.site_names import SiteNames
-from factory.line.split import LearntFrom, Parts, Split
+from factory.line.split import Division, Parts, Split, division_on_record
 from factory.model.signature import Signature
 from factory.tasks.task import Floats, Task, Value
 
@@ -213,6 +214,8 @@ class LineKeys:
     """What kind of answer the line gives."""
     split: Split
     """How feature rows are divided into training, validation and holdout: by time, or by whole things."""
+    label: Label = field(default_factory=Label)
+    """When it is known what became of a decision, and by which columns."""
     recipe: Recipe
     """The network and its training; what is not said is the recipe's default."""
     gates: Gates
@@ -259,6 +262,7 @@ class Line(LineKeys):
                 f"recipe: condition column {missing[0]!r} is not among the features' columns",
                 at=("recipe", "condition_columns"),
             )
+        self._require_label()
         if self.online_snapshot and (wrong := sorted(set(self.online_snapshot.last_of) - set(self.tables))):
             raise LineError(
                 f"online_snapshot: last_of names {wrong[0]!r}; the tables are {', '.join(self.tables)}",
@@ -286,6 +290,17 @@ class Line(LineKeys):
                 at=("gates", limits, unknown[0]),
             )
 
+    def _require_label(self) -> None:
+        """Raise LineError where the section `label` names what is not there."""
+        if wrong := sorted(set(self.label.columns) - set(self.decisions.columns)):
+            raise LineError(
+                f"label: {wrong[0]!r} is not among the columns of {self.decision_table}", at=("label", "columns")
+            )
+        if wrong := sorted(set(self.label.known_before) - set(self.features.columns)):
+            raise LineError(
+                f"label: known_before names {wrong[0]!r}, which is no feature of the line", at=("label", "known_before")
+            )
+
     @property
     def default_until(self) -> datetime:
         """The as-of moment of a run that does not name one."""
@@ -302,9 +317,18 @@ class Line(LineKeys):
             answers=self.task.answers,
         )
 
+    def division(self, rows: pl.DataFrame, until: datetime) -> Division:
+        """Return how the line divides feature rows as of a moment; `rows` are those of all sites."""
+        return self.split.division(rows, until, self.label.after)
+
     def parts(self, rows: pl.DataFrame, until: datetime) -> Parts:
-        """Return the line's feature rows divided for training and judging as of a moment."""
-        return self.split.divided(rows, until, self.features.entity or self.features.key)
+        """Return the feature rows of all sites divided for training and judging as of a moment."""
+        return self.division(rows, until).divided(rows, self.told_apart_by)
+
+    @property
+    def told_apart_by(self) -> tuple[str, ...]:
+        """The columns that, within a site, say what a row is about."""
+        return self.features.entity or self.features.key
 
     def learnt_from(self, rows: pl.DataFrame, provenance: Mapping[str, str]) -> pl.Series:
         """Return, for each feature row, whether a model of that provenance learnt from it or was chosen by it.
@@ -313,11 +337,9 @@ class Line(LineKeys):
         """
         record = provenance.get(LEARNT_FROM)
         learnt = (
-            LearntFrom.from_json(record)
-            if record
-            else LearntFrom(split=self.split, until=datetime.fromisoformat(provenance["as_of"]))
+            division_on_record(record) if record else self.division(rows, datetime.fromisoformat(provenance["as_of"]))
         )
-        return learnt.of(rows, self.features.entity or self.features.key)
+        return learnt.learnt_from(rows, self.told_apart_by)
 
     @property
     def decisions(self) -> Table:

@@ -56,6 +56,17 @@ def by_keys(kinds: Iterable[Any]) -> Callable[[Any], str]:
     return kind_name
 
 
+def kind_of_split(section: Any) -> str:
+    """Return which kind of split a section is: by whole things where it has a share of them, or a column marks them."""
+    if isinstance(section, _SPLITS):
+        return type(section).__name__
+    said = section if isinstance(section, dict) else {}
+    shares = {"validation_share", "holdout_share", "last_only"} & set(said)
+    holdout = said.get("holdout")
+    marked = isinstance(holdout, str) and holdout.isidentifier() and "validation" not in said
+    return (EntitySplit if shares or marked else TimeSplit).__name__
+
+
 def suite_or_file(contract: Any) -> str:
     """Return which of the two ways a contract is written in."""
     return "file" if isinstance(contract, str) else "suite"
@@ -75,7 +86,7 @@ if TYPE_CHECKING:
 else:
     TaskSection = tagged_union(_TASKS, by_kind(_TASKS))
     RecipeSection = tagged_union(_RECIPES, by_kind(_RECIPES))
-    SplitSection = tagged_union(_SPLITS, by_keys(_SPLITS))
+    SplitSection = tagged_union(_SPLITS, kind_of_split)
     ValueSection = tagged_union(_VALUES, by_keys(_VALUES))
 ContractSection = Annotated[
     Annotated[tuple[Expectation, ...], Tag("suite")] | Annotated[str, Tag("file")], Discriminator(suite_or_file)

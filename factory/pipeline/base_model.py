@@ -24,7 +24,7 @@ def base_model(run: LineRun) -> Work:
 
     def inputs(sites: Sequence[str]) -> Mapping[str, str]:
         contents = {site: entry.content for site, entry in run.journal.latest("features").items()}
-        made_from = fingerprint(contents, run.line.split.fingerprint(run.until))
+        made_from = fingerprint(contents, run.division().fingerprint)
         return dict.fromkeys(sites, made_from)
 
     def do(sites: Sequence[str]) -> Mapping[str, Figures]:

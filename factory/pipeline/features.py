@@ -1,6 +1,7 @@
 """The stage `features`: what was known at the moment of each decision, and the label once the outcome is known."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import polars as pl
 
@@ -13,7 +14,7 @@ from factory.features.announced import known_tables
 from factory.features.comparison import differences, in_same_order
 from factory.line.line import Line
 from factory.line.site_names import UNKNOWN
-from factory.line.split import LABEL
+from factory.line.split import DECIDED_AT, LABEL, decided
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.whole_world import all_sites
 from factory.pipeline.work import CONTENT, ROW_COUNT, Figures, Work
@@ -33,13 +34,14 @@ def features(run: LineRun) -> Work:
         names += [line.lake_table("announced", table) for table in line.announced_tables]
         entries = {name: run.journal.latest(name).items() for name in names}
         rows = {name: {site: entry.content for site, entry in of if site != UNKNOWN} for name, of in entries.items()}
-        made_from = fingerprint(rows)
+        # With a horizon it depends on the moment, too, which labels are known.
+        made_from = fingerprint(rows, *([f"{run.until}"] if line.label.horizon else []))
         return {site: fingerprint(site, made_from) for site in sites}
 
     def do(sites: Sequence[str]) -> Mapping[str, Figures]:
         seen = lake.site_versions("features", sites)
         happened, announced = run.clean_tables(), run.announced_tables()
-        rows = _built(run, happened, announced, sites)
+        rows = with_known_labels(line, _built(run, happened, announced, sites), run.until)
         _require_known_labels(line, rows)
         if not line.features.across_sites:
             _require_own_rows(run, happened, announced, rows)
@@ -67,6 +69,21 @@ def _built(run: LineRun, happened: Tables, announced: Tables, sites: Sequence[st
         key = [SITE, *line.features.key]
         rows = rows.join(happened[line.decision_table].select(key).unique(), on=key, how="semi", nulls_equal=True)
     return run.compute.collect(rows)
+
+
+def with_known_labels(line: Line, rows: pl.DataFrame, until: datetime) -> pl.DataFrame:
+    """Return feature rows whose label is unknown where its horizon has not passed as of a moment (UTC, naive).
+
+    Raises LineError where decisions tell no time.
+    """
+    if not line.label.horizon:
+        return rows
+    if not isinstance(rows.schema[DECIDED_AT], pl.Datetime):
+        raise LineError(
+            f"line {line.name}: label: horizon {line.label.horizon} is a length of time, and `decided_at` holds "
+            f"{rows.schema[DECIDED_AT]}, no moment; leave the horizon out, or let `features: build` give moments"
+        )
+    return rows.with_columns(pl.when(decided() <= until - line.label.after).then(pl.col(LABEL)).alias(LABEL))
 
 
 def _require_known_labels(line: Line, rows: pl.DataFrame) -> None:

@@ -39,6 +39,8 @@ SECTIONS: Mapping[str, Section] = {
     "feature names": lambda line, _: [list(line.features.columns), line.features.entity],
     "task": lambda line, _: line.task,
     "split": lambda line, _: line.split,
+    "label": lambda line, _: [line.label.horizon, line.label.columns],
+    "known before": lambda line, _: line.label.known_before,
     "recipe": lambda line, _: line.recipe,
     "gates": lambda line, _: line.gates,
     "value": lambda line, _: line.value,

@@ -15,7 +15,7 @@ from factory.data.table_contents import TableContents
 from factory.errors import RegistryError, TableMissing
 from factory.features.samples import in_order
 from factory.line.line import LEARNT_FROM, Line, Table
-from factory.line.split import LearntFrom, Parts
+from factory.line.split import DECIDED_AT, LABEL, Division, Parts
 from factory.model.candidate import Candidate
 from factory.model.provenance import CONTENT_OF, provenance
 from factory.names import model_name
@@ -83,15 +83,21 @@ class LineRun:
 
     def parts(self, sites: Sequence[str]) -> Parts:
         """Return the sites' rows, divided as of this run's moment."""
-        return self.line.parts(self.feature_rows(sites), self.until)
+        return self.division().divided(self.feature_rows(sites), self.line.told_apart_by)
+
+    def division(self) -> Division:
+        """Return how rows are divided as of this run's moment, by the rows of all sites."""
+        rows = pl.DataFrame()
+        if self.line.split.asks_for_rows:
+            rows = self.compute.collect(self.lake.scan("features").select(DECIDED_AT, LABEL))
+        return self.line.division(rows, self.until)
 
     def provenance(self) -> dict[str, str]:
         """Return what a model made now came from."""
         raw = [self.line.lake_table("raw", table) for table in self.line.tables.values()]
         origin = provenance(self.lake, self.until, [*raw, "clean", "features"], self.project)
-        learnt_from = LearntFrom(split=self.line.split, until=self.until).to_json()
         rows = fingerprint({site: entry.content for site, entry in self.journal.latest("features").items()})
-        return {**origin, f"{CONTENT_OF}features": rows, LEARNT_FROM: learnt_from, "code": self.code.whole}
+        return {**origin, f"{CONTENT_OF}features": rows, LEARNT_FROM: self.division().record, "code": self.code.whole}
 
     def entry(self, stage: str, site: str) -> Entry:
         """Return what a stage last did for a site; raises TableMissing where it has done nothing."""

@@ -17,7 +17,7 @@ def site_model(run: LineRun) -> Work:
 
     def inputs(sites: Sequence[str]) -> Mapping[str, str]:
         base, features = run.entry("base_model", LINE_SITE), run.journal.latest("features", sites)
-        split = run.line.split.fingerprint(run.until)
+        split = run.division().fingerprint
         contents = {site: features[site].content if site in features else None for site in sites}
         return {site: fingerprint(base.content, content, split) for site, content in contents.items()}
 

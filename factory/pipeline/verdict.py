@@ -59,7 +59,7 @@ class Judging:
         journal, base = self.run.journal, self.run.entry("base_model", LINE_SITE)
         models, rows, cleaned = (journal.latest(stage, sites) for stage in ("site_model", "features", "clean"))
         # The base model's fingerprint stands for its baseline, too.
-        shared = [base.fingerprint, self.line.split.fingerprint(self.run.until)]
+        shared = [base.fingerprint, self.run.division().fingerprint]
         return {
             site: fingerprint(
                 shared,

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from factory.line.split import LearntFrom
+from factory.line.split import division_on_record
 from factory.names import model_name
 from tests.toy.line import NAME, ToyFactory
 
@@ -22,7 +22,7 @@ def went_back(tmp_path_factory):
 
 
 def test_a_release_has_on_record_which_rows_it_learnt_from(went_back):
-    record = LearntFrom.from_json(went_back.served_first.provenance["learnt_from"])
+    record = division_on_record(went_back.served_first.provenance["learnt_from"])
     assert record.until == datetime(2024, 3, 1)
 
 
