@@ -51,13 +51,19 @@ def line(
         str, typer.Option(help="The column with the moment of the decision; split by a hash if left out.")
     ] = "",
     entity: Annotated[str, typer.Option(help="The column that says what a row is about: a customer, a machine.")] = "",
+    task: Annotated[
+        str, typer.Option(help="binary, multiclass or regression; as the target's values propose if left out.")
+    ] = "",
+    positive: Annotated[
+        str, typer.Option(metavar="VALUE", help="Of a target of two values the one that is the yes.")
+    ] = "",
 ) -> None:
     """Read a table and write a line from it: source, contract, features, gates, and a README of what to decide."""
     from factory.scaffold.new_line import new_line
     from factory.scaffold.profiling.profiler import Asked
     from factory.storage.project import project_root
 
-    asked = Asked(at=table, target=target, site=site, time=time, entity=entity)
+    asked = Asked(at=table, target=target, site=site, time=time, entity=entity, task=task, positive=positive)
     _tell(new_line(name, asked, project_root(), datetime.now(tz=UTC).date()))
 
 
@@ -67,6 +73,8 @@ def _tell(written: "Written") -> None:
     leaks = [profile.columns[one.column].source_name for one in profile.suspects if one.left_out]
     say(f"{place}: {profile.rows:,} rows, {len(plan.features)} features, task {profile.task.kind}")
     say(f"  the target has {profile.task.why}")
+    if profile.task.unsure:
+        say(f"  NOT SURE: {profile.task.unsure}")
     for what, names in (("left out as personal data", personal), ("left out as leaks of the target", leaks)):
         if names:
             say(f"  {what}: {', '.join(map(repr, names))}")

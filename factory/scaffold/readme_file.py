@@ -6,6 +6,7 @@ from factory.line.site_names import UNKNOWN, SiteNames
 from factory.scaffold.features import late_moments
 from factory.scaffold.plan import Plan, in_the_future
 from factory.scaffold.profiling.profile import Column
+from factory.scaffold.profiling.task import MANY_CLASSES
 from factory.scaffold.texts import code_span, escaped, said
 
 _SHOWN = 60
@@ -42,6 +43,8 @@ _FILES = """\
 def decisions(plan: Plan) -> Iterator[str]:
     """Yield what only a person can decide, the weightiest first."""
     profile = plan.profile
+    if profile.task.unsure:
+        yield f"The target: {escaped(said(profile.task.unsure, 300))}."
     yield "The money: the amounts under `value` in `defs.yaml` are examples. Put in what a decision is worth to you."
     yield "The moment: is every feature really known when the decision is made? Strike out those that are not."
     yield from (f"{code_span(profile.columns[one.column].source_name)} {escaped(one.why)}" for one in profile.suspects)
@@ -61,7 +64,15 @@ def decisions(plan: Plan) -> Iterator[str]:
 def _about_target(plan: Plan) -> Iterator[str]:
     profile = plan.profile
     target, unlabelled = profile.columns[profile.target].counts, profile.columns[profile.target].empty
-    yield from plan.start.to_decide(profile)
+    if profile.task.kind == "binary" and not profile.task.unsure:
+        why = escaped(said(profile.task.why, 200))
+        yield f"The positive class: {why}. If it is the other, make the line again with `--positive`."
+    if len(profile.task.classes) >= MANY_CLASSES:
+        yield (
+            f"The {len(profile.task.classes)} classes: the boosted trees beside the network grow a tree a class and "
+            "round, so training takes minutes where it took seconds, and a page's confusion matrix is hard to read. "
+            "Group classes that are decided alike."
+        )
     if unlabelled:
         yield f"{unlabelled:,} rows have no target; they are taken for not known yet and teach nothing."
     if plan.changes and profile.order:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from factory.scaffold.profiling.profile import Profile
-from factory.scaffold.texts import escaped, said
 
 Money = Mapping[str, tuple[float, str]]
 """Each amount's name → an example in EUR, and what it stands for."""
@@ -41,11 +40,6 @@ class StartingPoint(ABC):
         """Return the label of each value that the target had; empty where the label is made of any value."""
         return {}
 
-    def to_decide(self, profile: Profile) -> list[str]:  # noqa: ARG002  most kinds leave nothing open
-        """Return what a person must decide about the target."""
-        return []
-
-
 class _Binary(StartingPoint):
     def section(self, profile: Profile) -> dict[str, Any]:  # noqa: ARG002
         return {"kind": self.kind}
@@ -57,17 +51,13 @@ class _Binary(StartingPoint):
         return {"at_least": {"average_precision": _rounded(share), "positives": positives}}
 
     def label(self, profile: Profile, target: str) -> tuple[str, str]:
-        if profile.columns[profile.target].kind == "Boolean":
+        if not self.codes(profile):
             return "1 where the target is true, 0 where it is not", f"{target}.cast(pl.Float32)"
         return "1 for the positive class, 0 for the other", _coded(target, "pl.Float32")
 
     def codes(self, profile: Profile) -> Mapping[Any, Any]:
-        is_true = profile.columns[profile.target].kind == "Boolean"
-        return {} if is_true else dict(zip(profile.task.values, (0, 1), strict=True))
+        return {} if profile.task.values[1] is True else dict(zip(profile.task.values, (0, 1), strict=True))
 
-    def to_decide(self, profile: Profile) -> list[str]:
-        why = escaped(said(profile.task.why, 200))
-        return [f"The positive class: {why}. Exchange them in `features.py` if not."]
 
 
 class _Multiclass(StartingPoint):

@@ -117,6 +117,30 @@ def test_a_code_that_the_table_did_not_have_is_quarantined_and_has_no_label_with
         assert told.collect()["label"].null_count() == 200
 
 
+@pytest.mark.parametrize(
+    ("values", "positive"), [(["x", "y"], "x"), ([1, 2], "1"), ([True, False], "false"), (["no", "yes"], "no")]
+)
+def test_the_label_is_1_where_the_target_has_the_value_that_was_named(root, values, positive):
+    frame = pl.DataFrame({"n": range(120), "y": [values[n % 2] for n in range(120)]}).with_columns(x=pl.col("n") % 7)
+    frame.write_parquet(root / "pairs.parquet")
+    made = written(root, "pairs", root / "pairs.parquet", "y", positive=positive)
+    assert not made.plan.profile.task.unsure
+    with importable(root):
+        line, source = loaded(root, "pairs")
+        rows = features(line, cleaned(line, source)).sort("n")
+    yes = [float(str(value).lower() == positive) for value in values]
+    assert rows["label"].to_list() == [yes[n % 2] for n in range(120)]
+
+
+def test_a_guess_about_the_target_is_said_before_all_else(root):
+    frame = pl.DataFrame({"x": [n * 7 % 31 for n in range(90)], "y": [1 + (n % 3 == 0) for n in range(90)]})
+    frame.write_csv(root / "credit.csv")
+    made = written(root, "credit", root / "credit.csv", "y")
+    asked = (made.folder / "README.md").read_text().split("## What you must decide")[1].strip().splitlines()
+    assert asked[0].startswith("- [ ] The target: neither 1 nor 2")
+    assert "--positive 1" in asked[0]
+
+
 def test_personal_data_never_enters_and_is_told_of(root):
     made = written(root, "riots", riots(root), "gender")
     told = readme(root, "riots")

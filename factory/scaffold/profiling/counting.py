@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-FEW = 60
+FEW = 320
 """Up to so many different values are each counted."""
 HASHES = 4_000_000
 """Hashes kept of all columns of a table together: 64 MB."""

@@ -24,7 +24,7 @@ from factory.scaffold.profiling.order import TimeOrder
 from factory.scaffold.profiling.profile import Column, Counting, Profile, quantiles_of
 from factory.scaffold.profiling.shapes import Shape, shapes_of
 from factory.scaffold.profiling.suspects import Suspect, leak_of, personal_data_of
-from factory.scaffold.profiling.task import Task, inferred_task
+from factory.scaffold.profiling.task import Target, Task, task_of
 
 MOMENT = "Datetime[us, UTC]"
 _DECIMAL_COMMA = r"^-?[\d.]*\d,\d+$"
@@ -44,6 +44,10 @@ class Asked:
     site: str = ""
     time: str = ""
     entity: str = ""
+    task: str = ""
+    """The kind of task; empty: as the target's type and values propose."""
+    positive: str = ""
+    """The value of a target of two that is the yes; empty: as the values say, or the rarer one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,7 @@ class _Read:
 
 def profiled(asked: Asked, root: Path) -> Profile:
     """Return what a table holds. Raises SourceError naming what is wrong, with near names where a name is."""
+    said = Target(column=asked.target, task=asked.task, positive=asked.positive)
     read = _shaped(asked, root)
     line = {column.source_name: name for name, column in read.wanted.items()}
     target, site, time, entity = (
@@ -95,7 +100,7 @@ def profiled(asked: Asked, root: Path) -> Profile:
         )
         for name, column in read.wanted.items()
     }
-    task = inferred_task(asked.target, columns[target].kind, columns[target].counts)
+    task = task_of(said, columns[target].kind, columns[target].counts)
     given = {target, site, time, entity}
     personal = _personal(columns, target, sample)
     return Profile(
