@@ -40,6 +40,7 @@ class StartingPoint(ABC):
         """Return the label of each value that the target had; empty where the label is made of any value."""
         return {}
 
+
 class _Binary(StartingPoint):
     def section(self, profile: Profile) -> dict[str, Any]:  # noqa: ARG002
         return {"kind": self.kind}
@@ -57,7 +58,6 @@ class _Binary(StartingPoint):
 
     def codes(self, profile: Profile) -> Mapping[Any, Any]:
         return {} if profile.task.values[1] is True else dict(zip(profile.task.values, (0, 1), strict=True))
-
 
 
 class _Multiclass(StartingPoint):

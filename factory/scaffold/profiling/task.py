@@ -167,9 +167,7 @@ def _multiclass(target: Target, kind: str, counts: Counts) -> Task:
             f"the {len(values)} whole numbers of {target.column!r} were taken for names of classes. If they are "
             "amounts, make the line again with --task regression"
         )
-    return Task(
-        kind="multiclass", why=why, classes=tuple(map(class_name, values)), values=values, unsure=unsure
-    )
+    return Task(kind="multiclass", why=why, classes=tuple(map(class_name, values)), values=values, unsure=unsure)
 
 
 def _regression(target: Target, kind: str, counts: Counts) -> Task:

@@ -1,5 +1,4 @@
-"""Promises of the task that is proposed for a target: types and values decide, a person may say otherwise, and no guess
-is silent."""
+"""Promises of a target's proposed task: type and values decide, a person may say otherwise, no guess is silent."""
 
 import polars as pl
 import pytest
