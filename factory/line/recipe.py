@@ -10,7 +10,10 @@ from factory.errors import LineError
 class Recipe:
     """Schedule of base training and fine-tuning, the same for every architecture.
 
-    The learning rate of base training rises for the first `warmup` share of all steps and then falls along a cosine.
+    Base training is as long as `epochs` says, and its learning rate rises for the first `warmup` share of all steps and
+    then falls along a cosine. Or, with `max_steps`, it is as long as the validation rows ask: the rate stays after
+    rising for one round of `validate_every` steps, and what is judged and kept is a running average of the weights,
+    which needs no end to be known beforehand (Polyak & Juditsky, 1992).
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
@@ -21,6 +24,13 @@ class Recipe:
     """The share of a layer's outputs that is left out by chance in each training step."""
     epochs: int = 8
     """How often base training goes through all rows at most."""
+    max_steps: int | None = None
+    """Steps of base training at most, however many rows there are; said, it takes the place of `epochs` and `warmup`,
+    and `patience` counts rounds of `validate_every` steps."""
+    validate_every: int = 100
+    """Steps between two looks at the validation rows, where `max_steps` is said."""
+    weight_average: float = 0.99
+    """How slowly the running average of the weights forgets, where `max_steps` is said: its share a step."""
     patience: int = 3
     """Epochs without a better validation loss after which training, or a site's fine-tuning, stops."""
     batch_rows: int = 256
@@ -58,10 +68,23 @@ class Recipe:
     baseline_iterations: int = 100
     """Boosting rounds, or iterations, of the baseline that the network must beat."""
 
+    def __post_init__(self) -> None:
+        """Raise LineError on a schedule that has no step."""
+        self._require_one_or_more("max_steps", "validate_every")
+        if not 0 <= self.weight_average < 1:
+            raise LineError(
+                f"recipe: weight_average {self.weight_average:g} must be 0 or more and below 1", at=("weight_average",)
+            )
+
     @property
     def steps(self) -> int | None:
         """How many moments a model of this recipe sees; None for single rows."""
         return None
+
+    def _require_one_or_more(self, *names: str) -> None:
+        for name in names:
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise LineError(f"recipe: {name} {number} must be 1 or more", at=(name,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +146,8 @@ class SequenceRecipe(Recipe):
 
     def __post_init__(self) -> None:
         """Raise LineError on a window that holds nothing."""
-        for name in ("window", "patch"):
-            if getattr(self, name) < 1:
-                raise LineError(f"recipe: {name} {getattr(self, name)} must be 1 or more", at=(name,))
+        super().__post_init__()
+        self._require_one_or_more("window", "patch")
 
     @property
     def steps(self) -> int | None:

@@ -8,6 +8,7 @@ import polars as pl
 from factory.compute.isolation import Isolated, together
 from factory.errors import TrainingError
 from factory.features.samples import samples
+from factory.line.recipe import Recipe
 from factory.line.split import DECIDED_AT, Parts
 from factory.model.candidate import Candidate
 from factory.pipeline.line_run import LineRun
@@ -58,7 +59,7 @@ def _trained(run: LineRun, checkpoint: Path) -> Figures:
 
     def report(epoch: Epoch) -> None:
         run.say(
-            f"base_model: epoch {epoch.number} of {run.line.recipe.epochs}, "
+            f"base_model: {_place(epoch, run.line.recipe)}, "
             f"validation {run.line.task.headline.replace('_', ' ')} {epoch.validation_headline:.3f}"
         )
 
@@ -73,6 +74,13 @@ def _trained(run: LineRun, checkpoint: Path) -> Figures:
     registered = run.register("base_model", candidate)
     _keep_baseline(run, parts)
     return {"version": registered.version, "registry": registered.url, **_figures(candidate, parts)}
+
+
+def _place(epoch: Epoch, recipe: Recipe) -> str:
+    """Return how far a training has come, and how far it goes at most."""
+    if recipe.max_steps is None:
+        return f"epoch {epoch.number} of {recipe.epochs}"
+    return f"step {epoch.number * min(recipe.validate_every, recipe.max_steps):,} of at most {recipe.max_steps:,}"
 
 
 def _figures(candidate: Candidate, parts: Parts) -> Figures:

@@ -23,8 +23,10 @@ SMALL_ROWS, SMALL_HOLDOUT_SHARE, SMALL_VALIDATION_SHARE = 1_000, 0.25, 0.33
 """A small table gives a larger share of itself: a task needs some thirty rows to fit an interval or a threshold."""
 _LEAST_DAYS, _LEAST_LOOK_BACK = 5, 14
 _MIN_ROWS = 50
-_STEPS = 600
-_MOST_EPOCHS = 120
+_BATCH_ROWS = 256
+_STEPS, _PASSES = 4_000, 8
+"""The most steps of a training, which stops before once it no longer learns; of very many rows, passes through them."""
+_VALIDATE_EVERY, _LOOKS_A_PASS, _PATIENCE = 50, 4, 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,15 +198,22 @@ def gates_of(plan: Plan) -> dict[str, Any]:
 
 
 def recipe_of(plan: Plan) -> dict[str, Any]:
-    """Return the network's schedule: a small table is passed more often, in smaller batches, for as many steps."""
+    """Return the network's recipe."""
     target = plan.profile.columns[plan.profile.target].counts
     held, validates = _shares(plan.profile)
-    rows = (1 - held) * (1 - validates) * (target.rows - target.nulls)
-    batch = next((size for size in (16, 32, 64, 128) if rows < 32 * size), None)
-    if batch is None:
-        return {"kind": "table", "seed": 7}
-    epochs = max(8, min(_MOST_EPOCHS, math.ceil(_STEPS * batch / rows)))
-    return {"kind": "table", "seed": 7, "batch_rows": batch, "epochs": epochs, "patience": max(3, epochs // 6)}
+    return {"kind": "table", "seed": 7, **schedule_of((1 - held) * (1 - validates) * (target.rows - target.nulls))}
+
+
+def schedule_of(rows: float) -> dict[str, int]:
+    """Return how long a network learns from so many rows: as the validation rows ask, in small batches of few rows."""
+    batch = next((size for size in (16, 32, 64, 128) if rows < 32 * size), _BATCH_ROWS)
+    pass_steps = math.ceil(rows / batch)
+    return {
+        "batch_rows": batch,
+        "max_steps": max(_STEPS, _PASSES * pass_steps),
+        "validate_every": max(_VALIDATE_EVERY, pass_steps // _LOOKS_A_PASS),
+        "patience": _PATIENCE,
+    }
 
 
 def decided_at(plan: Plan) -> datetime:

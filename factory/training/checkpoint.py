@@ -5,12 +5,14 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from factory.features.samples import Samples
 from factory.line.recipe import Recipe
@@ -26,6 +28,8 @@ class Progress:
 
     network: Network
     optimizer: torch.optim.Optimizer
+    average: AveragedModel | None = None
+    """The running average of the network's weights, where that is what is judged."""
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[Epoch] = field(default_factory=list)
 
@@ -34,11 +38,16 @@ class Progress:
         """Return the number of the first epoch with the least validation loss; 0 before the first."""
         return min(self.history, key=lambda epoch: epoch.validation_loss).number if self.history else 0
 
+    @property
+    def judged(self) -> Network:
+        """The network that is judged and kept: the averaged one, where there is one."""
+        return self.network if self.average is None else cast(Network, self.average.module)
+
     def add(self, epoch: Epoch) -> None:
-        """Record an epoch, and keep the network's weights if it is the best."""
+        """Record an epoch, and keep the judged network's weights if it is the best."""
         self.history.append(epoch)
         if self.best_epoch == epoch.number:
-            self.best = weights_of(self.network)
+            self.best = weights_of(self.judged)
 
 
 def fingerprint(recipe: Recipe, task: Task, device: str, *samples: Samples) -> str:
@@ -55,6 +64,8 @@ def save(progress: Progress, path: Path, key: str) -> None:
     """Write the checkpoint to a temporary file and rename it: the file is always a complete checkpoint."""
     tensors = {f"network.{name}": tensor for name, tensor in weights_of(progress.network).items()}
     tensors |= {f"best.{name}": tensor for name, tensor in progress.best.items()}
+    if progress.average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in weights_of(progress.average).items()}
     for index, state in progress.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor.cpu().contiguous() for name, tensor in state.items()}
     notes = {"fingerprint": key, "history": [asdict(epoch) for epoch in progress.history]}
@@ -79,6 +90,8 @@ def resume(progress: Progress, path: Path, key: str) -> None:
     progress.history = [Epoch(**figures) for figures in notes["history"]]
     progress.best = _part(tensors, "best.")
     progress.network.load_state_dict(_part(tensors, "network."))
+    if progress.average is not None:
+        progress.average.load_state_dict(_part(tensors, "average."))
     _restore_optimizer(progress.optimizer, _part(tensors, "optimizer."))
 
 

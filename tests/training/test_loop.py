@@ -4,11 +4,14 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from factory.errors import TrainingError
+from factory.errors import LineError, TrainingError
 from factory.training.loop import train_base
 from factory.training.network import rebuilt
 from factory.training.predict import joined
+from factory.training.schedule import Schedule
 from factory.training.weights import to_bytes
 from tests.training.builders import (
     SMALL,
@@ -69,6 +72,53 @@ def test_a_killed_training_resumes_to_the_very_same_bytes(epoch, base, train, va
     assert digest(resumed) == digest(base)
     assert resumed.history == base.history
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+BY_STEPS = dataclasses.replace(SMALL, max_steps=60, validate_every=15, patience=3)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_killed_training_by_steps_resumes_to_the_very_same_bytes(number, train, validation, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    whole = run(train, validation, BY_STEPS)
+    with pytest.raises(Killed):
+        run(train, validation, BY_STEPS, checkpoint=path, report=kill_after(number))
+    assert digest(run(train, validation, BY_STEPS, checkpoint=path)) == digest(whole)
+
+
+def test_a_training_by_steps_ends_where_the_validation_rows_ask_whatever_the_number_of_rows(train, validation):
+    noise = with_label(validation, np.random.default_rng(1).integers(0, 2, len(validation)))
+    for some in (train.where(np.arange(len(train)) < 150), train):
+        trained = run(some, noise, dataclasses.replace(BY_STEPS, max_steps=3_000, patience=2))
+        losses = [epoch.validation_loss for epoch in trained.history]
+        assert len(losses) == trained.best_epoch + 2 < 200
+        assert losses[trained.best_epoch - 1] == min(losses)
+
+
+def test_few_rows_more_do_not_make_a_training_shorter(validation):
+    few, more = (rows(count=count, seed=3) for count in (500, 520))
+    recipe = dataclasses.replace(BY_STEPS, patience=99)
+    assert len(run(few, validation, recipe).history) == len(run(more, validation, recipe).history) == 4
+
+
+@given(st.integers(1, 700), st.integers(1, 90), st.integers(1, 40), st.integers(1, 12))
+def test_rounds_by_steps_go_through_all_rows_again_and_again(row_count, batch_rows, validate_every, rounds):
+    recipe = dataclasses.replace(
+        SMALL, batch_rows=batch_rows, max_steps=validate_every * rounds, validate_every=validate_every
+    )
+    schedule = Schedule(recipe=recipe, rows=row_count)
+    assert schedule.rounds == rounds
+    batches = [batch for number in range(1, rounds + 1) for batch in schedule.batches(number)]
+    assert {len(batch) for batch in batches} == {schedule.batch_rows}
+    assert len(batches) == recipe.max_steps
+    times = np.bincount(torch.cat(batches).numpy(), minlength=row_count)
+    assert times.max() - times.min() <= 1
+
+
+@pytest.mark.parametrize("wrong", [{"max_steps": 0}, {"validate_every": 0}, {"weight_average": 1.0}])
+def test_a_schedule_without_a_step_is_refused(wrong):
+    with pytest.raises(LineError, match=next(iter(wrong))):
+        dataclasses.replace(SMALL, **wrong)
 
 
 def test_a_finished_training_is_not_trained_again(base, train, validation, tmp_path):
