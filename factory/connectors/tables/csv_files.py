@@ -7,9 +7,7 @@ null, `""` an empty text. A record that does not split into the heading's column
 """
 
 import codecs
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +19,13 @@ from factory.connectors.tables.csv_records import Marks
 from factory.connectors.tables.csv_text import Block, CsvText, escaped, fields_of
 from factory.connectors.tables.files import File, unpacked
 from factory.connectors.tables.reader import DamagedError
+from factory.connectors.tables.table_files import ahead
 from factory.storage.columns import LINE, UNPARSED
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-_PARSERS = 2
-"""Blocks that are parsed at once, while the next one is counted."""
 _FEW = 2
 """In a table of so few columns a line of text may well have as many separators as a record."""
 
@@ -46,16 +43,10 @@ class CsvFormat:
 
     def frames(self, file: File, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield a file's records: those of the columns that it has, LINE and UNPARSED."""
-        with unpacked(file) as stream, ThreadPoolExecutor(_PARSERS, thread_name_prefix="csv") as parsers:
+        with unpacked(file) as stream:
             text = CsvText(stream, self.at)
             wanted = [text.heading.index(name) for name in columns if name in text.heading]
-            parsing = deque[Future[pl.DataFrame]]()
-            for block in text.blocks():
-                parsing.append(parsers.submit(parsed, block, text.heading, wanted, text.marks))
-                if len(parsing) > _PARSERS:
-                    yield parsing.popleft().result()
-            while parsing:
-                yield parsing.popleft().result()
+            yield from ahead(lambda block: parsed(block, text.heading, wanted, text.marks), text.blocks())
 
 
 def parsed(block: Block, heading: Sequence[str], wanted: Sequence[int], marks: Marks) -> pl.DataFrame:

@@ -136,20 +136,16 @@ def _quoting(block: bytes, signs: _Bytes, line_ends: _Offsets, marks: Marks) -> 
 def _inside_quotes(block: bytes, signs: _Bytes, marks: Marks) -> _Words | None:
     """Return a bit for each sign, whether it is within quotes; None where a mark stands where none may open or close.
 
-    A sign is within quotes where an odd number of marks stands up to it: the running parity of bits, a word at a time.
+    A sign is within quotes where an odd number of marks stands up to it.
     """
-    quotes = _bits(signs == marks.quote[0])
-    ends = _bits((signs == marks.separator[0]) | (signs == marks.line_end[0])) | quotes
-    inside = quotes.copy()
-    for shift in (1, 2, 4, 8, 16, 32):
-        inside ^= inside << np.uint64(shift)
-    carried = np.bitwise_xor.accumulate(inside >> np.uint64(63))
-    inside[1:] ^= np.uint64(0) - carried[:-1]
+    quotes = words_of(signs == marks.quote[0])
+    ends = words_of((signs == marks.separator[0]) | (signs == marks.line_end[0])) | quotes
+    inside = parity_of(quotes)
     before = ends << np.uint64(1)
     before[1:] |= ends[:-1] >> np.uint64(63)
     before[0] |= np.uint64(1)
     if b"\r" in block:
-        ends |= _bits(signs == _CR)
+        ends |= words_of(signs == _CR)
     after = ends >> np.uint64(1)
     after[:-1] |= ends[1:] << np.uint64(63)
     after[-1] |= np.uint64(1) << np.uint64((len(signs) - 1) & 63)  # what follows the block may be anything
@@ -157,7 +153,17 @@ def _inside_quotes(block: bytes, signs: _Bytes, marks: Marks) -> _Words | None:
     return None if strays.any() else inside
 
 
-def _bits(flags: _Flags) -> _Words:
+def parity_of(bits: _Words) -> _Words:
+    """Return a bit for each bit, whether an odd number of them is set up to it: a word at a time."""
+    odd = bits.copy()
+    for shift in (1, 2, 4, 8, 16, 32):
+        odd ^= odd << np.uint64(shift)
+    carried = np.bitwise_xor.accumulate(odd >> np.uint64(63))
+    odd[1:] ^= np.uint64(0) - carried[:-1]
+    return odd
+
+
+def words_of(flags: _Flags) -> _Words:
     """Return flags as words of 64 bits, the first flag the lowest bit."""
     packed = np.packbits(flags, bitorder="little")
     return np.pad(packed, (0, -len(packed) % 8)).view("<u8")

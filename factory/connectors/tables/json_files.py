@@ -23,7 +23,7 @@ import polars.selectors as cs
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.csv_text import LONGEST_RECORD, utf8_of
 from factory.connectors.tables.files import File, unpacked
-from factory.connectors.tables.json_lines import flat_objects
+from factory.connectors.tables.json_lines import flat_objects, keys_of
 from factory.connectors.tables.json_records import (
     Counted,
     around_list,
@@ -34,8 +34,10 @@ from factory.connectors.tables.json_records import (
 )
 from factory.connectors.tables.json_text import JsonText, Literal, Record
 from factory.connectors.tables.reader import BATCH_ROWS, DamagedError
+from factory.connectors.tables.table_files import ahead
 from factory.storage.columns import LINE, UNPARSED
 
+_BLANK_LINE = re.compile(rb"^[ \t\r\v\f]*$", re.M)
 _LINES = re.compile(r"\.(jsonl|ndjson)\b", re.I)
 """The name of a file that has an object a line, even where it is but one."""
 
@@ -76,12 +78,15 @@ def _frames(text: "_Opened", keys: list[str], wanted: list[str], counted: Counte
         while part := list(islice(records, BATCH_ROWS)):
             yield _frame(part, wanted)
         return
-    for block in _line_blocks(text):
-        frame = flat_objects(block.text, keys, block.first_line)
-        if frame is None:
-            frame = _frame(list(_of_lines(block)), wanted)
-        counted.objects += block.objects()
-        yield frame.select(cs.by_name(*wanted, LINE, UNPARSED))
+
+    def read(block: _Block) -> tuple[pl.DataFrame, int]:
+        frame = flat_objects(block.text, keys, wanted, block.first_line)
+        frame = _frame(list(_of_lines(block)), wanted) if frame is None else frame
+        return frame.select(cs.by_name(*wanted, LINE, UNPARSED)), block.objects()
+
+    for frame, objects in ahead(read, _line_blocks(text)):
+        counted.objects += objects
+        yield frame
 
 
 @lru_cache(maxsize=64)
@@ -93,12 +98,16 @@ def _keys(encoding: str, within: str, at: str, member: str, name: str, _version:
             for record in text.records(Counted()):
                 keys.update(dict.fromkeys(record.fields or ()))
         else:
-            for block in _line_blocks(text):
-                if flat_objects(block.text, list(keys), 1) is None:  # it has others, or is not flat
-                    keys.update(dict.fromkeys(key for record in _of_lines(block) for key in record.fields or ()))
+            for names in ahead(lambda block: _keys_of(*block), ((block, tuple(keys)) for block in _line_blocks(text))):
+                keys.update(dict.fromkeys(names))
     if not keys:
         raise DamagedError("it holds no objects", "write a list of objects, or one object a line")
     return tuple(keys)
+
+
+def _keys_of(block: "_Block", known: Sequence[str]) -> Sequence[str]:
+    names = keys_of(block.text, known)
+    return [key for record in _of_lines(block) for key in record.fields or ()] if names is None else names
 
 
 class _Kind(Enum):
@@ -136,8 +145,7 @@ class _Block(NamedTuple):
 
     def objects(self) -> int:
         """Return how many lines are not blank, by the line ends."""
-        blanks = sum(not line.strip() for line in self.text.split(b"\n"))
-        return self.text.count(b"\n") + 1 - blanks
+        return self.text.count(b"\n") + 1 - len(_BLANK_LINE.findall(self.text))
 
 
 def list_within(file: File, encoding: str) -> str:

@@ -3,9 +3,11 @@
 What a file cannot be read as is said here in one sentence: table, file, line, what is wrong, what to do.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import polars as pl
 
@@ -17,6 +19,10 @@ from factory.errors import SourceError
 from factory.errors.masking import masked_cause
 from factory.storage.columns import FILE, UNPARSED
 
+Part = TypeVar("Part")
+Parsed = TypeVar("Parsed")
+_PARSERS = 2
+"""Parts of a file that are parsed at once."""
 _REMEDIES = (
     ("permission denied", "let this user read it"),
     ("no such file", "bring it back, or mend the path in the line's file"),
@@ -38,6 +44,18 @@ class Format(Protocol):
     def frames(self, file: File, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield a file's rows, those of the columns that it has, with LINE, and UNPARSED where a record may be so."""
         ...
+
+
+def ahead(parse: Callable[[Part], Parsed], parts: Iterable[Part]) -> Iterator[Parsed]:
+    """Yield the parts of a file parsed, in order: a few are parsed at once, while the next one is looked for."""
+    with ThreadPoolExecutor(_PARSERS, thread_name_prefix="parser") as parsers:
+        parsing = deque[Future[Parsed]]()
+        for part in parts:
+            parsing.append(parsers.submit(parse, part))
+            if len(parsing) > _PARSERS:
+                yield parsing.popleft().result()
+        while parsing:
+            yield parsing.popleft().result()
 
 
 class FilesReader:

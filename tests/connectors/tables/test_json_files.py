@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.connectors.tables import csv_text, json_files, json_text
-from factory.connectors.tables.json_lines import flat_objects
+from factory.connectors.tables.json_lines import flat_objects, keys_of
 from factory.connectors.tables.json_text import commas_of
 from factory.errors import SourceError
 from factory.storage.columns import LINE, UNPARSED
@@ -182,12 +182,64 @@ FLAT = st.dictionaries(
 def test_flat_objects_are_read_at_once_as_one_by_one(records, ascii_):
     keys = list(dict.fromkeys(key for one in records for key in one))
     text = "".join(f"{json.dumps(one, ensure_ascii=ascii_)}\n" for one in records)
-    rows = flat_objects(text.encode(), keys, 5)
-    if rows is None:
-        assert "\\\\" in text
-        return
+    rows = flat_objects(text.encode(), keys, keys, 5)
+    assert rows is not None
+    assert keys_of(text.encode(), []) == keys_of(text.encode(), keys) == keys
     assert rows.select(keys).rows() == [tuple(text_of(one.get(key)) for key in keys) for one in records]
     assert rows[LINE].to_list() == list(range(5, 5 + len(records)))
+
+
+SIGNS = st.sampled_from([*list('{}[]:,"\\ \n\r\t0159eE.+-u'), "true", "null", "NaN", '"a"', '"b":', "é"])
+
+
+@given(
+    records=st.lists(FLAT, min_size=1, max_size=4),
+    separators=st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : "), (",  ", ":")]),
+    line_end=st.sampled_from(["\n", "\r\n"]),
+    places=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 2), SIGNS), max_size=3),
+)
+def test_whatever_happens_to_lines_they_are_read_at_once_as_one_by_one_or_not_at_once(
+    records, separators, line_end, places
+):
+    text = "".join(json.dumps(one, ensure_ascii=False, separators=separators) + line_end for one in records)
+    for place, length, signs in places:
+        place = min(place, len(text))  # noqa: PLW2901
+        text = text[:place] + signs + text[place + length :]
+    block = json_files._Block(text.encode(), 3, last=False)
+    one_by_one = list(json_files._of_lines(block))
+    known = list(dict.fromkeys(key for record in one_by_one for key in record.fields or ()))
+    keys = ["a", "b", *known]
+    rows = flat_objects(block.text, keys, keys, 3)
+    if rows is not None:
+        expected = json_files._frame(one_by_one, list(dict.fromkeys(keys)))
+        assert rows.select(expected.columns).equals(expected)
+    assert keys_of(block.text, []) in (None, known)
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        "+1",
+        ".5",
+        "1.",
+        "1.e5",
+        "007",
+        "-.5",
+        "-01",
+        "inf",
+        "nan",
+        "1_0",
+        "--1",
+        "1e",
+        "0x1",
+        "1 2",
+        "tru",
+        '"a" "b"',
+        "'a'",
+    ],
+)
+def test_what_is_no_literal_is_left_to_be_read_one_by_one(literal):
+    assert flat_objects(f'{{"a":1}}\n{{"a":{literal}}}\n'.encode(), ["a"], ["a"], 1) is None
 
 
 @pytest.mark.parametrize(
@@ -201,7 +253,10 @@ def test_flat_objects_are_read_at_once_as_one_by_one(records, ascii_):
         '{"a":1}x\n',
         '{"a":1,"b":null}\n',
         '{"\\"a":null}\n',
+        '{"a":"x\ny"}\n',
+        '{"a":"\\ud800"}\n',
+        '{"a":"\\x"}\n',
     ],
 )
 def test_what_is_not_flat_or_has_other_keys_is_left_to_be_read_one_by_one(text):
-    assert flat_objects(text.encode(), ["a"], 1) is None
+    assert flat_objects(text.encode(), ["a"], ["a"], 1) is None
