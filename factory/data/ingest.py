@@ -7,9 +7,9 @@ row that was corrected comes in as a new version of its key, and one that is gon
 file that did not change is not read again. A site of which the source counts another number of rows than stand in the
 lake is read whole.
 
-All batches of a site are read before its first row is written. Raw rows are written first, then what is withdrawn: a
-run that dies between the two finds the same rows gone when it is run again. A source that is `Pooled` is read once for
-all sites; where that fails, each site is read alone, so that only those at fault fail.
+All batches of a site are read before its first row is written. What is withdrawn is written first, then raw rows: they
+decide how much is read again, so after a run that died between the two as much is. A source that is `Pooled` is read
+once for all sites; where that fails, each site is read alone, so that only those at fault fail.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -233,12 +233,9 @@ class _Load:
         read: Mapping[str, Delivered],
         remarks: Mapping[str, str],
     ) -> Mapping[str, Ingested]:
-        """Write the sites' new rows in one commit and what is gone in another; return what was done."""
+        """Write what is gone of the sites in one commit and their new rows in another; return what was done."""
         new = {site: _with_place(one.new, self.known[site].load + 1) for site, one in differing.items() if len(one.new)}
         gone = {site: one.gone for site, one in differing.items() if len(one.gone)}
-        if new:
-            versions = {site: self.known[site].version for site in new}
-            self.lake.append(f"raw/{self.table.name}", pl.concat(new.values()), versions, widen=True)
         if gone:
             versions = {site: self.known[site].withdrawn_version for site in gone}
             when = pl.lit(self.now, pl.Datetime("us", "UTC")).alias("when")
@@ -246,6 +243,9 @@ class _Load:
             places = pl.concat([places, corrections_of(self.lake, self.table, places)])
             rows = places.with_columns(when, pl.lit(WHY_GONE).alias("why"))
             self.lake.append(withdrawn_table(self.table), rows, versions)
+        if new:
+            versions = {site: self.known[site].version for site in new}
+            self.lake.append(f"raw/{self.table.name}", pl.concat(new.values()), versions, widen=True)
         return {
             site: Ingested(
                 rows=self.known[site].rows + len(one.new),

@@ -200,7 +200,7 @@ def test_a_whole_export_that_is_suddenly_small_fails_the_site_and_withdraws_noth
 def test_a_run_that_dies_between_its_two_commits_is_completed_by_the_next(loads):
     class DiesBetween(Lake):
         def append(self, table, *args, **how):
-            if table.startswith("withdrawn/"):
+            if table.startswith("raw/"):
                 raise KeyboardInterrupt
             return super().append(table, *args, **how)
 
@@ -210,10 +210,31 @@ def test_a_run_that_dies_between_its_two_commits_is_completed_by_the_next(loads)
     with pytest.raises(KeyboardInterrupt):
         loads.load(changed)
     loads.lake = whole
-    assert loads.counts() == (5, 4, 0, 1, 0)
+    assert loads.counts() == (3, 2, 0, 0, 1)
     for _ in range(2):
         loads.load(changed)
         assert loads.counts() == (5, 3, 0, 1, 1)
+
+
+def test_a_deletion_is_not_forgotten_though_newer_rows_move_the_window_on_and_the_run_died(tmp_path):
+    class DiesAtSecond(Lake):
+        commits = 0
+
+        def append(self, *args, **how):
+            self.commits += 1
+            if self.commits == 2:
+                raise KeyboardInterrupt
+            return super().append(*args, **how)
+
+    loads = Loads(tmp_path, replace(TABLE, changes=Changes(known_by="look_back", days=5, max_withdrawn_share=1.0)))
+    loads.load(Plain([order(1, 6), order(2, 10)]))
+    now = Plain([order(2, 10), order(3, 20)])
+    whole, loads.lake = loads.lake, DiesAtSecond(loads.lake.root.removesuffix("/line"), "line")
+    with pytest.raises(KeyboardInterrupt):
+        loads.load(now)
+    loads.lake = whole
+    loads.load(now)
+    assert [row[0] for row in loads.clean_rows()] == ["2", "3"]
 
 
 def test_looking_back_reads_the_newest_days_and_withdraws_only_there(tmp_path):

@@ -88,8 +88,9 @@ class TableSource:
         starts = [cursor for cursor in after.values() if cursor is not None]
         first = min(starts) if len(starts) == len(after) else None
         for rows in self._batches(table, at, list(of_value), first, until):
-            for (value,), part in rows.group_by(_VALUE, maintain_order=True):
-                yield of_value[value], part.drop(_VALUE)
+            named = rows.with_columns(pl.col(_VALUE).replace_strict(of_value, return_dtype=pl.String))
+            for (site,), part in named.group_by(_VALUE, maintain_order=True):  # by site: one may be spelled in two ways
+                yield str(site), part.drop(_VALUE)
 
     def newest(self, table: Table, until: datetime) -> dict[str, Any]:
         """Return each site's largest cursor before `until`, or its number of rows; keeps `Dated`."""
