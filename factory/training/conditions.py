@@ -15,6 +15,7 @@ MAX_CONDITIONS = 8
 _CLEAR = 0.8
 """The mean silhouette (Rousseeuw, 1987) from which clusters count as conditions; noise around one point stays below."""
 _FIT_ROWS, _CLUSTER_ROWS, _SILHOUETTE_ROWS = 200_000, 5_000, 2_000
+_FAR = np.float32(1e15)
 _CONSTANT = 1e-6
 """A column whose standard deviation is below this share of its mean never varies: what is left is rounding."""
 
@@ -33,6 +34,20 @@ class Conditions:
     centre: Floats
     mean: Floats
     scale: Floats
+
+    def measured(self, features: Floats) -> Floats:
+        """Return each moment, float32 `[..., columns]`, in standard deviations from its own condition's mean.
+
+        The condition is the nearest one by the settings that are known, as in the network; what is unknown stays NaN.
+        """
+        known = np.isfinite(features)
+        setting = np.where(known, (np.where(known, features, 0.0) - self.setting_mean) * self.setting_scale, 0.0)
+        distance = known.astype(np.float32) @ np.square(self.centre).T - 2.0 * setting @ self.centre.T
+        condition = distance.argmin(-1)
+        measured = (features - self.mean[condition]) * self.scale[condition]
+        return np.where(np.isnan(features), np.nan, np.where(self.scale[condition] > 0, measured, 0.0)).astype(
+            np.float32
+        )
 
 
 def fit_conditions(

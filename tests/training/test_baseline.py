@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from factory.errors import TrainingError
+from factory.features.samples import Samples
+from factory.line.recipe import SequenceRecipe
+from factory.tasks import Regression
 from factory.training.baseline import fit_baseline
 from tests.training.builders import SMALL, TASK, average_precision, rows, with_label
 
@@ -36,6 +39,30 @@ def test_a_feature_of_which_nothing_is_known_says_nothing(train):
 def test_one_class_is_refused():
     with pytest.raises(TrainingError, match="all 600 labels are 1"):
         fit_baseline(with_label(rows(), np.ones(600)), SMALL, TASK, "cpu")
+
+
+def machines(count, *, seed, steps=12):
+    """Return windows of machines that fly in three conditions, and how worn each is at its window's end."""
+    chance = np.random.default_rng(seed)
+    worn = chance.uniform(0, 10, count)
+    altitude = chance.choice([0.0, 20.0, 40.0], (count, steps)) + chance.normal(0, 0.01, (count, steps))
+    wear = worn[:, None] + np.arange(steps) * 0.1 + chance.normal(0, 1.0, (count, steps))
+    features = np.stack([altitude, wear + 3.0 * np.round(altitude / 20.0) ** 2], -1).astype(np.float32)
+    return Samples(
+        features=features,
+        label=worn.astype(np.float32),
+        site=np.full(count, "A"),
+        columns=("altitude", "heat"),
+    )
+
+
+def test_a_baseline_of_sequences_knows_the_operating_conditions_that_the_network_knows():
+    task, train, test = Regression(), machines(600, seed=1), machines(400, seed=2)
+    errors = [
+        task.headline_of(test.label, fit_baseline(train, recipe, task, "cpu").answer(test.features))
+        for recipe in (SequenceRecipe(window=12, condition_columns=("altitude",)), SequenceRecipe(window=12))
+    ]
+    assert errors[0] < 0.7 * errors[1]
 
 
 @pytest.mark.gpu

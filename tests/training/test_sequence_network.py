@@ -79,6 +79,17 @@ def test_a_moment_is_measured_against_its_own_condition():
     np.testing.assert_allclose(value, own, atol=0.4)
 
 
+def test_trees_measure_moments_against_the_conditions_that_the_network_finds():
+    moments = windows(30)
+    moments[::4, 5, 1] = np.nan
+    moments[1::4, 6, 4] = np.inf
+    conditions = fit_conditions(moments, SETTINGS)
+    measured, seen = conditions.measured(moments), normalised(conditions, moments)[..., :5]
+    known = np.isfinite(moments)
+    np.testing.assert_allclose(measured[known].clip(-5, 5), seen[known], atol=1e-4)
+    np.testing.assert_array_equal(np.isnan(measured), np.isnan(moments))
+
+
 @pytest.mark.parametrize("settings", [(), SETTINGS])
 def test_noise_around_one_point_is_one_condition(settings):
     assert len(fit_conditions(flights(regimes=REGIMES[:1])[0], settings).mean) == 1
