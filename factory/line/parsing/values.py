@@ -47,22 +47,20 @@ def read(values: pl.Series, column: str, kind: str, parse: Parse) -> pl.Series:
     if plain.dtype.is_float():
         unsure |= ~(plain.abs() < _EXACT).fill_null(value=True)
     if plain.dtype.is_numeric():
-        unsure |= _may_lead_with_zero(values)
+        unsure |= _lead_with_zero(values)
     if not unsure.any():
         return plain.alias(values.name)
     places = unsure.arg_true()
     return plain.scatter(places, _closely(values.gather(places), column, kind, parse)).alias(values.name)
 
 
-def _may_lead_with_zero(texts: pl.Series) -> pl.Series:
-    """Return which texts begin with a sign or none and a 0 that another digit follows, quickly where few begin so."""
-    begins = pl.any_horizontal(pl.col(texts.name).str.starts_with(zero) for zero in ("0", "-0", "+0"))
-    begins = begins & (pl.col(texts.name).str.len_bytes() > 1)
-    places = texts.to_frame().select(begins.fill_null(value=False)).to_series()
-    if not places.any():
-        return places
-    leads = texts.filter(places).str.contains(_LEADING_ZERO)
-    return places.scatter(places.arg_true(), leads)
+def _lead_with_zero(texts: pl.Series) -> pl.Series:
+    """Return which texts begin with a sign or none and a 0 that another digit follows, by their order among texts."""
+    leads = texts.is_between(pl.lit("00"), pl.lit("0:"), closed="left")  # `:` is the sign after 9
+    if (texts < "0").any():  # as one with a sign is
+        for sign in "+-":
+            leads |= texts.is_between(pl.lit(f"{sign}00"), pl.lit(f"{sign}0:"), closed="left")
+    return leads.fill_null(value=False)
 
 
 def _closely(values: pl.Series, column: str, kind: str, parse: Parse) -> pl.Series:
@@ -79,8 +77,8 @@ def _plainly(texts: pl.Series, kind: pl.DataType, format_: str, time_zone: str) 
         and kind.time_zone == time_zone == "UTC"
         and (format_ or _ISO_MOMENT) == _ISO_MOMENT
     ):
-        plain = texts.to_frame().select(pl.col(texts.name).str.to_datetime(_ISO_MOMENT, time_unit="us", strict=False))
-        return plain.to_series().dt.replace_time_zone("UTC").dt.cast_time_unit(kind.time_unit)
+        plain = texts.str.to_datetime(_ISO_MOMENT, time_unit="us", strict=False, cache=False)  # moments rarely repeat
+        return plain.dt.replace_time_zone("UTC").dt.cast_time_unit(kind.time_unit)
     return None
 
 
