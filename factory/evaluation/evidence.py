@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from factory.model.check import Figure
 from factory.tasks.holdout import Scored
-from factory.tasks.resampling import ROUNDS, SEED, Interval, bootstrap_sum, share_above
+from factory.tasks.resampling import Blocks, Resamples
 from factory.tasks.task import Task, Value
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -21,7 +21,8 @@ Figures = Mapping[str, Figure]
 """Every figure a gate may ask for, by name. None: not defined here, such as a ranking of one class, or no champion.
 
 Of a model's figures the candidate's have the bare name, the others' the role before it: `baseline_rmse`.
-`probability_…` is the share of paired bootstrap resamples of the holdout. Values are above deciding without a model.
+`probability_…` is the share of paired resamples of the holdout's witnesses, as which rows that are alike count once.
+Values are above deciding without a model.
 All of the champion and all that compares with it is of the rows that are new to it, `rows_new_to_champion`; on these
 the candidate earns `value_eur_beside_champion`.
 Of all figures only `probability_better_than_…` depend on the gates, by the margin that is `margin_vs_…`, and all that
@@ -39,6 +40,8 @@ class Evidence:
     task: Task
     label: Floats
     """As the task computes with them; all known."""
+    blocks: Blocks
+    """Which rows are alike, and so one witness together."""
     candidate: Scored
     base: Scored | None
     baseline: Scored | None
@@ -72,6 +75,10 @@ class Evidence:
                     f"{self.line}.{self.site}: {name} has answers of shape {model.answer.shape}, expected {expected}; "
                     "score all models on the same rows"
                 )
+        if self.blocks.of_row.shape != self.label.shape:
+            raise ValueError(
+                f"{self.line}.{self.site}: {len(self.blocks.of_row)} rows have a block, {len(self.label)} a label"
+            )
         if not np.isfinite(self.label).all():
             raise ValueError(f"{self.line}.{self.site}: {self.task.kind} labels must be known; leave out the others")
 
@@ -89,6 +96,10 @@ class Evidence:
         if role == "champion" and self.new_to_champion is not None and self.rival is not None:
             return self.new_to_champion
         return np.ones(len(self.label), np.bool_)
+
+    def resamples(self, role: str) -> Resamples:
+        """Return the resamples of the rows that a model may be measured on."""
+        return Resamples(blocks=self.blocks.where(self.rows_for(role)))
 
 
 def measured(
@@ -111,9 +122,11 @@ def measured(
 
 def _holdout(evidence: Evidence) -> dict[str, Figure]:
     task, label, candidate = evidence.task, evidence.label, evidence.candidate
-    interval = Interval.of(task.bootstrap(label, candidate.answer, rounds=ROUNDS, seed=SEED))
+    interval = task.resampled(label, candidate.answer, evidence.resamples("candidate")).interval()
     return {
         "rows": len(label),
+        "witnesses": evidence.blocks.count,
+        "witnesses_are": evidence.blocks.what,
         "training_rows": evidence.training_rows,
         "fine_tuned": evidence.fine_tuned,
         **task.counts(label, candidate.answer, candidate.threshold),
@@ -156,6 +169,7 @@ def _comparisons(evidence: Evidence, baseline_margin: float | None, champion_mar
         "margin_vs_champion": champion_margin,
         "compared_with_champion": rival is not None,
         "rows_new_to_champion": int(evidence.rows_for("champion").sum()) if rival else None,
+        "witnesses_new_to_champion": evidence.resamples("champion").blocks.count if rival else None,
         "change_vs_champion": champion_change,
         "probability_better_than_champion": champion_share,
         "probability_earns_less_than_champion": _earns_less(evidence, rival),
@@ -175,9 +189,10 @@ def _against(
     task, label = evidence.task, evidence.label[rows]
     ours, theirs = evidence.candidate.answer[rows], other.answer[rows]
     change = task.headline_of(label, ours) - task.headline_of(label, theirs)
-    samples = [task.bootstrap(label, answer, rounds=ROUNDS, seed=SEED) for answer in (ours, theirs)]
-    better = samples[0] - samples[1] if task.greater_is_better else samples[1] - samples[0]
-    return _known(change), _known(share_above(better, margin))
+    resamples = evidence.resamples(role)
+    difference = task.resampled(label, ours, resamples) - task.resampled(label, theirs, resamples)
+    better = difference if task.greater_is_better else -difference
+    return _known(change), _known(better.share_above(margin))
 
 
 def _earns_less(evidence: Evidence, rival: Scored | None) -> float | None:
@@ -186,7 +201,7 @@ def _earns_less(evidence: Evidence, rival: Scored | None) -> float | None:
     if rival is None or not rows.any():
         return None
     lost = (_row_values(evidence, rival) - _row_values(evidence, evidence.candidate))[rows]
-    return _known(share_above(bootstrap_sum(lost), 0.0))
+    return _known(evidence.resamples("champion").sum(lost).share_above(0.0))
 
 
 def _money(evidence: Evidence) -> dict[str, Figure]:

@@ -20,11 +20,17 @@ Gate = Callable[[Figures, Gates], Iterator[Check]]
 
 
 def enough_rows(figures: Figures, gates: Gates) -> Iterator[Check]:
-    """Refuse on a holdout too small to say anything."""
-    rows = figures["rows"] or 0
-    reason = f"scored on {rows} rows, needs {gates.min_rows}"
+    """Refuse on a holdout too small to say anything: rows that are alike are one witness."""
+    figure, found, what = _witnesses(figures)
+    of_these, needed = (f" of {found} {what}", f"{gates.min_rows} {what}") if figure != "rows" else ("", gates.min_rows)
     yield Check.at_least(
-        "rows", rows, gates.min_rows, code="enough_rows", unit="count", title="rows judged", reason=reason
+        figure,
+        found,
+        gates.min_rows,
+        code="enough_rows",
+        unit="count",
+        title=f"{what} judged",
+        reason=f"scored on {figures['rows'] or 0} rows{of_these}, needs {needed}",
     )
 
 
@@ -71,16 +77,18 @@ def fairly_compared(figures: Figures, gates: Gates) -> Iterator[Check]:
     rows, new, mode = figures["rows"], figures.get("rows_new_to_champion"), gates.against_champion.mode
     if mode == "disabled" or not isinstance(new, int) or not isinstance(rows, int) or new == rows:
         return
+    figure, found, what = _witnesses(figures, "_new_to_champion")
+    of_these, needed = (f", of {found} {what}", f"{gates.min_rows} {what}") if what != "rows" else ("", gates.min_rows)
     yield Check.at_least(
-        "rows_new_to_champion",
-        new,
+        figure,
+        found,
         gates.min_rows,
         code="fairly_compared",
         mode=mode,
         unit="count",
-        title="rows judged that are new to the champion",
-        reason=f"the champion learnt from {rows - new} of the {rows} rows judged, so {new} are left to compare on, "
-        f"needs {gates.min_rows}: judge as of a later day, or roll back to bring an earlier model back",
+        title=f"{what} judged that are new to the champion",
+        reason=f"the champion learnt from {rows - new} of the {rows} rows judged, so {new} are left to compare "
+        f"on{of_these}, needs {needed}: judge as of a later day, or roll back to bring an earlier model back",
     )
 
 
@@ -212,6 +220,16 @@ def _better(other: str, figures: Figures, bar: Comparison) -> Iterator[Check]:
             f"needs {bar.min_probability:.1%}; {readable(str(figures['headline']))} changes by {change:+.4f}"
         ),
     )
+
+
+def _witnesses(figures: Figures, suffix: str = "") -> tuple[str, Figure, str]:
+    """Return name and value of the figure that says how many witnesses there are, and what they are, in words.
+
+    Where rows are not alike, and in figures from before that was known, every row is one.
+    """
+    what = str(figures.get("witnesses_are") or "rows")
+    name = f"rows{suffix}" if what == "rows" else f"witnesses{suffix}"
+    return name, figures[name] or 0, what
 
 
 def _unit(name: str, value: Figure) -> Unit:

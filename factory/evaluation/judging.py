@@ -15,6 +15,7 @@ from factory.line.line import Line
 from factory.model.session import Latencies, onnx_answer
 from factory.model.verdict import Verdict, digest_of
 from factory.tasks.holdout import Scored
+from factory.tasks.resampling import Blocks
 from factory.training.onnx_export import parity_error
 from factory.training.weights import from_bytes
 
@@ -30,6 +31,8 @@ class JudgingInputs:
     """Labels of the training window: what could be known without a model."""
     validation: Samples
     holdout: Samples
+    blocks: Blocks
+    """Which holdout rows are alike."""
     candidate: bytes
     """The candidate's ONNX file."""
     safetensors: bytes
@@ -66,6 +69,7 @@ def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies)
         digest=digest_of(inputs.candidate),
         task=line.task,
         label=inputs.holdout.label,
+        blocks=inputs.blocks,
         candidate=candidate,
         base=candidate if keeps_base else _scored(line, inputs, inputs.base, idle),
         baseline=_baseline(line, inputs, idle),

@@ -1,6 +1,7 @@
 """The section `gates` of a line's file: what a candidate must reach before a site may serve it."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
@@ -8,6 +9,8 @@ from typing import Any, ClassVar, Literal, get_args
 from factory.errors import LineError
 
 Mode = Literal["disabled", "dry_run", "enabled"]
+ALIKE = ("auto", "entity", "row")
+PERIOD = re.compile(r"[1-9]\d*(m|h|d|w|mo)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,12 @@ class Gates:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     min_rows: int
-    """Rows of the holdout that a candidate must have been judged on."""
+    """Witnesses in the holdout that a candidate must have been judged on: rows that are alike count as one, as `alike`
+    says."""
+    alike: str | tuple[str, ...] = "auto"
+    """Which rows are alike and so one witness: `entity`, a period of time such as `1d` or `6h`, names of columns, or
+    `row` where each stands for itself. `auto`: the line's entity or the day, whichever leaves fewer witnesses, and
+    groups of near-duplicate rows where a line has neither."""
     min_contract_share: float
     """The share of a site's rows that must keep the contract."""
     at_least: Mapping[str, float] = field(default_factory=dict)
@@ -78,6 +86,12 @@ class Gates:
         """Raise LineError on a share outside (0, 1], and on a limit that is not finite: no figure would exceed it."""
         for limit, *name in self._limits():
             _require_finite(limit, *name)
+        if isinstance(self.alike, str) and self.alike not in ALIKE and not PERIOD.fullmatch(self.alike):
+            raise LineError(
+                f"alike: {self.alike!r} is not one of {', '.join(ALIKE)}, no period of time such as `1d` or `6h`, and "
+                "no list of columns such as `[experiment]`",
+                at=("alike",),
+            )
         if not 0.0 < self.canary_share <= 1.0:
             raise LineError(f"canary_share {self.canary_share} is not above 0 and at most 1", at=("canary_share",))
 

@@ -282,6 +282,12 @@ class Line(LineKeys):
                 f"features: across_sites names {wrong[0]!r}; the tables of sites are {', '.join(of_sites)}",
                 at=("features", "across_sites"),
             )
+        self._require_gates()
+
+    def _require_gates(self) -> None:
+        """Raise LineError where the gates name what the line has not."""
+        if self.gates.alike == "entity" and not self.features.entity:
+            raise LineError("gates: alike is `entity`, and the features say no `entity`", at=("gates", "alike"))
         figures = {*self.task.gateable, *self.figures, "value_eur"}
         if unknown := sorted({*self.gates.at_least, *self.gates.at_most} - figures):
             limits = "at_least" if unknown[0] in self.gates.at_least else "at_most"

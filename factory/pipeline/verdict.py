@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from factory.compute.isolation import Isolated, one_by_one, together
 from factory.errors import LineError, TrainingError
 from factory.features.samples import network_input, samples
+from factory.line.alike import blocks
 from factory.line.line import Line
 from factory.line.split import DECIDED_AT, LABEL, Parts
 from factory.model.provider import installed_providers
@@ -98,6 +99,7 @@ class Judging:
             train=self.line.task.codes(parts.train[LABEL]),
             validation=samples(self.line, parts.validation, parts.rows),
             holdout=samples(self.line, parts.holdout, parts.rows),
+            blocks=blocks(self.line, parts),
             candidate=registry.onnx(*registered),
             safetensors=registry.weights(*registered),
             fine_tuned=bool(candidate.figures["fine_tuned"]),

@@ -16,6 +16,7 @@ from factory.reports.limits import limits
 from factory.reports.slices import slices
 from factory.storage.journal import Entry
 from factory.tasks.holdout import Holdout, Scored
+from factory.tasks.resampling import Blocks
 from factory.tasks.task import Floats
 
 SLICED = 3
@@ -30,10 +31,12 @@ def broken_rules(quarantine: pl.DataFrame) -> list[tuple[str, int]]:
     return sorted(counted.items(), key=lambda rule: (-rule[1], rule[0]))
 
 
-def holdout(line: Line, samples: Samples, train: Floats, answers: Mapping[str, Rows], figures: Figures) -> Holdout:
+def holdout(
+    line: Line, samples: Samples, blocks: Blocks, train: Floats, answers: Mapping[str, Rows], figures: Figures
+) -> Holdout:
     """Return the judged rows with the models' answers, each model deciding by the threshold its verdict had.
 
-    `answers` are by role; a role whose threshold is not in the verdict is left out.
+    `blocks` say which rows are alike. `answers` are by role; a role whose threshold is not in the verdict is left out.
     """
     thresholds = {
         "candidate": figures.get("threshold"),
@@ -45,7 +48,7 @@ def holdout(line: Line, samples: Samples, train: Floats, answers: Mapping[str, R
         if isinstance(threshold := thresholds[role], int | float)
     }
     idle = line.task.without_model(train, line.value)
-    return Holdout(task=line.task, label=samples.label, models=models, value=line.value, idle=idle)
+    return Holdout(task=line.task, label=samples.label, blocks=blocks, models=models, value=line.value, idle=idle)
 
 
 def shown(judged: Holdout, samples: Samples, answer: Callable[[Rows], Rows], columns: tuple[str, ...]) -> Shown:
@@ -58,7 +61,7 @@ def shown(judged: Holdout, samples: Samples, answer: Callable[[Rows], Rows], col
         headline={role: judged.headline(role) for role in judged.models} if len(judged.label) else {},
         money={role: judged.money(role) for role in judged.models} if len(judged.label) else {},
         gallery=judged.task.gallery(judged) if enough else None,
-        slices=slices(judged.task, judged.label, judged.candidate.answer, now, chosen) if enough else [],
+        slices=slices(judged, now, chosen) if enough else [],
         importances=ranked,
     )
 

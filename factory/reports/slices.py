@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.charts.numbers import MINUS, brief, figure, whole, words
-from factory.tasks.resampling import SEED, Interval
-from factory.tasks.task import Floats, Task
+from factory.tasks.holdout import Holdout
+from factory.tasks.resampling import Resamples
+from factory.tasks.task import Task
 
 QUANTILES = 4
 """Parts of a column of many values; fewer where a part would have too few rows to say anything."""
@@ -31,9 +32,7 @@ class Slice:
     high: float
 
 
-def slices(
-    task: Task, label: Floats, answer: Floats, features: npt.NDArray[np.float32], columns: Sequence[tuple[str, int]]
-) -> list[Slice]:
+def slices(holdout: Holdout, features: npt.NDArray[np.float32], columns: Sequence[tuple[str, int]]) -> list[Slice]:
     """Return the slices of each column (its name and its place in `[rows, columns]`), in the order of its values.
 
     A slice of fewer than 30 rows is left out, and one whose labels have no headline, such as one class; so is a column
@@ -42,22 +41,24 @@ def slices(
     cut = []
     for column, place in columns:
         parts = [
-            _slice(task, column, where, label[rows], answer[rows])
+            _slice(holdout, column, where, rows)
             for where, rows in _levels(features[:, place])
-            if int(rows.sum()) >= MIN_ROWS and task.flaw(label[rows]) is None
+            if int(rows.sum()) >= MIN_ROWS and holdout.task.flaw(holdout.label[rows]) is None
         ]
         sound = [part for part in parts if np.isfinite(part.headline)]
         cut += sound if len(sound) > 1 else []
     return cut
 
 
-def _slice(task: Task, column: str, where: str, label: Floats, answer: Floats) -> Slice:
-    interval = Interval.of(task.bootstrap(label, answer, rounds=ROUNDS, seed=SEED))
+def _slice(holdout: Holdout, column: str, where: str, rows: npt.NDArray[np.bool_]) -> Slice:
+    label, answer = holdout.label[rows], holdout.candidate.answer[rows]
+    resamples = Resamples(blocks=holdout.blocks.where(rows), rounds=ROUNDS)
+    interval = holdout.task.resampled(label, answer, resamples).interval()
     return Slice(
         column=column,
         where=where,
         rows=len(label),
-        headline=task.headline_of(label, answer),
+        headline=holdout.task.headline_of(label, answer),
         low=interval.low,
         high=interval.high,
     )

@@ -22,7 +22,7 @@ HOLDOUT_SHARE, VALIDATION_SHARE = 0.2, 0.2
 SMALL_ROWS, SMALL_HOLDOUT_SHARE, SMALL_VALIDATION_SHARE = 1_000, 0.25, 0.33
 """A small table gives a larger share of itself: a task needs some thirty rows to fit an interval or a threshold."""
 _LEAST_DAYS, _LEAST_LOOK_BACK = 5, 14
-_MIN_ROWS = 50
+_MIN_WITNESSES = 50
 _BATCH_ROWS = 256
 _STEPS, _PASSES = 4_000, 8
 """The most steps of a training, which stops before once it no longer learns; of very many rows, passes through them."""
@@ -191,10 +191,24 @@ def gates_of(plan: Plan) -> dict[str, Any]:
     sites = max(1, len(profile.labelled)) if profile.site else 1
     held_out = _shares(profile)[0] * profile.columns[profile.target].known / sites
     return {
-        "min_rows": max(5, min(_MIN_ROWS, int(held_out * 0.5))),
+        "min_rows": max(5, min(_MIN_WITNESSES, int(_witnesses(plan, held_out) * 0.5))),
         "min_contract_share": 0.95,
         **plan.start.first_limits(profile, held_out),
     }
+
+
+def _witnesses(plan: Plan, held_out: float) -> float:
+    """Return about how many witnesses a site's holdout has: days, entities or rows, whichever are fewest."""
+    profile, share = plan.profile, _shares(plan.profile)[0]
+    days = sorted(profile.order.days) if profile.order else []
+    counts = [held_out]
+    if len(days) > 1:
+        first = plan.as_of - timedelta(days=plan.split.get("holdout_days", 0))
+        counts.append(sum(day >= first for day in days) if plan.by_time else len(days))
+    if profile.entity:
+        sites = max(1, len(profile.labelled)) if profile.site else 1
+        counts.append(profile.columns[profile.entity].counts.distinct.count * (1 if plan.by_time else share) / sites)
+    return min(counts)
 
 
 def recipe_of(plan: Plan) -> dict[str, Any]:

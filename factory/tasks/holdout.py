@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from factory.tasks.resampling import ROUNDS, SEED, Interval, bootstrap_sum
+from factory.tasks.resampling import Blocks, Interval, Resamples
 from factory.tasks.task import Floats, Task, Value
 
 ROLES = {"candidate": "site model", "champion": "champion before", "base": "base model", "baseline": "baseline"}
@@ -26,6 +26,8 @@ class Holdout:
 
     task: Task
     label: Floats
+    blocks: Blocks
+    """Which of the rows are alike."""
     models: Mapping[str, Scored]
     """By role; a vacant role is absent."""
     value: Value
@@ -44,11 +46,11 @@ class Holdout:
 
     def headline(self, role: str) -> Interval:
         """Return where a model's headline figure lies, from the resamples that the verdict is from."""
-        return Interval.of(self.task.bootstrap(self.label, self.models[role].answer, rounds=ROUNDS, seed=SEED))
+        return self.task.resampled(self.label, self.models[role].answer, Resamples(blocks=self.blocks)).interval()
 
     def money(self, role: str) -> Interval:
         """Return where the worth of a model's decisions lies, in EUR, each model by its own threshold."""
-        return Interval.of(bootstrap_sum(self.row_values(role, self.models[role].threshold)))
+        return Resamples(blocks=self.blocks).sum(self.row_values(role, self.models[role].threshold)).interval()
 
     def worth(self, role: str, threshold: float) -> float:
         """Return what a model's decisions would have been worth at another threshold, in EUR."""

@@ -14,6 +14,7 @@ import polars as pl
 
 from factory.model.check import Check, Figure, Unit
 from factory.model.payoff import Payoff
+from factory.tasks.resampling import Resampled, Resamples
 
 if TYPE_CHECKING:
     from factory.charts.pictures import Gallery
@@ -84,8 +85,8 @@ class Task(ABC):
         """Return the task's counts on a candidate's holdout, beside the number of rows."""
 
     @abstractmethod
-    def bootstrap(self, label: Floats, answer: Floats, *, rounds: int, seed: int) -> npt.NDArray[np.float64]:
-        """Return the headline in `rounds` resamples of the rows; those of equal rows, rounds and seed are paired."""
+    def resampled(self, label: Floats, answer: Floats, resamples: Resamples) -> Resampled:
+        """Return the headline in each resample; two models' in the same resamples are paired."""
 
     @abstractmethod
     def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:

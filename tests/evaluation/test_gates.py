@@ -21,6 +21,7 @@ from factory.tasks.binary import BinaryValue
 from factory.tasks.binary.figures import average_precision, roc_auc
 from factory.tasks.binary.value import value_eur
 from factory.tasks.holdout import Scored
+from factory.tasks.resampling import Blocks
 
 MONEY = BinaryValue(caught_eur=-40.0, missed_eur=-200.0, false_alarm_eur=-30.0)
 BAR = Gates(
@@ -53,6 +54,7 @@ def evidence(rows=1000, **changes):
         "task": Binary(),
         "idle": 0.0,
         "label": label,
+        "blocks": Blocks.rows(len(label)),
         "candidate": model(label, 0.4),
         "base": model(label, 0.3),
         "baseline": model(label, 0.2),

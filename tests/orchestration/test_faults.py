@@ -117,7 +117,7 @@ def test_plants_that_send_rubbish_do_not_keep_the_others_from_finishing(troubled
     assert state["north"]["serving"]
     assert any("positives" in reason for reason in state["south"]["verdict"]["reasons"])
     assert state["south"]["rows"]["clean"] == 360
-    assert "scored on 7 rows, needs 20" in state["east"]["verdict"]["reasons"]
+    assert "scored on 7 rows of 7 days, needs 10 days" in state["east"]["verdict"]["reasons"]
     assert state["south"]["serving"] is state["east"]["serving"] is None
 
 

@@ -59,8 +59,8 @@ def test_a_file_without_a_mistake_loads(lines):
 
 MISTAKES = {
     "unknown key of a section": (
-        "min_rows: 20",
-        "min_rows: 20\n    min_rowz: 20",
+        "min_rows: 10",
+        "min_rows: 10\n    min_rowz: 20",
         "min_rowz",
         "gates.min_rowz: there is no such key; did you mean 'min_rows'",
     ),
@@ -78,26 +78,26 @@ MISTAKES = {
         "min_change",
         "gates.against_champion.min_change: there is no such key",
     ),
-    "missing key of a section": ("    min_rows: 20\n", "", "gates:", "gates.min_rows: .*required"),
+    "missing key of a section": ("    min_rows: 10\n", "", "gates:", "gates.min_rows: .*required"),
     "missing key of the line": ("  owner: plants@example.com\n", "", "attributes:", "owner: this key is required"),
     "missing key of a table": ("      key: [part]\n", "", "parts:", "tables.parts.key: this key is required"),
     "no type": ("type: assets.ProductionLine\n\n", "", "attributes:", "must say `type: assets.ProductionLine`"),
     "a key that is there twice": (
-        "    min_rows: 20\n",
-        "    min_rows: 20\n    max_size_mb: 2\n    min_rows: 30\n",
+        "    min_rows: 10\n",
+        "    min_rows: 10\n    max_size_mb: 2\n    min_rows: 30\n",
         "min_rows: 30",
         "'min_rows' is here twice, first on line 9",
     ),
-    "a key that is no text": ("min_rows: 20", "min_rows: 20\n    no: 3", "no: 3", "a key must be text"),
+    "a key that is no text": ("min_rows: 10", "min_rows: 10\n    no: 3", "no: 3", "a key must be text"),
     "a share that is none": (
-        "min_rows: 20",
-        "min_rows: 20\n    canary_share: 1.5",
+        "min_rows: 10",
+        "min_rows: 10\n    canary_share: 1.5",
         "canary_share",
         "gates: canary_share 1.5 is not above 0 and at most 1",
     ),
     "a limit without an end": ("{positives: 5,", "{positives: .inf,", "positives", "inf is not a finite number"),
-    "wrong type": ("min_rows: 20", "min_rows: many", "min_rows", "gates.min_rows: .*valid integer.*'many'"),
-    "a truth for a number": ("min_rows: 20", "min_rows: true", "min_rows", "gates.min_rows: .*valid integer.*True"),
+    "wrong type": ("min_rows: 10", "min_rows: many", "min_rows", "gates.min_rows: .*valid integer.*'many'"),
+    "a truth for a number": ("min_rows: 10", "min_rows: true", "min_rows", "gates.min_rows: .*valid integer.*True"),
     "a text for a list": ("key: [day]", "key: day", "key: day", "tables.shifts.key: .*'day'"),
     "wrong type in a nested section": (
         "caught_eur: 10",
@@ -188,11 +188,11 @@ MISTAKES = {
     "a template without an end": ("plants@example.com", '"{{ env.OWNER"', "owner", "owner: the template .*OWNER"),
     "a template of nothing": ("plants@example.com", '"{{ nothing.x }}"', "owner", "owner: the template .*nothing"),
     "no YAML": ("  gates:", "  gates: {", "min_contract_share", "no YAML"),
-    "a tab": ("    min_rows: 20", "\tmin_rows: 20", "\tmin_rows", "no YAML.*indent with spaces"),
-    "wrong indentation": ("    min_rows: 20", "   min_rows: 20", "min_contract_share", "no YAML"),
+    "a tab": ("    min_rows: 10", "\tmin_rows: 10", "\tmin_rows", "no YAML.*indent with spaces"),
+    "wrong indentation": ("    min_rows: 10", "   min_rows: 10", "min_contract_share", "no YAML"),
     "two documents": ("  owner:", "---\n  owner:", "  owner:", "a second document begins here"),
     "a type that settings have not": (
-        "min_rows: 20",
+        "min_rows: 10",
         "min_rows: !!set {a}",
         "min_rows",
         "'set' is no type",
@@ -242,7 +242,7 @@ def test_a_byte_order_mark_is_no_mistake(lines):
 
 
 def test_every_mistake_of_a_file_is_told_at_once(lines):
-    text = GOOD.replace("min_rows: 20", "min_rowz: 20").replace("caught_eur: 10", "caught_eur: ten")
+    text = GOOD.replace("min_rows: 10", "min_rowz: 20").replace("caught_eur: 10", "caught_eur: ten")
     told = mistake(lines, text).splitlines()
     assert len(told) == 3
     assert all(line.startswith(f"{lines}/press_faults/defs.yaml:") for line in told)

@@ -62,7 +62,7 @@ def test_a_plant_too_small_to_fine_tune_keeps_the_base_model_and_the_record_says
     entry = done.journal.latest("site_model", ["east"])["east"]
     assert entry.figures["fine_tuned"] is False
     assert "fine-tuning needs 60" in entry.figures["why"]
-    assert "scored on 7 rows, needs 20" in done.status()["east"]["verdict"]["reasons"]
+    assert "scored on 7 rows of 7 days, needs 10 days" in done.status()["east"]["verdict"]["reasons"]
 
 
 def test_a_released_model_says_what_data_and_code_it_came_from(done):

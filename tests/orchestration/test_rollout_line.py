@@ -87,7 +87,7 @@ def test_a_line_goes_to_its_pilot_first_whoever_runs_it_meanwhile_and_wherever_i
         written = bench.toy.repository.site_history.read(model_name(NAME, site))
         assert findings(written, bench.toy.store.key().public_key()) == []
     assert "wave 2 of 2, judged: east, south" in "\n".join(bench.told)
-    assert "scored on 7 rows, needs 20" in "\n".join(rollout_lines(rollout))
+    assert "scored on 7 rows of 7 days, needs 10 days" in "\n".join(rollout_lines(rollout))
 
 
 @pytest.mark.slow

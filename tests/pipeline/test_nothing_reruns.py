@@ -36,7 +36,7 @@ def changed(done, tmp_path, *edits):
 WORDS = {
     "nothing": [],
     "a comment in the line's file": [("defs.yaml", "attributes:", "# somebody's note\nattributes:")],
-    "the layout of the line's file": [("defs.yaml", "min_rows: 20", "min_rows:    20")],
+    "the layout of the line's file": [("defs.yaml", "min_rows: 10", "min_rows:    10")],
     "a comment in the line's code": [("presses.py", "def repair_parts", "# for the join\ndef repair_parts")],
     "a docstring of the features": [("features.py", "What is known when", "All that is known when")],
     "a docstring of what they import": [("scales.py", "Return a force in kN.", "Return kN.")],
@@ -70,8 +70,8 @@ def test_what_only_a_page_shows_makes_the_page_anew_and_nothing_else(done, tmp_p
 
 
 DECISIONS = {
-    "a gate's limit": (("defs.yaml", "min_rows: 20", "min_rows: 25"), {"verdict"}, JUDGED),
-    "approval by a person": (("defs.yaml", "min_rows: 20", "min_rows: 20\n    approval: required"), set(), JUDGED),
+    "a gate's limit": (("defs.yaml", "min_rows: 10", "min_rows: 25"), {"verdict"}, JUDGED),
+    "approval by a person": (("defs.yaml", "min_rows: 10", "min_rows: 10\n    approval: required"), set(), JUDGED),
     "what a decision is worth": (("defs.yaml", "missed_eur: -5", "missed_eur: -6"), {"verdict"}, JUDGED | OPERATIONS),
     "an expectation that all rows keep": (
         ("defs.yaml", "min_value: 0, max_value: 1000}}", "min_value: -1, max_value: 1000}}"),

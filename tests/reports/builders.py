@@ -20,6 +20,7 @@ from factory.tasks.binary import BinaryValue
 from factory.tasks.holdout import Scored
 from factory.tasks.multiclass import MulticlassValue
 from factory.tasks.regression import RegressionValue
+from factory.tasks.resampling import Blocks
 from tests.toy.line import toy_line
 
 COLUMNS = ("torque", "age", "idle_column")
@@ -97,7 +98,7 @@ def facts(kind="binary", rows=400, **what):
     verdict = judge(_evidence(line, label, roles, what), line.gates, asked=what.get("asked", GATES))
     site = what.get("site", "north")
     samples = Samples(features=seen, label=label, site=np.array([site] * rows, np.str_), columns=columns)
-    judged = holdout(line, samples, label, roles, verdict.figures)
+    judged = holdout(line, samples, Blocks.rows(rows), label, roles, verdict.figures)
     model = {"why": "fine-tuned on 900 rows", "version": 2, "digest": DIGEST, "provenance": {"git_commit": "abc"}}
     epochs = [{"training_loss": 1 / n, "validation_loss": 1 / n + 0.1} for n in range(1, 6)]
     entries = {
@@ -134,6 +135,7 @@ def _evidence(line, label, roles, what):
         digest=DIGEST,
         task=line.task,
         label=label,
+        blocks=Blocks.rows(len(label)),
         value=line.value,
         idle=line.task.without_model(label, line.value),
         contract_share=0.99,

@@ -5,7 +5,16 @@ import numpy as np
 from factory.reports.importance import MAX_ANSWERS, MOST_COLUMNS, REPEATS, importances
 from factory.reports.slices import MIN_ROWS, slices, worst
 from factory.tasks import Regression
-from tests.reports.builders import COLUMNS, TASKS, answer, features, labels
+from factory.tasks.holdout import Holdout, Scored
+from factory.tasks.resampling import Blocks
+from tests.reports.builders import COLUMNS, TASKS, VALUES, answer, features, labels
+
+
+def cut(task, label, said, seen, columns):
+    """The slices of a holdout whose rows are witnesses of their own."""
+    models, blocks = {"candidate": Scored(answer=said, threshold=0.5)}, Blocks.rows(len(label))
+    judged = Holdout(task=task, label=label, blocks=blocks, models=models, value=VALUES[task.kind], idle=0.0)
+    return slices(judged, seen, columns)
 
 
 def test_the_column_that_decides_matters_and_one_that_nobody_reads_does_not():
@@ -67,7 +76,7 @@ def test_the_worst_slice_is_named_with_its_rows():
     seen[:100] = 1
     label = np.random.default_rng(1).normal(size=rows).astype(np.float32)
     said = np.stack([label + 3 * seen[:, 0], label - 1, label + 1], 1).astype(np.float32)
-    found = slices(task, label, said, seen, [("hot", 0)])
+    found = cut(task, label, said, seen, [("hot", 0)])
     assert [(one.where, one.rows, round(one.headline, 3)) for one in found] == [("0", 300, 0.0), ("1", 100, 3.0)]
     assert worst(task, found, 1.5) == "Weakest where hot is 1: RMSE 3.000 on 100 rows, 1.500 on all."
 
@@ -77,9 +86,9 @@ def test_a_column_that_is_almost_always_the_same_is_cut_into_that_and_the_rest()
     seen = np.zeros((rows, 1), np.float32)
     seen[:40, 0] = np.arange(1, 41)
     label = np.random.default_rng(1).normal(size=rows).astype(np.float32)
-    found = slices(task, label, np.stack([label, label - 1, label + 1], 1), seen, [("overdue", 0)])
+    found = cut(task, label, np.stack([label, label - 1, label + 1], 1), seen, [("overdue", 0)])
     assert {one.where: one.rows for one in found} == {"0": 1960, "another value": 40}
-    assert not slices(task, label, np.stack([label] * 3, 1), np.zeros((rows, 1), np.float32), [("overdue", 0)])
+    assert not cut(task, label, np.stack([label] * 3, 1), np.zeros((rows, 1), np.float32), [("overdue", 0)])
 
 
 def test_slices_say_nothing_of_a_few_rows_and_unknown_is_a_level():
@@ -87,8 +96,8 @@ def test_slices_say_nothing_of_a_few_rows_and_unknown_is_a_level():
     seen = features(rows)[:, :1].copy()
     seen[: MIN_ROWS - 1] = np.nan
     label = labels(task, features(rows))
-    assert "unknown" not in [one.where for one in slices(task, label, answer(task, features(rows)), seen, [("a", 0)])]
+    assert "unknown" not in [one.where for one in cut(task, label, answer(task, features(rows)), seen, [("a", 0)])]
     seen[:60] = np.nan
-    found = slices(task, label, answer(task, features(rows)), seen, [("a", 0)])
+    found = cut(task, label, answer(task, features(rows)), seen, [("a", 0)])
     assert {one.where: one.rows for one in found}["unknown"] == 60
     assert sum(one.rows for one in found) == rows

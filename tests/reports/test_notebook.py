@@ -36,7 +36,7 @@ def test_status_has_a_row_for_each_site_with_its_rows_verdict_and_what_it_serves
     assert by_site["north"]["passed"]
     assert by_site["north"]["serves"] == 1
     assert not by_site["east"]["passed"]
-    assert "scored on 7 rows, needs 20" in by_site["east"]["reasons"]
+    assert "scored on 7 rows of 7 days, needs 10 days" in by_site["east"]["reasons"]
     assert (status["raw"] == status["clean"] + status["quarantine"] + status["superseded"]).all()
 
 
@@ -75,7 +75,7 @@ def test_the_checks_of_a_verdict_and_what_other_limits_would_say(home):
 def test_the_lines_of_a_project_are_what_their_files_say():
     lines = factory.load_lines(ROOT)
     assert set(lines) == {"departure_delay", "turbofan_rul"}
-    assert lines["departure_delay"].gates.min_rows == 50
+    assert lines["departure_delay"].gates.min_rows == 20
 
 
 def test_a_site_s_history_is_what_is_on_record(home):

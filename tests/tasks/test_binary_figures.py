@@ -12,12 +12,12 @@ from sklearn import metrics as oracle
 
 from factory.tasks.binary.figures import (
     average_precision,
-    bootstrap_average_precision,
     expected_calibration_error,
     log_loss,
+    resampled_average_precision,
     roc_auc,
 )
-from factory.tasks.resampling import Interval, bootstrap_sum, share_above
+from factory.tasks.resampling import Blocks, Resamples
 
 SCORES = st.one_of(
     st.sampled_from([0.0, 0.25, 0.5, 1.0]),  # ties
@@ -34,9 +34,18 @@ def scored(draw, both_classes=True):
     return label, draw(hnp.arrays(np.float32, rows, elements=SCORES))
 
 
-def paired_bootstrap(label, ours, theirs, **how):
+def resampled(label, probability, **how):
+    """Average precision in each resample, every row a witness of its own."""
+    return resampled_average_precision(label, probability, resamples(label, **how))
+
+
+def resamples(label, **how):
+    return Resamples(blocks=Blocks.rows(len(label)), **how)
+
+
+def paired(label, ours, theirs, **how):
     """By how much our precision exceeds theirs in each of the same resamples."""
-    return bootstrap_average_precision(label, ours, **how) - bootstrap_average_precision(label, theirs, **how)
+    return resampled(label, ours, **how) - resampled(label, theirs, **how)
 
 
 def sample(rows, seed=0, signal=0.2):
@@ -105,29 +114,30 @@ def test_no_rows_have_no_loss(figure):
 @given(scored(), st.integers(0, 5))
 def test_each_resample_is_scored_as_scikit_learn_scores_weighted_rows(rows, seed):
     label, probability = rows
-    found = bootstrap_average_precision(label, probability, rounds=8, seed=seed)
-    drawn = np.random.default_rng(seed).integers(0, len(label), size=(8, len(label)), dtype=np.int32)
-    for figure, picks in zip(found, drawn, strict=True):
-        weights = np.bincount(picks, minlength=len(label))
-        present = label[picks]
-        if 0 < present.sum() < len(present):
-            assert figure == pytest.approx(oracle.average_precision_score(label, probability, sample_weight=weights))
+    how = Resamples(blocks=Blocks.rows(len(label)), rounds=8, seed=seed)
+    weights = []
+    found = resampled_average_precision(label, probability, how).samples
+    how.figure(lambda some: weights.extend(some) or np.zeros(len(some)))
+    for figure, weight in zip(found, weights, strict=True):
+        assert weight.sum() == len(label)
+        if 0 < (weight * label).sum() < weight.sum():
+            assert figure == pytest.approx(oracle.average_precision_score(label, probability, sample_weight=weight))
         else:
             assert math.isnan(figure)
 
 
 def test_resamples_spread_as_fresh_samples_do():
     fresh = np.array([average_precision(*sample(800, seed)) for seed in range(300)])
-    resampled = bootstrap_average_precision(*sample(800, seed=1000))
-    assert resampled.std() == pytest.approx(fresh.std(), rel=0.25)
-    assert resampled.mean() == pytest.approx(average_precision(*sample(800, seed=1000)), abs=0.01)
+    found = resampled(*sample(800, seed=1000)).widened
+    assert found.std() == pytest.approx(fresh.std(), rel=0.25)
+    assert found.mean() == pytest.approx(average_precision(*sample(800, seed=1000)), abs=0.01)
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     truth = average_precision(*sample(200_000, seed=77))
     held = 0
     for seed in range(120):
-        interval = Interval.of(bootstrap_average_precision(*sample(600, seed), rounds=300), share=0.9)
+        interval = resampled(*sample(600, seed), rounds=300).interval(0.9)
         held += interval.low <= truth <= interval.high
     assert 0.8 <= held / 120 <= 0.97
 
@@ -135,47 +145,42 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
 def test_pairing_shows_a_difference_that_two_intervals_hide():
     label, ours = sample(3000)
     theirs = np.clip(ours + 0.05 * np.random.default_rng(5).standard_normal(3000), 0, 1)
-    change = paired_bootstrap(label, ours, theirs)
-    ours_alone = Interval.of(bootstrap_average_precision(label, ours))
-    theirs_alone = Interval.of(bootstrap_average_precision(label, theirs))
-    assert theirs_alone.high > ours_alone.low
-    assert share_above(change, 0.0) > 0.95
+    assert resampled(label, theirs).interval().high > resampled(label, ours).interval().low
+    assert paired(label, ours, theirs).share_above(0.0) > 0.95
 
 
 def test_a_model_is_never_better_than_itself_and_the_pair_is_antisymmetric():
     label, ours = sample(500)
     theirs = sample(500, seed=9)[1]
-    assert not paired_bootstrap(label, ours, ours).any()
-    np.testing.assert_array_equal(paired_bootstrap(label, ours, theirs), -paired_bootstrap(label, theirs, ours))
+    assert not paired(label, ours, ours).samples.any()
+    np.testing.assert_array_equal(paired(label, ours, theirs).samples, (-paired(label, theirs, ours)).samples)
 
 
 def test_noise_is_better_than_noise_half_the_time():
     random = np.random.default_rng(3)
     label = (random.random(600) < 0.3).astype(float)
-    shares = [
-        share_above(paired_bootstrap(label, random.random(600), random.random(600), rounds=200), 0) for _ in range(60)
-    ]
+    shares = [paired(label, random.random(600), random.random(600), rounds=200).share_above(0) for _ in range(60)]
     assert 0.35 < np.mean(shares) < 0.65
 
 
 def test_resampling_is_the_same_for_the_same_seed_and_another_for_another():
     label, probability = sample(400)
-    first = bootstrap_average_precision(label, probability, rounds=50, seed=1)
-    np.testing.assert_array_equal(first, bootstrap_average_precision(label, probability, rounds=50, seed=1))
-    assert not np.array_equal(first, bootstrap_average_precision(label, probability, rounds=50, seed=2))
+    first = resampled(label, probability, rounds=50, seed=1).samples
+    np.testing.assert_array_equal(first, resampled(label, probability, rounds=50, seed=1).samples)
+    assert not np.array_equal(first, resampled(label, probability, rounds=50, seed=2).samples)
 
 
 def test_sums_are_taken_over_the_very_rows_that_precision_is():
     label, _ = sample(250)
-    positives = bootstrap_sum(label, rounds=40, seed=4)
-    everything_equal = bootstrap_average_precision(label, np.full(250, 0.5), rounds=40, seed=4)
+    positives = resamples(label, rounds=40, seed=4).sum(label).samples
+    everything_equal = resampled(label, np.full(250, 0.5), rounds=40, seed=4).samples
     np.testing.assert_allclose(positives / 250, everything_equal)  # equal scores: precision is the share of positives
 
 
 def test_the_number_of_resamples_is_as_asked_however_they_are_chunked():
     label, probability = sample(3000)
-    assert bootstrap_average_precision(label, probability, rounds=201).shape == (201,)
-    assert bootstrap_sum(label, rounds=201).shape == (201,)
+    assert resampled(label, probability, rounds=201).samples.shape == (201,)
+    assert resamples(label, rounds=201).sum(label).samples.shape == (201,)
 
 
 @pytest.mark.parametrize("label", [[], [1.0, 1.0], [0.0]])
@@ -183,12 +188,11 @@ def test_degenerate_rows_resample_to_nan_without_a_warning(label):
     rows = np.array(label)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        interval = Interval.of(bootstrap_average_precision(rows, rows, rounds=5))
-        assert math.isnan(share_above(paired_bootstrap(rows, rows, rows, rounds=5), 0.0))
+        interval = resampled(rows, rows, rounds=5).interval()
+        assert math.isnan(paired(rows, rows, rows, rounds=5).share_above(0.0))
     assert math.isnan(interval.low)
     assert math.isnan(interval.high)
-    assert math.isnan(interval.mean)
 
 
 def test_no_rows_sum_to_nothing_known():
-    assert np.isnan(bootstrap_sum(np.array([]), rounds=3)).all()
+    assert np.isnan(resamples([], rounds=3).sum(np.array([])).samples).all()

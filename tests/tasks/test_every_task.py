@@ -12,6 +12,7 @@ from factory.evaluation.evidence import Evidence
 from factory.evaluation.gates import judge
 from factory.evaluation.judging import JudgingInputs, judged
 from factory.features.samples import samples
+from factory.line.alike import blocks
 from factory.line.recipe import SequenceRecipe, TableRecipe
 from factory.line.split import EntitySplit
 from factory.model.session import Latencies
@@ -21,6 +22,7 @@ from factory.tasks.binary import BinaryValue
 from factory.tasks.holdout import Scored
 from factory.tasks.multiclass import MulticlassValue
 from factory.tasks.regression import RegressionValue
+from factory.tasks.resampling import Blocks
 from factory.training.baseline import fit_baseline
 from factory.training.candidates import base_candidate, site_candidates
 from tests.toy.line import toy_line
@@ -110,6 +112,7 @@ def test_from_rows_to_a_verdict(kind, recipe, tmp_path):
             train=line.task.codes(mine.train["label"]),
             validation=validation,
             holdout=holdout,
+            blocks=blocks(line, mine),
             candidate=made["north"].onnx,
             safetensors=made["north"].safetensors,
             fine_tuned=made["north"].fine_tuned,
@@ -154,6 +157,7 @@ def test_poor_evidence_gives_reasons_and_raises_nothing(kind, rows, bad):
             digest="d",
             task=line.task,
             label=label,
+            blocks=Blocks.rows(rows),
             candidate=scored,
             base=scored,
             baseline=scored,

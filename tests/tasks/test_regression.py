@@ -15,9 +15,11 @@ from factory.errors import LineError, TrainingError
 from factory.tasks import Regression
 from factory.tasks.regression import RegressionValue
 from factory.tasks.regression.value import _ROUNDING, best_constant, best_margin, cost_eur
+from factory.tasks.resampling import Blocks, Resamples
 
 TASK = Regression(coverage=0.9)
 MONEY = RegressionValue(under_unit_eur=-500, over_unit_eur=0, over_eur=-60_000)
+RESAMPLES = Resamples(blocks=Blocks.rows(400), rounds=50, seed=1)
 NUMBERS = st.floats(-1000, 1000, width=32)
 
 
@@ -59,11 +61,11 @@ def test_resamples_of_the_error_are_paired():
     chance = np.random.default_rng(0)
     label = chance.normal(size=400).astype(np.float32)
     answer = np.stack([label + chance.normal(size=400).astype(np.float32)] * 3, 1)
-    once, again = (TASK.bootstrap(label, answer, rounds=50, seed=1) for _ in range(2))
+    once, again = (TASK.resampled(label, answer, RESAMPLES).samples for _ in range(2))
     np.testing.assert_array_equal(once, again)
     worse = answer.copy()
     worse[:, 0] += (worse[:, 0] - label) * 0.1
-    assert (TASK.bootstrap(label, worse, rounds=50, seed=1) > once).all()
+    assert (TASK.resampled(label, worse, RESAMPLES).samples > once).all()
 
 
 def costs(label, acted):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from factory.line.split import DECIDED_AT
+from factory.line.alike import period
 from factory.storage.lake import SITE
 
 BLOCK = "block"
@@ -88,8 +88,7 @@ def counted(rows: pl.LazyFrame, columns: Columns, cuts: Edges) -> dict[str, Coun
 
 
 def _counts(rows: pl.LazyFrame, columns: Columns, cuts: Mapping[str, Sequence[float]]) -> pl.LazyFrame:
-    day = pl.col(DECIDED_AT).dt.date().alias(BLOCK)
-    return rows.group_by(day).agg(pl.len().alias(ROWS), *_sums(columns, cuts)).sort(BLOCK)
+    return rows.group_by(period().alias(BLOCK)).agg(pl.len().alias(ROWS), *_sums(columns, cuts)).sort(BLOCK)
 
 
 def _sums(columns: Columns, cuts: Mapping[str, Sequence[float]]) -> Iterator[pl.Expr]:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from factory.line.split import DECIDED_AT
+from factory.line.alike import period
 from factory.monitoring.drift.counting import Columns, Counted, counted, edges
-from factory.monitoring.drift.variance import Floats, Spread, bandwidth, freedom, location_spread, long_run, spread
+from factory.monitoring.drift.variance import Floats, Spread, location_spread, long_run, spread
 from factory.storage.lake import SITE
+from factory.tasks.resampling import bandwidth, freedom
 
 MAX_BINS = 10
 ROWS_PER_BIN = 8
@@ -75,7 +76,7 @@ def reference_profiles(rows: pl.LazyFrame, columns: Columns, *, window_days: int
 
     `rows` have `site`, `decided_at` and the columns; take those that the model was trained on, or a season of them.
     """
-    sizes = rows.group_by(SITE).agg(pl.len().alias("rows"), pl.col(DECIDED_AT).dt.date().n_unique().alias("days"))
+    sizes = rows.group_by(SITE).agg(pl.len().alias("rows"), period().n_unique().alias("days"))
     wanted = {
         site: bins_for(count / days * window_days)
         for site, count, days in sizes.sort(SITE).collect().iter_rows()

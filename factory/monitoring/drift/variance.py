@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-MIN_LAGS = 3
+from factory.tasks.resampling import bandwidth, freedom
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -72,18 +72,6 @@ def ridits(shares: Floats) -> Floats:
     return scores
 
 
-def bandwidth(series: Floats) -> int:
-    """Return over how many days a daily series is alike: Andrews' rule for Bartlett weights and an AR(1), 3 or more.
-
-    At most a quarter of the days: beyond that there is nothing to estimate it by.
-    """
-    days, around = len(series), series - series.mean()
-    square = float(around @ around)
-    alike = float(np.clip(around[1:] @ around[:-1] / square, -0.97, 0.97)) if square > 0 else 0.0
-    lags = 1.1447 * (4 * alike**2 / (1 - alike**2) ** 2 * days) ** (1 / 3)
-    return int(min(max(MIN_LAGS, np.ceil(lags)), days // 4))
-
-
 def long_run(residuals: Floats, lags: int) -> npt.NDArray[np.float64]:
     """Return the long-run covariance of daily residuals, [days, k] → [k, k]: their variance plus that of neighbours."""
     days = len(residuals)
@@ -92,8 +80,3 @@ def long_run(residuals: Floats, lags: int) -> npt.NDArray[np.float64]:
         beside = residuals[lag:].T @ residuals[:-lag] / days
         covariance = covariance + (1 - lag / (lags + 1)) * (beside + beside.T)
     return np.asarray(covariance, np.float64)
-
-
-def freedom(days: int, lags: int) -> float:
-    """Return the degrees of freedom that the estimator leaves, at least 1 (Bartlett weights: 1.5 · days / lags)."""
-    return max(1.0, 1.5 * days / (lags + 1))

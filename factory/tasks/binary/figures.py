@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from factory.tasks.resampling import ROUNDS, SEED, resampled
+from factory.tasks.resampling import Resampled, Resamples, Weights
 
 Floats = npt.NDArray[np.floating[Any]]
-Integers = npt.NDArray[np.integer[Any]]
+Bools = npt.NDArray[np.bool_]
 
 
 def average_precision(label: Floats, probability: Floats) -> float:
@@ -23,27 +23,30 @@ def average_precision(label: Floats, probability: Floats) -> float:
     """
     if not _can_rank(label, probability):
         return float("nan")
-    cell, distinct = _cells(label, probability)
-    return float(_average_precisions(np.bincount(cell, minlength=2 * distinct).reshape(1, 2, distinct))[0])
+    return float(_average_precisions(label, probability, np.ones((1, len(label)), np.int32))[0])
 
 
 def roc_auc(label: Floats, probability: Floats) -> float:
     """Return the chance that a positive outranks a negative, a tie counting half (Mann and Whitney, 1947)."""
     if not _can_rank(label, probability):
         return float("nan")
-    cell, distinct = _cells(label, probability)
-    negatives, positives = np.bincount(cell, minlength=2 * distinct).reshape(2, distinct)
+    distinct, place = np.unique(-probability, return_inverse=True)
+    cell = place + len(distinct) * (label > 0)
+    negatives, positives = np.bincount(cell, minlength=2 * len(distinct)).reshape(2, len(distinct))
     lower = negatives.sum() - np.cumsum(negatives)
     return float(((lower + negatives / 2) * positives).sum() / (positives.sum() * negatives.sum()))
 
 
 def log_loss(label: Floats, probability: Floats) -> float:
     """Return the mean negative log-likelihood in nats; probabilities are kept one rounding step away from 0 and 1."""
-    if not _is_known(probability):
-        return float("nan")
+    return float(row_losses(label, probability).mean()) if _is_known(probability) else float("nan")
+
+
+def row_losses(label: Floats, probability: Floats) -> npt.NDArray[np.float64]:
+    """Return each row's negative log-likelihood in nats, [rows]."""
     step = np.finfo(np.float64).eps
     chance = np.clip(probability.astype(np.float64), step, 1 - step)
-    return float(-np.where(label > 0, np.log(chance), np.log1p(-chance)).mean())
+    return -np.where(label > 0, np.log(chance), np.log1p(-chance))
 
 
 def expected_calibration_error(label: Floats, probability: Floats, bins: int = 10) -> float:
@@ -59,24 +62,13 @@ def expected_calibration_error(label: Floats, probability: Floats, bins: int = 1
     return float(np.abs(gap).sum() / len(chance))
 
 
-def bootstrap_average_precision(
-    label: Floats, probability: Floats, *, rounds: int = ROUNDS, seed: int = SEED
-) -> npt.NDArray[np.float64]:
-    """Return the average precision in `rounds` resamples of the rows with replacement (Efron, 1979); float64 [rounds].
-
-    The resamples depend on the number of rows, `rounds` and `seed` alone: two calls that agree in these are paired.
-    A resample with one class gives NaN.
-    """
+def resampled_average_precision(label: Floats, probability: Floats, resamples: Resamples) -> Resampled:
+    """Return the average precision in each resample; one with one class gives NaN."""
     if not _can_rank(label, probability):
-        return np.full(rounds, np.nan)
-    cell, distinct = _cells(label, probability)
-
-    def figure(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-        offsets = 2 * distinct * np.arange(len(rows))[:, None]
-        counts = np.bincount((cell[rows] + offsets).ravel(), minlength=2 * distinct * len(rows))
-        return _average_precisions(counts.reshape(len(rows), 2, distinct))
-
-    return resampled(len(label), figure, rounds=rounds, seed=seed)
+        return resamples.undefined()
+    order = np.argsort(-probability, kind="stable")
+    case, chance = label[order] > 0, probability[order]
+    return resamples.figure(lambda weights: _sorted_average_precisions(case, chance, weights), order)
 
 
 def _is_known(probability: Floats) -> bool:
@@ -87,21 +79,17 @@ def _can_rank(label: Floats, probability: Floats) -> bool:
     return _is_known(probability) and 0 < int((label > 0).sum()) < len(label)
 
 
-def _cells(label: Floats, probability: Floats) -> tuple[npt.NDArray[np.int64], int]:
-    """Return where to count each row, and the number of distinct probabilities.
-
-    Cells are negatives at each distinct probability from the highest, then positives likewise.
-    """
-    distinct, place = np.unique(-probability, return_inverse=True)
-    return place.astype(np.int64) + len(distinct) * (label > 0), len(distinct)
+def _average_precisions(label: Floats, probability: Floats, weights: Weights) -> npt.NDArray[np.float64]:
+    """Return the average precision of the rows under each line of weights, [samples, rows]."""
+    order = np.argsort(-probability, kind="stable")
+    return _sorted_average_precisions(label[order] > 0, probability[order], weights[:, order])
 
 
-def _average_precisions(counts: Integers) -> npt.NDArray[np.float64]:
-    """Return the average precision of each sample from its counts, [samples, negatives and positives, distinct]."""
-    negatives, positives = counts[:, 0], counts[:, 1]
-    caught = np.cumsum(positives, axis=1)
-    alarms = np.cumsum(negatives + positives, axis=1)
-    precision = caught / np.maximum(alarms, 1)
+def _sorted_average_precisions(case: Bools, probability: Floats, weights: Weights) -> npt.NDArray[np.float64]:
+    """Return the same of rows from the highest probability to the lowest; NaN where the weights leave one class."""
+    last = np.append(probability[1:] != probability[:-1], True)  # rows of equal probability are decided together
+    caught, alarms = (np.cumsum(counted, axis=1, dtype=np.int32)[:, last] for counted in (weights * case, weights))
+    positives = np.diff(caught, axis=1, prepend=0)
     all_positives, all_rows = caught[:, -1], alarms[:, -1]
-    summed = (positives * precision).sum(axis=1) / np.maximum(all_positives, 1)
+    summed = (positives * (caught / np.maximum(alarms, 1))).sum(axis=1) / np.maximum(all_positives, 1)
     return np.where((all_positives > 0) & (all_positives < all_rows), summed, np.nan)

@@ -14,6 +14,7 @@ from factory.model.check import Check, Figure, Unit
 from factory.tasks.binary import figures as of
 from factory.tasks.binary.value import BinaryValue, best_threshold, row_values_eur
 from factory.tasks.plain import fit_classifier
+from factory.tasks.resampling import Resampled, Resamples
 from factory.tasks.task import Floats, Predict, Task, Value
 
 if TYPE_CHECKING:
@@ -82,9 +83,9 @@ class Binary(Task):
             "alarms": int((answer[:, 0] >= threshold).sum()),
         }
 
-    def bootstrap(self, label: Floats, answer: Floats, *, rounds: int, seed: int) -> npt.NDArray[np.float64]:
+    def resampled(self, label: Floats, answer: Floats, resamples: Resamples) -> Resampled:
         """Return the average precision in each resample."""
-        return of.bootstrap_average_precision(label, answer[:, 0], rounds=rounds, seed=seed)
+        return of.resampled_average_precision(label, answer[:, 0], resamples)
 
     def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:
         """Ask for rows of both classes, or there is nothing to rank, and for answers that are probabilities."""

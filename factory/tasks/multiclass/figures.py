@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.tasks.binary.figures import expected_calibration_error
-from factory.tasks.resampling import bootstrap_mean
 
 Floats = npt.NDArray[np.floating[Any]]
 
 
 def log_loss(label: Floats, answer: Floats) -> float:
     """Return the mean negative log-likelihood in nats; probabilities are kept one rounding step away from 0."""
-    return _mean(_row_losses(label, answer))
+    return _mean(row_losses(label, answer))
 
 
 def accuracy(label: Floats, answer: Floats) -> float:
@@ -43,12 +42,8 @@ def calibration_error(label: Floats, answer: Floats) -> float:
     return expected_calibration_error(right, answer.max(axis=1))
 
 
-def bootstrap_log_loss(label: Floats, answer: Floats, *, rounds: int, seed: int) -> npt.NDArray[np.float64]:
-    """Return the log loss in `rounds` resamples of the rows with replacement; float64 [rounds]."""
-    return bootstrap_mean(_row_losses(label, answer), rounds=rounds, seed=seed)
-
-
-def _row_losses(label: Floats, answer: Floats) -> npt.NDArray[np.float64]:
+def row_losses(label: Floats, answer: Floats) -> npt.NDArray[np.float64]:
+    """Return each row's negative log-likelihood in nats, [rows]; NaN where a probability is."""
     chance = answer[np.arange(len(label)), label.astype(np.int64)].astype(np.float64)
     return -np.log(np.clip(chance, np.finfo(np.float64).eps, 1.0))
 

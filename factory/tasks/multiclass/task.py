@@ -14,6 +14,7 @@ from factory.model.check import Check, Figure, Unit
 from factory.tasks.multiclass import figures as of
 from factory.tasks.multiclass.value import MulticlassValue, best_threshold, row_values_eur
 from factory.tasks.plain import fit_classifier
+from factory.tasks.resampling import Resampled, Resamples
 from factory.tasks.task import Floats, Predict, Task, Value
 
 if TYPE_CHECKING:
@@ -96,9 +97,9 @@ class Multiclass(Task):
             "decided": int((answer.max(axis=1, initial=0.0) >= threshold).sum()),
         }
 
-    def bootstrap(self, label: Floats, answer: Floats, *, rounds: int, seed: int) -> npt.NDArray[np.float64]:
+    def resampled(self, label: Floats, answer: Floats, resamples: Resamples) -> Resampled:
         """Return the log loss in each resample."""
-        return of.bootstrap_log_loss(label, answer, rounds=rounds, seed=seed)
+        return resamples.mean(of.row_losses(label, answer))
 
     def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:
         """Ask for answers that are probabilities."""

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from factory.tasks.resampling import bootstrap_mean
-
 Floats = npt.NDArray[np.floating[Any]]
 
 
 def rmse(label: Floats, answer: Floats) -> float:
     """Return the root of the mean squared error of the estimate."""
-    return float(np.sqrt(_mean(_squared_errors(label, answer))))
+    return float(np.sqrt(_mean(squared_errors(label, answer))))
 
 
 def mae(label: Floats, answer: Floats) -> float:
@@ -40,14 +38,10 @@ def interval_width(_: Floats, answer: Floats) -> float:
     return _mean((answer[:, 2] - answer[:, 1]).astype(np.float64))
 
 
-def bootstrap_rmse(label: Floats, answer: Floats, *, rounds: int, seed: int) -> npt.NDArray[np.float64]:
-    """Return the root mean squared error in `rounds` resamples of the rows with replacement; float64 [rounds]."""
-    errors = _squared_errors(label, answer)
-    return np.sqrt(bootstrap_mean(np.where(np.isfinite(errors), errors, np.nan), rounds=rounds, seed=seed))
-
-
-def _squared_errors(label: Floats, answer: Floats) -> npt.NDArray[np.float64]:
-    return np.square(answer[:, 0].astype(np.float64) - label)
+def squared_errors(label: Floats, answer: Floats) -> npt.NDArray[np.float64]:
+    """Return the estimate's squared error in each row, [rows]; NaN where it is not finite."""
+    errors = np.square(answer[:, 0].astype(np.float64) - label)
+    return np.where(np.isfinite(errors), errors, np.nan)
 
 
 def _mean(amount: npt.NDArray[np.float64]) -> float:

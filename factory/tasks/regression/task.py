@@ -15,6 +15,7 @@ from factory.model.check import Check, Figure, Unit
 from factory.tasks.plain import fit_regressor
 from factory.tasks.regression import figures as of
 from factory.tasks.regression.value import RegressionValue, best_constant, best_margin, cost_eur
+from factory.tasks.resampling import Resampled, Resamples
 from factory.tasks.task import Floats, Predict, Task, Value
 
 if TYPE_CHECKING:
@@ -91,9 +92,9 @@ class Regression(Task):
         in_order = (answer[:, 1] <= answer[:, 0]) & (answer[:, 0] <= answer[:, 2])
         return {"not_intervals": int((~(in_order & np.isfinite(answer).all(axis=1))).sum())}
 
-    def bootstrap(self, label: Floats, answer: Floats, *, rounds: int, seed: int) -> npt.NDArray[np.float64]:
+    def resampled(self, label: Floats, answer: Floats, resamples: Resamples) -> Resampled:
         """Return the root mean squared error in each resample."""
-        return of.bootstrap_rmse(label, answer, rounds=rounds, seed=seed)
+        return resamples.mean(of.squared_errors(label, answer)).through(np.sqrt)
 
     def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:
         """Ask for answers that are an interval around an estimate."""
