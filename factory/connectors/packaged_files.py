@@ -8,12 +8,13 @@ import importlib.util
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from factory.connectors.source import cursor_of
+from factory.connectors.source import Beyond, beyond_of, cursor_of
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.files import state_of
 from factory.connectors.tables.place import Place
@@ -58,6 +59,17 @@ class PackagedFiles:
         combine = max if table.cursor else sum
         sites = table.by_site(sorted(known))
         return {site: combine(known[value] for value in values) for site, values in sites.items()}
+
+    def beyond(self, table: Table, until: datetime) -> dict[str, Beyond]:
+        """Return what each site has in rows at or after `until`; keeps factory.connectors.source.Ahead."""
+        if not table.cursor or table.site_column is None:
+            return {}
+        rows = self._rows(table)
+        later = beyond_of(rows[table.site_column], rows[_CURSOR], until)
+        return {
+            site: reduce(Beyond.with_, (later[value] for value in values))
+            for site, values in table.by_site(later).items()
+        }
 
     def read(self, table: Table, *, site: str | None, after: Any | None, until: datetime) -> Iterator[pl.DataFrame]:
         """Yield the rows with `after` <= cursor < `until` in file order. Raises SourceError, SchemaMismatch."""

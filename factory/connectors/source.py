@@ -7,15 +7,15 @@ A source whose constructor takes `data_folder` is given the folder that data lie
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import polars as pl
 
 from factory.connectors.download import Published
 from factory.line.line import Table
 from factory.line.parsing import read
-from factory.line.parsing.moments import within_or_unread
+from factory.line.parsing.moments import within, within_or_unread
 from factory.line.site_names import UNKNOWN
 
 
@@ -119,6 +119,42 @@ class Counted(Protocol):
         It looks at the source as it is now and answers from no cache. None where it must read the rows to know.
         """
         ...
+
+
+class Beyond(NamedTuple):
+    """Rows that a load does not look at: their cursor is not before its moment."""
+
+    rows: int
+    ahead: int
+    """How many of them tell a moment that is still to come: a clock was ahead."""
+    latest: datetime | date
+
+    def with_(self, other: "Beyond | None") -> "Beyond":
+        """Return both as one."""
+        if other is None:
+            return self
+        latest: Any = max(self.latest, other.latest)
+        return Beyond(self.rows + other.rows, self.ahead + other.ahead, latest)
+
+
+@runtime_checkable
+class Ahead(Protocol):
+    """A source that knows, at much less cost than by reading, which rows a load leaves for later."""
+
+    def beyond(self, table: Table, until: datetime) -> dict[str, Beyond]:
+        """Return what each site has with a cursor at or after `until`; a site without such rows is not named."""
+        ...
+
+
+def beyond_of(values: pl.Series, cursor: pl.Series, until: datetime) -> dict[Any, Beyond]:
+    """Return what each value has in rows whose cursor is at or after a moment; nothing of a cursor that is no time."""
+    if not cursor.dtype.is_temporal():
+        return {}
+    rows = pl.DataFrame([values.alias("value"), cursor.alias("cursor")])
+    at, kind = pl.col("cursor"), cursor.dtype
+    later = rows.filter(~within(at, kind, None, until))
+    counted = later.group_by("value").agg(pl.len(), (~within(at, kind, None, datetime.now(UTC))).sum(), at.max())
+    return {value: Beyond(*counts) for value, *counts in counted.iter_rows()}
 
 
 @runtime_checkable

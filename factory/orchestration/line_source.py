@@ -12,7 +12,7 @@ import dagster as dg
 import polars as pl
 
 from factory.connectors.download import Report, fetch
-from factory.connectors.source import Counted, Dated, Fetched, Inspected, Pooled, Source, Versioned
+from factory.connectors.source import Ahead, Beyond, Counted, Dated, Fetched, Inspected, Pooled, Source, Versioned
 from factory.errors import LineError, SourceError
 from factory.line.file import LineFile
 from factory.line.line import Line, Table
@@ -98,6 +98,10 @@ class LineSource:
     def counts(self, table: Table, until: datetime) -> dict[str, int] | None:
         """Return each site's number of rows before `until`; None where the source must read them to know."""
         return self._source.counts(table.delivered, until) if isinstance(self._source, Counted) else None
+
+    def beyond(self, table: Table, until: datetime) -> dict[str, Beyond]:
+        """Return what each site has in rows at or after `until`; nothing where the source cannot tell."""
+        return self._source.beyond(table.delivered, until) if isinstance(self._source, Ahead) else {}
 
     def lacking(self) -> list[str]:
         """Return a sentence on each thing the source lacks; a source that cannot tell lacks nothing."""

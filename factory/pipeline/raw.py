@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from factory.compute.isolation import Isolated
+from factory.connectors.source import Ahead, Beyond
 from factory.data.extents import Seen
 from factory.data.ingest import ingest
 from factory.data.schema_changes import SchemaChange
@@ -18,6 +19,9 @@ from factory.pipeline.findings import keep_and_tell
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.silence import SilenceWatch
 from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
+
+LATER = "later_rows"
+"""The figure by which `raw` says how many rows a source has that are not before the run's moment."""
 
 
 def _seen(table: Table) -> str:
@@ -46,17 +50,23 @@ def raw(run: LineRun, table: Table) -> Work:
         found = {site: [_changed(table, change) for change in some] for site, some in changes.items()}
         watch = SilenceWatch(run, table, loaded.done)
         silent = watch.findings()
+        later = _beyond(run, table)
+        if left := sum(later[site].rows for site in later if site in loaded.done):
+            run.say(f"{name}: {left:,} rows are not before {run.until:%Y-%m-%d}: a later day brings them in")
         keep_and_tell(run, schema_of(name), found)
         unloaded = {site: _unloaded(loaded.failed.get(site)) for site in sites if site not in stopped}
         keep(run.journal, f"{name} load", unloaded, run.run_id)  # the run fails of it, and so it is told
         keep_and_tell(run, silence_of(name), silent)
+        ahead = {site: _ahead(table, later.get(site)) for site in loaded.done}
+        keep_and_tell(run, f"{name} clock", ahead)
         done = {
             site: {
                 ROW_COUNT: rows.rows,
                 "new_rows": rows.new_rows,
                 "withdrawn": rows.withdrawn,
                 CHANGED: rows.new_rows + rows.withdrawn > 0,
-                FINDINGS: [finding.text for finding in (*found.get(site, ()), *silent.get(site, ()))],
+                LATER: later[site].rows if site in later else 0,
+                FINDINGS: [one.text for one in (*found.get(site, ()), *silent.get(site, ()), *ahead[site])],
                 **_arrived(watch.arrivals.get(site), run.until),
             }
             for site, rows in loaded.done.items()
@@ -69,6 +79,23 @@ def raw(run: LineRun, table: Table) -> Work:
         return Isolated(done={site: figures for site, figures in done.items() if site not in failed}, failed=failed)
 
     return Work(do=load)
+
+
+def _beyond(run: LineRun, table: Table) -> Mapping[str, Beyond]:
+    """Return what each site's source has that this run does not look at yet; nothing where it cannot tell."""
+    return run.source.beyond(table, run.until) if isinstance(run.source, Ahead) else {}
+
+
+def _ahead(table: Table, beyond: Beyond | None) -> list[Finding]:
+    """Return what is to be known of rows whose clock was ahead; announced rows are meant to be so."""
+    if beyond is None or not beyond.ahead or table.announced is not None:
+        return []
+    text = (
+        f"table {table.name}: {beyond.ahead:,} rows tell a moment that is still to come, the latest {beyond.latest}: "
+        f"they are left at the source until then; mend {table.cursor} there or the clock that writes it, or declare "
+        "`announced` where rows are known before they happen"
+    )
+    return [Finding(kind="clock ahead", key="clock ahead", text=text)]
 
 
 def _arrived(arrivals: Arrivals | None, until: datetime) -> Figures:

@@ -1,16 +1,18 @@
 """Silence is told: a site missing from an export, an empty export, no rows for longer than there ever were none."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import polars as pl
 import pytest
 
+from factory.connectors.source import Beyond
 from factory.line.freshness import Freshness
 from factory.monitoring.findings import FINDINGS, standing
 from factory.reports.status import line_status
 from factory.storage.home import Home
 from factory.storage.journal import Journal
-from tests.toy.orders import OrdersRun, orders, orders_line
+from tests.toy.orders import OrdersRun, Plants, orders, orders_line
 
 
 class Told:
@@ -47,6 +49,35 @@ class Exports(OrdersRun):
 @pytest.fixture
 def line(tmp_path):
     return Exports(tmp_path)
+
+
+class Foreseeing(Plants):
+    """Plants one of whose clocks is ahead."""
+
+    ahead = 0
+
+    def beyond(self, table, until):
+        latest = datetime(2999, 1, 1)
+        return {"north": Beyond(7, self.ahead, latest), "south": Beyond(5, 0, until)}
+
+
+def test_rows_that_a_clock_wrote_ahead_are_told_once_and_stand_and_later_ones_are_counted(line):
+    line.source = Foreseeing(line.source.rows)
+    for ahead in (0, 2, 3):
+        line.source.ahead = ahead
+        line.load(48, range(48), range(48))
+    assert line.stands == {
+        "north": [
+            "table orders: 3 rows tell a moment that is still to come, the latest 2999-01-01 00:00:00: they are left "
+            "at the source until then; mend due_at there or the clock that writes it, or declare `announced` where rows "
+            "are known before they happen"
+        ]
+    }
+    assert [about for _, about, _ in line.alerts.texts] == ["clock ahead"]
+    assert any("12 rows are not before" in text for text in line.said)
+    line.source.ahead = 0
+    line.load(48, range(48), range(48))
+    assert line.stands == {}
 
 
 def test_a_site_that_is_missing_from_an_export_is_told_once_and_stands_until_it_is_there_again(line):

@@ -66,6 +66,14 @@ class Asked(Protocol):
         """
         ...
 
+    def beyond(self, site_column: str, cursor: str, since: datetime) -> pl.DataFrame | None:
+        """Return `site`, `rows` and `latest`: each value of a column, and its rows with a cursor at `since` or later.
+
+        A row without a cursor, or with one that can be no moment, does not count. Names and zones are as for `newest`.
+        None where only the rows themselves can tell. Raises SourceError.
+        """
+        ...
+
     def counts(self, site_column: str, cursor: str, until: datetime) -> pl.DataFrame | None:
         """Return `site` and `rows`: each value of a column, and how many rows it has with a cursor before `until`.
 

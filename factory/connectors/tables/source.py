@@ -7,13 +7,14 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import reduce
 from operator import add
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from factory.connectors.source import cursor_of, in_window
+from factory.connectors.source import Beyond, beyond_of, cursor_of, in_window
 from factory.connectors.tables.arguments import TableAt, tables_of
 from factory.connectors.tables.csv_text import unique_names
 from factory.connectors.tables.place import place_of
@@ -43,6 +44,7 @@ class TableSource:
         self.tables = tables_of(tables)
         self.root = Path(root) if root else project_root()
         self._known_sites: dict[tuple[str, datetime], dict[str, list[str | None]]] = {}
+        self._known_beyond: dict[tuple[str, datetime], dict[str | None, Beyond]] = {}
         self._looking = threading.Lock()
 
     def sites(self, table: Table, until: datetime) -> list[str]:
@@ -137,6 +139,42 @@ class TableSource:
             return {at.only_site or LINE_SITE: sum(counts.values())}
         return {site: sum(counts[value] for value in values) for site, values in table.by_site(counts).items()}
 
+    def beyond(self, table: Table, until: datetime) -> dict[str, Beyond]:
+        """Return what each site has in rows with a cursor at or after `until`; keeps `Ahead`.
+
+        Of files it is known once their sites are; a database is asked.
+        """
+        at = self._at(table)
+        if not table.cursor:
+            return {}
+        self._sites(table, until)
+        later = self._known_beyond.get((table.name, until))
+        if later is None:
+            later = self._asked_beyond(table, until)
+        if table.site_column is None or at.only_site:
+            return {at.only_site or LINE_SITE: reduce(Beyond.with_, later.values())} if later else {}
+        return {
+            site: reduce(Beyond.with_, (later[value] for value in values))
+            for site, values in table.by_site(later).items()
+        }
+
+    def _asked_beyond(self, table: Table, until: datetime) -> dict[str | None, Beyond]:
+        """Return what the table itself says of each value of the site column; nothing where it cannot."""
+        at, now = self._at(table), datetime.now(UTC)
+        reader, read = self._reader(at), _read_columns(table, at)
+        if not isinstance(reader, Asked):
+            return {}
+        columns = read.get(table.site_column or "", ""), read.get(table.cursor, "")
+        answer = reader.beyond(*columns, _on_clock(until, table))
+        if answer is None or answer.is_empty():
+            return {}
+        latest = cursor_of(answer.select(exactly("latest").alias(table.cursor)), table)
+        known = beyond_of(text_of(answer["site"]), latest, until)
+        ahead = reader.beyond(*columns, _on_clock(now, table)) if any(one.ahead for one in known.values()) else None
+        rows = dict(zip(text_of(answer["site"]), answer["rows"], strict=True))
+        future = {} if ahead is None else dict(zip(text_of(ahead["site"]), ahead["rows"], strict=True))
+        return {value: Beyond(rows[value], future.get(value, 0), one.latest) for value, one in known.items()}
+
     def lacking(self) -> list[str]:
         """Return a sentence on each table that is not where it should be."""
         return [fault for fault in map(self._fault, self.tables.values()) if fault]
@@ -187,13 +225,19 @@ class TableSource:
             if asked is not None:
                 return asked
         newest_of: dict[str | None, Any] = {}
+        later: dict[str | None, Beyond] = {}
         columns = [name for name in read.values() if name in there] or list(there)[:1]  # one, to count rows by
         for batch in reader.batches(columns, Narrowing()):
             rows = _of_line(batch, read, table, at, there)
+            rows = _with_cursor(rows, table)
+            if _CURSOR in rows.columns:
+                more = beyond_of(rows[_VALUE], rows[_CURSOR], until)
+                later |= {value: one.with_(later.get(value)) for value, one in more.items()}
             for value, newest in _newest(rows, table, until).iter_rows():
                 before = newest_of.get(value)
                 combine = max if table.cursor else add
                 newest_of[value] = newest if before is None else before if newest is None else combine(before, newest)
+        self._known_beyond[table.name, until] = later
         return newest_of
 
 
@@ -224,14 +268,18 @@ def _of_line(
     return rows.with_columns(text_of(rows[table.site_column]).alias(_VALUE))
 
 
+def _with_cursor(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Return rows with _CURSOR, their cursor as it is declared, where they have one."""
+    return rows.with_columns(cursor_of(rows, table).alias(_CURSOR)) if table.cursor in rows.columns else rows
+
+
 def _newest(rows: pl.DataFrame, table: Table, until: datetime) -> pl.DataFrame:
-    """Return each value of the site column, and its largest cursor or number of rows before a moment."""
+    """Return each value of the site column, and its largest _CURSOR or number of rows before a moment."""
     if not table.cursor:
         return rows.group_by(_VALUE).agg(pl.len())
-    if table.cursor not in rows.columns:
+    if _CURSOR not in rows.columns:
         return rows.group_by(_VALUE).agg(pl.lit(None).alias(_CURSOR))
-    cursor = cursor_of(rows, table).alias(_CURSOR)
-    known = rows.select(_VALUE).with_columns(cursor).filter(within_or_unread(cursor, None, until))
+    known = rows.filter(within_or_unread(rows[_CURSOR], None, until))
     return known.group_by(_VALUE).agg(pl.col(_CURSOR).max())
 
 
@@ -252,6 +300,7 @@ def _asked_newest(
     if not cursor:
         counts = values.group_by(_VALUE).agg(pl.col(_CURSOR).sum())
         return dict(counts.filter(pl.col(_CURSOR) > 0).iter_rows())
+    values = _with_cursor(values, table)
     newest = _newest(values, table, until)
     some = values.filter(exactly(table.cursor).is_not_null())
     fit = _newest(some, table, until).drop_nulls(_CURSOR)

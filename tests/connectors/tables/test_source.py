@@ -116,6 +116,33 @@ def test_every_kind_of_table_knows_its_sites_and_the_newest_of_each(kind, until,
     assert found.sites(table(parse=parse), until) == sorted(newest)
 
 
+@pytest.mark.parametrize("until", [datetime(2024, 1, 1), UNTIL, datetime(2025, 1, 1, tzinfo=UTC)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_table_knows_what_it_has_beyond_a_moment(kind, until, tmp_path):
+    found, parse = kind(tmp_path)
+    later = [(plant or "unknown", moment) for _, plant, moment, *_ in FRAME.iter_rows()]
+    later = [(plant, moment.replace(tzinfo=UTC)) for plant, moment in later if moment >= until.replace(tzinfo=None)]
+    beyond = found.beyond(table(parse=parse), until)
+    assert {site: (one.rows, one.latest) for site, one in beyond.items()} == {
+        site: (sum(plant == site for plant, _ in later), max(moment for plant, moment in later if plant == site))
+        for site in {plant for plant, _ in later}
+    }
+    assert not any(one.ahead for one in beyond.values())
+
+
+@pytest.mark.parametrize("at", ["orders.csv", "sqlite:///shop.db::orders"])
+def test_rows_that_a_clock_wrote_ahead_are_counted_apart_from_those_that_are_only_later(at, tmp_path):
+    rows = [("north", "2024-05-01 00:00:00"), ("north", "2999-01-01 00:00:00"), ("north", "2024-01-01 00:00:00")]
+    pl.DataFrame(rows, ["plant", "made_at"], orient="row").write_csv(tmp_path / "orders.csv")
+    with sqlite3.connect(tmp_path / "shop.db") as shop:
+        shop.execute("CREATE TABLE orders (plant TEXT, made_at DATETIME)")
+        shop.executemany("INSERT INTO orders VALUES (?, ?)", rows)
+    shop.close()
+    of = table({"plant": "String", "made_at": "Datetime[us, UTC]"}, key=())
+    found = TableSource({"orders": {"at": at}}, root=str(tmp_path))
+    assert found.beyond(of, UNTIL) == {"north": (2, 1, datetime(2999, 1, 1, tzinfo=UTC))}
+
+
 @pytest.mark.parametrize("moments", [["2024-03-31 01:30:00", "2024-03-31 02:30:00"], ["2024-02-29", "ca. noon"]])
 def test_a_newest_that_the_line_cannot_read_is_looked_for_among_the_rows(moments, tmp_path):
     with sqlite3.connect(tmp_path / "shop.db") as shop:

@@ -43,6 +43,17 @@ def counts_query(table: sa.TableClause, site: Column | None, cursor: Column | No
     return query if cursor is None or before is None else query.where(_or_unknown(cursor, before))
 
 
+def beyond_query(table: sa.TableClause, site: Column | None, cursor: Column, since: datetime) -> Query | None:
+    """Return the query of each site, its number of rows at a moment or later, and the latest; None without moments."""
+    before = cursor.before(since)
+    if before is None:
+        return None
+    value, groups = (sa.null(), []) if site is None else site.grouped()
+    query = numbered([value, sa.func.count(), cursor.sent(sa.func.max(cursor.at))], table).group_by(*groups)
+    misfit = cursor.misfit()
+    return query.where(sa.not_(before), cursor.at.is_not(None), *([] if misfit is None else [sa.not_(misfit)]))
+
+
 def conditions_of(columns: Mapping[str, Column], only: Narrowing) -> list[Condition]:
     """Return conditions that hold back no wanted row, and none whose site or moment cannot be read."""
     conditions = columns[only.moment].within(only.after, only.until) if only.moment else []

@@ -17,7 +17,13 @@ from factory.connectors.tables.databases.columns import Column
 from factory.connectors.tables.databases.counts import Counts, Delivered
 from factory.connectors.tables.databases.database import Database, opened
 from factory.connectors.tables.databases.faults import driver_errors, unreadable
-from factory.connectors.tables.databases.queries import conditions_of, counts_query, newest_query, rows_query
+from factory.connectors.tables.databases.queries import (
+    beyond_query,
+    conditions_of,
+    counts_query,
+    newest_query,
+    rows_query,
+)
 from factory.connectors.tables.files import state_of
 from factory.connectors.tables.place import ENVIRONMENT, Place
 from factory.connectors.tables.reader import Narrowing
@@ -97,6 +103,22 @@ class DatabaseReader:
                 return None
             schema = {"site": pl.String() if site is None else site.dtype, "rows": pl.Int64()}
             frames = list(database.frames(counts_query(self._table, site, of_cursor, until), schema))
+            return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+    def beyond(self, site_column: str, cursor: str, since: datetime) -> pl.DataFrame | None:
+        """Return each value of a site column, its rows at a moment or later, and the latest, counted by the database.
+
+        The columns are `site`, `rows` and `latest`; as `newest` takes them. Raises SourceError.
+        """
+        with self._opened() as database:
+            known = self._columns(database)
+            site, of_cursor = known[site_column] if site_column else None, known[cursor]
+            query = beyond_query(self._table, site, of_cursor, since)
+            if query is None or not database.is_ordered(self._table, of_cursor):
+                return None
+            kind = pl.String() if site is None else site.dtype
+            schema = {"site": kind, "rows": pl.Int64(), "latest": of_cursor.dtype}
+            frames = list(database.frames(query, schema))
             return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
     def state(self, cursor: str) -> str | None:

@@ -261,6 +261,7 @@ def test_a_late_row_and_a_deletion_are_known_by_the_servers_count(url, shop, tmp
     source, lake = TableSource({"orders": {"at": "env:SHOP_URL::shop.orders"}}, root=str(tmp_path)), Lake(tmp_path, "x")
     assert source.version(table) is None
     assert source.counts(table, UNTIL) == {"Ulm": 3}
+    assert source.beyond(table, datetime(2024, 1, 2))["Ulm"].rows == 2  # none that is infinite
     seen = {site: done.seen for site, done in ingest(lake, source, table, ["Ulm"], UNTIL).done.items()}
     shop.execute("INSERT INTO shop.orders VALUES (5, 'Ulm', '2023-12-01')")
     late = ingest(lake, source, table, ["Ulm"], UNTIL, seen=seen).done["Ulm"]
