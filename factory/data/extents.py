@@ -151,6 +151,8 @@ class Reading:
         start, change = state.cursor, state.change
         if start is not None and self.way == "look_back":
             start -= timedelta(days=self.table.changes.days)
+        if self.table.changes.column and change is None:
+            start = None  # no row tells of a change yet, and so any may be another
         if isinstance(change, date):
             change -= timedelta(hours=self.table.changes.overlap_hours)
         return Extent(start=start, change=change, withdraws=not adds_only)

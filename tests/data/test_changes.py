@@ -237,6 +237,28 @@ def test_a_deletion_is_not_forgotten_though_newer_rows_move_the_window_on_and_th
     assert [row[0] for row in loads.clean_rows()] == ["2", "3"]
 
 
+def test_a_first_change_behind_the_cursor_is_seen_though_no_row_told_of_one_before(tmp_path):
+    changing = replace(
+        TABLE,
+        columns={**COLUMNS, "changed": "Int64"},
+        changes=Changes(known_by="change_column", column="changed", max_withdrawn_share=1.0),
+    )
+
+    class Changing(Plain):
+        columns = changing.columns
+
+        def read(self, table, *, site, after, until):
+            if table.cursor != "changed":
+                yield from super().read(table, site=site, after=after, until=until)
+                return
+            yield self.frame([row for row in self.rows if row[5] is None or after is None or int(row[5]) >= after])
+
+    loads = Loads(tmp_path, changing)
+    loads.load(Changing([(*order(1, 1), None), (*order(2, 9), None)]))
+    loads.load(Changing([(*order(1, 1, late="1"), "1"), (*order(2, 9), None)]))
+    assert loads.clean_rows() == [("1", 1.5, "1"), ("2", 1.5, None)]
+
+
 def test_looking_back_reads_the_newest_days_and_withdraws_only_there(tmp_path):
     loads = Loads(tmp_path, replace(TABLE, changes=Changes(known_by="look_back", days=5, max_withdrawn_share=1.0)))
     loads.load(Plain([order(1, 1), order(2, 20), order(3, 22)]))

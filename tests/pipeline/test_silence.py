@@ -69,8 +69,8 @@ def test_rows_that_a_clock_wrote_ahead_are_told_once_and_stand_and_later_ones_ar
     assert line.stands == {
         "north": [
             "table orders: 3 rows tell a moment that is still to come, the latest 2999-01-01 00:00:00: they are left "
-            "at the source until then; mend due_at there or the clock that writes it, or declare `announced` where rows "
-            "are known before they happen"
+            "at the source until then; mend due_at there or the clock that writes it, or declare `announced` where "
+            "rows are known before they happen"
         ]
     }
     assert [about for _, about, _ in line.alerts.texts] == ["clock ahead"]
