@@ -1,6 +1,8 @@
 """Judging: one site's rows and the models in question in; a verdict, and the threshold it was judged at, out.
 
-Thresholds are chosen on the validation window. The holdout is scored once, by every model, on the same rows.
+The candidate comes with the threshold that was chosen when it was trained, on rows that it had not learnt from; those
+of base model and baseline are chosen on the validation window. The holdout is scored once, by every model, on the same
+rows.
 """
 
 from dataclasses import dataclass
@@ -12,15 +14,11 @@ from factory.evaluation.evidence import Evidence
 from factory.evaluation.gates import judge
 from factory.features.samples import Samples
 from factory.line.line import Line
+from factory.model.reference_answers import ReferenceAnswers
 from factory.model.session import Latencies, onnx_answer
 from factory.model.verdict import Verdict, digest_of
 from factory.tasks.holdout import Scored
 from factory.tasks.resampling import Blocks
-from factory.training.onnx_export import parity_error
-from factory.training.weights import from_bytes
-
-PARITY_ROWS = 1000
-"""Rows on which the served file is compared with the trained network; the graph is the same for all of them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,8 +33,10 @@ class JudgingInputs:
     """Which holdout rows are alike."""
     candidate: bytes
     """The candidate's ONNX file."""
-    safetensors: bytes
-    """The candidate's weights, to compare the file with."""
+    reference: ReferenceAnswers
+    """What the trained candidate itself answered to some rows, to compare the file with."""
+    threshold: float
+    """What the candidate decides by."""
     fine_tuned: bool
     base: bytes
     champion: bytes | None
@@ -59,9 +59,12 @@ def judged(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies) -
 
 def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies) -> Evidence:
     """Return what the gates look at: every model scored on the holdout."""
-    weights, rows = from_bytes(inputs.safetensors), inputs.holdout.features
     idle = line.task.without_model(inputs.train, line.value)
-    candidate = _scored(line, inputs, inputs.candidate, idle)
+    candidate = Scored(
+        answer=onnx_answer(inputs.candidate, inputs.holdout.features),
+        threshold=inputs.threshold,
+        digest=digest_of(inputs.candidate),
+    )
     keeps_base = inputs.base == inputs.candidate
     return Evidence(
         line=line.name,
@@ -82,7 +85,7 @@ def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies)
         contract_failures=inputs.contract_failures,
         training_rows=len(inputs.train),
         fine_tuned=inputs.fine_tuned,
-        parity_error=parity_error(inputs.candidate, weights, line.recipe, line.task, rows[:PARITY_ROWS]),
+        parity_error=inputs.reference.parity_error(inputs.candidate),
         latency_ms=latencies.of(inputs.candidate, line.signature),
         latency_provider=latencies.providers[0],
         size_mb=len(inputs.candidate) / 1e6,

@@ -3,14 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from factory.errors import ModelRefused
+from factory.model.reference_answers import ReferenceAnswers
 from factory.model.signature import Signature
 from factory.model.verdict import digest_of
 from factory.names import model_name
+
+MODEL_FILE = "model.onnx"
+REFERENCE_FILE = "reference.safetensors"
+WEIGHTS_FILE = "weights.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,8 +27,10 @@ class Candidate:
     site: str
     onnx: bytes
     """The file that will be served, byte for byte."""
-    safetensors: bytes
-    """The weights alone, to fine-tune from."""
+    reference: ReferenceAnswers
+    """What the trained model itself answers to some rows: the file must answer the same."""
+    threshold: float
+    """What is decided by, chosen on rows that the model has not learnt from; see Task.best_threshold."""
     digest: str
     """SHA-256 of `onnx`."""
     signature: Signature
@@ -42,6 +50,8 @@ class Candidate:
     why: str
     """Why it was or was not fine-tuned, in a sentence."""
 
+    safetensors: bytes | None = None
+    """The weights alone, to fine-tune from; None of a model that is not a network."""
     began: datetime | None = None
     """When its training began; of models that were trained together, the training of all of them."""
     ended: datetime | None = None
@@ -57,6 +67,12 @@ class Candidate:
             raise ModelRefused(
                 f"{self.name}: example has shape {self.example.shape}, the model takes {self.signature.input_shape}"
             )
+
+    @cached_property
+    def files(self) -> Mapping[str, bytes]:
+        """Every file to keep, by its name."""
+        weights = {} if self.safetensors is None else {WEIGHTS_FILE: self.safetensors}
+        return {MODEL_FILE: self.onnx, REFERENCE_FILE: self.reference.to_bytes(), **weights}
 
     @property
     def name(self) -> str:

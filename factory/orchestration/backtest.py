@@ -18,7 +18,7 @@ from dagster._utils.schedules import schedule_execution_time_iterator  # the dae
 
 from factory.economics.backtest.moments import moments
 from factory.economics.backtest.tally import Period, Retraining, Step, report
-from factory.economics.backtest.worth import Model, Worth, as_judged
+from factory.economics.backtest.worth import Model, Worth
 from factory.errors import LineError, ModelRefused
 from factory.features.samples import in_order
 from factory.line.split import PLACE
@@ -144,14 +144,13 @@ class Backtest:
         sites = known_sites(self.instance, self.name)
         self._run_line(sites=tuple(sites), until=_date(course.begin), stages=TRAINING)
         candidates = self.journal.latest("site_model", sites)
-        rows = self._rows()
-        course.blind = {site: self._candidate(entry, rows, course.begin) for site, entry in candidates.items()}
+        course.blind = {site: self._candidate(entry) for site, entry in candidates.items()}
         course.paid["blind"] = self._paid(course.begin, sites, JUDGED[:1])
 
-    def _candidate(self, entry: Entry, rows: pl.DataFrame, day: datetime) -> Model:
-        """Return a site's candidate, with the threshold that the gates would have judged it by."""
+    def _candidate(self, entry: Entry) -> Model:
+        """Return a site's candidate, with the threshold that was chosen when it was trained."""
         content = self.bound["registry"].onnx(*registered_version(self.name, entry))
-        return as_judged(self.line, self.line.parts(rows.drop(PLACE), day).of(entry.site), content)
+        return Model(content=content, threshold=entry.figures["threshold"])
 
     def _paid(self, day: datetime, sites: Sequence[str], stages: Sequence[str]) -> tuple[Retraining, ...]:
         """Return what the models of some sites cost that were made as of a day, their base model with them."""

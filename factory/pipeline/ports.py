@@ -82,8 +82,8 @@ class Registry(Protocol):
         """Return the version's ONNX file; raises ModelRefused unless it is the one that was registered."""
         ...
 
-    def weights(self, model: str, version: int) -> bytes:
-        """Return the version's safetensors file; raises ModelRefused unless it is the one that was registered."""
+    def file(self, model: str, version: int, file: str) -> bytes:
+        """Return a file beside the ONNX file; raises ModelRefused unless it is the one that was registered."""
         ...
 
 

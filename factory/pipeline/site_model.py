@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from factory.compute.isolation import Isolated, together
-from factory.model.candidate import Candidate
+from factory.model.candidate import WEIGHTS_FILE, Candidate
 from factory.names import LINE_SITE
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CONTENT, Figures, Work
@@ -26,7 +26,7 @@ def site_model(run: LineRun) -> Work:
 
         candidates = site_candidates(
             run.line,
-            run.registry.weights(*run.registered("base_model", LINE_SITE)),
+            run.registry.file(*run.registered("base_model", LINE_SITE), WEIGHTS_FILE),
             run.parts(sites),
             sites,
             device=run.compute.device,
@@ -46,6 +46,7 @@ def _registered(run: LineRun, candidate: Candidate) -> Figures:
         "version": registered.version,
         "digest": candidate.digest,
         CONTENT: candidate.digest,
+        "threshold": candidate.threshold,
         "fine_tuned": candidate.fine_tuned,
         "why": candidate.why,
         "registry": registered.url,

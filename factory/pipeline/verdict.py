@@ -17,7 +17,9 @@ from factory.features.samples import network_input, samples
 from factory.line.alike import blocks
 from factory.line.line import Line
 from factory.line.split import DECIDED_AT, LABEL, Parts
+from factory.model.candidate import REFERENCE_FILE
 from factory.model.provider import installed_providers
+from factory.model.reference_answers import ReferenceAnswers
 from factory.model.session import Latencies
 from factory.model.signature import Signature
 from factory.model.verdict import Verdict
@@ -55,7 +57,8 @@ class Judging:
     def inputs(self, sites: Sequence[str]) -> Mapping[str, str]:
         """Return what each verdict depends on: the candidate, its rivals, the rows, and what the contract found.
 
-        The candidate's number is among it: a verdict is kept on the registered version, too.
+        The candidate's number is among it, for a verdict is kept on the registered version, too; and its threshold,
+        which may change where its file does not.
         """
         journal, base = self.run.journal, self.run.entry("base_model", LINE_SITE)
         models, rows, cleaned = (journal.latest(stage, sites) for stage in ("site_model", "features", "clean"))
@@ -64,7 +67,7 @@ class Judging:
         return {
             site: fingerprint(
                 shared,
-                [models[site].content, models[site].figures["version"]] if site in models else None,
+                _candidate_of(models.get(site)),
                 self._rival_digest(site, models[site]) if site in models else None,
                 rows[site].content if site in rows else None,
                 _contract_of(cleaned.get(site)),
@@ -101,7 +104,8 @@ class Judging:
             holdout=samples(self.line, parts.holdout, parts.rows),
             blocks=blocks(self.line, parts),
             candidate=registry.onnx(*registered),
-            safetensors=registry.weights(*registered),
+            reference=ReferenceAnswers.from_bytes(registry.file(*registered, REFERENCE_FILE)),
+            threshold=float(candidate.figures["threshold"]),
             fine_tuned=bool(candidate.figures["fine_tuned"]),
             base=registry.onnx(*registered_version(self.line.name, base)),
             champion=champion.content if champion else None,
@@ -221,6 +225,10 @@ def baseline_answers(run: LineRun, rows: pl.DataFrame) -> NDArray[np.float32]:
     joined = rows.select(keys).join(scores, on=keys, how="left", nulls_equal=True, maintain_order="left")
     answers = [f"{BASELINE}_{column}" for column in range(len(run.line.task.answers))]
     return joined.select(pl.col(answers).fill_null(float("nan"))).to_numpy()
+
+
+def _candidate_of(entry: Entry | None) -> object:
+    return [entry.content, entry.figures["version"], entry.figures.get("threshold")] if entry else None
 
 
 def _contract_of(cleaned: Entry | None) -> object:

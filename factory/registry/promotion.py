@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from factory.errors import ModelRefused, ReleaseRefused
+from factory.model.candidate import MODEL_FILE, REFERENCE_FILE
 from factory.model.verdict import Verdict, digest_of, require_permission
+from factory.names import model_parts
 from factory.registry.connection import Connection
-from factory.registry.record import MODEL_FILE, WEIGHTS_FILE
 from factory.registry.site_record import SiteRecord
 from factory.release.history import Record
 
 ModelVersion = Any
+_DIGEST = ".digest"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,40 +37,49 @@ def registered_file(mlflow: Connection, registered: ModelVersion, file: str = MO
         raise ModelRefused(f"{registered.name} version {registered.version}: {file} cannot be read: {error}") from error
 
 
-def verified_file(mlflow: Connection, registered: ModelVersion) -> bytes:
-    """Return the version's ONNX file. Raises ModelRefused unless it is the one that was registered."""
-    return _verified(mlflow, registered, MODEL_FILE, "digest")
+def verified_file(mlflow: Connection, registered: ModelVersion, file: str = MODEL_FILE) -> bytes:
+    """Return a file of the version, by default its ONNX file. Raises ModelRefused unless it is as registered."""
+    expected = registered.tags.get(digest_tag(file))
+    if expected is None and file != MODEL_FILE:
+        raise ModelRefused(_lacking(registered, file))
+    content = registered_file(mlflow, registered, file)
+    digest = digest_of(content)
+    if digest != expected:
+        raise ModelRefused(
+            f"{registered.name} version {registered.version}: {file} is {digest[:12]}, registered was "
+            f"{(expected or 'unknown')[:12]}; somebody changed it: train and register the model anew"
+        )
+    return content
 
 
-def verified_weights(mlflow: Connection, registered: ModelVersion) -> bytes:
-    """Return the version's safetensors file. Raises ModelRefused unless it is the one that was registered."""
-    return _verified(mlflow, registered, WEIGHTS_FILE, "weights_digest")
+def digest_tag(file: str) -> str:
+    """Return the tag of a version that has a file's digest."""
+    return "digest" if file == MODEL_FILE else f"{file}{_DIGEST}"
 
 
 def why_not_whole(mlflow: Connection, registered: ModelVersion) -> str | None:
-    """Return which of the version's files is gone or changed, and how; None where none is.
+    """Return which of the version's files is gone, changed, or was never kept, and how; None where none is.
 
     Files that are not on a disk of this machine are looked at when they are needed.
     """
+    if digest_tag(REFERENCE_FILE) not in registered.tags:
+        return _lacking(registered, REFERENCE_FILE)
     if not mlflow.is_on_disk(registered.source):
         return None
     try:
-        verified_file(mlflow, registered)
-        verified_weights(mlflow, registered)
+        for file in (MODEL_FILE, *(tag.removesuffix(_DIGEST) for tag in registered.tags if tag.endswith(_DIGEST))):
+            verified_file(mlflow, registered, file)
     except ModelRefused as error:
         return str(error)
     return None
 
 
-def _verified(mlflow: Connection, registered: ModelVersion, file: str, tag: str) -> bytes:
-    content = registered_file(mlflow, registered, file)
-    digest, expected = digest_of(content), registered.tags.get(tag, "unknown")
-    if digest != expected:
-        raise ModelRefused(
-            f"{registered.name} version {registered.version}: {file} is {digest[:12]}, registered was {expected[:12]}; "
-            "somebody changed it: train and register the model anew"
-        )
-    return content
+def _lacking(registered: ModelVersion, file: str) -> str:
+    line, _ = model_parts(registered.name)
+    return (
+        f"{registered.name} version {registered.version} was registered without {file}, as an earlier version of the "
+        f"factory did; what is served goes on. Make it anew: factory run {line} --from base_model"
+    )
 
 
 def promote(

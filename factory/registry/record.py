@@ -1,6 +1,6 @@
 """How a candidate and its verdict are written down in MLflow: run, files, figures. No pickle anywhere.
 
-A model's folder is MLflow's ONNX flavour plus the weights as safetensors.
+A model's folder is MLflow's ONNX flavour plus the candidate's other files.
 """
 
 import functools
@@ -27,8 +27,6 @@ from factory.names import LINE_SITE
 from factory.registry.connection import Connection
 from factory.storage.journal import fingerprint
 
-MODEL_FILE = "model.onnx"
-WEIGHTS_FILE = "weights.safetensors"
 VERDICT_FILE = "verdict.json"
 BASE_MODEL = "base model"
 """The name of the run of a line's base model; a site model's run has its site's name."""
@@ -69,7 +67,7 @@ def log_candidate(mlflow: Connection, experiment: str, candidate: Candidate) -> 
 
 @contextmanager
 def save_model_folder(candidate: Candidate, model_id: str) -> Iterator[Path]:
-    """Give a folder with the model in MLflow's ONNX flavour, as a `pyfunc` over frames, and with its weights.
+    """Give a folder with the model in MLflow's ONNX flavour, as a `pyfunc` over frames, and with its other files.
 
     It is gone after the block.
     """
@@ -96,8 +94,8 @@ def save_model_folder(candidate: Candidate, model_id: str) -> Iterator[Path]:
         (folder / "code").mkdir()
         (folder / "code" / f"{FRAME_MODEL}.py").write_bytes(_FRAME_MODEL.read_bytes())
         # MLflow wrote the graph anew, which need not give the same bytes; what is served must be what was judged.
-        (folder / MODEL_FILE).write_bytes(candidate.onnx)
-        (folder / WEIGHTS_FILE).write_bytes(candidate.safetensors)
+        for name, content in candidate.files.items():
+            (folder / name).write_bytes(content)
         yield folder
 
 

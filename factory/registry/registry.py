@@ -20,9 +20,9 @@ from factory.registry.faults import SQLITE, registry_faults
 from factory.registry.promotion import (
     Champion,
     checked_champion,
+    digest_tag,
     promote,
     verified_file,
-    verified_weights,
     why_not_whole,
 )
 from factory.registry.record import log_candidate, log_verdict, save_model_folder
@@ -145,9 +145,9 @@ class Registry:
         """Return the version's ONNX file. Raises ModelRefused unless it is the very file that was registered."""
         return verified_file(self.connection, _version(self.connection, model, version))
 
-    def weights(self, model: str, version: int) -> bytes:
-        """Return the version's safetensors file. Raises ModelRefused unless it is the very file that was registered."""
-        return verified_weights(self.connection, _version(self.connection, model, version))
+    def file(self, model: str, version: int, file: str) -> bytes:
+        """Return a file beside the version's ONNX file. Raises ModelRefused unless it is the very one registered."""
+        return verified_file(self.connection, _version(self.connection, model, version), file)
 
     def lost(self, model: str, version: int, digest: str) -> str | None:
         """Return what happened to a version that is not there any more as it was registered; None where it is.
@@ -245,8 +245,7 @@ def _new_version(
 ) -> ModelVersion:
     tags = {
         **candidate.provenance,
-        "digest": candidate.digest,
-        "weights_digest": digest_of(candidate.safetensors),
+        **{digest_tag(name): digest_of(content) for name, content in candidate.files.items()},
         "fine_tuned": str(candidate.fine_tuned).lower(),
     }
     return mlflow.runs.create_model_version(

@@ -10,18 +10,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 
 from factory.errors import ModelRefused
 from factory.line.recipe import Recipe
-from factory.model.session import onnx_answer
 from factory.model.signature import INPUT, Signature
 from factory.tasks import Task
 from factory.training.network import rebuilt
-from factory.training.predict import answers
 from factory.training.weights import Weights
 
 Shapes = tuple[tuple[str, tuple[int, ...], torch.dtype], ...]
@@ -43,16 +39,6 @@ def export_onnx(models: Mapping[str, Weights], recipe: Recipe, task: Task, signa
     shapes = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in sorted(first.items()))
     graph = _graph(recipe, task, shapes, signature)
     return {site: _filled(graph, site, weights) for site, weights in models.items()}
-
-
-def parity_error(content: bytes, weights: Weights, recipe: Recipe, task: Task, features: NDArray[np.float32]) -> float:
-    """Return the greatest difference between ONNX Runtime's and torch's answers; NaN counts as 1.
-
-    It is absolute up to 1 and relative beyond, so that one limit serves probabilities and amounts alike.
-    """
-    served, trained = onnx_answer(content, features), answers(weights, recipe, task, features)
-    difference = np.abs(served - trained) / np.maximum(1.0, np.abs(trained))
-    return float(np.nan_to_num(difference, nan=1.0).max(initial=0.0))
 
 
 @functools.lru_cache(maxsize=8)

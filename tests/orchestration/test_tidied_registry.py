@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from factory.line.gates import Comparison
+from factory.model.candidate import WEIGHTS_FILE
 from factory.names import LINE_SITE, model_name
 from factory.pipeline.events import SiteFailed
 from tests.toy.line import NAME, ToyFactory
@@ -122,7 +123,7 @@ DEEDS = {
     "its name": rename_model,
     "the alias moved": move_alias,
     "the alias gone": take_alias,
-    "tags edited": lambda registry: edit_tags(registry, "digest", "weights_digest"),
+    "tags edited": lambda registry: edit_tags(registry, "digest", f"{WEIGHTS_FILE}.digest"),
     "the promotion edited": lambda registry: edit_tags(registry, "promotion", "passed"),
     "tags gone": delete_tags,
     "files": delete_files,

@@ -19,7 +19,8 @@ from onnx import TensorProto, helper
 from safetensors.numpy import load, save
 
 from factory.errors import ModelRefused, ReleaseRefused
-from factory.model.candidate import Candidate
+from factory.model.candidate import MODEL_FILE, REFERENCE_FILE, WEIGHTS_FILE, Candidate
+from factory.model.reference_answers import ReferenceAnswers
 from factory.model.signature import Signature
 from factory.model.verdict import Verdict, digest_of
 from factory.names import LINE_SITE
@@ -27,6 +28,7 @@ from factory.release.history import Event, History
 from factory.release.signing import signing_key
 from tests.toy.line import registry_at
 
+EXAMPLE = np.array([[1.0, np.nan, 3.0], [4.0, 5.0, 6.0]], np.float32)
 SIGNATURE = Signature(task="binary", features=("hops", "malt", "hour"), output="probability", answers=("probability",))
 
 
@@ -74,10 +76,12 @@ def candidate(site, weight=1.0, **changes):
         "line": "brewing",
         "site": site,
         "onnx": file,
+        "reference": ReferenceAnswers(rows=EXAMPLE, answers=np.full((2, 1), 0.5, np.float32)),
+        "threshold": 0.4,
         "safetensors": save({"weight": np.full(3, weight, np.float32)}),
         "digest": digest_of(file),
         "signature": SIGNATURE,
-        "example": np.array([[1.0, np.nan, 3.0], [4.0, 5.0, 6.0]], np.float32),
+        "example": EXAMPLE,
         "ranges": {"hops": (1.0, 4.0)},
         "typical": {"hops": 2.0},
         "params": {"width": 128, "seed": 7},
@@ -142,8 +146,8 @@ def test_the_registered_bytes_are_the_judged_bytes(registry, site):
     assert rewritten != made.onnx  # so that a registry which writes the graph anew would be found out
     kept = registry.register(made)
     assert registry.onnx(kept.model, kept.version) == made.onnx
-    assert registry.weights(kept.model, kept.version) == made.safetensors
-    assert load(registry.weights(kept.model, kept.version))["weight"].tolist() == [1.0, 1.0, 1.0]
+    assert registry.file(kept.model, kept.version, WEIGHTS_FILE) == made.safetensors
+    assert load(registry.file(kept.model, kept.version, WEIGHTS_FILE))["weight"].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_mlflow_can_load_and_run_what_was_registered(registry, client, site):
@@ -301,7 +305,7 @@ def test_the_base_model_of_a_line_is_registered_too(registry):
     made = candidate(LINE_SITE, line="bottling")
     kept = registry.register(made)
     assert kept.model == "bottling._base"
-    assert registry.weights(kept.model, kept.version) == made.safetensors
+    assert registry.file(kept.model, kept.version, WEIGHTS_FILE) == made.safetensors
 
 
 def test_a_candidate_that_claims_another_digest_cannot_be_made(site):
@@ -403,18 +407,39 @@ def test_a_promotion_copied_from_another_version_does_not_make_a_champion(regist
         registry.champion(kept.model)
 
 
-@pytest.mark.parametrize("file", ["model.onnx", "weights.safetensors"])
+@pytest.mark.parametrize("file", [MODEL_FILE, REFERENCE_FILE, WEIGHTS_FILE])
 def test_a_tampered_file_is_refused_and_named(registry, client, site, file):
     site = site.replace(".", "-")
     kept = promoted(registry, candidate(site))
     place = folder_of(client, kept) / file
     place.write_bytes(place.read_bytes() + b"\0")
-    read = registry.onnx if file == "model.onnx" else registry.weights
     with pytest.raises(ModelRefused, match=rf"{kept.model} version 1: {file} is .* registered was"):
-        read(kept.model, 1)
+        registry.file(kept.model, 1, file)
     if file == "model.onnx":
         with pytest.raises(ModelRefused):
             registry.champion(kept.model)
+
+
+def test_a_candidate_that_is_no_network_is_kept_without_weights_and_whole(registry, client, site):
+    site = site.replace(".", "-")
+    made = candidate(site, safetensors=None)
+    kept = registry.register(made)
+    assert WEIGHTS_FILE not in {file.name for file in folder_of(client, kept).iterdir()}
+    assert registry.lost(kept.model, kept.version, made.digest) is None
+    assert registry.register(made).version == kept.version
+    with pytest.raises(ModelRefused, match="registered without weights"):
+        registry.file(kept.model, kept.version, WEIGHTS_FILE)
+
+
+def test_a_version_from_before_reference_answers_were_kept_is_made_anew_and_says_so(registry, client, site):
+    site = site.replace(".", "-")
+    made = candidate(site)
+    kept = promoted(registry, made)
+    client.delete_model_version_tag(kept.model, "1", f"{REFERENCE_FILE}.digest")
+    with pytest.raises(ModelRefused, match="Make it anew: factory run brewing --from base_model"):
+        registry.file(kept.model, 1, REFERENCE_FILE)
+    assert registry.champion(kept.model).onnx == made.onnx  # what is served goes on
+    assert registry.register(made).version == 2
 
 
 def test_a_file_that_is_gone_is_refused(registry, client, site):

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from factory.errors import ModelRefused, ReleaseRefused
+from factory.model.candidate import MODEL_FILE, REFERENCE_FILE, WEIGHTS_FILE
 from factory.names import LINE_SITE, model_name
 from tests.registry.test_registry import candidate, promoted, verdict
 from tests.toy.line import empty_database, registry_at
@@ -60,8 +61,12 @@ DEEDS = {
     "the version": (lambda client: client.delete_model_version(MODEL, "1"), DELETED),
     "the model": (lambda client: client.delete_registered_model(MODEL), DELETED),
     "a tag": (lambda client: client.delete_model_version_tag(MODEL, "1", "digest"), "somebody edited the tag `digest`"),
+    "the tag of its reference answers": (
+        lambda client: client.delete_model_version_tag(MODEL, "1", f"{REFERENCE_FILE}.digest"),
+        r"registered without reference\.safetensors, as an earlier version of the factory did",
+    ),
     "another tag": (
-        lambda client: client.set_model_version_tag(MODEL, "1", "weights_digest", "abc"),
+        lambda client: client.set_model_version_tag(MODEL, "1", f"{WEIGHTS_FILE}.digest", "abc"),
         r"weights\.safetensors is .* registered was abc",
     ),
 }
@@ -88,7 +93,7 @@ def test_a_version_that_somebody_deleted_or_edited_is_lost_and_the_same_file_has
 
 
 @pytest.mark.parametrize("change", ["gone", "other bytes"])
-@pytest.mark.parametrize("file", ["model.onnx", "weights.safetensors"])
+@pytest.mark.parametrize("file", [MODEL_FILE, REFERENCE_FILE, WEIGHTS_FILE])
 def test_a_file_that_is_gone_or_changed_is_lost_and_the_candidate_is_kept_anew(home, file, change):
     from pathlib import Path
 

@@ -6,10 +6,8 @@ from datetime import datetime
 
 import polars as pl
 
-from factory.features.samples import samples
 from factory.line.line import Line
-from factory.line.split import LABEL, PLACE, Parts, decided
-from factory.model.session import onnx_answer
+from factory.line.split import LABEL, PLACE, decided
 from factory.monitoring.predictions import THRESHOLD, Decider, answers_of, key_columns, predicted, values_eur
 from factory.storage.columns import SITE
 
@@ -20,14 +18,6 @@ class Model:
 
     content: bytes
     threshold: float
-
-
-def as_judged(line: Line, parts: Parts, content: bytes) -> Model:
-    """Return a candidate with the threshold that the gates would judge it by; `parts` are its site's rows."""
-    chosen_on = samples(line, parts.validation, parts.rows)
-    idle = line.task.without_model(line.task.codes(parts.train[LABEL]), line.value)
-    answer = onnx_answer(content, chosen_on.features)
-    return Model(content=content, threshold=line.task.best_threshold(chosen_on.label, answer, line.value, idle))
 
 
 class Worth:
