@@ -256,13 +256,7 @@ class Line(LineKeys):
                 "features: a sequence recipe needs `entity`, the columns that say what a sequence is of",
                 at=("features",),
             )
-        settings = getattr(self.recipe, "condition_columns", ())
-        if missing := [name for name in settings if name not in self.features.columns]:
-            raise LineError(
-                f"recipe: condition column {missing[0]!r} is not among the features' columns",
-                at=("recipe", "condition_columns"),
-            )
-        self._require_label()
+        self._require_recipe_columns()
         if self.online_snapshot and (wrong := sorted(set(self.online_snapshot.last_of) - set(self.tables))):
             raise LineError(
                 f"online_snapshot: last_of names {wrong[0]!r}; the tables are {', '.join(self.tables)}",
@@ -306,6 +300,17 @@ class Line(LineKeys):
             raise LineError(
                 f"label: known_before names {wrong[0]!r}, which is no feature of the line", at=("label", "known_before")
             )
+
+    def _require_recipe_columns(self) -> None:
+        """Raise LineError where the recipe names a feature that is not there."""
+        for what in ("condition", "category"):
+            named = getattr(self.recipe, f"{what}_columns", ())
+            if missing := [name for name in named if name not in self.features.columns]:
+                raise LineError(
+                    f"recipe: {what} column {missing[0]!r} is not among the features' columns",
+                    at=("recipe", f"{what}_columns"),
+                )
+        self._require_label()
 
     @property
     def default_until(self) -> datetime:

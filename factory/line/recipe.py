@@ -103,6 +103,9 @@ class TableRecipe(Recipe):
     """At most so many pieces in a feature's piecewise-linear encoding."""
     embedding: int = 8
     """Numbers a feature is embedded in."""
+    category_columns: tuple[str, ...] = ()
+    """Features that hold the number of a category, 0, 1, 2, …: each gets a learned vector, and those that few training
+    rows have, or none, share one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 TabM (Gorishniy, Kotelnikov & Babenko, 2024): an ensemble of multilayer perceptrons that share their weight matrices and
 differ in cheap elementwise adapters (BatchEnsemble); each member is trained on its own loss; the task's head joins
-them. Numbers enter through piecewise-linear embeddings (Gorishniy, Rubachev & Babenko, 2022).
+them. Numbers enter through piecewise-linear embeddings (Gorishniy, Rubachev & Babenko, 2022), categories through
+learned vectors as well.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from factory.line.recipe import TableRecipe
 from factory.training.bins import Bins, fit_bins
+from factory.training.categories import Categories, fit_categories
 from factory.training.weights import Weights
 
 
@@ -78,16 +80,18 @@ class MemberLinear(nn.Module):
 class Members(nn.Module):
     """The ensemble: raw features in, each member's own outputs out."""
 
-    def __init__(self, recipe: TableRecipe, outputs: int, bins: Bins) -> None:
+    def __init__(self, recipe: TableRecipe, outputs: int, bins: Bins, categories: Categories | None = None) -> None:
         super().__init__()
         self.embedding = Embedding(bins, recipe.embedding)
-        widths = [bins.low.size * recipe.embedding] + [recipe.width] * recipe.depth
+        self.categories = categories
+        embedded = bins.low.size + (len(categories.column) if categories else 0)
+        widths = [embedded * recipe.embedding] + [recipe.width] * recipe.depth
         self.layers = nn.ModuleList(MemberLinear(wide, out, recipe.members) for wide, out in pairwise(widths))
         self.dropout = nn.Dropout(recipe.dropout)
         limit = widths[-1] ** -0.5
         self.head = nn.Parameter(torch.empty(recipe.members, widths[-1], outputs).uniform_(-limit, limit))
         self.head_bias = nn.Parameter(torch.zeros(recipe.members, outputs))
-        self._make_members_differ(bins.low.size, recipe)
+        self._make_members_differ(embedded, recipe)
 
     def _make_members_differ(self, features: int, recipe: TableRecipe) -> None:
         """Draw each member's first scale from a normal distribution, one number a feature, as the paper does."""
@@ -97,19 +101,30 @@ class Members(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the members' outputs, `[batch, members, outputs]`, of float32 `[batch, features]`."""
-        hidden = self.embedding(features).expand(len(self.head), -1, -1)
+        code = self.embedding(features)
+        if self.categories is not None:
+            code = torch.cat([code, self.categories(features)], -1)
+        hidden = code.expand(len(self.head), -1, -1)
         for layer in self.layers:
             hidden = self.dropout(torch.relu(layer(hidden)))
         outputs: Tensor = torch.bmm(hidden, self.head).transpose(0, 1) + self.head_bias
         return outputs
 
 
-def new_members(recipe: TableRecipe, outputs: int, features: NDArray[np.float32], columns: Sequence[str]) -> Members:  # noqa: ARG001
-    """Return untrained members whose bins are fitted on these training rows, float32 `[rows, features]`."""
-    return Members(recipe, outputs, fit_bins(features, recipe.bins))
+def new_members(recipe: TableRecipe, outputs: int, features: NDArray[np.float32], columns: Sequence[str]) -> Members:
+    """Return untrained members; bins and categories are those of these training rows, float32 `[rows, features]`."""
+    bins = fit_bins(features, recipe.bins)
+    if not recipe.category_columns:
+        return Members(recipe, outputs, bins)
+    column = np.array([columns.index(name) for name in recipe.category_columns], np.int64)
+    place = fit_categories(features[:, column])
+    return Members(recipe, outputs, bins, Categories(column, place, int(place.max()) + 1, recipe.embedding))
 
 
 def empty_members(recipe: TableRecipe, outputs: int, weights: Weights) -> Members:
     """Return the members that these weights, named as in `Members`, can be loaded into; KeyError if they cannot be."""
     bins = Bins(**{field.name: weights[f"embedding.{field.name}"].numpy() for field in fields(Bins)})
-    return Members(recipe, outputs, bins)
+    if not recipe.category_columns:
+        return Members(recipe, outputs, bins)
+    column, place, vectors = (weights[f"categories.{name}"] for name in ("column", "place", "weight"))
+    return Members(recipe, outputs, bins, Categories(column.numpy(), place.numpy(), len(vectors), recipe.embedding))
