@@ -15,11 +15,13 @@ from factory.scaffold.profiling.naming import identifier
 from factory.scaffold.profiling.profile import Column, Profile
 from factory.scaffold.texts import python_text, python_value, said, width
 
-GROUPS = ("numbers", "flags", "categories", "moments", "texts", "gaps")
+GROUPS = ("numbers", "flags", "categories", "codes", "moments", "texts", "gaps")
 MOST = 600
 _WIDTH = 120 - len("        ,")
 """A feature is one line."""
-_VALUES = 30
+_FLAGS, _FLAGS_BESIDE_CODE = 12, 8
+"""Up to so many values each is a feature of its own; of more so many are, and all have a number the network embeds."""
+_CODES, _CODE_ROWS, _LONGEST_CODE = 500, 5, 80
 _LONGEST_VALUE = 24
 _WORDS = 20
 _STOP_TEXT = (
@@ -41,6 +43,10 @@ class Feature:
     name: str
     code: str
     sentence: str
+    column: str = ""
+    """Of a code: the column whose values it numbers."""
+    values: tuple[str, ...] = ()
+    """Of a code: the values that have a number, from 1 on."""
 
 
 def features_of(profile: Profile) -> tuple[Feature, ...]:
@@ -103,16 +109,16 @@ def _number(column: Column) -> Feature:
 
 
 def _category(column: Column, profile: Profile) -> Iterator[Feature]:
-    counted = column.counts.values
-    if counted is None:
-        sampled = profile.sample[column.name].drop_nulls().value_counts(sort=True)
-        counted = dict(sampled.head(_VALUES // 2).iter_rows())
-    common = sorted(counted, key=lambda value: (-counted[value], str(value)))
+    """Yield a feature for each common value, and where there are many values one that numbers them."""
+    counted = _counted(column, profile)
+    common = sorted(counted, key=lambda value: (-counted[value], value))
+    if len(common) > _FLAGS:
+        yield from _code(column, tuple(value for value in common if counted[value] >= _CODE_ROWS))
+        common = common[:_FLAGS_BESIDE_CODE]
     if len(common) == 2 and column.counts.values is not None:
         common = common[1:]  # the other one is where this is 0
-    for place, raw in enumerate(common[:_VALUES], 1):
-        value = raw.strip()  # as clean.py leaves it
-        if value and len(python_text(value)) <= _LONGEST_VALUE + 2 and counted[raw] > 1:
+    for place, value in enumerate(common, 1):
+        if value and len(python_text(value)) <= _LONGEST_VALUE + 2 and counted[value] > 1:
             name = _short(f"{column.name}_is_{identifier(str(value)).lower() or f'value_{place}'}", 44)
             code = _alias(f"({_col(column)} == {python_value(value)})", name)
             if width(code) > _WIDTH:
@@ -121,6 +127,31 @@ def _category(column: Column, profile: Profile) -> Iterator[Feature]:
             yield Feature(
                 group="categories", name=name, code=code, sentence=f"1 where {_said(column)} is {said(value)}."
             )
+
+
+def _counted(column: Column, profile: Profile) -> dict[str, int]:
+    """Return the values as clean.py leaves them, each with its rows, of a sample where there are very many."""
+    counted = column.counts.values
+    if counted is None:
+        counted = dict(profile.sample[column.name].drop_nulls().value_counts(sort=True).head(2 * _CODES).iter_rows())
+    trimmed: Counter[str] = Counter()
+    for value, rows in counted.items():
+        trimmed[value.strip()] += rows
+    return {value: rows for value, rows in trimmed.items() if value}
+
+
+def _code(column: Column, values: tuple[str, ...]) -> Iterator[Feature]:
+    numbered = tuple(value for value in values if width(python_text(value)) <= _LONGEST_CODE)[:_CODES]
+    if numbered:
+        name = f"{column.name}_code"
+        yield Feature(
+            group="codes",
+            name=name,
+            code=_alias(f"code_of({python_text(column.name)})", name),
+            sentence=f"{_said(column)}: the number of its value in CATEGORIES, 0 for any other.",
+            column=column.name,
+            values=numbered,
+        )
 
 
 def _moment(column: Column, profile: Profile) -> Iterator[Feature]:

@@ -215,7 +215,9 @@ def recipe_of(plan: Plan) -> dict[str, Any]:
     """Return the network's recipe."""
     target = plan.profile.columns[plan.profile.target].counts
     held, validates = _shares(plan.profile)
-    return {"kind": "table", "seed": 7, **schedule_of((1 - held) * (1 - validates) * (target.rows - target.nulls))}
+    schedule = schedule_of((1 - held) * (1 - validates) * (target.rows - target.nulls))
+    codes = [feature.name for feature in plan.features if feature.values]
+    return {"kind": "table", "seed": 7, **schedule, **({"category_columns": codes} if codes else {})}
 
 
 def schedule_of(rows: float) -> dict[str, int]:

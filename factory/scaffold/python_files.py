@@ -10,6 +10,7 @@ _GROUP_DOCS = {
     "numbers": "Return the columns that are numbers already, as they are.",
     "flags": "Return the columns that are true or false.",
     "categories": "Return 1 where a column has a common value, 0 where it has another, null where it has none.",
+    "codes": "Return the number of each value of columns that have many; the network learns a vector for each.",
     "moments": "Return parts of dates, and how long before the decision they lie.",
     "texts": "Return length, number of words and telling words of texts.",
     "gaps": "Return 1 where a value is missing, for columns where that says something.",
@@ -23,6 +24,8 @@ def features_file(plan: Plan) -> str:
     parts += [_group(group, [one for one in plan.features if one.group == group]) for group in groups]
     if any("has_word(" in feature.code for feature in plan.features):
         parts.append(_HAS_WORD)
+    if "codes" in groups:
+        parts.append(_CODE_OF)
     return "\n\n\n".join(parts) + "\n"
 
 
@@ -95,7 +98,7 @@ def _head(plan: Plan) -> str:
             f"DECIDED_AT = datetime({moment.year}, {moment.month}, {moment.day}, tzinfo=UTC)",
             '"""The table tells no time: every decision is taken for made at this moment."""',
         ]
-    lines += _labels(plan)
+    lines += [*_labels(plan), *_categories(plan)]
     if moments:
         lines += ['MOMENT = pl.Datetime("us", "UTC")']
     if words:
@@ -159,6 +162,17 @@ def _labels(plan: Plan) -> list[str]:
     ]
 
 
+def _categories(plan: Plan) -> list[str]:
+    numbered = [feature for feature in plan.features if feature.values]
+    if not numbered:
+        return []
+    lines = ["CATEGORIES = {"]
+    for feature in numbered:
+        values = [f"        {python_text(value)}," for value in feature.values]
+        lines += [f"    {python_text(feature.column)}: [", *values, "    ],"]
+    return [*lines, "}", '"""The values that have a number, the commonest first: 1, 2, 3, …"""']
+
+
 def _group(group: str, features: list[Feature]) -> str:
     return "\n".join(
         [
@@ -175,3 +189,11 @@ _HAS_WORD = '''\
 def has_word(column: str, word: str) -> pl.Expr:
     """Return whether a text has a word of letters, in whatever case."""
     return pl.col(column).str.contains(rf"(?i)\\b{word}\\b")'''
+
+
+_CODE_OF = '''\
+def code_of(column: str) -> pl.Expr:
+    """Return the number of a value in CATEGORIES, 0 for any other, null where there is none."""
+    numbers = {value: number for number, value in enumerate(CATEGORIES[column], 1)}
+    value = pl.col(column)
+    return pl.when(value.is_not_null()).then(value.replace_strict(numbers, default=0, return_dtype=pl.Float32))'''

@@ -141,6 +141,25 @@ def test_a_guess_about_the_target_is_said_before_all_else(root):
     assert "--positive 1" in asked[0]
 
 
+def test_a_column_of_many_values_has_a_number_for_each_that_the_network_embeds(root):
+    cities = [f"City {chr(65 + n % 40)} {n % 40}" for n in range(800)]
+    frame = pl.DataFrame(
+        {"city": [*cities, " City A 0 ", "Elsewhere", None, ""], "y": [n // 3 % 2 for n in range(804)], "n": range(804)}
+    )
+    frame.write_parquet(root / "cities.parquet")
+    made = written(root, "cities", root / "cities.parquet", "y")
+    with importable(root):
+        line, source = loaded(root, "cities")
+        rows = features(line, cleaned(line, source)).sort("n")
+    assert line.recipe.category_columns == ("city_code",)
+    codes = rows["city_code"].to_list()
+    assert codes[:40] == codes[40:80]
+    assert sorted(codes[:40]) == list(range(1, 41))
+    assert codes[800:] == [codes[0], 0.0, None, None]
+    flags = [feature.name for feature in made.plan.features if feature.group == "categories"]
+    assert 0 < len(flags) <= 8
+
+
 def test_personal_data_never_enters_and_is_told_of(root):
     made = written(root, "riots", riots(root), "gender")
     told = readme(root, "riots")
