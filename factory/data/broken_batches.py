@@ -12,7 +12,7 @@ from factory.data.contract.contract import RULE, Contract
 from factory.errors import BatchRefused
 from factory.line.line import Table
 from factory.line.site_names import UNKNOWN
-from factory.storage.columns import FILE, LINE, LOAD, SITE
+from factory.storage.columns import FILE, LINE, LOAD, MENDS, SITE
 from factory.storage.raw_values import TEXT
 
 AT_LEAST = 10
@@ -23,9 +23,15 @@ MOST_RULES, MOST_EXAMPLES = 3, 5
 def refused_batches(
     raw: pl.LazyFrame, quarantine: pl.DataFrame, table: Table, contract: Contract
 ) -> Mapping[str, BatchRefused]:
-    """Return why the newest load of a site is refused, by site, where more of it waits in quarantine than may."""
+    """Return why the newest load of a site is refused, by site, where more of it waits in quarantine than may.
+
+    What persons corrected is no load: a row of which there is a correction waits no more.
+    """
     newest = pl.col(LOAD) == pl.col(LOAD).max().over(SITE)
-    loads = raw.select(SITE, LOAD).filter(newest).group_by(SITE, LOAD).agg(pl.len().alias("rows")).collect()
+    came = pl.col(MENDS).is_null() if MENDS in raw.collect_schema() else pl.lit(True)
+    loads = (
+        raw.filter(came).select(SITE, LOAD).filter(newest).group_by(SITE, LOAD).agg(pl.len().alias("rows")).collect()
+    )
     refused = {}
     for site, load, rows in loads.iter_rows():
         broken = quarantine.filter(pl.col(SITE) == site, pl.col(LOAD) == load)
@@ -39,9 +45,18 @@ def _sentence(site: str, rows: int, broken: pl.DataFrame, table: Table, contract
     return (
         f"site {site}, table {table.name}: {len(broken)} of the {rows} rows that came in last ({share}) break the "
         f"contract, and at most {limit} may (max_quarantine_share); its clean rows and what it serves stay as they "
-        f"were. {_worst(broken, contract)}. Mend the source and load it again, or mend the rules or `parse` in the "
-        "line's file"
+        f"were. {_worst(broken, contract)}. {_hint(broken, table)}Mend the source and load it again, mend the rules "
+        "or `parse` in the line's file, or correct rows with `factory quarantine`, which lists them all"
     )
+
+
+def _hint(broken: pl.DataFrame, table: Table) -> str:
+    """Return what to write where truth values came as the numbers that they are in many databases."""
+    texts = [broken[name] for name, kind in table.columns.items() if kind == "Boolean" and name in broken.columns]
+    if not any(values.dtype == pl.String and values.is_in(["0", "1"]).all() for values in texts):
+        return ""
+    said = 'parse: {true_values: ["true", "1"], false_values: ["false", "0"]}'
+    return f"Where 0 and 1 are to be read as truth values: `{said}`. "
 
 
 def _worst(broken: pl.DataFrame, contract: Contract) -> str:

@@ -47,10 +47,11 @@ def clean(run: LineRun, table: Table) -> Work:
         refused = refused_batches(rows, cleaned.quarantine, table, contract)
         going = [site for site in sites if site not in refused]
         if going:
-            for name, written, versions in zip(names, (cleaned.accepted, cleaned.quarantine), seen, strict=True):
-                mine = written.filter(pl.col(SITE).is_in(going)) if refused else written
-                run.lake.replace(name, mine, {site: versions[site] for site in going})
-            run.contents.digests(names, going)
+            mine = cleaned.accepted.filter(pl.col(SITE).is_in(going)) if refused else cleaned.accepted
+            run.lake.replace(names[0], mine, {site: seen[0][site] for site in going})
+            run.contents.digests(names[:1], going)
+        run.lake.replace(names[1], cleaned.quarantine, seen[1])  # what is refused, too, can be seen and corrected there
+        run.contents.digests(names[1:], sites)
         run.docs.publish(run.line.name, table.name, cleaned.contract)
         contents = content_digests(cleaned.accepted, sites)
         figures = {

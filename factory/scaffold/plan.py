@@ -61,9 +61,9 @@ class Plan:
 
     @property
     def cursor(self) -> str:
-        """The time, if every row has one and later rows can be told from it."""
+        """The time, if most rows have one: later rows can be told from it, and those without wait in quarantine."""
         time = self.profile.time
-        return time if time and not self.profile.columns[time].empty else ""
+        return time if time and 2 * self.profile.columns[time].empty < self.profile.rows else ""
 
     @property
     def by_time(self) -> bool:

@@ -119,7 +119,8 @@ def _about_time(plan: Plan) -> Iterator[str]:
         yield "Time: the rows span too few days to divide by them, so they are divided by a hash."
     nulls = profile.columns[profile.time].empty
     if nulls:
-        yield f"{nulls:,} rows have no time: the table is compared whole each time, and those rows wait in quarantine."
+        whole = "" if plan.cursor else ", and the table is compared whole each time"
+        yield f"{nulls:,} rows have no time: those rows wait in quarantine{whole}."
     if profile.order.backwards:
         what = f", {profile.order.entity_backwards:,} of them within an entity" if profile.entity else ""
         yield (

@@ -1,10 +1,11 @@
 """One bad row is one quarantined row; a batch that is mostly bad stops its site, and says of what."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from factory.data.broken_batches import refused_batches
 from factory.data.cleaning import clean
 from factory.data.contract.compiler import compile_contract
 from factory.data.ingest import ingest
+from factory.data.quarantine import mend
 from factory.data.raw_rows import stored_raw_rows
 from factory.line.expectation import Expectation
 from factory.line.line import Table
@@ -115,6 +117,38 @@ def test_the_share_is_of_the_newest_batch_and_ten_rows_never_stop_a_site(tmp_pat
     brought_in(tmp_path, lake, broken(rows(150), "Ulm", bad))
     _, refused = judged(lake, replace(TABLE, max_quarantine_share=share))
     assert bool(refused) == stops
+
+
+class OneTable:
+    """As much of a line as knows where its table lies."""
+
+    name = "line"
+
+    def lake_table(self, stage, table):
+        return f"raw/{table.name}" if stage == "raw" else stage
+
+
+@pytest.mark.parametrize(("corrected", "stops"), [(1, True), (5, False)])
+def test_a_refused_batch_goes_on_once_enough_of_it_was_corrected(tmp_path, lake, corrected, stops):
+    brought_in(tmp_path, lake, rows(90))
+    brought_in(tmp_path, lake, broken(rows(150), "Ulm", 15))
+    cleaned, refused = judged(lake)
+    assert list(refused) == ["Ulm"]
+    waits = cleaned.quarantine
+    lake.replace("quarantine", waits, lake.site_versions("quarantine", waits["site"].unique().to_list()))
+    texts = pl.DataFrame({"column": "weight", "value": "80.0", "by": "kim", "why": "the scale was off"})
+    corrections = waits.head(corrected).select("site", "load").join(texts, how="cross")
+    assert mend(lake, OneTable(), TABLE, corrections, datetime(2024, 3, 2, tzinfo=UTC)) == {"Ulm": corrected}
+    cleaned, refused = judged(lake)
+    assert bool(refused) == stops
+    assert len(cleaned.quarantine) == 15 - corrected
+
+
+def test_truth_values_that_come_as_numbers_say_what_to_write(tmp_path, lake):
+    brought_in(tmp_path, lake, [[*row[:4], str(place % 2)] for place, row in enumerate(rows(90))])
+    _, refused = judged(lake)
+    hint = 'read as truth values: `parse: {true_values: ["true", "1"], false_values: ["false", "0"]}`'
+    assert [hint in str(error) for error in refused.values()] == [True] * 3
 
 
 def test_a_good_batch_after_a_bad_one_goes_on(tmp_path, lake):

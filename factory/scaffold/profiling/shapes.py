@@ -22,8 +22,8 @@ TIME_NAME = re.compile(
 _LEADING_ZERO = r"^[+-]?0\d"
 _FIRST_LOOK = 200
 _FIRST_LOOK_ODD = 0.1
-_ODD_SHARE, _MANY_ROWS = 0.005, 200
-"""Of at least so many rows such a share may be odd cells, which do not make a column of numbers one of texts."""
+_ODD_SHARE, _ODD_ROWS = 0.005, 20
+"""Of at least so many rows one, or such a share, may be odd cells, which make no column of numbers one of texts."""
 _KINDS = ("Int64", "Float64", "Boolean")
 _EPOCH_RANGES = {"epoch_s": (1e8, 4e9), "epoch_ms": (1e11, 4e12), "epoch_us": (1e14, 4e15)}
 
@@ -126,7 +126,7 @@ class _Text:
 
     def _odd(self, rows: int) -> bool:
         """Whether so many rows are too many for a few odd cells."""
-        return rows > (_ODD_SHARE * self.rows if self.rows >= _MANY_ROWS else 0)
+        return rows > (max(1, _ODD_SHARE * self.rows) if self.rows >= _ODD_ROWS else 0)
 
     @staticmethod
     def _rows(counts: pl.DataFrame, which: pl.Expr) -> int:

@@ -34,3 +34,11 @@ def test_moments_with_an_offset_of_hours_alone_are_moments(tmp_path):
     profile = profiled(Asked(at="loads.csv", target="late", time="left"), tmp_path)
     assert (profile.columns["left"].kind, profile.columns["left"].counts.nulls) == ("Datetime[us, UTC]", 0)
     assert profile.parse.formats == {}
+
+
+def test_one_odd_cell_in_a_small_table_does_neither(tmp_path):
+    rows = [{"left": f"2024-01-{1 + row % 28:02d} 00:00", "kg": f"{row}.5", "late": row % 2} for row in range(60)]
+    rows[7]["kg"], rows[8]["left"] = "ca. 80", "soon"
+    pl.DataFrame(rows).write_csv(tmp_path / "loads.csv")
+    columns = profiled(Asked(at="loads.csv", target="late", time="left"), tmp_path).columns
+    assert [columns[name].kind for name in ("left", "kg")] == ["Datetime[us, UTC]", "Float64"]
