@@ -37,7 +37,6 @@ from factory.connectors.tables.reader import BATCH_ROWS, DamagedError
 from factory.connectors.tables.table_files import ahead
 from factory.storage.columns import LINE, UNPARSED
 
-_BLANK_LINE = re.compile(rb"^[ \t\r\v\f]*$", re.M)
 _LINES = re.compile(r"\.(jsonl|ndjson)\b", re.I)
 """The name of a file that has an object a line, even where it is but one."""
 
@@ -145,7 +144,7 @@ class _Block(NamedTuple):
 
     def objects(self) -> int:
         """Return how many lines are not blank, by the line ends."""
-        return self.text.count(b"\n") + 1 - len(_BLANK_LINE.findall(self.text))
+        return sum(map(bool, map(bytes.strip, self.text.split(b"\n"))))
 
 
 def list_within(file: File, encoding: str) -> str:
