@@ -11,7 +11,7 @@ from factory.errors import SourceError
 from factory.line.parsing import Parse
 from factory.line.site_names import SiteNames
 from factory.scaffold.features import Feature, features_of
-from factory.scaffold.profiling.naming import RESERVED, identifier
+from factory.scaffold.profiling.naming import RESERVED, identifier, words_of
 from factory.scaffold.profiling.profile import Profile
 from factory.scaffold.starting_points import STARTING_POINTS, StartingPoint
 
@@ -22,6 +22,9 @@ HOLDOUT_SHARE, VALIDATION_SHARE = 0.2, 0.2
 SMALL_ROWS, SMALL_HOLDOUT_SHARE, SMALL_VALIDATION_SHARE = 1_000, 0.25, 0.33
 """A small table gives a larger share of itself: a task needs some thirty rows to fit an interval or a threshold."""
 _LEAST_DAYS, _LEAST_LOOK_BACK = 5, 14
+_OVERLAP_HOURS = 1
+CHANGED = frozenset(["updated", "update", "changed", "change", "modified", "modification", "mtime", "touched"])
+"""Words in the name of a column that tells when a row changed last."""
 _MIN_WITNESSES = 50
 _BATCH_ROWS = 256
 _STEPS, _PASSES = 4_000, 8
@@ -113,13 +116,28 @@ class Plan:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The section `changes`, where the newest rows have no outcome yet: of a server so many days are read again."""
+        """The section `changes`: of a file only where the newest rows have no outcome yet, of a server what tells most.
+
+        That is a column that tells of changes, or else so many days as outcomes come late.
+        """
         days = self.profile.order.late_days() if self.profile.order else 0
-        if not days or not self.cursor:
+        if not self.cursor:
             return {}
         if self.is_read_whole:
-            return {"known_by": "whole", "rolling": True}
-        return {"known_by": "look_back", "days": max(_LEAST_LOOK_BACK, 2 * days)}
+            return {"known_by": "whole", "rolling": True} if days else {}
+        if self.change_column:
+            return {"known_by": "change_column", "column": self.change_column, "overlap_hours": _OVERLAP_HOURS}
+        return {"known_by": "look_back", "days": max(_LEAST_LOOK_BACK, 2 * days)} if days else {}
+
+    @property
+    def change_column(self) -> str:
+        """The column that tells by its name when a row changed last; empty where none does, or most rows lack it."""
+        for name, column in self.profile.columns.items():
+            is_named = CHANGED & set(words_of(column.source_name))
+            told = is_named and column.holds == "moment" and 2 * column.known > self.profile.rows
+            if told and name not in (self.profile.time, self.profile.target, *self.private):
+                return name
+        return ""
 
     @property
     def private(self) -> list[str]:

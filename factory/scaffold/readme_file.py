@@ -75,19 +75,36 @@ def _about_target(plan: Plan) -> Iterator[str]:
         )
     if unlabelled:
         yield f"{unlabelled:,} rows have no target; they are taken for not known yet and teach nothing."
-    if plan.changes and profile.order:
-        found = (
-            "the table is compared whole whenever it changed"
-            if plan.is_read_whole
-            else f"the newest {plan.changes['days']} days are read again with each run, and what is older is not"
-        )
-        yield (
-            f"The target comes late: the newest {profile.order.late_days()} days have next to none. Such outcomes "
-            f"come in once they are known: {found}. See `changes` in `defs.yaml`."
-        )
+    yield from _about_changes(plan)
     if target.values and plan.start.has_classes and min(target.values.values()) < _FEW_ROWS:
         rare = min(target.values, key=lambda value: target.values[value] if target.values else 0)
         yield f"The class {code_span(rare)} has {target.values[rare]:,} rows, which is little to learn from."
+
+
+def _about_changes(plan: Plan) -> Iterator[str]:
+    """Yield how outcomes that come late and corrections come in, and what of them does not."""
+    late, said = plan.profile.order.late_days() if plan.profile.order else 0, plan.changes
+    how = {
+        "whole": "the table is compared whole whenever it changed",
+        "look_back": f"the newest {said.get('days')} days are read again with each run, and what is older is not",
+        "change_column": f"rows are read again whose {code_span(said.get('column'))} is newer than any before",
+    }
+    if late and said:
+        yield (
+            f"The target comes late: the newest {late} days have next to none. Such outcomes come in once they are "
+            f"known: {how[said['known_by']]}. See `changes` in `defs.yaml`."
+        )
+    if said.get("known_by") == "change_column":
+        yield (
+            f"Corrections: {how['change_column']}. Is it set with every change, that of the target too? If not, say "
+            "`changes: {known_by: look_back, days: 30}` in `defs.yaml`."
+        )
+    elif not said and plan.cursor and not plan.is_read_whole:
+        yield (
+            "Corrections: no column tells when a row changed. Rows that come late or are deleted are noticed by their "
+            "number; a correction of an older row that leaves the number as it is is not. If rows are corrected, say "
+            "`changes: {known_by: look_back, days: 30}` in `defs.yaml`, or `change_column` and its name."
+        )
 
 
 def _about_formats(plan: Plan) -> Iterator[str]:
