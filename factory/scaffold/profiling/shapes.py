@@ -57,7 +57,8 @@ class _Range:
 class _Text:
     """The readings still possible of a column of texts: each with how many rows it cannot read, and an example."""
 
-    parse: Parse
+    is_unread: Mapping[str, pl.Expr]
+    """Of each reading, whether it cannot read `text`. One for all columns, as making a hundred takes long."""
     unread: dict[str, tuple[int, str]] = field(default_factory=lambda: dict.fromkeys((*_KINDS, *FORMATS), (0, "")))
     rows: int = 0
     names: int = 0
@@ -78,7 +79,8 @@ class _Text:
         self.rows += int(counts["count"].sum())
         if first_look:
             self._strike(counts.head(_FIRST_LOOK), keep=False)
-        self._strike(counts, keep=True)
+        if self.unread:
+            self._strike(counts, keep=True)
         if self.kinds:
             self.range.see(counts["text"].str.strip_chars().cast(pl.Float64, strict=False))
 
@@ -109,20 +111,17 @@ class _Text:
 
     def _strike(self, counts: pl.DataFrame, *, keep: bool) -> None:
         """Count what each reading cannot read, and strike those out that cannot read too much; `keep` the counts."""
-        for name, (before, example) in list(self.unread.items()):
-            is_unread = self._read(name).is_null()
-            rows = before + self._rows(counts, is_unread)
+        possible = list(self.unread.items())
+        rows_unread = counts.select(
+            pl.col("count").filter(self.is_unread[name]).sum().alias(name) for name, _ in possible
+        )
+        for (name, (before, example)), more in zip(possible, rows_unread.row(0), strict=True):
+            rows = before + more
             if self._odd(rows) and (keep or rows > _FIRST_LOOK_ODD * len(counts)):
                 del self.unread[name]
             elif keep:
-                new = str(counts.filter(is_unread)["text"][0]) if rows > before and not example else ""
+                new = str(counts.filter(self.is_unread[name])["text"][0]) if more and not example else ""
                 self.unread[name] = rows, example or new
-
-    def _read(self, name: str) -> pl.Expr:
-        text = pl.col("text")
-        return (
-            value_of(text, pl.String(), "", name, self.parse) if name in _KINDS else moment_of(text, pl.String(), name)
-        )
 
     def _odd(self, rows: int) -> bool:
         """Whether so many rows are too many for a few odd cells."""
@@ -131,6 +130,13 @@ class _Text:
     @staticmethod
     def _rows(counts: pl.DataFrame, which: pl.Expr) -> int:
         return int(counts.filter(which)["count"].sum())
+
+
+def _unread(name: str, parse: Parse) -> pl.Expr:
+    """Return whether a type or a format cannot read the texts of the column `text`."""
+    text, is_kind = pl.col("text"), name in _KINDS
+    read = value_of(text, pl.String(), "", name, parse) if is_kind else moment_of(text, pl.String(), name)
+    return read.is_null()
 
 
 def _moment_kind(format_: str) -> str:
@@ -142,7 +148,8 @@ def shapes_of(
     schema: Mapping[str, pl.DataType], batches: Iterable[pl.DataFrame], *, time: str, parse: Parse
 ) -> tuple[dict[str, Shape], dict[str, tuple[str, ...]]]:
     """Return each column's shape, and its texts that stand for a missing value. `time` must hold moments if it can."""
-    texts = {name: _Text(parse=parse) for name, dtype in schema.items() if dtype == pl.String}
+    is_unread = {name: _unread(name, parse) for name in (*_KINDS, *FORMATS)}
+    texts = {name: _Text(is_unread=is_unread) for name, dtype in schema.items() if dtype == pl.String}
     numbers = {name: _Range() for name, dtype in schema.items() if dtype.is_numeric()}
     for batch in batches:
         for name, text in texts.items():
