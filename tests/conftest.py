@@ -36,3 +36,13 @@ def environment(tmp_path_factory):
     (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder / "venv" / "bin"
+
+
+@pytest.fixture(scope="session")
+def first_runs(tmp_path_factory):
+    """The toy line's homes after a first run, to be copied."""
+    from tests.toy.first_runs import FirstRuns
+
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if os.environ.get("PYTEST_XDIST_WORKER") else folder
+    return FirstRuns(folder=shared / "first_runs")

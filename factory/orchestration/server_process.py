@@ -19,12 +19,13 @@ GRACE_S = 20.0
 POLL_S = 0.05
 
 
-def run_until_stopped(command: Sequence[str], folder: Path) -> int:
+def run_until_stopped(command: Sequence[str], folder: Path, *, grace_s: float = GRACE_S) -> int:
     """Run a server until it ends or a signal ends it; return 0 where a signal did, else the server's exit code.
 
-    Whichever it was, no process that the server started is left. A second signal kills all of them at once.
+    Whichever it was, no process that the server started is left. A server that a signal asked to end has `grace_s` to
+    do so, what it left behind has half of that. A second signal kills all of them at once.
     """
-    server = _Server()
+    server = _Server(grace_s)
     ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()  # as `nohup` has it
     before = {number: signal.signal(number, server.stop) for number in SIGNALS if number not in ignored}
     try:
@@ -37,10 +38,11 @@ def run_until_stopped(command: Sequence[str], folder: Path) -> int:
 class _Server:
     """One process group, and the signals that came for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace_s: float) -> None:
         self._group = 0
         self._signals = 0
-        self._killer = threading.Timer(GRACE_S, self._send, [signal.SIGKILL])
+        self._grace_s = grace_s
+        self._killer = threading.Timer(grace_s, self._send, [signal.SIGKILL])
 
     def run(self, command: Sequence[str], folder: Path) -> int:
         server = subprocess.Popen(command, cwd=folder, process_group=0)
@@ -69,7 +71,7 @@ class _Server:
         self._killer.cancel()
         for number in (signal.SIGTERM, signal.SIGKILL):
             self._send(number)
-            end = time.monotonic() + GRACE_S / 2
+            end = time.monotonic() + self._grace_s / 2
             while time.monotonic() < end:
                 if not self._lives():
                     return

@@ -32,7 +32,7 @@ RUN = """
 import sys
 from pathlib import Path
 from factory.orchestration.server_process import run_until_stopped
-sys.exit(run_until_stopped([sys.executable, *sys.argv[1:]], Path(".")))
+sys.exit(run_until_stopped([sys.executable, *sys.argv[1:]], Path("."), grace_s=2))
 """
 
 

@@ -27,9 +27,8 @@ def test_what_passed_waits_for_a_persons_approval_and_is_released_by_the_next_ru
     assert toy.status()["north"]["held_back"] is None
 
 
-def test_a_release_tells_the_gateway_what_training_saw_and_what_is_at_stake(tmp_path):
-    toy = ToyFactory(tmp_path)
-    assert toy.run(["north"]) == 0
+def test_a_release_tells_the_gateway_what_training_saw_and_what_is_at_stake(first_runs, tmp_path):
+    toy = first_runs.copied(tmp_path)
     manifest = toy.repository.current(MODEL)
     ranges, typical = manifest.guard.ranges, manifest.guard.typical
     assert set(ranges) == {"force_kn", "heat_c", "crew"}

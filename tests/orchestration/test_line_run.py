@@ -20,11 +20,9 @@ SITES = ["east", "north", "south"]
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(first_runs, tmp_path_factory):
     """The toy line, run once for all the tests that only look."""
-    toy = ToyFactory(tmp_path_factory.mktemp("done"))
-    assert toy.run() == 0
-    return toy
+    return first_runs.copied(tmp_path_factory.mktemp("done"))
 
 
 def versions(toy):
@@ -87,9 +85,8 @@ def test_the_verdicts_checks_are_the_same_in_lake_journal_status_and_release(don
         assert [asdict(check) for check in manifest.verdict.checks] == rows[manifest.site]
 
 
-def test_a_lake_from_before_checks_were_kept_takes_new_verdicts_and_keeps_the_old_ones(tmp_path):
-    toy = ToyFactory(tmp_path)
-    assert toy.run(["north"], until="2024-02-20") == 0
+def test_a_lake_from_before_checks_were_kept_takes_new_verdicts_and_keeps_the_old_ones(first_runs, tmp_path):
+    toy = first_runs.copied(tmp_path, sites=["north"], until="2024-02-20")
     before = toy.lake.scan("verdict").collect().drop("checks")
     write_deltalake(toy.lake.uri("verdict"), before, mode="overwrite", schema_mode="overwrite", partition_by=["site"])
     assert "checks" not in toy.lake.scan("verdict").collect_schema()
@@ -193,9 +190,8 @@ def checked(toy):
     return check.passed
 
 
-def test_later_data_brings_new_rows_and_a_new_judgement(tmp_path):
-    toy = ToyFactory(tmp_path)
-    assert toy.run(until="2024-02-20") == 0
+def test_later_data_brings_new_rows_and_a_new_judgement(first_runs, tmp_path):
+    toy = first_runs.copied(tmp_path, until="2024-02-20")
     before = toy.status()["north"]
     assert toy.run(["east", "south"], until="2024-03-01") == 0  # any list of sites is one run
     assert len(toy.outcome.runs) == 1

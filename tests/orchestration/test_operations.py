@@ -22,11 +22,9 @@ SERVING = ["north", "south"]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(first_runs, tmp_path_factory):
     """A home whose models were made as of 8 February."""
-    home = tmp_path_factory.mktemp("made")
-    assert ToyFactory(home).run(until=MADE) == 0
-    return home
+    return first_runs.copied(tmp_path_factory.mktemp("made"), until=MADE).home
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +99,8 @@ def test_what_the_gateway_told_about_known_rows_has_outcomes_too_and_they_change
     assert toy.lake.version(LOGGED_OUTCOMES) == again
 
 
-def test_what_was_decided_before_a_new_release_was_decided_by_the_old_one(tmp_path):
-    toy = ToyFactory(tmp_path, gates={"against_champion": _any_champion()})
-    assert toy.run(until=MADE) == 0
+def test_what_was_decided_before_a_new_release_was_decided_by_the_old_one(made, tmp_path):
+    toy = copied(made, tmp_path, gates={"against_champion": _any_champion()})
     old = toy.repository.current(model_name(NAME, "north")).digest
     assert toy.run(until=LATER) == 0
     new = toy.repository.current(model_name(NAME, "north")).digest
@@ -158,9 +155,8 @@ def test_a_dry_run_tells_and_asks_for_nothing(made, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_release_that_is_spoiled_stops_predictions_of_its_site_alone_and_not_its_training(tmp_path):
-    toy = ToyFactory(tmp_path)
-    assert toy.run(until=MADE) == 0
+def test_a_release_that_is_spoiled_stops_predictions_of_its_site_alone_and_not_its_training(made, tmp_path):
+    toy = copied(made, tmp_path)
     (file,) = (toy.home / "models" / f"{NAME}.north").rglob("model.onnx")
     file.write_bytes(b"spoiled")
     assert toy.operate(until=LATER) == 1
@@ -169,9 +165,8 @@ def test_a_release_that_is_spoiled_stops_predictions_of_its_site_alone_and_not_i
     assert toy.journal.latest("site_model", ["north"])["north"].figures["as_of"] == LATER
 
 
-def test_weeks_in_which_nothing_was_decided_are_judged_and_tell_nothing(tmp_path):
-    toy = ToyFactory(tmp_path)
-    assert toy.run(until=LATER) == 0
+def test_weeks_in_which_nothing_was_decided_are_judged_and_tell_nothing(first_runs, tmp_path):
+    toy = first_runs.copied(tmp_path)
     assert toy.operate(until="2024-03-25") == 0
     assert toy.journal.latest("drift", ["north"])["north"].figures["alert"] is None
 

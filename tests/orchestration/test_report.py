@@ -11,17 +11,15 @@ from factory.names import LINE_SITE
 from factory.orchestration.instance import opened_instance
 from factory.reports.status import status
 from factory.storage.home import Home
-from tests.toy.line import NAME, ToyFactory
+from tests.toy.line import NAME
 
 SITES = ["east", "north", "south"]
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(first_runs, tmp_path_factory):
     """The toy line, run once."""
-    toy = ToyFactory(tmp_path_factory.mktemp("done"))
-    assert toy.run() == 0
-    return toy
+    return first_runs.copied(tmp_path_factory.mktemp("done"))
 
 
 def page(toy, site):

@@ -5,17 +5,16 @@ import pytest
 from factory.names import model_name
 from factory.release.history import Event, findings
 from factory.release.rollback import roll_back
-from tests.toy.line import NAME, ToyFactory
+from tests.toy.line import NAME
 
 MODEL = model_name(NAME, "north")
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
+def toy(first_runs, tmp_path_factory):
     """The toy line with two releases at north."""
-    toy = ToyFactory(tmp_path_factory.mktemp("rollback"))
-    for until in ("2024-02-20", "2024-03-01"):
-        assert toy.run(["north"], until=until) == 0
+    toy = first_runs.copied(tmp_path_factory.mktemp("rollback"), sites=["north"], until="2024-02-20")
+    assert toy.run(["north"], until="2024-03-01") == 0
     assert len(toy.repository.history(MODEL)) == 2
     return toy
 

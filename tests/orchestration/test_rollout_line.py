@@ -51,10 +51,10 @@ class Bench:
         return {site: manifest.sequence if manifest else None for site, manifest in found.items()}
 
 
-def served(home):
+@pytest.fixture
+def served(first_runs, tmp_path):
     """A home where north and south serve their first release."""
-    assert ToyFactory(home).run() == 0
-    return home
+    return first_runs.copied(tmp_path / "home").home
 
 
 @pytest.mark.slow
@@ -91,10 +91,10 @@ def test_a_line_goes_to_its_pilot_first_whoever_runs_it_meanwhile_and_wherever_i
 
 
 @pytest.mark.slow
-def test_a_recipe_that_harms_the_second_wave_stays_at_the_pilot(tmp_path):
+def test_a_recipe_that_harms_the_second_wave_stays_at_the_pilot(served):
     """With twice the epochs north is better with probability 12.5%, south with 1.3%."""
     bench = Bench(
-        served(tmp_path),
+        served,
         recipe={"epochs": 24},
         against_champion=Comparison(min_absolute_change=0.0, min_probability=0.05),
     )
@@ -113,23 +113,22 @@ def test_a_recipe_that_harms_the_second_wave_stays_at_the_pilot(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_recipe_that_is_worse_everywhere_is_served_nowhere(tmp_path):
-    bench = Bench(served(tmp_path), recipe={"epochs": 1})
+def test_a_recipe_that_is_worse_everywhere_is_served_nowhere(served):
+    bench = Bench(served, recipe={"epochs": 1})
     assert bench.roll_out() == 1
     assert bench.serving() == {"east": None, "north": 1, "south": 1}
     assert bench.store.read(NAME).waves[1].step == "to come"
 
 
 @pytest.mark.slow
-def test_the_command_rolls_out_what_a_project_says(tmp_path):
+def test_the_command_rolls_out_what_a_project_says(served, tmp_path):
     """A project whose `definitions.py` is the toy's, typed at as a person does."""
-    home = served(tmp_path / "home")
     any_ = "Comparison(min_absolute_change=0.0, min_probability=0.0)"
     project = toy_project(tmp_path / "project", f'recipe={{"seed": 5}}, gates={{"against_champion": {any_}}}')
 
     def typed(*words):
         return subprocess.run(
-            [Path(sys.executable).with_name("factory"), "rollout", *words, "--home", str(home)],
+            [Path(sys.executable).with_name("factory"), "rollout", *words, "--home", str(served)],
             cwd=project,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200"},
             capture_output=True,

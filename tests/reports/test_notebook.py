@@ -11,16 +11,14 @@ import pytest
 
 import factory
 from factory.errors import ModelRefused, TableMissing
-from tests.toy.line import NAME, ToyFactory, toy_line
+from tests.toy.line import NAME, toy_line
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    toy = ToyFactory(tmp_path_factory.mktemp("home"))
-    assert toy.run() == 0
-    return toy
+def toy(first_runs, tmp_path_factory):
+    return first_runs.copied(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture
