@@ -266,7 +266,7 @@ class Broken(http.server.BaseHTTPRequestHandler):
 def test_a_server_that_answers_500_is_named_and_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
         registry = Registry(**{**registry_arguments(tmp_path), "tracking_uri": address})
         with pytest.raises(RegistryError, match=rf"MLflow at {address}, failed: .*500.*is it up"):

@@ -41,11 +41,22 @@ def readme(root, name="made"):
     return (root / "lines" / name / "README.md").read_text()
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """A project with a line of each of the others' tables, and what was said of each as it was written."""
+    root = project(tmp_path_factory.mktemp("others") / "project")
+    told = {
+        name: written(
+            root, name, other.write(root), other.target, site=other.site, time=other.time, entity=other.entity
+        )
+        for name, other in OTHERS.items()
+    }
+    return root, told
+
+
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_line_from_any_table_loads_and_its_contract_and_features_run(name, root):
-    other = OTHERS[name]
-    table = other.write(root)
-    made = written(root, name, table, other.target, site=other.site, time=other.time, entity=other.entity)
+def test_a_line_from_any_table_loads_and_its_contract_and_features_run(name, others):
+    other, root, made = OTHERS[name], others[0], others[1][name]
     with importable(root):
         line, source = loaded(root, name)
         found = cleaned(line, source)
@@ -63,9 +74,8 @@ def test_a_line_from_any_table_loads_and_its_contract_and_features_run(name, roo
         assert line.task.flaw(line.task.codes(part["label"])) is None
 
 
-def test_what_is_written_passes_the_projects_own_checks(root):
-    for name, other in OTHERS.items():
-        written(root, name, other.write(root), other.target, site=other.site, time=other.time)
+def test_what_is_written_passes_the_projects_own_checks(others):
+    root, _ = others
     (root / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     for check in (["check"], ["format", "--check"]):
         done = subprocess.run(

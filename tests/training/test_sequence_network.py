@@ -209,15 +209,15 @@ def test_members_differ_and_all_look_back_over_the_whole_window():
 
 
 @EXPORT_REMARK
-@pytest.mark.parametrize("count", [1, 2, 7, 64])
-def test_onnx_and_torch_agree_for_batches_of_any_size(count):
+def test_onnx_and_torch_agree_for_batches_of_any_size():
     network = members()
     session = onnxruntime.InferenceSession(exported(network).SerializeToString(), providers=["CPUExecutionProvider"])
-    features = windows(64)[:count]
-    features[0, 3] = np.inf
-    (answer,) = session.run(None, {session.get_inputs()[0].name: features})
-    assert answer.shape == (count, 3, 3)
-    np.testing.assert_allclose(answer, answers(network, features), atol=1e-4)
+    for count in (1, 2, 7, 64):
+        features = windows(64)[:count]
+        features[0, 3] = np.inf
+        (answer,) = session.run(None, {session.get_inputs()[0].name: features})
+        assert answer.shape == (count, 3, 3)
+        np.testing.assert_allclose(answer, answers(network, features), atol=1e-4, err_msg=f"{count} rows")
 
 
 @EXPORT_REMARK
