@@ -133,7 +133,9 @@ def _counted(column: Column, profile: Profile) -> dict[str, int]:
     """Return the values as clean.py leaves them, each with its rows, of a sample where there are very many."""
     counted = column.counts.values
     if counted is None:
-        counted = dict(profile.sample[column.name].drop_nulls().value_counts(sort=True).head(2 * _CODES).iter_rows())
+        counts = profile.sample[column.name].drop_nulls().alias("value").value_counts()
+        often = counts.sort("count", "value", descending=[True, False])  # of those as often, the same in every run
+        counted = dict(often.head(2 * _CODES).iter_rows())
     trimmed: Counter[str] = Counter()
     for value, rows in counted.items():
         trimmed[value.strip()] += rows

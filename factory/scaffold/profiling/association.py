@@ -56,8 +56,9 @@ def skill_of_bins(bins: NDArray[np.int64], targets: Floats) -> float:
 def bins_of(column: pl.Series) -> NDArray[np.int64]:
     """Return each row's bin; 0 is for missing."""
     if column.dtype in (pl.String, pl.Boolean):
-        ranked = column.cast(pl.String)
-        common = ranked.drop_nulls().value_counts(sort=True).head(_CATEGORIES)[ranked.name].sort()
+        ranked = column.cast(pl.String).alias("value")
+        counts = ranked.drop_nulls().value_counts().sort("count", "value", descending=[True, False])
+        common = counts["value"].head(_CATEGORIES).sort()
         numbers = {value: number for number, value in enumerate(common, 1)}
         binned = ranked.replace_strict(numbers, default=_CATEGORIES + 1, return_dtype=pl.Int64)
         return pl.select(pl.when(ranked.is_null()).then(0).otherwise(binned)).to_series().cast(pl.Int64).to_numpy()

@@ -96,7 +96,7 @@ class Counts:
         if known.n_unique() > FEW:
             self.values = None
             return
-        for value, count in known.value_counts().iter_rows():
+        for value, count in known.alias("value").value_counts().sort("value").iter_rows():  # the same in every run
             self.values[value] = self.values.get(value, 0) + count
         if len(self.values) > FEW:
             self.values = None

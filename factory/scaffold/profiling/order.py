@@ -38,11 +38,11 @@ class TimeOrder:
             self.backwards += 1
         self._last = moments[-1]
         if len(self.days) < _DAYS:
-            for day, rows in moments.dt.date().value_counts().iter_rows():
+            for day, rows in moments.dt.date().alias("day").value_counts().iter_rows():
                 self.days[day] = self.days.get(day, 0) + rows
         if self.target and len(self.known_days) < _DAYS:
             known = batch.filter(pl.col(self.target).is_not_null())[self.time].drop_nulls()
-            for day, rows in known.dt.date().value_counts().iter_rows():
+            for day, rows in known.dt.date().alias("day").value_counts().iter_rows():
                 self.known_days[day] = self.known_days.get(day, 0) + rows
         if self.entity:
             self._see_entities(batch)

@@ -41,6 +41,22 @@ def test_the_format_of_dates_is_found_where_day_and_month_can_be_told_apart(patt
     assert not shape.also
 
 
+@pytest.mark.parametrize(
+    ("values", "time"),
+    [(texts("%Y-%m-%d"), "count"), ([n % 7 for n in range(ROWS)], ""), ([f"a{n % 7}" for n in range(ROWS)], "")],
+)
+def test_a_column_may_be_called_count(tmp_path, values, time):
+    told = profile(tmp_path, {"count": values}, time=time)
+    assert told.columns["count"].counts.distinct.count == len(set(values))
+
+
+@pytest.mark.parametrize("values", [["b", "a"] * 50, ["a", "b"] * 50])
+def test_values_that_are_as_often_come_in_one_order_in_every_run(values):
+    counts = Counts(distinct=Distinct(limit=10_000))
+    counts.see(pl.Series("letter", values))
+    assert list(counts.values) == ["a", "b"]
+
+
 def test_of_two_formats_that_fit_time_takes_the_one_in_which_it_goes_forward(tmp_path):
     days = [f"{1 + n // 60:02}/{1 + n // 5 % 12:02}/2024" for n in range(ROWS)]
     found = profile(tmp_path, {"day": days}, time="day").columns["day"].shape
