@@ -25,9 +25,9 @@ setup: $(READY) ## a virtual environment with everything, pinned by constraints.
 demo: $(READY) ## run the departure_delay line on its 16 sites
 	@$(BIN)/factory demo departure_delay --site UA --home $(HOME_DIR)
 
-# A file's tests stay together, for they share what took seconds to make.
+# A file's tests stay together, for they share what took seconds to make; tests/conftest.py says which come first.
 test: $(READY) ## the fast tests, on up to four cores
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not gpu"

@@ -37,7 +37,7 @@ class Opened(NamedTuple):
 def shown(address: str, folder: Path) -> str:
     """Return a page as a browser has it once its scripts have run, as HTML."""
     words = [str(BROWSER), *_QUIET, f"--user-data-dir={folder / 'profile'}", "--dump-dom", address]
-    return subprocess.run(words, capture_output=True, text=True, timeout=90, check=True).stdout
+    return subprocess.run(words, capture_output=True, text=True, timeout=300, check=True).stdout
 
 
 def opened(address: str, folder: Path) -> Opened:
@@ -45,7 +45,7 @@ def opened(address: str, folder: Path) -> Opened:
     log, picture = folder / "net.json", folder / "picture.png"
     profile = (f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", f"--screenshot={picture}")
     done = subprocess.run(
-        [str(BROWSER), *_QUIET, *profile, address], capture_output=True, text=True, timeout=90, check=True
+        [str(BROWSER), *_QUIET, *profile, address], capture_output=True, text=True, timeout=300, check=True
     )
     told = json.loads(log.read_text())
     names = {number: name for name, number in told["constants"]["logEventTypes"].items()}

@@ -351,8 +351,12 @@ def _log_checks(context: dg.OpExecutionContext, parts: LineParts, sites: Sequenc
         sites=sites,
         until=moment(until, parts.line),
     )
-    for check in site_checks(parts.line):
-        event: Any = check.evaluation(state, context.instance)  # taken, though the signature does not say so
+    checks = site_checks(parts.line)
+    records = context.instance.get_asset_records(list({asset_key(parts.line, check.asset) for check in checks}))
+    entries = [record.asset_entry for record in records]
+    materialized = {entry.asset_key: entry.last_materialization_record for entry in entries}
+    for check in checks:
+        event: Any = check.evaluation(state, materialized)  # taken, though the signature does not say so
         context.log_event(event)
 
 

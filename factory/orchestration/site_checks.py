@@ -98,11 +98,12 @@ class SiteCheck:
         key = asset_key(state.line, self.asset)
         return dg.AssetCheckResult(asset_key=key, check_name=self.name, **_shown(self.judge(state)))
 
-    def evaluation(self, state: LineState, instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:
-        """Judge the check, as the event that any op may log, tied to the asset's newest materialization."""
+    def evaluation(
+        self, state: LineState, materialized: Mapping[dg.AssetKey, dg.EventLogRecord | None]
+    ) -> dg.AssetCheckEvaluation:
+        """Judge the check, as the event that any op may log, tied to the asset's newest materialization if it has one."""
         key = asset_key(state.line, self.asset)
-        records = instance.get_asset_records([key])
-        newest = records[0].asset_entry.last_materialization_record if records else None
+        newest = materialized.get(key)
         target = newest and AssetCheckEvaluationTargetMaterializationData(
             storage_id=newest.storage_id, run_id=newest.run_id, timestamp=newest.timestamp
         )

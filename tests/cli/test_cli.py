@@ -26,7 +26,7 @@ def typed(*words, folder=ROOT):
     """What a person sees who types this: exit code, output, errors."""
     wide = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
     command = [FACTORY, *words]
-    done = subprocess.run(command, cwd=folder, env=wide, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=folder, env=wide, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, done.stdout, done.stderr
 
 

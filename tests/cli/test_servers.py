@@ -17,7 +17,7 @@ from tests.gateway.builders import Shop, onnx_model
 FACTORY = Path(sys.executable).with_name("factory")
 ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-PATIENCE_S = 60
+PATIENCE_S = 240
 
 SERVER = """
 import signal, subprocess, sys, time

@@ -40,7 +40,7 @@ def typed(shop, *words):
         env={"COLUMNS": "200", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

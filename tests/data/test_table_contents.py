@@ -183,7 +183,7 @@ DEEDS = {**NO_CHANGE, **{name: deed for name, (deed, _) in CHANGE.items() if nam
 
 
 @given(st.lists(st.sampled_from(sorted(DEEDS)), max_size=5))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_after_any_deeds_a_site_is_told_of_just_where_its_rows_are_others(tmp_path, deeds):
     folder = tmp_path / "any"
     shutil.rmtree(folder, ignore_errors=True)

@@ -145,13 +145,13 @@ def gateway(shop: Shop, **settings: Any) -> Iterator[httpx.Client]:
     """Run a real server, and give a client for it."""
     with (
         running(shop, **settings) as server,
-        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60) as client,
     ):
         yield client
 
 
-def eventually(condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    """Wait until the condition holds, or fail."""
+def eventually(condition: Callable[[], bool], within_s: float = 120.0) -> None:
+    """Wait until the condition holds, or fail: in much longer than it takes, for a machine may be busy."""
     end = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

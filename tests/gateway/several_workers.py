@@ -34,7 +34,7 @@ class Served:
 
     def begin(self):
         """Wait until all workers answer."""
-        eventually(lambda: self.told("workers answer on"), within_s=30)
+        eventually(lambda: self.told("workers answer on"))
         told = self.told("workers answer on")
         self.port = int(re.search(r"http://\S+:(\d+)", told)[1])
         self.grpc_port = int(re.search(r"gRPC on port (\d+)|$", told)[1] or 0)
@@ -49,7 +49,7 @@ class Served:
 
     @contextmanager
     def client(self):
-        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60) as client:
             yield client
 
     @contextmanager
@@ -58,7 +58,7 @@ class Served:
         clients = {}
         try:
             for _ in range(100):
-                client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10, headers=headers)
+                client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, headers=headers)
                 kept = clients.setdefault(worker_of(client), client)
                 if kept is not client:
                     client.close()
@@ -112,7 +112,7 @@ def serving(shop, *more):
 def refused(shop, *more):
     """What a gateway says that cannot begin; it must end by itself."""
     ended = subprocess.run(
-        words(shop, *more), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30, check=False
+        words(shop, *more), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120, check=False
     )
     assert ended.returncode == 2, ended.stderr
     return ended.stderr

@@ -111,7 +111,7 @@ def test_ten_thousand_damaged_requests_get_no_failure_of_the_server_and_a_whole_
 
 def status_of(port: int, sent: bytes) -> int | None:
     """The status of the first answer; None where there was none, for what was sent may be no whole request."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         try:

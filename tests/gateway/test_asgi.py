@@ -118,9 +118,9 @@ def under_uvicorn(application, http="auto"):
         server = uvicorn.Server(uvicorn.Config(application, lifespan="on", log_level="error", ws="none", http=http))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
-        eventually(lambda: server.started, within_s=20)
+        eventually(lambda: server.started)
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=10) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as client:
                 yield client
         finally:
             server.should_exit = True
@@ -145,7 +145,7 @@ def own(shop):
     """What the gateway's own HTTP core answers to each request."""
     with (
         running(shop, limits=LIMITS, **CORS) as server,
-        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60) as client,
     ):
         return {name: seen(client.request(method, path, **parts)) for name, (method, path, parts) in REQUESTS.items()}
 

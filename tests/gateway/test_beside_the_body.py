@@ -292,7 +292,7 @@ def page_client(shop):
         yield made
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(COMBINED)
 def test_in_any_combination_all_is_done_or_something_that_is_not_is_refused(page_client, fields):
     body = gzip.compress(ASKED) if fields.get("Content-Encoding") == "gzip" else ASKED

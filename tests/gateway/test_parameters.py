@@ -195,7 +195,7 @@ def by_grpc(server, where, parameters):
         setattr(place.parameters[name], fields[type(value)], value)
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         try:
-            channel.unary_unary(f"/{SERVICE}/ModelInfer")(message.SerializeToString(), timeout=10)
+            channel.unary_unary(f"/{SERVICE}/ModelInfer")(message.SerializeToString(), timeout=60)
         except grpc.RpcError as error:
             return error.details()
     return ""
@@ -227,7 +227,7 @@ def refused(server, method, message):
         grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
         pytest.raises(grpc.RpcError) as error,
     ):
-        channel.unary_unary(f"/{SERVICE}/{method}")(message.SerializeToString(), timeout=10)
+        channel.unary_unary(f"/{SERVICE}/{method}")(message.SerializeToString(), timeout=60)
     return error.value.details()
 
 

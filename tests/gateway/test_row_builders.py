@@ -133,7 +133,7 @@ def test_the_gateway_is_ready_once_what_it_announces_can_be_answered(shop):
     source.builder = lambda line: loads.wait(10) and builder(line)
     with (
         running(shop, source, grpc_port=0) as server,
-        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60) as client,
         client_of("grpc", server) as triton,
     ):
         assert client.get("/v2/models/toy.UA/ready").status_code == 200  # of features it is asked already

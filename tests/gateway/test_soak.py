@@ -66,7 +66,7 @@ def ask(url: str, secret: str, seed: int, end: float, seen: dict[int, int]) -> N
     """Ask for all kinds of things until the end, and count the answers by status."""
     generator = random.Random(seed)  # noqa: S311  what is asked when
     headers = {"x-api-key": secret}
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx.Client(base_url=url, timeout=120) as client:
         while time.monotonic() < end:
             rows = [[generator.uniform(-0.5, 1), 1.0, None]] * generator.choice((1, 1, 1, 32, 1000))
             path = f"/v2/models/toy.{generator.choice(SITES)}/infer"

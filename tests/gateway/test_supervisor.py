@@ -96,7 +96,7 @@ def test_workers_that_still_start_end_too_when_their_supervisor_is_killed(tmp_pa
         eventually(lambda: list(temporary.glob("gateway-*")))
         with (next(temporary.glob("gateway-*")) / LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # no worker begins without it
-            eventually(lambda: [has_open(worker, LOCK) for worker in served.workers] == [True] * WORKERS, within_s=30)
+            eventually(lambda: [has_open(worker, LOCK) for worker in served.workers] == [True] * WORKERS)
             with ending(served.workers):
                 served.process.kill()
                 served.process.wait()
@@ -201,14 +201,14 @@ def test_a_worker_that_cannot_come_back_is_tried_again_ever_more_seldom(tmp_path
         key = shop.public.read_bytes()
         shop.public.unlink()
         os.kill(served.workers[0], signal.SIGKILL)
-        eventually(lambda: len(pauses(served)) == 4, within_s=30)
+        eventually(lambda: len(pauses(served)) == 4)
         assert pauses(served) == ["0.2", "0.4", "0.8", "1.6"]
         assert served.told("release.pub")
         for _ in range(50):
             with served.client() as new:
                 assert new.post(INFER, json=ONE_ROW).status_code == 200
         shop.public.write_bytes(key)
-        eventually(lambda: came_back(served, 0), within_s=30)
+        eventually(lambda: came_back(served, 0))
 
 
 def pauses(served):

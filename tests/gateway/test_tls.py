@@ -64,7 +64,7 @@ def test_handshakes_that_never_end_are_ended_and_hold_up_nobody(shop, tls):
     trusted = ssl.create_default_context(cafile=str(tls.certificate))
     with running(shop, tls=tls, limits=Limits(request_s=1.0)) as server, ExitStack() as opened:
         half_open = [
-            opened.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10)) for _ in range(50)
+            opened.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60)) for _ in range(50)
         ]
         with httpx.Client(base_url=f"https://127.0.0.1:{server.port}", verify=trusted) as client:
             assert client.get("/v2/health/live").status_code == 200

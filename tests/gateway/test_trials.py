@@ -120,7 +120,7 @@ class Load:
         self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(threads)]
 
     def _ask(self, thread):
-        with httpx.Client(base_url=self._url, timeout=30) as client:
+        with httpx.Client(base_url=self._url, timeout=120) as client:
             number = 0
             while not self._stop.is_set():
                 number += 1
@@ -130,7 +130,7 @@ class Load:
 
     def more(self, count):
         enough = len(self.seen) + count
-        eventually(lambda: len(self.seen) > enough, within_s=30)
+        eventually(lambda: len(self.seen) > enough)
 
     def __enter__(self):
         for thread in self._threads:

@@ -223,7 +223,7 @@ def killed_in_training(home):
         if epochs(told)[-1:] >= [2]:
             process.kill()
             break
-    told += process.communicate(timeout=60)[0]
+    told += process.communicate(timeout=300)[0]
     assert process.returncode == KILLED
     return max(epochs(told))
 

@@ -384,7 +384,7 @@ def broken(tmp_path_factory):
 def typed(root, *words):
     """What a person sees who types this in the project."""
     told = {**os.environ, "FACTORY_HOME": str(root / "home"), "COLUMNS": "80"}
-    done = subprocess.run(words, cwd=root, env=told, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(words, cwd=root, env=told, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, done.stdout, done.stderr
 
 

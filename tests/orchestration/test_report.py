@@ -43,6 +43,7 @@ def test_every_plant_and_the_line_have_a_page_with_the_figures_of_the_verdict(do
 
 
 def test_the_orchestrator_and_the_status_say_where_the_page_is(done):
+    assert done.run(redo_from="report") == 0
     with opened_instance(done.home / "dagster") as instance:
         key = dg.AssetKey([NAME, "report"])
         records = instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=["north"]), limit=1)

@@ -81,6 +81,7 @@ def project(tmp_path_factory):
 
 
 def test_ctrl_c_in_a_terminal_stops_a_run_with_130_and_a_later_one_kills_what_the_next_run_buries(project, tmp_path):
+    ToyFactory(tmp_path)  # makes the database
     code, told = pressed(project, tmp_path, at="raw/parts: ")
     assert code == 130
     assert f"nothing is half done: go on with `factory run press_faults --home {tmp_path}`" in told
@@ -94,6 +95,7 @@ def test_ctrl_c_in_a_terminal_stops_a_run_with_130_and_a_later_one_kills_what_th
 
 
 def test_a_signal_that_comes_twice_at_once_as_timeout_sends_it_stops_a_run_once(project, tmp_path):
+    ToyFactory(tmp_path)  # makes the database
     code, told = pressed(project, tmp_path, at="raw/parts: ", number=signal.SIGTERM, again_after_s=0.0)
     assert code == 143
     assert "nothing is half done" in told
@@ -117,7 +119,7 @@ def pressed(project, home, *, at, number=signal.SIGINT, again_after_s=None):
             time.sleep(again_after_s)
             process.send_signal(number)
         told += process.stdout.read()
-        return process.wait(timeout=120), told
+        return process.wait(timeout=600), told
 
 
 class Spinners:
@@ -154,7 +156,7 @@ def interrupted(project, home, after_s, number, *, at_entry):
             time.sleep(0.001)
         time.sleep(after_s)
         process.send_signal(number)
-        told = process.communicate(timeout=240)[0]
+        told = process.communicate(timeout=600)[0]
     return process.returncode, told
 
 

@@ -542,7 +542,7 @@ def test_sqlite_lets_readers_go_on_while_one_writes(home):
 
 def test_importing_the_registry_does_not_import_mlflow():
     code = "import sys, factory.registry.registry; sys.exit(not {'mlflow', 'onnx', 'torch'}.isdisjoint(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=300).returncode == 0
 
 
 def test_a_tracking_server_is_linked_at_its_own_address():

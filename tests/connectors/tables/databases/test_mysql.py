@@ -67,7 +67,7 @@ def written(kind, value, as_text):
     return value.isoformat() if isinstance(value, date) and as_text else value
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_rows_come_back_equal_to_the_bit(url, shop, data):
     rows = data.draw(st.lists(st.tuples(*(st.none() | values for values in KINDS.values())), max_size=6))
@@ -122,7 +122,7 @@ MOMENTS = (
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     rows=st.lists(st.tuples(st.sampled_from(["a", "B'", None]), MOMENTS), max_size=8),
     after=st.datetimes(datetime(2024, 2, 1), datetime(2024, 2, 9)),

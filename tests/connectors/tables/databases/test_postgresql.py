@@ -97,7 +97,7 @@ def written(value, as_text):
     return value if keeps_type else WRITTEN.get(type(value), lambda value: value)(value)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_rows_come_back_equal_to_the_bit(url, shop, data):
     rows = data.draw(st.lists(st.tuples(*(st.none() | values for values in KINDS.values())), max_size=6))
@@ -196,7 +196,7 @@ def test_a_text_without_an_encoding_is_refused_with_its_row(url, shop):
 MOMENTS = st.none() | INFINITE | st.datetimes(datetime(2024, 2, 1), datetime(2024, 2, 9))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     rows=st.lists(st.tuples(st.sampled_from(["a", "b'\"", None]), MOMENTS, MOMENTS), max_size=8),
     after=st.datetimes(datetime(2024, 2, 1), datetime(2024, 2, 9)),

@@ -49,7 +49,7 @@ def is_exactly(came, value):
     return Decimal(came) == Decimal(repr(value)) and came.startswith("-") == (math.copysign(1, value) < 0)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=st.lists(st.tuples(VALUES, VALUES, VALUES), max_size=12))
 def test_any_value_comes_as_its_exact_text(shop, url, rows):
     shop.execute("DROP TABLE IF EXISTS anything")
@@ -108,7 +108,7 @@ def test_a_load_sees_one_state_whatever_is_written_meanwhile(shop, url):
     assert len(first) + sum(map(len, batches)) == 60_000
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=st.lists(VALUES | st.sampled_from(["1", 1, 1.5, "1.5", b"1", "x"]), max_size=8))
 def test_no_row_of_a_wanted_site_is_held_back(shop, url, rows):
     shop.execute("DROP TABLE IF EXISTS orders")
