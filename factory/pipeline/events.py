@@ -112,6 +112,8 @@ class LineOutcome:
     findings: dict[str, list[str]] = field(default_factory=dict)
     """What stands at the sites' data: each sentence, and the sites that it is about."""
     runs: list[RunSubmitted] = field(default_factory=list)
+    is_red: bool = False
+    """Whether the run itself ended as failed, perhaps before its sites were through."""
     _step: str = ""
     _since: float = 0.0
     _last: float = 0.0
@@ -123,6 +125,8 @@ class LineOutcome:
         match event:
             case RunSubmitted():
                 self.runs.append(event)
+            case RunFailed():
+                self.is_red = True
             case SitesChosen():
                 self.sites = event.sites
             case StepBegun():
@@ -158,10 +162,10 @@ class LineOutcome:
 
     @property
     def exit_code(self) -> int:
-        """0 if every site went through, 1 if one failed, 2 if nothing could be done at all."""
+        """0 if every site went through, 1 if one failed or the run ended early, 2 if nothing could be done at all."""
         nothing_done = not self.changed and not self.unchanged
         if not self.failed:
-            return 0 if self.sites else 2
+            return 2 if not self.sites else int(self.is_red)
         return 2 if nothing_done and (LINE_SITE in self.failed or not self.sites) else 1
 
 

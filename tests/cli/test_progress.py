@@ -122,6 +122,7 @@ def test_a_run_that_changed_nothing_says_just_that():
     [
         (RUN[:7], 0),
         (RUN, 1),
+        ([*RUN[:7], RunFailed(text="its process was killed")], 1),  # though no site failed until then
         (RUN[:2], 0),  # nothing to do is no fault
         ([RUN[0], RunFailed(text="no such table")], 2),
         ([RUN[0], SitesChosen(sites=(), until="")], 2),
