@@ -101,7 +101,7 @@ class SiteCheck:
     def evaluation(
         self, state: LineState, materialized: Mapping[dg.AssetKey, dg.EventLogRecord | None]
     ) -> dg.AssetCheckEvaluation:
-        """Judge the check, as the event that any op may log, tied to the asset's newest materialization if it has one."""
+        """Judge the check, as the event that any op may log, tied to its asset's newest materialization if any."""
         key = asset_key(state.line, self.asset)
         newest = materialized.get(key)
         target = newest and AssetCheckEvaluationTargetMaterializationData(
