@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.text import Text
 
@@ -18,7 +18,7 @@ def show_status(lines: Mapping[str, Any], line: str = "") -> None:
     if not lines:
         say(f"Nothing has run yet of {line}: factory run {line}" if line else NOTHING)
     for name, what in lines.items():
-        _show_sites(name, what["sites"])
+        show_sites(name, what["sites"])
         _print_refusals(what["sites"])
         findings = {site: state["findings"] for site, state in what["sites"].items()}
         _print_by_site("What is to be known of the data", {**findings, "line": what["findings"]})
@@ -26,14 +26,19 @@ def show_status(lines: Mapping[str, Any], line: str = "") -> None:
             say(f"To look at: {what['page']}")
 
 
+Cell = TypeVar("Cell")
 SHORT = {"average_precision": "AP", "rmse": "RMSE", "log_loss": "loss"}
 """Headline figures as a narrow table has them."""
 
+ROWS = ("raw", "clean", "quarantine", "withdrawn")
+"""What is shown of a site's rows; those withdrawn where there are any."""
+_WITHDRAWN = 1 + ROWS.index("withdrawn")
 COLUMNS = (
     Column(heading="site"),
     Column(heading="rows\nin", right=True),
     Column(heading="\nclean", right=True),
     Column(heading="quar-\nantine", right=True),
+    Column(heading="with-\ndrawn", right=True),
     Column(heading="\nmodel"),
     Column(heading="{headline}\nsite", right=True),
     Column(heading="{headline}\nbase", right=True),
@@ -44,8 +49,8 @@ COLUMNS = (
 )
 
 
-def _show_sites(line: str, sites: Mapping[str, Any]) -> None:
-    """Print the table of a line."""
+def show_sites(line: str, sites: Mapping[str, Any]) -> None:
+    """Print the table of a line's sites; rows that were withdrawn have a column where there are any."""
     headline = _headline(sites)
     short = SHORT.get(headline, headline.replace("_", " "))
     columns = [replace(column, heading=column.heading.format(headline=short)) for column in COLUMNS]
@@ -54,7 +59,13 @@ def _show_sites(line: str, sites: Mapping[str, Any]) -> None:
         rows.append([site, *_cells(state)])
         if _another_serves(state):
             rows.append(["", *_served_cells(state["serving"])])
+    if not any((state["rows"] or {}).get("withdrawn") for state in sites.values()):
+        columns, rows = _without(columns, _WITHDRAWN), [_without(row, _WITHDRAWN) for row in rows]
     show_table(columns, rows, title=line)
+
+
+def _without(cells: list[Cell], place: int) -> list[Cell]:
+    return cells[:place] + cells[place + 1 :]
 
 
 def _another_serves(state: Mapping[str, Any]) -> bool:
@@ -65,14 +76,14 @@ def _another_serves(state: Mapping[str, Any]) -> bool:
 
 def _served_cells(serving: Mapping[str, Any]) -> list[str]:
     """Return a row of its own for what serves, with the figures of the verdict that released it."""
-    return [*("", "", ""), *_figure_cells(serving["figures"]), "", f"v{serving['version']}"]
+    return [*[""] * len(ROWS), *_figure_cells(serving["figures"]), "", f"v{serving['version']}"]
 
 
 def _cells(state: Mapping[str, Any]) -> list[str | Text]:
     rows, verdict = state["rows"] or {}, state["verdict"] or {}
     passed = _word(verdict.get("passed"), "passed", "refused")
     return [
-        *(_number(rows.get(name), ",d") for name in ("raw", "clean", "quarantine")),
+        *(_number(rows.get(name), ",d") for name in ROWS),
         *_figure_cells(verdict.get("figures", {})),
         Text(passed, {"passed": "green", "refused": "red"}.get(passed, "")),
         "" if _another_serves(state) else _serves(state),

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from factory.cli.app import app
 from factory.cli.progress import Bars
 from factory.cli.screen import Column, hints, show_table
+from factory.cli.status_screen import show_sites
 from factory.pipeline.events import SiteFailed, SiteMade, StepBegun
 from tests.gateway.builders import Shop, onnx_model
 
@@ -158,6 +159,15 @@ def test_hints_of_answers_and_of_errors_have_the_home_and_the_next_command_has_i
     done = CliRunner().invoke(app, ["trial", "start", "UA", "--release", "2", "--as", "shadow", *decided])
     assert f"factory allow UA --by NAME --reason … --home '{home}'" in str(done.exception)
     assert hints.completed("factory status") == "factory status"
+
+
+@pytest.mark.parametrize("withdrawn", [0, 7])
+def test_withdrawn_rows_are_in_the_table_of_sites_where_there_are_any(withdrawn, capsys):
+    rows = {"raw": 2011, "clean": 2003, "quarantine": 1, "superseded": 0, "withdrawn": withdrawn}
+    show_sites("orders", {"Ulm": {"rows": rows, "verdict": None, "serving": None}})
+    shown = capsys.readouterr().out
+    assert ("drawn" in shown) == bool(withdrawn)
+    assert {"2,011", "2,003", "1", *(["7"] if withdrawn else [])} <= set(shown.split())
 
 
 WORDS = st.text(alphabet="abcdefgh ,.[]", min_size=0, max_size=40).map(str.strip)
