@@ -6,18 +6,23 @@ from datetime import datetime
 import polars as pl
 
 from factory.compute.isolation import Isolated, together
-from factory.data.cleaning import clean
+from factory.data.cleaning import clean, judging_plan
 from factory.data.content import content_digests
 from factory.data.ingest import raw_rows
+from factory.data.raw_rows import standing_raw_rows, stored_raw_rows
+from factory.data.versions import WITHDRAWN, gone_rows
 from factory.errors import LineError, TrainingError
 from factory.features.announced import known_tables
 from factory.features.comparison import differences, in_same_order
-from factory.line.line import Line
+from factory.features.leak_proof import MadeOf, Proved, proved
+from factory.features.online.past import tells_changes
+from factory.line.line import Line, Table
 from factory.line.site_names import UNKNOWN
 from factory.line.split import DECIDED_AT, LABEL, decided
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.whole_world import all_sites
 from factory.pipeline.work import CONTENT, ROW_COUNT, Figures, Work
+from factory.storage.columns import LOAD, ROW
 from factory.storage.journal import fingerprint
 from factory.storage.lake import SITE
 
@@ -27,7 +32,7 @@ CHECKED_SITES = 3
 
 def features(run: LineRun) -> Work:
     """Return what builds the sites' features from all clean rows, those of other sites too."""
-    line, lake = run.line, run.lake
+    line = run.line
 
     def inputs(sites: Sequence[str]) -> Mapping[str, str]:
         names = [line.lake_table("clean", table) for table in line.tables.values()]
@@ -38,27 +43,89 @@ def features(run: LineRun) -> Work:
         made_from = fingerprint(rows, *([f"{run.until}"] if line.label.horizon else []))
         return {site: fingerprint(site, made_from) for site in sites}
 
-    def do(sites: Sequence[str]) -> Mapping[str, Figures]:
-        seen = lake.site_versions("features", sites)
-        happened, announced = run.clean_tables(), run.announced_tables()
-        rows = with_known_labels(line, _built(run, happened, announced, sites), run.until)
-        _require_known_labels(line, rows)
-        if not line.features.across_sites:
-            _require_own_rows(run, happened, announced, rows)
-        version = lake.replace("features", rows, seen)
-        run.contents.digests(["features"], sites)
-        counts = rows.group_by(SITE).agg(pl.len().alias(ROW_COUNT), pl.col("label").count().alias("labelled"))
-        by_site = {row.pop(SITE): row for row in counts.to_dicts()}
-        contents, none = content_digests(rows, sites), {ROW_COUNT: 0, "labelled": 0}
-        return {site: {**by_site.get(site, none), CONTENT: contents[site], "lake_version": version} for site in sites}
-
     def isolated(sites: Sequence[str]) -> Isolated[Figures]:
-        return together(sites, do)
+        seen = run.lake.site_versions("features", sites)
+        happened, announced = run.clean_tables(), run.announced_tables()
+        built = together(sites, lambda some: _by_site(run, happened, announced, some))
+        proof = _proof(run, happened, announced, built.done)
+        leaking = {site: LineError(why) for site, why in _of_all(proof, list(built.done)).items()}
+        rows = {site: rows for site, rows in built.done.items() if site not in leaking}
+
+        def write(some: Sequence[str]) -> Mapping[str, Figures]:
+            return _written(run, {site: rows[site] for site in some}, {site: seen[site] for site in some}, proof)
+
+        written = together(list(rows), write)
+        return Isolated(done=written.done, failed={**built.failed, **leaking, **written.failed})
 
     return Work(do=isolated, inputs=inputs, lost=lambda sites: run.contents.changed_by_others(["features"], sites))
 
 
 Tables = Mapping[str, pl.LazyFrame]
+
+
+def _by_site(run: LineRun, happened: Tables, announced: Tables, sites: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """Return the sites' features; raises LineError where labels are unknown, or a site's depend on others unsaid."""
+    line = run.line
+    rows = with_known_labels(line, _built(run, happened, announced, sites), run.until)
+    _require_known_labels(line, rows)
+    if not line.features.across_sites:
+        _require_own_rows(run, happened, announced, rows)
+    return {site: rows.filter(pl.col(SITE) == site) for site in sites}
+
+
+def _proof(run: LineRun, happened: Tables, announced: Tables, built: Mapping[str, pl.DataFrame]) -> Proved:
+    """Return what comes of building decisions of these sites anew from what was known at their moment."""
+    if not built:
+        return Proved(moments=0, decisions={}, leaks={})
+    raw = {table.name: _raw_rows(run, table) for table in run.line.tables.values()}
+    try:
+        made_of = MadeOf(line=run.line, raw=raw, happened=happened, announced=announced)
+        return proved(made_of, pl.concat(built.values()))
+    except Exception as error:  # noqa: BLE001  the line's own code may raise whatever it likes, and stops these sites
+        why = (
+            f"line {run.line.name}: its features cannot be built anew from what was known at an earlier moment: "
+            f"{type(error).__name__}: {error}. They must be built of any part of the rows"
+        )
+        return Proved(moments=0, decisions={}, leaks=dict.fromkeys(built, why))
+
+
+def _raw_rows(run: LineRun, table: Table) -> pl.LazyFrame:
+    """Return a table's raw rows that stand, typed; with superseded versions where the table tells of their moments."""
+    if not tells_changes(table):
+        return standing_raw_rows(run.lake, table)
+    contract, gone = run.contracts[table.name], gone_rows(run.lake, table)
+    judged = judging_plan(stored_raw_rows(run.lake, table), table, contract, gone)
+    kept = judged.filter(~pl.col(WITHDRAWN), ~contract.broken)
+    return kept.select(list(dict.fromkeys([*table.columns, SITE, LOAD, ROW])))
+
+
+def _of_all(proof: Proved, sites: Sequence[str]) -> dict[str, str]:
+    """Return why each of the sites fails: one function builds the features of all, so a leak of one is that of all."""
+    if not proof.leaks:
+        return {}
+    first = next(iter(proof.leaks.values()))
+    return {site: proof.leaks.get(site, f"one function builds the features of all sites: {first}") for site in sites}
+
+
+def _written(
+    run: LineRun, built: Mapping[str, pl.DataFrame], seen: Mapping[str, int], proof: Proved
+) -> Mapping[str, Figures]:
+    """Put the sites' features into the lake, in the place of those that were seen there."""
+    sites, rows = list(built), pl.concat(built.values())
+    version = run.lake.replace("features", rows, seen)
+    run.contents.digests(["features"], sites)
+    counts = rows.group_by(SITE).agg(pl.len().alias(ROW_COUNT), pl.col(LABEL).count().alias("labelled"))
+    by_site = {row.pop(SITE): row for row in counts.to_dicts()}
+    contents, none = content_digests(rows, sites), {ROW_COUNT: 0, "labelled": 0}
+    return {
+        site: {
+            **by_site.get(site, none),
+            "proved_decisions": proof.decisions.get(site, 0),
+            CONTENT: contents[site],
+            "lake_version": version,
+        }
+        for site in sites
+    }
 
 
 def _built(run: LineRun, happened: Tables, announced: Tables, sites: Sequence[str]) -> pl.DataFrame:

@@ -79,6 +79,7 @@ class Stage:
 
 
 _TYPING = ("line/parsing", "line/site_names.py", "storage/columns.py", "storage/raw_values.py")
+_PROOF = ("features/leak_proof.py", "features/online/past.py", "features/comparison.py")
 _TRAINING = ("training", "tasks", "features/samples.py", "line/split.py", "line/recipe.py")
 _JUDGING = (
     "evaluation",
@@ -143,7 +144,7 @@ STAGES = (
         reads=("clean_*", "announced_*"),
         kinds=frozenset({"polars", "deltalake"}),
         sections=("features", "feature names", "announced", "label"),
-        rooms=("features/announced.py", "line/announced.py"),
+        rooms=("features/announced.py", "line/announced.py", *_PROOF),
         module="features",
         columns=_feature_columns,
     ),

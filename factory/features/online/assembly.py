@@ -44,12 +44,8 @@ def assembled(
     happened = {
         name: look_back.rows_needed(name, rows, line.tables[name].cursor, newest) for name, rows in clean.items()
     }
-    tables = {name: rows.collect() for name, rows in happened.items()}
-    _require_keys(line, tables[line.decision_table])
-    for table in line.announced_tables:
-        coming = with_announced(table, clean[table.name], announced.get(table.name)).filter(PENDING)
-        tables[table.name] = dated(table, tables[table.name].lazy()).collect()
-        tables[announced_name(table.name)] = coming.select(tables[table.name].columns).collect()
+    _require_keys(line, happened[line.decision_table].collect())
+    tables = collected_tables(line, clean, happened, announced)
     files = {name: parquet(rows) for name, rows in tables.items()}
     snapshot = OnlineSnapshot(
         line=line.name,
@@ -64,6 +60,21 @@ def assembled(
         stale_after_hours=look_back.stale_after_hours if newest else None,
     )
     return AssembledSnapshot(snapshot=snapshot, tables=tables, files=dict(files.values()))
+
+
+def collected_tables(
+    line: Line,
+    clean: Mapping[str, pl.LazyFrame],
+    kept: Mapping[str, pl.LazyFrame],
+    announced: Mapping[str, pl.LazyFrame],
+) -> dict[str, pl.DataFrame]:
+    """Return what is kept of a line's clean tables by name, and beside a table what is announced in it."""
+    tables = {name: rows.collect() for name, rows in kept.items()}
+    for table in line.announced_tables:
+        coming = with_announced(table, clean[table.name], announced.get(table.name)).filter(PENDING)
+        tables[table.name] = dated(table, tables[table.name].lazy()).collect()
+        tables[announced_name(table.name)] = coming.select(tables[table.name].columns).collect()
+    return tables
 
 
 def _newest(line: Line, clean: Mapping[str, pl.LazyFrame]) -> datetime | None:
