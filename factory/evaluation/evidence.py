@@ -29,6 +29,9 @@ Of all figures only `probability_better_than_…` depend on the gates, by the ma
 compare with a model are None where the comparison with it is disabled.
 """
 
+LEAK_FIGURES = ("leaks", "leak_suspects", "copied_share")
+"""Figures of what looks like a leak (factory/evaluation/leaks.py); None where nothing does, or nobody looked."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
@@ -57,6 +60,8 @@ class Evidence:
     """Share of the site's raw rows that satisfied the contract."""
     contract_failures: tuple[str, ...] = ()
     """Expectations about whole tables that failed; no row can be blamed for these."""
+    leaks: Mapping[str, Figure] = field(default_factory=dict)
+    """What looks like a leak in the rows; see factory/evaluation/leaks.py."""
     training_rows: int
     fine_tuned: bool
     parity_error: float
@@ -117,6 +122,8 @@ def measured(
         **_comparisons(evidence, baseline_margin, champion_margin),
         **_money(evidence),
         **_running(evidence),
+        **dict.fromkeys(LEAK_FIGURES),
+        **evidence.leaks,
     }
 
 

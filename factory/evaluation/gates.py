@@ -54,6 +54,17 @@ def contract_kept(figures: Figures, gates: Gates) -> Iterator[Check]:
     )
 
 
+def no_leak(figures: Figures, _: Gates) -> Iterator[Check]:
+    """Refuse what learnt from its own answers; what only looks so is told."""
+    leaks, suspects = figures.get("leaks"), figures.get("leak_suspects")
+    known = "if it is known before the decision, say so: `label: known_before`"
+    yield Check.nothing("leaks", leaks, code="no_leak", title="leaks in the rows", reason=f"{leaks}; {known}")
+    if suspects:
+        what = "what looks like a leak in the rows"
+        reason = f"{suspects}; {known}"
+        yield Check.nothing("leak_suspects", suspects, code="no_leak", mode="dry_run", title=what, reason=reason)
+
+
 def good_enough(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a figure beyond the line's absolute bar."""
     for name, limit in gates.at_least.items():
@@ -145,6 +156,7 @@ def small_enough(figures: Figures, gates: Gates) -> Iterator[Check]:
 GATES: tuple[Gate, ...] = (
     enough_rows,
     contract_kept,
+    no_leak,
     good_enough,
     better_than_baseline,
     fairly_compared,

@@ -5,7 +5,8 @@ of base model and baseline are chosen on the validation window. The holdout is s
 rows.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from factory.evaluation.evidence import Evidence
 from factory.evaluation.gates import judge
 from factory.features.samples import Samples
 from factory.line.line import Line
+from factory.model.check import Figure
 from factory.model.reference_answers import ReferenceAnswers
 from factory.model.session import Latencies, onnx_answer
 from factory.model.verdict import Verdict, digest_of
@@ -50,6 +52,8 @@ class JudgingInputs:
     baseline_on_holdout: NDArray[np.float32]
     contract_share: float
     contract_failures: tuple[str, ...]
+    leaks: Mapping[str, Figure] = field(default_factory=dict)
+    """What looks like a leak in the rows; see factory/evaluation/leaks.py."""
 
 
 def judged(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies) -> Verdict:
@@ -83,6 +87,7 @@ def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies)
         own_figures=line.figures,
         contract_share=inputs.contract_share,
         contract_failures=inputs.contract_failures,
+        leaks=inputs.leaks,
         training_rows=len(inputs.train),
         fine_tuned=inputs.fine_tuned,
         parity_error=inputs.reference.parity_error(inputs.candidate),

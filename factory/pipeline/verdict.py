@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -77,15 +77,20 @@ class Judging:
 
     def judge(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Judge each site's candidate on its holdout; keep the verdict in the lake and on the registered version."""
+        from factory.evaluation.leaks import marks_learnt_from
+
         parts = self.run.parts(sites)
-        judged = one_by_one(sites, lambda site: self._judge(site, parts.of(site)))
+        learnt = marks_learnt_from(self.line, parts)
+        judged = one_by_one(sites, lambda site: self._judge(site, parts.of(site), learnt))
         written = together(list(judged.done), lambda some: self._keep({site: judged.done[site] for site in some}))
         return Isolated(done=written.done, failed={**judged.failed, **written.failed})
 
-    def _judge(self, site: str, parts: Parts) -> Verdict:
+    def _judge(self, site: str, parts: Parts, learnt: pl.Series) -> Verdict:
         from factory.evaluation.judging import judged
+        from factory.evaluation.leaks import leak_figures
 
-        verdict = judged(self.line, site, self._judging_inputs(site, parts), self.latencies)
+        inputs = replace(self._judging_inputs(site, parts), leaks=leak_figures(self.line, parts, learnt))
+        verdict = judged(self.line, site, inputs, self.latencies)
         self.run.registry.record_verdict(*self.run.registered("site_model", site), verdict)
         return verdict
 

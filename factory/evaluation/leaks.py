@@ -1,0 +1,225 @@
+"""What looks like a leak in the rows that train and judge a candidate: divided feature rows in, findings out.
+
+A finding is sure where no honest feature could look so: one that is the label by another name, a thing that is on both
+sides of a division by things, a judged table that was copied from the rows that train. Others are suspects: they are
+told, and refuse nothing. What the rows cannot show, a feature that looks at the future, the proof of the features finds
+(factory/features/leak_proof.py).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from factory.line.line import Line
+from factory.line.split import LABEL, EntitySplit, Parts
+from factory.model.check import Figure
+from factory.scaffold.profiling.association import Floats, missing_skill, skill, targets_of
+from factory.tasks import Regression
+
+LEAST_ROWS, LEAST_OF_A_LABEL = 30, 10
+"""Fewer rows, or fewer rows of a label, show nothing: what looks like a leak may be chance."""
+TELLS_ALONE = 0.9
+"""The share of the label that one column tells, on rows it was not looked at, from which it is a suspect."""
+_RANKS_MORE = 0.08
+"""By how much a ranking must be better than the share told: AUC .99 is a suspect."""
+SAME = 1e-9
+"""What a straight line may leave of a number's variance where the two are the same in other units."""
+DIGITS = 6
+"""Rows whose features are equal in so many digits are copies."""
+MANY_COPIES, MOSTLY, BY_CHANCE = 0.05, 0.5, 0.01
+"""Shares of the judged rows, and how many copies of each chance may make: features of few values are often equal."""
+_HASH = "_hash"
+
+
+class Finding(NamedTuple):
+    """One thing that was found, and whether it is sure."""
+
+    text: str
+    is_sure: bool
+
+
+def leak_figures(line: Line, parts: Parts, learnt: pl.Series) -> dict[str, Figure]:
+    """Return what is found among one site's rows; `learnt` are the marks of all rows that models learn from.
+
+    `leaks` and `leak_suspects` are sentences, None where there is nothing; `copied_share` is the share of the judged
+    rows whose features and label are those of a row that is learnt from.
+    """
+    copied = _copied_share(line, parts, learnt)
+    of_columns = [*_features(line, parts), *_order(line, parts)]
+    findings = [*of_columns, *_things(line, parts), *_copies(line, parts, len(learnt), copied)]
+    return {
+        "leaks": "; ".join(finding.text for finding in findings if finding.is_sure) or None,
+        "leak_suspects": "; ".join(finding.text for finding in findings if not finding.is_sure) or None,
+        "copied_share": copied,
+    }
+
+
+def marks_learnt_from(line: Line, parts: Parts) -> pl.Series:
+    """Return the marks of the rows that models learn from, or are chosen by, each once; of all sites together."""
+    return row_marks(line, pl.concat([parts.train, parts.validation])).unique()
+
+
+def row_marks(line: Line, rows: pl.DataFrame) -> pl.Series:
+    """Return a mark of each row that is equal where features, to six digits, and label are."""
+    values = [pl.col(name).cast(pl.Float64).round_sig_figs(DIGITS).fill_nan(None) for name in line.features.columns]
+    return rows.select(pl.struct(*values, pl.col(LABEL).cast(pl.Float64)).hash(seed=1).alias(_HASH)).to_series()
+
+
+def _labelled(parts: Parts) -> pl.DataFrame:
+    return pl.concat([parts.train, parts.validation, parts.holdout])
+
+
+def _features(line: Line, parts: Parts) -> Iterator[Finding]:
+    """Yield features that are the label, or tell it almost alone."""
+    rows = _labelled(parts)
+    if not _tells(line, rows):
+        return
+    targets = _targets(line, rows)
+    for name in line.features.columns:
+        if name in line.label.known_before:
+            continue
+        values = rows[name].cast(pl.Float64).fill_nan(None)
+        if how := _is_label(line, values, rows[LABEL]):
+            yield Finding(f"the feature {name} is the label by another name: {how}", is_sure=True)
+        elif (
+            alone := max(skill(values, targets), missing_skill(values, targets), _ranks(values, targets))
+        ) >= TELLS_ALONE:
+            yield Finding(f"the feature {name} tells {alone:.1%} of the label alone", is_sure=False)
+
+
+def _ranks(values: pl.Series, targets: Floats) -> float:
+    """Return how well a number ranks the rows of two labels, 0 to 1: the Gini coefficient; 0 where there are others."""
+    if targets.shape[1] != 2 or values.null_count() > len(values) / 2:
+        return 0.0
+    known = values.is_not_null().to_numpy()
+    is_second = targets[known, 1] > 0
+    second = int(is_second.sum())
+    pairs = second * (len(is_second) - second)
+    if min(second, len(is_second) - second) < LEAST_OF_A_LABEL:
+        return 0.0
+    ranks = values.drop_nulls().rank().to_numpy()[is_second].sum()
+    return float(abs(2 * (ranks - second * (second + 1) / 2) / pairs - 1)) - _RANKS_MORE
+
+
+def _tells(line: Line, rows: pl.DataFrame) -> bool:
+    """Whether there are enough rows, and more than one label, to tell anything."""
+    if len(rows) < LEAST_ROWS or rows[LABEL].n_unique() < 2:
+        return False
+    return isinstance(line.task, Regression) or int(rows[LABEL].value_counts()["count"].sort()[-2]) >= LEAST_OF_A_LABEL
+
+
+def _targets(line: Line, rows: pl.DataFrame) -> Floats:
+    classes = () if isinstance(line.task, Regression) else rows[LABEL].unique().cast(pl.String)
+    return targets_of(rows[LABEL], tuple(classes))
+
+
+def _is_label(line: Line, values: pl.Series, label: pl.Series) -> str | None:
+    """Return how a feature is the label; None where it is not."""
+    if isinstance(line.task, Regression):
+        both = pl.DataFrame({"x": values, "y": label.cast(pl.Float64)}).drop_nulls()
+        if len(both) < LEAST_ROWS or both["x"].n_unique() < LEAST_OF_A_LABEL:
+            return None
+        return "the same number in other units" if 1 - _correlation(both) ** 2 <= SAME else None
+    for what, seen in (
+        ("each of its values has a label of its own", values),
+        ("it is missing where", values.is_null()),
+    ):
+        pairs = pl.DataFrame({"x": seen, "y": label}).unique()
+        if len(pairs) == pairs["x"].n_unique() == pairs["y"].n_unique() > 1:
+            return what if seen is values else f"{what} the label is {pairs.filter('x')['y'][0]:g}, and nowhere else"
+    return None
+
+
+def _correlation(both: pl.DataFrame) -> float:
+    correlation = both.select(pl.corr("x", "y")).item()
+    return 0.0 if correlation is None or not np.isfinite(correlation) else float(correlation)
+
+
+def _order(line: Line, parts: Parts) -> Iterator[Finding]:
+    """Yield columns of the key that tell the label, as in a file that is sorted by it."""
+    rows = _labelled(parts)
+    if not _tells(line, rows):
+        return
+    targets = _targets(line, rows)
+    for name in line.features.key:
+        if name in line.features.columns or not rows.schema[name].is_numeric():
+            continue
+        alone = skill(rows[name].cast(pl.Float64), targets)
+        if alone >= TELLS_ALONE:
+            yield Finding(
+                f"the key {name} tells {alone:.1%} of the label: its rows are in the label's order, and a feature that "
+                "follows that order tells it too",
+                is_sure=False,
+            )
+
+
+def _things(line: Line, parts: Parts) -> Iterator[Finding]:
+    """Yield things that are both learnt from and judged on, where that tells something."""
+    learnt, entity = pl.concat([parts.train, parts.validation]), list(line.features.entity)
+    by_things = isinstance(line.split, EntitySplit)
+    if not entity:
+        if by_things and len(line.features.key) > 1:
+            yield from _unnamed_things(line, parts, learnt)
+        return
+    shared = parts.holdout.join(learnt.select(entity).unique(), on=entity, how="semi", nulls_equal=True)
+    things, named = shared.select(pl.struct(entity).n_unique()).item(), ", ".join(entity)
+    if things and by_things:
+        yield Finding(f"{things} of {named} are learnt from and judged on", is_sure=True)
+    elif things and len(shared) >= MOSTLY * len(parts.holdout) and _keeps_label(_labelled(parts), entity):
+        yield Finding(
+            f"the label never changes within {named}, and {things} of them are learnt from and judged on: whoever "
+            "recognises the thing knows its label. Divide by whole things: `split: {holdout_share: 0.2}`",
+            is_sure=False,
+        )
+
+
+def _unnamed_things(line: Line, parts: Parts, learnt: pl.DataFrame) -> Iterator[Finding]:
+    """Yield parts of the key that look like things with several rows each, on both sides."""
+    rows = len(parts.holdout) + len(learnt)
+    for name in line.features.key:
+        things = pl.concat([parts.holdout[name], learnt[name]]).n_unique()
+        shared = parts.holdout.join(learnt.select(name).unique(), on=name, how="semi", nulls_equal=True)
+        has_several = rows >= LEAST_ROWS and LEAST_OF_A_LABEL <= things <= rows / 3
+        if has_several and len(shared) >= MOSTLY * len(parts.holdout):
+            yield Finding(
+                f"{name} has {things} values in {rows} rows, and most rows judged have one that is learnt from: if its "
+                f"rows are about one thing, say so: `features: entity: [{name}]`",
+                is_sure=False,
+            )
+
+
+def _keeps_label(rows: pl.DataFrame, entity: Sequence[str]) -> bool:
+    """Whether things with several rows have one label each, and not all the same."""
+    labels = rows.group_by(entity).agg(pl.len().alias("rows"), pl.col(LABEL).n_unique().alias("labels"))
+    several = labels.filter(pl.col("rows") > 1)
+    return len(several) >= LEAST_OF_A_LABEL and int(several["labels"].max()) == 1 and rows[LABEL].n_unique() > 1  # type: ignore[arg-type]
+
+
+def _copied_share(line: Line, parts: Parts, learnt: pl.Series) -> float | None:
+    """Return the share of the judged rows that are learnt from, too; None where none is judged."""
+    if parts.holdout.is_empty():
+        return None
+    return float(row_marks(line, parts.holdout).is_in(learnt.implode()).mean())  # type: ignore[arg-type]
+
+
+def _copies(line: Line, parts: Parts, learnt: int, copied: float | None) -> Iterator[Finding]:
+    if copied is None or copied < MANY_COPIES or len(parts.holdout) < LEAST_ROWS:
+        return
+    if _copies_by_chance(line, _labelled(parts), learnt) > BY_CHANCE:
+        return
+    yield Finding(
+        f"{copied:.1%} of the rows judged are learnt from, too: features and label are the same to {DIGITS} digits. "
+        "Remove the copies, or keep them on one side: `features: entity`",
+        is_sure=isinstance(line.split, EntitySplit) and copied >= MOSTLY,
+    )
+
+
+def _copies_by_chance(line: Line, rows: pl.DataFrame, learnt: int) -> float:
+    """Return how many copies of a row would be among the rows learnt from if its features were independent."""
+    alike = 0.0
+    for name in line.features.columns:
+        counts = rows.group_by(name).len()["len"].to_numpy()
+        alike += float(np.log(((counts / counts.sum()) ** 2).sum()))
+    return float(learnt * np.exp(alike))

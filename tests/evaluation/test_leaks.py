@@ -1,0 +1,158 @@
+"""What looks like a leak in the rows is found, and what does not is let be."""
+
+import dataclasses
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from factory.evaluation.leaks import leak_figures, marks_learnt_from
+from factory.line.label import Label
+from factory.line.line import Features
+from factory.line.split import EntitySplit, Parts, TimeSplit
+from factory.tasks import Binary, Multiclass, Regression
+from tests.toy.line import toy_line
+
+TASKS = {
+    "binary": Binary(),
+    "multiclass": Multiclass(classes=("a", "b", "c")),
+    "regression": Regression(),
+}
+NAMES = ("x", "y", "z")
+BY_TIME, BY_THING = TimeSplit(holdout=0.25, validation=0.25), EntitySplit(holdout_share=0.25)
+SEEDS = st.integers(0, 2**31)
+FEW = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def rows(seed, task="binary", count=400):
+    """Rows whose label follows x with noise."""
+    chance = np.random.default_rng(seed)
+    x = chance.normal(size=count)
+    told = x + chance.normal(size=count)
+    label = {"binary": told > 0.5, "multiclass": np.digitize(told, [-0.5, 0.5]), "regression": told}[task]
+    return pl.DataFrame(
+        {
+            "site": "A",
+            "number": chance.permutation(count),
+            "machine": chance.integers(0, 40, count),
+            "x": x,
+            "y": chance.normal(size=count),
+            "z": chance.integers(0, 3, count).astype(float),
+            "label": label.astype(np.float32),
+        }
+    )
+
+
+def found(frame, *, task="binary", split=BY_THING, key=("number",), entity=(), known_before=(), names=NAMES):
+    """The figures of rows, of which the last quarter is judged."""
+    features = Features(build=lambda _: None, columns=dict.fromkeys(names, "."), key=key, entity=entity)
+    line = dataclasses.replace(
+        toy_line(), features=features, split=split, label=Label(known_before=known_before), online_snapshot=None
+    )
+    object.__setattr__(line, "task", TASKS[task])  # the toy line's amounts are those of a binary task
+    half, three = len(frame) // 2, 3 * len(frame) // 4
+    parts = Parts(train=frame[:half], validation=frame[half:three], holdout=frame[three:], rows=frame)
+    return leak_figures(line, parts, marks_learnt_from(line, parts))
+
+
+@pytest.mark.parametrize("task", TASKS)
+@FEW
+@given(seed=SEEDS)
+def test_rows_without_a_leak_are_let_be(task, seed):
+    assert found(rows(seed, task), task=task) == {"leaks": None, "leak_suspects": None, "copied_share": 0.0}
+
+
+ALIASES = {
+    "binary": [
+        pl.col("label"),
+        1 - pl.col("label"),
+        pl.col("label") * 7 + 3,
+        pl.when(pl.col("label") == 0).then("label"),
+    ],
+    "multiclass": [pl.col("label"), pl.col("label") * -2 + 5],
+    "regression": [pl.col("label"), pl.col("label") * 1.8 + 32],
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@FEW
+@given(seed=SEEDS, data=st.data())
+def test_a_feature_that_is_the_label_by_another_name_is_sure(task, seed, data):
+    alias = data.draw(st.sampled_from(range(len(ALIASES[task]))))
+    copied = rows(seed, task).with_columns(y=ALIASES[task][alias])
+    assert "the feature y is the label by another name" in found(copied, task=task)["leaks"]
+    assert found(copied, task=task, known_before=("y",))["leaks"] is None
+
+
+@FEW
+@given(seed=SEEDS)
+def test_a_feature_that_is_missing_where_the_label_is_one_is_sure(seed):
+    gaps = rows(seed).with_columns(y=pl.when(pl.col("label") == 0).then("y"))
+    assert "it is missing where the label is 1, and nowhere else" in found(gaps)["leaks"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@FEW
+@given(seed=SEEDS)
+def test_a_feature_that_nearly_is_the_label_is_a_suspect_and_refuses_nothing(task, seed):
+    near = rows(seed, task).with_columns(y=pl.col("label") * 10 + pl.col("y") * 0.01)
+    told = found(near, task=task)
+    assert told["leaks"] is None
+    assert "the feature y tells 9" in told["leak_suspects"]
+
+
+@FEW
+@given(seed=SEEDS)
+def test_a_file_in_the_labels_order_is_told(seed):
+    ordered = (
+        rows(seed).sort("label").with_columns(number=pl.int_range(pl.len())).sample(fraction=1, shuffle=True, seed=1)
+    )
+    assert "the key number tells" in found(ordered)["leak_suspects"]
+
+
+@FEW
+@given(seed=SEEDS)
+def test_rows_that_are_learnt_from_and_judged_on_are_counted_to_six_digits(seed):
+    frame = rows(seed)
+    again = frame[:100].with_columns(pl.col("x") * (1 + 1e-9), number=pl.int_range(1000, 1100))
+    told = found(pl.concat([frame[:300], again]))
+    assert told["copied_share"] > 0.95
+    assert "of the rows judged are learnt from, too" in told["leaks"]
+    by_time = found(pl.concat([frame[:300], again]), split=BY_TIME)
+    assert by_time["leaks"] is None
+    assert "of the rows judged" in by_time["leak_suspects"]
+
+
+@FEW
+@given(seed=SEEDS)
+def test_rows_of_few_values_are_equal_by_chance(seed):
+    coarse = rows(seed).with_columns(pl.col("x", "y").round(0))
+    told = found(coarse)
+    assert told["copied_share"] > 0.5
+    assert told["leaks"] is None
+
+
+def test_a_thing_on_both_sides_of_a_division_by_things_is_sure():
+    assert "of machine are learnt from and judged on" in found(rows(1), entity=("machine",))["leaks"]
+    apart = rows(1).with_columns(machine=pl.int_range(pl.len()) // 10)
+    assert found(apart, entity=("machine",))["leaks"] is None
+
+
+def test_things_that_nobody_named_are_told():
+    told = found(rows(1), key=("machine", "number"))
+    assert "`features: entity: [machine]`" in told["leak_suspects"]
+
+
+def test_a_label_that_never_changes_within_a_thing_is_told_where_time_divides():
+    frame = rows(1)
+    fixed = frame.with_columns(label=(pl.col("machine") % 3 == 0).cast(pl.Float32))
+    assert "the label never changes within machine" in found(fixed, entity=("machine",), split=BY_TIME)["leak_suspects"]
+    assert found(frame, entity=("machine",), split=BY_TIME)["leak_suspects"] is None
+
+
+@pytest.mark.parametrize("count", [0, 4, 20])
+def test_few_rows_tell_nothing(count):
+    frame = rows(1)[:count].with_columns(y=pl.col("label"))
+    assert found(frame)["leaks"] is None
