@@ -22,8 +22,8 @@ LEAST_ROWS, LEAST_OF_A_LABEL = 30, 10
 """Fewer rows, or fewer rows of a label, show nothing: what looks like a leak may be chance."""
 TELLS_ALONE = 0.9
 """The share of the label that one column tells, on rows it was not looked at, from which it is a suspect."""
-_RANKS_MORE = 0.08
-"""By how much a ranking must be better than the share told: AUC .99 is a suspect."""
+SEED = 7
+"""By which rows of equal values are put in some order."""
 SAME = 1e-9
 """What a straight line may leave of a number's variance where the two are the same in other units."""
 DIGITS = 6
@@ -83,24 +83,24 @@ def _features(line: Line, parts: Parts) -> Iterator[Finding]:
         values = rows[name].cast(pl.Float64).fill_nan(None)
         if how := _is_label(line, values, rows[LABEL]):
             yield Finding(f"the feature {name} is the label by another name: {how}", is_sure=True)
-        elif (
-            alone := max(skill(values, targets), missing_skill(values, targets), _ranks(values, targets))
-        ) >= TELLS_ALONE:
-            yield Finding(f"the feature {name} tells {alone:.1%} of the label alone", is_sure=False)
+        elif (share := _told_alone(values, targets)) >= TELLS_ALONE:
+            yield Finding(f"the feature {name} tells {share:.1%} of the label alone", is_sure=False)
 
 
-def _ranks(values: pl.Series, targets: Floats) -> float:
-    """Return how well a number ranks the rows of two labels, 0 to 1: the Gini coefficient; 0 where there are others."""
-    if targets.shape[1] != 2 or values.null_count() > len(values) / 2:
+def _told_alone(values: pl.Series, targets: Floats) -> float:
+    """Return the share of the label that a feature tells alone, by its value or by where it is missing."""
+    return max(skill(values, targets), missing_skill(values, targets), _told_by_neighbours(values, targets))
+
+
+def _told_by_neighbours(values: pl.Series, targets: Floats) -> float:
+    """Return the share that the two rows tell whose values are next to a row's own; bins are too coarse for a copy."""
+    if values.null_count() > len(values) / 2:
         return 0.0
-    known = values.is_not_null().to_numpy()
-    is_second = targets[known, 1] > 0
-    second = int(is_second.sum())
-    pairs = second * (len(is_second) - second)
-    if min(second, len(is_second) - second) < LEAST_OF_A_LABEL:
-        return 0.0
-    ranks = values.drop_nulls().rank().to_numpy()[is_second].sum()
-    return float(abs(2 * (ranks - second * (second + 1) / 2) / pairs - 1)) - _RANKS_MORE
+    known = np.random.default_rng(SEED).permutation(np.flatnonzero(values.is_not_null().to_numpy()))
+    ordered = targets[known[np.argsort(values.to_numpy()[known], kind="stable")]]
+    missed = ((ordered[1:-1] - (ordered[:-2] + ordered[2:]) / 2) ** 2).sum()
+    plain = ((ordered[1:-1] - ordered.mean(axis=0)) ** 2).sum()
+    return float(1 - missed / plain) if plain > 0 else 0.0
 
 
 def _tells(line: Line, rows: pl.DataFrame) -> bool:
@@ -146,7 +146,7 @@ def _order(line: Line, parts: Parts) -> Iterator[Finding]:
     for name in line.features.key:
         if name in line.features.columns or not rows.schema[name].is_numeric():
             continue
-        alone = skill(rows[name].cast(pl.Float64), targets)
+        alone = _told_alone(rows[name].cast(pl.Float64), targets)
         if alone >= TELLS_ALONE:
             yield Finding(
                 f"the key {name} tells {alone:.1%} of the label: its rows are in the label's order, and a feature that "

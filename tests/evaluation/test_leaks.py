@@ -1,6 +1,7 @@
 """What looks like a leak in the rows is found, and what does not is let be."""
 
 import dataclasses
+import re
 
 import numpy as np
 import polars as pl
@@ -100,7 +101,7 @@ def test_a_feature_that_nearly_is_the_label_is_a_suspect_and_refuses_nothing(tas
     near = rows(seed, task).with_columns(y=pl.col("label") * 10 + pl.col("y") * 0.01)
     told = found(near, task=task)
     assert told["leaks"] is None
-    assert "the feature y tells 9" in told["leak_suspects"]
+    assert re.search("the feature y tells (9.*|100.0)% of the label alone", told["leak_suspects"])
 
 
 @FEW
