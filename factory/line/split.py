@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol
 import polars as pl
 
 from factory.errors import LineError
-from factory.line.lengths import length_of
+from factory.line.lengths import length_in_words, length_of
 from factory.storage.columns import SITE
 
 DECIDED_AT = "decided_at"
@@ -118,6 +118,22 @@ class Windows:
         """Return whether a row lies in the windows of training and validation; its outcome may come in later."""
         train, validation, _ = self._within()
         return rows.select(train | validation).to_series()
+
+    def little_history(self, rows: pl.DataFrame) -> str | None:
+        """Return what to say where models learn from less time than they are judged on; `rows` are all there are."""
+        train, _, holdout = self._within()
+        learnt, judged = (rows.filter(within, pl.col(LABEL).is_not_null()) for within in (train, holdout))
+        if learnt.is_empty() or judged.is_empty():
+            return None
+        first, last = (learnt.select(moment).item() for moment in (decided().min(), decided().max()))
+        trained, tested = last - first, self.until - self.holdout_from
+        if trained >= tested:
+            return None
+        return (
+            f"models learn from {length_in_words(trained)} and are judged on {length_in_words(tested)}: there is too "
+            "little history for this `split`. Load more, or give its windows as shares of the rows there are: "
+            "`{holdout: 0.2, validation: 0.2}`"
+        )
 
     def _within(self) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
         """Return whether a row lies in the windows of training, validation and holdout."""

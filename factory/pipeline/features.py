@@ -18,7 +18,10 @@ from factory.features.leak_proof import MadeOf, Proved, proved
 from factory.features.online.past import tells_changes
 from factory.line.line import Line, Table
 from factory.line.site_names import UNKNOWN
-from factory.line.split import DECIDED_AT, LABEL, decided
+from factory.line.split import DECIDED_AT, LABEL, Windows, decided
+from factory.monitoring.findings import Finding
+from factory.names import LINE_SITE
+from factory.pipeline.findings import keep_and_tell
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.whole_world import all_sites
 from factory.pipeline.work import CONTENT, ROW_COUNT, Figures, Work
@@ -55,6 +58,8 @@ def features(run: LineRun) -> Work:
             return _written(run, {site: rows[site] for site in some}, {site: seen[site] for site in some}, proof)
 
         written = together(list(rows), write)
+        if written.done:
+            keep_and_tell(run, "features", {LINE_SITE: _history(run)})
         return Isolated(done=written.done, failed={**built.failed, **leaking, **written.failed})
 
     return Work(do=isolated, inputs=inputs, lost=lambda sites: run.contents.changed_by_others(["features"], sites))
@@ -97,6 +102,15 @@ def _raw_rows(run: LineRun, table: Table) -> pl.LazyFrame:
     judged = judging_plan(stored_raw_rows(run.lake, table), table, contract, gone)
     kept = judged.filter(~pl.col(WITHDRAWN), ~contract.broken)
     return kept.select(list(dict.fromkeys([*table.columns, SITE, LOAD, ROW])))
+
+
+def _history(run: LineRun) -> list[Finding]:
+    """Return what is to be known of how much time models have to learn from."""
+    division = run.division()
+    if not isinstance(division, Windows):
+        return []
+    text = division.little_history(run.lake.scan("features").select(DECIDED_AT, LABEL).collect())
+    return [Finding(kind="little history", key="little history", text=text)] if text else []
 
 
 def _of_all(proof: Proved, sites: Sequence[str]) -> dict[str, str]:

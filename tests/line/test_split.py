@@ -172,6 +172,21 @@ def test_rows_of_one_moment_are_in_one_window_and_an_empty_table_in_none():
     assert len(divided(SHARED, rows([])).holdout) == 0
 
 
+@pytest.mark.parametrize(
+    ("first", "split", "said"),
+    [
+        (-228, TimeSplit(holdout="189d", validation="14d"), "models learn from 24 days and are judged on 189 days"),
+        (-120, SPLIT, None),
+        (-30, SPLIT, None),  # nothing to learn from is told by the training itself
+        (-300, SHARED, None),
+    ],
+)
+def test_where_models_learn_from_less_than_they_are_judged_on_it_is_said(first, split, said):
+    days = rows([float(day) for day in range(first, 0)])
+    told = split.division(days, UNTIL, NO_TIME).little_history(days)
+    assert told is None if said is None else said in told
+
+
 def test_hours_divide_a_series_of_a_day():
     parts = divided(TimeSplit(holdout="6h", validation="90m", train="10h"), rows([-hour / 24 for hour in range(1, 25)]))
     assert [len(part) for part in (parts.train, parts.validation, parts.holdout)] == [10, 1, 6]

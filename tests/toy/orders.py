@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import polars as pl
 
@@ -18,6 +19,7 @@ from factory.line.announced import ANNOUNCED_AT, Announced
 from factory.line.expectation import Expectation
 from factory.line.line import Features, Table
 from factory.line.look_back import LookBack
+from factory.monitoring.alerts import Alerts
 from factory.names import LINE_SITE
 from factory.pipeline.fingerprints import LineCode
 from factory.pipeline.runner import Runner
@@ -227,7 +229,7 @@ class OrdersRun:
         self.lake = Lake(home / "lake", "orders")
         self.source = Plants(rows, **source)
         self.said: list[str] = []
-        self.alerts = None
+        self.alerts: Any = Alerts()
 
     def run(self, sites, until, names=("raw", "clean", "announced", "features", "online_snapshot"), redo_from=""):
         """Take sites through the named stages as of a moment, hours from the start; what was heard comes back."""
