@@ -16,10 +16,11 @@ from factory.line.line import Line
 from factory.line.split import LABEL, EntitySplit, Parts
 from factory.model.check import Figure
 from factory.scaffold.profiling.association import Floats, missing_skill, skill, targets_of
-from factory.tasks import Regression
 
 LEAST_ROWS, LEAST_OF_A_LABEL = 30, 10
 """Fewer rows, or fewer rows of a label, show nothing: what looks like a leak may be chance."""
+CLASSES = 50
+"""Labels of more values than this are numbers, which are one to one with any other number by chance."""
 TELLS_ALONE = 0.9
 """The share of the label that one column tells, on rows it was not looked at, from which it is a suspect."""
 SEED = 7
@@ -74,14 +75,14 @@ def _labelled(parts: Parts) -> pl.DataFrame:
 def _features(line: Line, parts: Parts) -> Iterator[Finding]:
     """Yield features that are the label, or tell it almost alone."""
     rows = _labelled(parts)
-    if not _tells(line, rows):
+    if not _tells(rows):
         return
-    targets = _targets(line, rows)
+    targets = _targets(rows)
     for name in line.features.columns:
         if name in line.label.known_before:
             continue
         values = rows[name].cast(pl.Float64).fill_nan(None)
-        if how := _is_label(line, values, rows[LABEL]):
+        if how := _is_label(values, rows[LABEL]):
             yield Finding(f"the feature {name} is the label by another name: {how}", is_sure=True)
         elif (share := _told_alone(values, targets)) >= TELLS_ALONE:
             yield Finding(f"the feature {name} tells {share:.1%} of the label alone", is_sure=False)
@@ -103,33 +104,36 @@ def _told_by_neighbours(values: pl.Series, targets: Floats) -> float:
     return float(1 - missed / plain) if plain > 0 else 0.0
 
 
-def _tells(line: Line, rows: pl.DataFrame) -> bool:
+def _tells(rows: pl.DataFrame) -> bool:
     """Whether there are enough rows, and more than one label, to tell anything."""
-    if len(rows) < LEAST_ROWS or rows[LABEL].n_unique() < 2:
+    labels = rows[LABEL].n_unique()
+    if len(rows) < LEAST_ROWS or labels < 2:
         return False
-    return isinstance(line.task, Regression) or int(rows[LABEL].value_counts()["count"].sort()[-2]) >= LEAST_OF_A_LABEL
+    return labels > CLASSES or int(rows[LABEL].value_counts()["count"].sort()[-2]) >= LEAST_OF_A_LABEL
 
 
-def _targets(line: Line, rows: pl.DataFrame) -> Floats:
-    classes = () if isinstance(line.task, Regression) else rows[LABEL].unique().cast(pl.String)
-    return targets_of(rows[LABEL], tuple(classes))
+def _targets(rows: pl.DataFrame) -> Floats:
+    labels = rows[LABEL].unique()
+    return targets_of(rows[LABEL], tuple(labels.cast(pl.String)) if len(labels) <= CLASSES else ())
 
 
-def _is_label(line: Line, values: pl.Series, label: pl.Series) -> str | None:
+def _is_label(values: pl.Series, label: pl.Series) -> str | None:
     """Return how a feature is the label; None where it is not."""
-    if isinstance(line.task, Regression):
+    if label.n_unique() > CLASSES:
         both = pl.DataFrame({"x": values, "y": label.cast(pl.Float64)}).drop_nulls()
-        if len(both) < LEAST_ROWS or both["x"].n_unique() < LEAST_OF_A_LABEL:
-            return None
-        return "the same number in other units" if 1 - _correlation(both) ** 2 <= SAME else None
-    for what, seen in (
-        ("each of its values has a label of its own", values),
-        ("it is missing where", values.is_null()),
-    ):
-        pairs = pl.DataFrame({"x": seen, "y": label}).unique()
-        if len(pairs) == pairs["x"].n_unique() == pairs["y"].n_unique() > 1:
-            return what if seen is values else f"{what} the label is {pairs.filter('x')['y'][0]:g}, and nowhere else"
-    return None
+        is_same = len(both) >= LEAST_ROWS and both["x"].n_unique() > CLASSES and 1 - _correlation(both) ** 2 <= SAME
+        return "the same number in other units" if is_same else None
+    if len(_pairs(values, label)):
+        return "each of its values has a label of its own"
+    missing = _pairs(values.is_null(), label).filter("x")
+    return f"it is missing where the label is {missing['y'][0]:g}, and nowhere else" if len(missing) else None
+
+
+def _pairs(values: pl.Series, label: pl.Series) -> pl.DataFrame:
+    """Return values and labels in pairs if each has one of its own; else none."""
+    pairs = pl.DataFrame({"x": values, "y": label}).unique()
+    one_to_one = len(pairs) == pairs["x"].n_unique() == pairs["y"].n_unique() > 1
+    return pairs if one_to_one else pairs.clear()
 
 
 def _correlation(both: pl.DataFrame) -> float:
@@ -140,9 +144,9 @@ def _correlation(both: pl.DataFrame) -> float:
 def _order(line: Line, parts: Parts) -> Iterator[Finding]:
     """Yield columns of the key that tell the label, as in a file that is sorted by it."""
     rows = _labelled(parts)
-    if not _tells(line, rows):
+    if not _tells(rows):
         return
-    targets = _targets(line, rows)
+    targets = _targets(rows)
     for name in line.features.key:
         if name in line.features.columns or not rows.schema[name].is_numeric():
             continue
