@@ -1,22 +1,20 @@
 """A `row_condition` as suites have it in, a Polars expression over the table's columns out.
 
-The text is read by a small parser of its own and never run: comparisons, `and`, `or`, `not`, parentheses, `in`,
-`between`, `like`, tests for missing values, and columns as names, in backticks or as `col("name")`. What else the
-languages of pandas, Spark and Polars have is refused by name. A condition that Great Expectations 1.x wrote as a
-mapping is read, too.
+The text is read by a parser of its own (condition_parser.py) and never run. A condition that Great Expectations 1.x
+wrote as a mapping is read, too.
 """
 
-import ast
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
-from operator import and_, eq, ge, gt, le, lt, ne, or_
+from operator import and_, or_
 from typing import Any
 
 import polars as pl
 
-from factory.data.contract.kwargs import Types, column_of, like_regex, moment
+from factory.data.contract.condition_columns import COMPARE, Columns
+from factory.data.contract.condition_parser import Parser
+from factory.data.contract.kwargs import Types
 
 CONDITION = ("row_condition", "condition_parser")
 """The kwargs that every expectation on values takes."""
@@ -25,31 +23,6 @@ _SQL_PARSERS = ("great_expectations__experimental__", "great_expectations", "spa
 PARSERS = ("pandas", "polars", *_SQL_PARSERS)
 """The languages a condition may be written in; of pandas a missing value is different from every other, and in all
 others it is unknown."""
-
-_COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
-    "==": eq,
-    "=": eq,
-    "!=": ne,
-    "<>": ne,
-    "<": lt,
-    "<=": le,
-    ">": gt,
-    ">=": ge,
-}
-_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_METHODS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-_MISSING = {"isnull": True, "isna": True, "isnan": True, "notnull": False, "notna": False, "isnotnull": False}
-_CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "none": None, "null": None, "nan": None}
-_MODULES = ("pl", "pd", "F", "functions")
-_DATES = ("date", "to_date", "timestamp", "to_timestamp", "datetime")
-_TOKEN = re.compile(
-    r"""(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
-      | (?P<text>'(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*")
-      | (?P<name>`[^`]+` | [^\W\d]\w*)
-      | (?P<sign>==|!=|<>|<=|>=|&&|\|\||[<>=!~&|()\[\],.-])""",
-    re.VERBOSE | re.DOTALL,
-)
-_DEEPEST = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +45,7 @@ def row_condition_of(kwargs: Mapping[str, Any], types: Types) -> RowCondition | 
     if condition is None or condition == "":
         return None
     try:
-        known = _Columns(types, two_valued=parser in ("pandas", None))
+        known = Columns(types, two_valued=parser in ("pandas", None))
         holds = _of_mapping(condition, known) if isinstance(condition, Mapping) else _of_text(condition, parser, known)
         holds = holds.fill_null(value=False)
         pl.DataFrame(schema=dict(types)).lazy().select(holds).collect()  # Polars itself judges the types
@@ -82,15 +55,15 @@ def row_condition_of(kwargs: Mapping[str, Any], types: Types) -> RowCondition | 
     return RowCondition(text=str(condition), holds=holds, columns=tuple(known.used))
 
 
-def _of_text(condition: object, parser: object, columns: "_Columns") -> pl.Expr:
+def _of_text(condition: object, parser: object, columns: Columns) -> pl.Expr:
     if not isinstance(condition, str):
         raise TypeError(f"it must be text, not {condition!r}")
     if parser not in PARSERS:
         raise ValueError(f"condition_parser must be one of {', '.join(PARSERS)}, not {parser!r}")
-    return _Parser(condition, columns, sql=parser in _SQL_PARSERS).condition()
+    return Parser(condition, columns, sql=parser in _SQL_PARSERS).condition()
 
 
-def _of_mapping(condition: Mapping[str, Any], columns: "_Columns") -> pl.Expr:
+def _of_mapping(condition: Mapping[str, Any], columns: Columns) -> pl.Expr:
     """Return a condition that Great Expectations 1.x wrote as a mapping; missing values are those of pandas."""
     kind = condition.get("type")
     if kind in ("and", "or"):
@@ -109,311 +82,6 @@ def _of_mapping(condition: Mapping[str, Any], columns: "_Columns") -> pl.Expr:
     operator, parameter = str(condition.get("operator")), condition.get("parameter")
     if operator in ("IN", "NOT_IN"):
         return columns.among(column, parameter, wanted=operator == "IN")
-    if operator not in _COMPARE:
+    if operator not in COMPARE:
         raise ValueError(f"there is no operator {operator!r}")
     return columns.compared(column, operator, parameter)
-
-
-@dataclass(frozen=True)
-class _Column:
-    name: str
-    dtype: pl.DataType
-
-    @property
-    def value(self) -> pl.Expr:
-        """The column's values; NaN is none."""
-        return pl.col(self.name).fill_nan(None) if self.dtype.is_float() else pl.col(self.name)
-
-    def missing(self) -> pl.Expr:
-        return self.value.is_null()
-
-
-class _Columns:
-    """A table's columns, and what comparing them means."""
-
-    def __init__(self, types: Types, *, two_valued: bool) -> None:
-        self.types = types
-        self.two_valued = two_valued
-        self.used: dict[str, None] = {}
-
-    def named(self, name: object) -> _Column:
-        column = column_of({"column": name}, self.types)
-        self.used[column] = None
-        return _Column(column, self.types[column])
-
-    def compared(self, left: object, sign: str, right: object) -> pl.Expr:
-        """Return whether a column compares so with another or with a constant."""
-        if not isinstance(left, _Column):
-            left, sign, right = right, _TURNED.get(sign, sign), left
-        if not isinstance(left, _Column):
-            raise ValueError(f"{_shown(right)} {sign} {_shown(left)} compares no column")
-        if isinstance(right, list):
-            if _COMPARE[sign] not in (eq, ne):
-                raise ValueError(f"{sign} compares with one value, not with a list")
-            return self.among(left, right, wanted=_COMPARE[sign] is eq)
-        if right is None:
-            raise ValueError(f"a missing value is neither equal nor greater; write {left.name}.isnull()")
-        if isinstance(right, pl.Expr):
-            raise ValueError("a condition is compared with a column; put `and` or `or` between them")
-        other = right.value if isinstance(right, _Column) else _fitting(right, left)
-        return self._known(_COMPARE[sign](left.value, other), differs=_COMPARE[sign] is ne)
-
-    def among(self, column: object, values: object, *, wanted: bool) -> pl.Expr:
-        """Return whether a column's value is one of a list, or none of it."""
-        if not isinstance(column, _Column) or not isinstance(values, list | tuple):
-            raise ValueError("`in` needs a column before it and a list of constants after it")
-        fitting = [_fitting(value, column) for value in values if value is not None]
-        inside = column.value.is_in(pl.Series(fitting, dtype=column.dtype).implode())
-        return self._known(inside if wanted else ~inside, differs=not wanted)
-
-    def _known(self, holds: pl.Expr, *, differs: bool) -> pl.Expr:
-        return holds.fill_null(value=differs) if self.two_valued else holds
-
-
-def _fitting(value: Any, column: _Column) -> Any:
-    """Return a constant as the column's type has it."""
-    fits = {bool: column.dtype == pl.Boolean, str: not (column.dtype.is_numeric() or column.dtype == pl.Boolean)}
-    if not fits.get(type(value), column.dtype.is_numeric()):
-        raise TypeError(f"{value!r} is compared with {column.name}, which is {column.dtype}")
-    return moment(value, column.dtype)
-
-
-def _shown(value: object) -> str:
-    return "a condition" if isinstance(value, pl.Expr) else repr(value)
-
-
-class _Parser:
-    """Recursive descent over the tokens of one condition."""
-
-    def __init__(self, text: str, columns: _Columns, *, sql: bool) -> None:
-        self.columns = columns
-        self.sql = sql
-        self.tokens = _tokens(text)
-        self.place = 0
-        self.depth = 0
-
-    def condition(self) -> pl.Expr:
-        holds = self._truth(self._any())
-        if not self._at_end:
-            raise ValueError(f"{self._next!r} is not understood after {self.tokens[self.place - 1][1]!r}")
-        return holds
-
-    @property
-    def _at_end(self) -> bool:
-        return self.place >= len(self.tokens)
-
-    @property
-    def _next(self) -> str:
-        return "" if self._at_end else self.tokens[self.place][1]
-
-    def _takes(self, *words: str) -> bool:
-        """Step over the next token if it is one of these words or signs."""
-        if self._at_end or self.tokens[self.place][0] == "text" or self._next.lower() not in words:
-            return False
-        self.place += 1
-        return True
-
-    def _needs(self, sign: str) -> None:
-        if not self._takes(sign):
-            raise ValueError(f"{sign!r} is missing {f'before {self._next!r}' if self._next else 'at the end'}")
-
-    def _any(self) -> Any:
-        holds = self._all()
-        while self._takes("or", "|", "||"):
-            holds = self._truth(holds) | self._truth(self._all())
-        return holds
-
-    def _all(self) -> Any:
-        holds = self._negated()
-        while self._takes("and", "&", "&&"):
-            holds = self._truth(holds) & self._truth(self._negated())
-        return holds
-
-    def _negated(self) -> Any:
-        return ~self._truth(self._nested(self._negated)) if self._takes("not") else self._predicate()
-
-    def _nested(self, read: Callable[[], Any]) -> Any:
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            raise RecursionError
-        value = read()
-        self.depth -= 1
-        return value
-
-    def _predicate(self) -> Any:
-        left = self._operand()
-        if self._next in _COMPARE:
-            return self._chain(left)
-        if self._takes("is"):
-            return self._is(left)
-        wanted = not self._takes("not")
-        if self._takes("in"):
-            return self.columns.among(left, self._list(), wanted=wanted)
-        if self._takes("between"):
-            low = self._operand()
-            self._needs("and")
-            inside = self._between(left, low, self._operand())
-            return inside if wanted else ~inside
-        if self._takes("like"):
-            matches = self._like(left, self._operand())
-            return matches if wanted else ~matches
-        if not wanted:
-            raise ValueError("`not` needs `in`, `between` or `like` after it")
-        return left
-
-    def _chain(self, left: Any) -> pl.Expr:
-        comparisons = []
-        while self._next in _COMPARE:
-            sign = self._next
-            self.place += 1
-            right = self._operand()
-            comparisons.append(self.columns.compared(left, sign, right))
-            left = right
-        return reduce(and_, comparisons)
-
-    def _is(self, left: Any) -> pl.Expr:
-        wanted = not self._takes("not")
-        if not isinstance(left, _Column):
-            raise ValueError("`is` needs a column before it")
-        if self._takes("null", "none", "nan"):
-            return left.missing() if wanted else ~left.missing()
-        if self._takes("true", "false"):
-            truth = self.tokens[self.place - 1][1].lower() == "true"
-            holds = self.columns.compared(left, "==", truth).fill_null(value=False)
-            return holds if wanted else ~holds
-        raise ValueError("`is` needs null, true or false after it")
-
-    def _between(self, value: Any, low: Any, high: Any) -> pl.Expr:
-        return self.columns.compared(value, ">=", low) & self.columns.compared(value, "<=", high)
-
-    def _like(self, column: Any, pattern: Any) -> pl.Expr:
-        if not isinstance(column, _Column) or column.dtype != pl.String or not isinstance(pattern, str):
-            raise ValueError("`like` needs a String column before it and a pattern after it")
-        return column.value.str.contains(like_regex(pattern))
-
-    def _truth(self, value: Any) -> pl.Expr:
-        """Return a condition, which a column of truth values is too."""
-        if isinstance(value, pl.Expr):
-            return value
-        if isinstance(value, _Column) and value.dtype == pl.Boolean:
-            return self.columns.compared(value, "==", right=True)
-        raise ValueError(f"{value.name if isinstance(value, _Column) else repr(value)} alone is no condition")
-
-    def _operand(self) -> Any:
-        if self._takes("~", "!"):
-            return ~self._truth(self._nested(self._operand))
-        if self._takes("-"):
-            number = self._operand()
-            if isinstance(number, bool) or not isinstance(number, int | float):
-                raise ValueError("arithmetic is not done here, `-` stands before a number alone")
-            return -number
-        value = self._in_parentheses() if self._takes("(") else self._list() if self._next == "[" else self._atom()
-        while self._takes("."):
-            value = self._method(value)
-        return value
-
-    def _in_parentheses(self) -> Any:
-        value = self._nested(self._any)
-        if self._takes(","):
-            values = [value]
-            while self._next != ")":
-                values.append(self._constant())
-                self._takes(",")
-            value = values
-        self._needs(")")
-        return value
-
-    def _list(self) -> list[Any]:
-        closing = ")" if self._next == "(" else "]"
-        if not self._takes("(", "["):
-            raise ValueError("a list of constants in ( ) or [ ] must follow")
-        values = []
-        while not self._takes(closing):
-            values.append(self._constant())
-            if self._next != closing:
-                self._needs(",")
-        return values
-
-    def _constant(self) -> Any:
-        value = self._operand()
-        if isinstance(value, _Column | pl.Expr | list):
-            raise ValueError("a list may have constants only")
-        return value
-
-    def _atom(self) -> Any:
-        if self._at_end:
-            raise ValueError("it ends where a column or a constant must follow")
-        kind, token = self.tokens[self.place]
-        self.place += 1
-        if kind == "number":
-            return int(token) if token.isdigit() else float(token)
-        if kind == "text":
-            return token[1:-1].replace(token[0] * 2, token[0]) if self.sql else ast.literal_eval(token)
-        if kind == "sign":
-            raise ValueError(f"{token!r} stands where a column or a constant must")
-        return self._word(token)
-
-    def _word(self, word: str) -> Any:
-        if word.startswith("`"):
-            return self.columns.named(word[1:-1])
-        if word in _MODULES and word not in self.columns.types and self._takes("."):
-            return self._atom()
-        if self._next == "(":
-            return self._call(word)
-        if word not in self.columns.types and word.lower() in _CONSTANTS:
-            return _CONSTANTS[word.lower()]
-        if word not in self.columns.types and word.lower() in _DATES and self.tokens[self.place :][:1]:
-            return self._atom()  # DATE '2024-01-01'
-        return self.columns.named(word)
-
-    def _call(self, name: str) -> Any:
-        self._needs("(")
-        argument = self._nested(self._any)
-        self._needs(")")
-        if name.lower() in ("col", "column") and isinstance(argument, str):
-            return self.columns.named(argument)
-        if name.lower() in _DATES and isinstance(argument, str):
-            return argument
-        wanted = _MISSING.get(name.lower())
-        if wanted is None or not isinstance(argument, _Column):
-            raise ValueError(f"the function {name!r} is not understood")
-        return argument.missing() if wanted else ~argument.missing()
-
-    def _method(self, value: Any) -> pl.Expr:
-        name = "" if self._at_end else self.tokens[self.place][1]
-        plain = name.lower().replace("_", "")
-        if not isinstance(value, _Column) or plain not in {*_MISSING, *_METHODS, "isin", "between"}:
-            raise ValueError(f"'.{name}' is not understood")
-        self.place += 1
-        self._needs("(")
-        arguments = []
-        while not self._takes(")"):
-            arguments.append(self._operand())
-            if self._next != ")":
-                self._needs(",")
-        return self._applied(plain, value, arguments)
-
-    def _applied(self, method: str, column: _Column, arguments: list[Any]) -> pl.Expr:
-        if method in _MISSING and not arguments:
-            return column.missing() if _MISSING[method] else ~column.missing()
-        if method == "isin" and arguments:
-            values = arguments[0] if isinstance(arguments[0], list) else arguments
-            return self.columns.among(column, values, wanted=True)
-        if method == "between" and len(arguments) == 2:
-            return self._between(column, *arguments)
-        if method in _METHODS and len(arguments) == 1:
-            return self.columns.compared(column, _METHODS[method], arguments[0])
-        raise ValueError(f"'.{method}' does not take {len(arguments)} arguments")
-
-
-def _tokens(text: str) -> list[tuple[str, str]]:
-    """Return kind and text of each token; raises ValueError at the first that is none."""
-    tokens, place = [], 0
-    while rest := text[place:].lstrip():
-        place = len(text) - len(rest)
-        token = _TOKEN.match(text, place)
-        if token is None or token.lastgroup is None:
-            raise ValueError(f"{text[place]!r} at character {place + 1} is not understood")
-        tokens.append((token.lastgroup, token.group()))
-        place = token.end()
-    return tokens
