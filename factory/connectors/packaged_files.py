@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from factory.connectors.source import Beyond, beyond_of, cursor_of
+from factory.connectors.source import Beyond, beyond_of, cursor_of, newest_of
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.files import state_of
 from factory.connectors.tables.place import Place
@@ -49,16 +49,7 @@ class PackagedFiles:
 
     def newest(self, table: Table, until: datetime) -> dict[str, Any]:
         """Return each site's largest cursor before `until`; keeps factory.connectors.source.Dated."""
-        rows = self._known(table, None, until)
-        site = pl.col(table.site_column or "")
-        newest = pl.col(_CURSOR).max() if table.cursor else pl.len()
-        by_value = (
-            rows.filter(site.is_not_null()).group_by(site.alias("value")).agg(newest.alias("newest")).drop_nulls()
-        )
-        known = dict(by_value.iter_rows())
-        combine = max if table.cursor else sum
-        sites = table.by_site(sorted(known))
-        return {site: combine(known[value] for value in values) for site, values in sites.items()}
+        return newest_of(self._known(table, None, until), table)
 
     def beyond(self, table: Table, until: datetime) -> dict[str, Beyond]:
         """Return what each site has in rows at or after `until`; keeps factory.connectors.source.Ahead."""
