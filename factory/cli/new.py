@@ -75,6 +75,8 @@ def _tell(written: "Written") -> None:
     say(f"  the target has {profile.task.why}")
     if profile.task.unsure:
         say(f"  NOT SURE: {profile.task.unsure}")
+    if plan.unsure_split:
+        say(f"  NOT SURE: {plan.unsure_split}")
     for what, names in (("left out as personal data", personal), ("left out as leaks of the target", leaks)):
         if names:
             say(f"  {what}: {', '.join(map(repr, names))}")

@@ -64,7 +64,10 @@ def _gates(plan: Plan) -> str:
 
 def _split(plan: Plan) -> str:
     if plan.by_time:
-        why = "The newest rows are the holdout; those before them choose threshold, calibration, when to stop."
+        why = (
+            "The newest share of the rows is the holdout; of those before it the newest choose threshold,\n"
+            "  # calibration, when to stop. A split takes lengths, too: `{holdout: 30d, validation: 14d}`."
+        )
     elif plan.profile.entity:
         why = "By a hash of the entity: no entity is both learnt from and judged on."
     else:
@@ -72,7 +75,12 @@ def _split(plan: Plan) -> str:
     return "\n".join(
         [
             f"  # {why}",
+            *([f"  # NOT SURE: {said(plan.unsure_split, 300)}."] if plan.unsure_split else []),
             f"  split: {yaml_value(dict(plan.split))}",
+            "",
+            "  # What tells the outcome: it is hidden where features are proved. If it is known a week after the",
+            "  # decision, say `horizon: 7d`: newer labels are unknown, and a week before the holdout is left out.",
+            f"  label: {yaml_value({'columns': [plan.profile.target]})}",
             "",
             "  # The network: TabM with piecewise-linear embeddings; what is not said here is the recipe's default.",
             f"  recipe: {yaml_value(recipe_of(plan))}",

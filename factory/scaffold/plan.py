@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import polars as pl
+
 from factory.connectors.tables.place import Place
 from factory.errors import SourceError
 from factory.line.parsing import Parse
 from factory.line.site_names import SiteNames
+from factory.line.split import DECIDED_AT, LABEL, TimeSplit
 from factory.scaffold.features import Feature, features_of
 from factory.scaffold.profiling.naming import RESERVED, identifier, words_of
 from factory.scaffold.profiling.profile import Profile
@@ -21,7 +24,8 @@ ROW_ID = "row_id"
 HOLDOUT_SHARE, VALIDATION_SHARE = 0.2, 0.2
 SMALL_ROWS, SMALL_HOLDOUT_SHARE, SMALL_VALIDATION_SHARE = 1_000, 0.25, 0.33
 """A small table gives a larger share of itself: a task needs some thirty rows to fit an interval or a threshold."""
-_LEAST_DAYS, _LEAST_LOOK_BACK = 5, 14
+_LEAST_ROWS, _LEAST_LOOK_BACK = 5, 14
+_SELDOM = 0.05
 _OVERLAP_HOURS = 1
 CHANGED = frozenset(["updated", "update", "changed", "change", "modified", "modification", "mtime", "touched"])
 """Words in the name of a column that tells when a row changed last."""
@@ -71,7 +75,28 @@ class Plan:
     @property
     def by_time(self) -> bool:
         """Whether the rows are divided by time."""
-        return "holdout_days" in self.split
+        return "validation" in self.split
+
+    @property
+    def unsure_split(self) -> str:
+        """What a person should know of a division by a hash, where the rows may be a series; empty: nothing."""
+        profile = self.profile
+        if self.by_time:
+            return ""
+        if profile.time:
+            named = profile.columns[profile.time].source_name
+            return (
+                f"{named!r} has too few moments to divide rows by them, so they are divided by a hash: rows of one "
+                "moment are learnt from and judged on"
+            )
+        times = [one for one in profile.columns.values() if one.holds == "moment" and one.null_share < _SELDOM]
+        if not times:
+            return ""
+        shown = " or ".join(f"--time {one.source_name!r}" for one in times[:3])
+        return (
+            "rows are divided by a hash, and the table tells times: if its rows are a series, a model is judged on "
+            f"rows between those it learnt from. Make the line again with {shown}"
+        )
 
     @property
     def site_names(self) -> dict[str, Any]:
@@ -183,17 +208,17 @@ def _as_of(profile: Profile, today: date) -> date:
 
 
 def _split(profile: Profile, as_of: date) -> dict[str, Any]:
-    """Return a split by time where the table's span allows one, by a hash of key or entity elsewhere."""
+    """Return a split by time where the moments of a sample allow one, by a hash of key or entity elsewhere."""
     held, validates = _shares(profile)
-    if profile.order and profile.order.days:
-        first = min(profile.order.days)
-        validation, holdout = profile.order.day_at((1 - held) * (1 - validates)), profile.order.day_at(1 - held)
-        if (as_of - first).days >= _LEAST_DAYS and first < validation < holdout < as_of:
-            return {
-                "holdout_days": (as_of - holdout).days,
-                "validation_days": (holdout - validation).days,
-                "train_days": (validation - first).days + 1,
-            }
+    if profile.time:
+        known = pl.col(profile.target).is_not_null()
+        moments = profile.sample.select(pl.col(profile.time).alias(DECIDED_AT), pl.when(known).then(1.0).alias(LABEL))
+        until = datetime(as_of.year, as_of.month, as_of.day)
+        parts = (
+            TimeSplit(holdout=held, validation=validates).division(moments, until, timedelta(0)).divided(moments, [])
+        )
+        if min(len(parts.train), len(parts.validation), len(parts.holdout)) >= _LEAST_ROWS:
+            return {"holdout": held, "validation": validates}
     return {"holdout_share": held, "validation_share": validates}
 
 

@@ -126,14 +126,14 @@ def _about_formats(plan: Plan) -> Iterator[str]:
 
 def _about_time(plan: Plan) -> Iterator[str]:
     profile = plan.profile
+    if plan.unsure_split:
+        yield f"Time: {escaped(said(plan.unsure_split, 300))}."
     if not profile.time or profile.order is None:
         yield (
             "Time: none was named, so old rows and new ones are mixed in the holdout. If the table has a time, make "
             "the line again with `--time`: a model is judged on what came after it was trained."
         )
         return
-    if not plan.by_time:
-        yield "Time: the rows span too few days to divide by them, so they are divided by a hash."
     nulls = profile.columns[profile.time].empty
     if nulls:
         whole = "" if plan.cursor else ", and the table is compared whole each time"

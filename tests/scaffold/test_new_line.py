@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -186,10 +186,43 @@ def test_time_decides_the_split_and_a_key_hash_does_without(root):
     with importable(root):
         assert isinstance(loaded(root, "timed")[0].split, TimeSplit)
         assert isinstance(loaded(root, "untimed")[0].split, EntitySplit)
-    assert sum(with_time.plan.split.values()) >= 1461
+    assert set(with_time.plan.split) == {"holdout", "validation"}
     assert with_time.plan.as_of == date(2016, 1, 1)
     assert "make the line again with `--time`" in readme(root, "untimed")
     assert without.plan.key == ("row_id",)
+
+
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize("apart", [SECOND, 37 * SECOND, DAY])
+def test_a_series_is_divided_by_time_however_short_it_is(root, apart):
+    moments = [datetime(2026, 3, 1) + n * apart for n in range(400)]
+    frame = pl.DataFrame(
+        {"at": moments, "x": [n * 7 % 31 for n in range(400)], "y": [n * 3 % 5 > 2 for n in range(400)]}
+    )
+    frame.write_parquet(root / "ticks.parquet")
+    made = written(root, "ticks", root / "ticks.parquet", "y", time="at")
+    assert not made.plan.unsure_split
+    with importable(root):
+        line, source = loaded(root, "ticks")
+        parts = line.parts(features(line, cleaned(line, source)), line.default_until)
+    assert [len(part) for part in (parts.train, parts.validation, parts.holdout)] == [201, 99, 100]
+    assert parts.train["decided_at"].max() < parts.validation["decided_at"].min()
+    assert parts.validation["decided_at"].max() < parts.holdout["decided_at"].min()
+
+
+def test_a_division_by_a_hash_of_what_may_be_a_series_is_said_in_file_and_readme(root):
+    columns = {"x": [n * 7 % 31 for n in range(200)], "y": [n * 3 % 5 > 2 for n in range(200)]}
+    one_day = pl.DataFrame({"at": [datetime(2026, 3, 1 + n // 100) for n in range(200)], **columns})
+    one_day.write_parquet(root / "days.parquet")
+    few = written(root, "few", root / "days.parquet", "y", time="at")
+    unnamed = written(root, "unnamed", root / "days.parquet", "y")
+    for made, what in ((few, "'at' has too few moments"), (unnamed, "Make the line again with --time 'at'")):
+        assert what in made.plan.unsure_split
+        assert f"# NOT SURE: {made.plan.unsure_split}" in (made.folder / "defs.yaml").read_text()
+        assert "Time: " in (made.folder / "README.md").read_text()
+        assert "holdout_share" in made.plan.split
 
 
 def test_no_entity_is_on_both_sides_of_a_split_without_time(root):
