@@ -64,7 +64,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     ]
     decisions = f"{sum(month['decisions'] for month in report['months']):,}"
     rows.append([Text(text, "bold") for text in ("in all", decisions, *_nets(report["total"]), "", "", "")])
-    show_table(columns, rows, title=f"{report['line']}: net EUR above deciding without a model", to=console)
+    show_table(columns, rows, title=f"{report['line']}: net EUR above the best constant decision", to=console)
     for policy in POLICIES:
         figures = report["total"][policy]
         say(

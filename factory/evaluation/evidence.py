@@ -22,7 +22,8 @@ Figures = Mapping[str, Figure]
 
 Of a model's figures the candidate's have the bare name, the others' the role before it: `baseline_rmse`.
 `probability_…` is the share of paired resamples of the holdout's witnesses, as which rows that are alike count once.
-Values are above deciding without a model.
+Values are above the best constant decision
+on the very rows, known with hindsight: `constant` says which, `constant_value_eur` what it is worth by itself.
 All of the champion and all that compares with it is of the rows that are new to it, `rows_new_to_champion`; on these
 the candidate earns `value_eur_beside_champion`.
 Of all figures only `probability_better_than_…` depend on the gates, by the margin that is `margin_vs_…`, and all that
@@ -52,8 +53,9 @@ class Evidence:
     new_to_champion: npt.NDArray[np.bool_] | None = None
     """`[rows]`: the rows it is compared on, for it neither learnt from them nor was chosen by them. None: all."""
     value: Value
-    idle: float
-    """The decision without a model; see Task.without_model."""
+    constant_before: float
+    """The constant decision that was best on the rows that the candidate was made of: what door and monitoring count
+    above, since they cannot know better."""
     own_figures: Mapping[str, Callable[[Floats, Floats], float]] = field(default_factory=dict)
     """The line's own figures of merit."""
     contract_share: float
@@ -120,6 +122,7 @@ def measured(
         **_holdout(evidence),
         **_others(evidence),
         **_comparisons(evidence, baseline_margin, champion_margin),
+        **_without_model(evidence),
         **_money(evidence),
         **_running(evidence),
         **dict.fromkeys(LEAK_FIGURES),
@@ -137,6 +140,7 @@ def _holdout(evidence: Evidence) -> dict[str, Figure]:
         "training_rows": evidence.training_rows,
         "fine_tuned": evidence.fine_tuned,
         **task.counts(label, candidate.answer, candidate.threshold),
+        "decided_otherwise": _decided_otherwise(task.decisions(candidate.answer, candidate.threshold)),
         **_of_merit(evidence, candidate, task.gateable, evidence.rows_for("candidate")),
         f"{task.headline}_low": _known(interval.low),
         f"{task.headline}_high": _known(interval.high),
@@ -207,35 +211,91 @@ def _earns_less(evidence: Evidence, rival: Scored | None) -> float | None:
     rows = evidence.rows_for("champion")
     if rival is None or not rows.any():
         return None
-    lost = (_row_values(evidence, rival) - _row_values(evidence, evidence.candidate))[rows]
+    lost = (_decided_eur(evidence, rival) - _decided_eur(evidence, evidence.candidate))[rows]
     return _known(evidence.resamples("champion").sum(lost).share_above(0.0))
 
 
-def _money(evidence: Evidence) -> dict[str, Figure]:
-    rows = len(evidence.label)
-    compared = evidence.rows_for("champion")
-    worth = {
-        role: float(_row_values(evidence, model)[evidence.rows_for(role)].sum())
-        for role, model in evidence.models().items()
-        if model and (evidence.rows_for(role).any() or not rows)
+def _without_model(evidence: Evidence) -> dict[str, Figure]:
+    """Return how the candidate, and the baseline, stand to what can be decided and answered without a model."""
+    task, label, resamples = evidence.task, evidence.label, evidence.resamples("candidate")
+    decided, loss = _decided_eur(evidence, evidence.candidate), _losses(evidence, evidence.candidate)
+    constants = task.constants(label, evidence.value) if len(label) else ()
+    earns = [
+        resamples.sum(decided - task.constant_eur(label, one.decision, evidence.value)).share_above(0.0)
+        for one in constants
+    ]
+    answer = np.repeat(task.constant_answer(label), len(label), axis=0)
+    constant_loss = task.row_losses(label, answer)
+    below = resamples.mean(constant_loss - loss).share_above(0.0)
+    baseline = _mean(_losses(evidence, evidence.baseline)) if evidence.baseline else None
+    constant = _mean(constant_loss)
+    return {
+        "probability_earns_more_than_constant": _known(min(earns)) if earns else None,
+        "probability_loss_below_constant": _known(below),
+        "loss": _mean(loss),
+        "constant_loss": constant,
+        "baseline_loss": baseline,
+        "baseline_beats_constant": None if baseline is None or constant is None else baseline < constant,
     }
-    beside = float(_row_values(evidence, evidence.candidate)[compared].sum()) if "champion" in worth else None
+
+
+def _losses(evidence: Evidence, model: Scored) -> npt.NDArray[np.float64]:
+    return evidence.task.row_losses(evidence.label, model.answer)
+
+
+def _mean(losses: npt.NDArray[np.float64]) -> float | None:
+    return _known(float(losses.mean())) if len(losses) else None
+
+
+def _decided_otherwise(decisions: npt.NDArray[np.float64]) -> int:
+    """Return how many rows are decided otherwise than most: none by a model that decides like a constant."""
+    return len(decisions) - int(np.unique(decisions, return_counts=True)[1].max(initial=0))
+
+
+def _money(evidence: Evidence) -> dict[str, Figure]:
+    task, label, rows = evidence.task, evidence.label, len(evidence.label)
+    worth = {role: _above_constant(evidence, model, role) for role, model in evidence.models().items() if model}
+    beside = _above_constant(evidence, evidence.candidate, "champion") if evidence.champion else None
+    constant = task.best_constant(label, evidence.value)
+    interval = evidence.resamples("candidate").sum(_row_values(evidence, evidence.candidate, "candidate")).interval()
     return {
         "threshold": evidence.candidate.threshold,
         "value_eur": _known(worth["candidate"]),
-        "value_per_decision_eur": _known(worth["candidate"] / rows) if rows else None,
+        "value_eur_low": _known(interval.low),
+        "value_eur_high": _known(interval.high),
+        "value_per_decision_eur": _known(worth["candidate"] / rows)
+        if rows and worth["candidate"] is not None
+        else None,
         "value_eur_beside_champion": _known(beside),
+        "constant": constant.name,
+        "constant_value_eur": _known(float(task.constant_eur(label, constant.decision, evidence.value).sum())),
+        "constant_before": _known(evidence.constant_before),
         **{f"{name}_value_eur": _known(worth.get(name)) for name in ("base", "baseline", "champion")},
         **{f"{name}_threshold": _threshold(evidence.models()[name]) for name in ("base", "baseline", "champion")},
     }
+
+
+def _above_constant(evidence: Evidence, model: Scored, role: str) -> float | None:
+    """Return what a model's decisions are worth on the rows that `role` may be measured on; None without any."""
+    rows = evidence.rows_for(role)
+    return float(_row_values(evidence, model, role)[rows].sum()) if rows.any() or not len(rows) else None
 
 
 def _threshold(model: Scored | None) -> float | None:
     return model.threshold if model else None
 
 
-def _row_values(evidence: Evidence, model: Scored) -> npt.NDArray[np.float64]:
-    return evidence.task.row_values_eur(evidence.label, model.answer, model.threshold, evidence.value, evidence.idle)
+def _row_values(evidence: Evidence, model: Scored, role: str) -> npt.NDArray[np.float64]:
+    """Return what each decision is worth above the best constant one on the rows that `role` may be measured on."""
+    task, label, value = evidence.task, evidence.label, evidence.value
+    constant = task.without_model(label[evidence.rows_for(role)], value)
+    return task.row_values_eur(label, model.answer, model.threshold, value, constant)
+
+
+def _decided_eur(evidence: Evidence, model: Scored) -> npt.NDArray[np.float64]:
+    """Return what each decision is worth by itself."""
+    decisions = evidence.task.decisions(model.answer, model.threshold)
+    return evidence.task.decided_values_eur(evidence.label, decisions, evidence.value)
 
 
 def _running(evidence: Evidence) -> dict[str, Figure]:

@@ -75,9 +75,79 @@ def good_enough(figures: Figures, gates: Gates) -> Iterator[Check]:
         yield Check.at_most(name, value, limit, code="good_enough", unit=_unit(name, value))
 
 
+def better_than_constant(figures: Figures, gates: Gates) -> Iterator[Check]:
+    """Refuse what does not surely beat the best that needs no model: constant decisions in money, answers in loss."""
+    bar = gates.against_constant
+    if bar.mode == "disabled":
+        return
+    value, loss = _number(figures["value_eur"]), _number(figures["loss"])
+    constant, constant_loss = figures["constant"], _number(figures["constant_loss"])
+    for figure, what, found in (
+        (
+            "probability_earns_more_than_constant",
+            "earning more than the best constant decision",
+            f"earns {value or 0.0:+.2f} EUR above the best constant decision, {constant}",
+        ),
+        (
+            "probability_loss_below_constant",
+            "a smaller loss than the best constant answer",
+            f"has a loss of {_written(loss)}, the best constant answer of {_written(constant_loss)}",
+        ),
+    ):
+        share = _number(figures[figure])
+        yield Check.at_least(
+            figure,
+            share,
+            bar.min_probability,
+            code="better_than_constant",
+            mode=bar.mode,
+            unit="share",
+            title=f"chance of {what}",
+            reason=f"the chance of {what} could not be measured, needs {bar.min_probability:.1%}"
+            if share is None
+            else f"{found}: better in {share:.1%} of resamples, needs {bar.min_probability:.1%}",
+        )
+
+
+def decides_like_a_constant(figures: Figures, gates: Gates) -> Iterator[Check]:
+    """Refuse a model that decides every row alike: it is a constant decision, whatever it answers."""
+    rows, mode = figures["rows"], gates.against_constant.mode
+    if mode == "disabled" or not rows:
+        return
+    acted, rate = _number(figures.get("share_acted")), _number(figures.get("prevalence"))
+    shares = f": it acts on {acted:.1%} of them, and the base rate is {rate:.1%}" if acted is not None else ""
+    yield Check.at_least(
+        "decided_otherwise",
+        figures["decided_otherwise"],
+        1,
+        code="decides_like_a_constant",
+        mode=mode,
+        unit="count",
+        title="rows decided otherwise than most",
+        reason=f"decides all {rows} rows alike{shares}",
+    )
+
+
 def better_than_baseline(figures: Figures, gates: Gates) -> Iterator[Check]:
-    """Refuse a network not worth its cost: it must beat the plain model with the line's certainty."""
-    yield from _better("baseline", figures, gates.against_baseline)
+    """Refuse a network not worth its cost: it must beat the plain model with the line's certainty.
+
+    A baseline whose loss is greater than a constant answer's is no bar, and the check says so.
+    """
+    bar, share = gates.against_baseline, figures["probability_better_than_baseline"]
+    if figures.get("baseline_beats_constant") is not False or share is None:
+        yield from _better("baseline", figures, bar)
+    elif bar.mode != "disabled":
+        loss, constant = (_written(_number(figures[name])) for name in ("baseline_loss", "constant_loss"))
+        yield Check.at_least(
+            "probability_better_than_baseline",
+            share,
+            0.0,
+            code="better_than_baseline",
+            mode=bar.mode,
+            unit="share",
+            title=f"chance of being better than the baseline, which is no bar: its loss is {loss}, a constant answer's "
+            f"{constant}",
+        )
 
 
 def fairly_compared(figures: Figures, gates: Gates) -> Iterator[Check]:
@@ -158,6 +228,8 @@ GATES: tuple[Gate, ...] = (
     contract_kept,
     no_leak,
     good_enough,
+    better_than_constant,
+    decides_like_a_constant,
     better_than_baseline,
     fairly_compared,
     better_than_champion,
@@ -176,6 +248,7 @@ def judge(evidence: Evidence, gates: Gates, *, asked: Sequence[Gate] = GATES) ->
     figures = measured(
         evidence, baseline_margin=gates.against_baseline.margin, champion_margin=gates.against_champion.margin
     )
+    figures["asks_less"] = gates.against_constant.asks_less
     return Verdict.of_checks(
         _checks(figures, gates, evidence.task, asked),
         figures,
@@ -189,8 +262,14 @@ def what_if(figures: Figures, gates: Gates, task: Task, *, asked: Sequence[Gate]
     """Return what these gates say of figures already measured: `line.gates` with other limits, a verdict's figures.
 
     Every limit may differ except a comparison's margin, which is part of the figures `probability_better_than_baseline`
-    and `…_champion`; a comparison that was disabled has no figures. Raises MeasuredOtherwise in both cases.
+    and `…_champion`; a comparison that was disabled has no figures. Raises MeasuredOtherwise in both cases, and for
+    figures from before candidates were compared with what needs no model.
     """
+    if "probability_earns_more_than_constant" not in figures and gates.against_constant.mode != "disabled":
+        raise MeasuredOtherwise(
+            "these figures are from before candidates were compared with constant decisions: judge the candidate "
+            "again, or ask with `against_constant: {mode: disabled}`"
+        )
     for other, bar in (("baseline", gates.against_baseline), ("champion", gates.against_champion)):
         _require_same_margin(figures, other, bar)
     return _checks(figures, gates, task, asked)
@@ -248,6 +327,10 @@ def _unit(name: str, value: Figure) -> Unit:
     if name.endswith("_eur"):
         return "eur"
     return "count" if isinstance(value, int) else "number"
+
+
+def _written(loss: float | None) -> str:
+    return "unknown" if loss is None else f"{loss:.4g}"
 
 
 def _number(figure: Figure) -> float | None:

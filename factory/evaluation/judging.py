@@ -83,7 +83,7 @@ def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies)
         champion=_champion(inputs),
         new_to_champion=inputs.new_to_champion,
         value=line.value,
-        idle=idle,
+        constant_before=line.task.without_model(np.concatenate([inputs.train, inputs.validation.label]), line.value),
         own_figures=line.figures,
         contract_share=inputs.contract_share,
         contract_failures=inputs.contract_failures,

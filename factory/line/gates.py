@@ -31,8 +31,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         """Raise LineError on an unknown mode: a misspelling must not let a candidate through."""
-        if self.mode not in get_args(Mode):
-            raise LineError(f"mode {self.mode!r} is not one of {', '.join(get_args(Mode))}", at=("mode",))
+        _require_mode(self.mode)
         for name in ("min_absolute_change", "min_probability"):
             _require_finite(getattr(self, name), name)
 
@@ -40,6 +39,52 @@ class Comparison:
     def margin(self) -> float | None:
         """By how much the headline must be exceeded; None where nothing is compared."""
         return None if self.mode == "disabled" else self.min_absolute_change
+
+
+USUAL_CERTAINTY = 0.95
+"""How sure a candidate must be to beat what needs no model, where a line's file says nothing: the lower end of an
+interval that leaves one case in twenty outside, on that side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstConstant:
+    """How sure we must be that the candidate beats the best that needs no model, in money and in loss.
+
+    In money it must beat each constant decision: never and always acting; a person for every row and always the
+    commonest class; the best one number. In loss it must beat the best constant answer: base rate, class shares, mean.
+    Each must be so in the share `min_probability` of all resamples. A verdict tells of a line that asks for less than
+    this.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    mode: Mode = "enabled"
+    """Whether a shortfall refuses, only shows in the figure `would_refuse`, or is not asked for at all."""
+    min_probability: float = USUAL_CERTAINTY
+    """The share of resamples in which it must be better."""
+
+    def __post_init__(self) -> None:
+        """Raise LineError on an unknown mode, and on a share that no candidate could miss or reach by its meaning."""
+        _require_mode(self.mode)
+        if not 0 < self.min_probability < 1:
+            raise LineError(
+                f"min_probability {self.min_probability} is not between 0 and 1; to ask for nothing, say "
+                "`mode: disabled`",
+                at=("min_probability",),
+            )
+
+    @property
+    def asks_less(self) -> str | None:
+        """What a reader of the verdict must know: in how far the line asks for less than is usual; None where not."""
+        usual = f"the usual certainty is {USUAL_CERTAINTY:.0%}"
+        if self.mode != "enabled":
+            what = "is only told of" if self.mode == "dry_run" else "is not asked for"
+            return f"to be better than the best constant decision {what} by this line; {usual}"
+        if self.min_probability < USUAL_CERTAINTY:
+            return (
+                f"this line asks to be better than the best constant decision with certainty "
+                f"{self.min_probability:.1%} only; {usual}"
+            )
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +105,8 @@ class Gates:
     """Limits below which a figure of the holdout must not be: the task's figures, the line's own, `value_eur`."""
     at_most: Mapping[str, float] = field(default_factory=dict)
     """Limits above which a figure of the holdout must not be."""
+    against_constant: AgainstConstant = field(default_factory=AgainstConstant)
+    """How sure we must be that the candidate is better than what can be decided without a model."""
     against_baseline: Comparison
     """How sure we must be that the candidate is better than the plain baseline."""
     against_champion: Comparison
@@ -105,6 +152,11 @@ class Gates:
     def approval_required(self) -> bool:
         """Whether a person must approve a candidate before its promotion."""
         return self.approval == "required"
+
+
+def _require_mode(mode: str) -> None:
+    if mode not in get_args(Mode):
+        raise LineError(f"mode {mode!r} is not one of {', '.join(get_args(Mode))}", at=("mode",))
 
 
 def _require_finite(limit: float, *name: str) -> None:

@@ -13,7 +13,7 @@ Chance = TypeVar("Chance", float, npt.NDArray[np.float64])
 
 @dataclass(frozen=True, kw_only=True)
 class Payoff:
-    """What a decision that can be right or wrong is worth, in EUR, above leaving it to whoever decides without a model.
+    """What a decision that can be right or wrong is worth, in EUR, above doing nothing of oneself.
 
     Binary: an alarm on a positive, or on a negative. Multiclass: the right class, or another one.
     """

@@ -28,10 +28,10 @@ LOGGED_OUTCOMES = "logged_outcomes"
 ROLE = "role"
 
 
-def outcomes(line: Line, predictions: pl.DataFrame, rows: pl.DataFrame, idle: Mapping[str, float]) -> pl.DataFrame:
+def outcomes(line: Line, predictions: pl.DataFrame, rows: pl.DataFrame, constant: Mapping[str, float]) -> pl.DataFrame:
     """Return the predictions whose outcome is known, each with its `label` (Float32) and `value_eur`.
 
-    `rows` are feature rows; `idle` says for each model's digest what would be decided without it (Task.without_model).
+    `rows` are feature rows; `constant` says for each model's digest which constant decision it is counted above.
     """
     key = key_columns(line)
     known = rows.select(*key, LABEL).filter(pl.col(LABEL).is_not_null())
@@ -42,7 +42,7 @@ def outcomes(line: Line, predictions: pl.DataFrame, rows: pl.DataFrame, idle: Ma
         mine = (joined[DIGEST] == digest).to_numpy()
         some = joined.filter(pl.Series(mine))
         worth[mine] = values_eur(
-            line, label[mine], answers_of(line.task, some), some[THRESHOLD].to_numpy(), idle[digest]
+            line, label[mine], answers_of(line.task, some), some[THRESHOLD].to_numpy(), constant[digest]
         )
     return joined.with_columns(pl.Series(LABEL, label, dtype=pl.Float32), pl.Series(VALUE, worth, dtype=pl.Float64))
 

@@ -75,11 +75,13 @@ def answers_of(task: Task, predictions: pl.DataFrame) -> Floats:
     return answers
 
 
-def values_eur(line: Line, label: Floats, answers: Floats, thresholds: Sequence[float] | Floats, idle: float) -> Floats:
-    """Return what each decision was worth above deciding without a model, in EUR, each row by its own threshold."""
+def values_eur(
+    line: Line, label: Floats, answers: Floats, thresholds: Sequence[float] | Floats, constant: float
+) -> Floats:
+    """Return what each decision was worth above a constant one, in EUR, each row by its own threshold."""
     by = np.asarray(thresholds, np.float64)
     values = np.zeros(len(label), np.float64)
     for threshold in np.unique(by):
         mine = by == threshold
-        values[mine] = line.task.row_values_eur(label[mine], answers[mine], float(threshold), line.value, idle)
+        values[mine] = line.task.row_values_eur(label[mine], answers[mine], float(threshold), line.value, constant)
     return values

@@ -36,8 +36,10 @@ class LoggedOutcomes:
         served = self.lake.scan(PREDICTION_LOG, [site])
         rows = self.served.rows.filter(pl.col(SITE) == site)
         decisions = delivered_decisions(self.line, served, rows.schema, self._thresholds(site, served))
-        idle = {digest: self.served.reference(site, digest).idle for digest in decisions[DIGEST].unique().to_list()}
-        return outcomes(self.line, decisions, rows, idle) if len(decisions) else None
+        constant = {
+            digest: self.served.reference(site, digest).constant for digest in decisions[DIGEST].unique().to_list()
+        }
+        return outcomes(self.line, decisions, rows, constant) if len(decisions) else None
 
     def _thresholds(self, site: str, served: pl.LazyFrame) -> dict[str, float]:
         """Return by which threshold each model decides that answered about rows with a known subject."""

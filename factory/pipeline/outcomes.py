@@ -23,8 +23,10 @@ def outcomes(run: LineRun) -> Work:
         predictions = served.table(PREDICTIONS, site)
         if predictions is None:
             return None
-        idle = {digest: served.reference(site, digest).idle for digest in predictions[DIGEST].unique().to_list()}
-        return known_outcomes(run.line, predictions, served.rows.filter(pl.col(SITE) == site), idle)
+        constant = {
+            digest: served.reference(site, digest).constant for digest in predictions[DIGEST].unique().to_list()
+        }
+        return known_outcomes(run.line, predictions, served.rows.filter(pl.col(SITE) == site), constant)
 
     def do(sites: Sequence[str]) -> Isolated[Figures]:
         return served.keep_outcomes(OUTCOMES, sites, joined, key_columns(run.line))

@@ -98,4 +98,6 @@ def _draft(run: LineRun, site: str, verdict: Verdict) -> Draft:
         # As pairs, which the journal keeps as lists: a guard equal to the one that is served is no new release.
         guard=Guard(ranges=ranges, typical=seen.get("typical", {})),
         stakes=run.line.value.stakes,
+        # An estimate's door tells no money: what is acted on there would be no place among the answers.
+        constant=float(verdict.figures.get("constant_before") or 0.0) if run.line.value.stakes else 0.0,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from factory.compute.isolation import Isolated, one_by_one
 from factory.errors import ModelRefused
 from factory.line.alike import blocks
-from factory.line.split import LABEL, Parts
+from factory.line.split import Parts
 from factory.model.code import drawing_digest
 from factory.names import LINE_SITE, model_name
 from factory.pipeline.line_run import LineRun, registered_version
@@ -152,8 +152,7 @@ class Reporting:
             champion_rows = as_taken_by(before.manifest.model_signature, self.line, parts)
             answers["champion"] = onnx_answer(before.content, champion_rows)
         answers["baseline"] = baseline_answers(self.run, parts.holdout)
-        train = self.line.task.codes(parts.train[LABEL])
-        judged = holdout(self.line, rows, blocks(self.line, parts), train, answers, judged_by)
+        judged = holdout(self.line, rows, blocks(self.line, parts), answers, judged_by)
         return shown(judged, rows, lambda some: onnx_answer(files["candidate"], some), self.line.signature.features)
 
     def _files(self, site: str) -> dict[str, bytes]:

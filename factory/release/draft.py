@@ -35,6 +35,7 @@ class Draft:
     example: Sequence[float | None]
     guard: Guard
     stakes: Payoff | None = None
+    constant: float = 0.0
 
     @classmethod
     def again(cls, content: bytes, manifest: Manifest) -> "Draft":
@@ -51,6 +52,7 @@ class Draft:
             example=manifest.example,
             guard=manifest.guard,
             stakes=manifest.stakes,
+            constant=manifest.constant,
         )
 
     @property
@@ -68,7 +70,12 @@ class Draft:
         """Whether a release serves the same file in the same way; when it was judged does not matter."""
         theirs = (manifest.digest, manifest.version, manifest.model_signature, manifest.threshold)
         mine = (digest_of(self.content), self.version, self.signature, float(self.threshold))
-        return (*theirs, manifest.guard, manifest.stakes) == (*mine, self.guard, self.stakes)
+        return (*theirs, manifest.guard, manifest.stakes, manifest.constant) == (
+            *mine,
+            self.guard,
+            self.stakes,
+            self.constant,
+        )
 
     def manifest(self, key: Ed25519PrivateKey, *, sequence: int, previous: int | None) -> Manifest:
         """Return the signed manifest, released now.
@@ -92,6 +99,7 @@ class Draft:
                 previous=previous,
                 guard=self.guard,
                 stakes=self.stakes,
+                constant=self.constant,
             ).signed(key)
             Manifest.from_json(signed.to_json()).require_signature(key.public_key())
         except (ValueError, TypeError, ModelRefused) as error:

@@ -20,7 +20,7 @@ from factory.names import model_name
 from factory.release.guard import Guard
 from factory.release.signing import Signed
 
-_LATER = frozenset({"stakes", "typical", "checks"})
+_LATER = frozenset({"stakes", "constant", "typical", "checks"})
 """Fields that came after the first releases; left out where empty, so that an older release still verifies."""
 _NESTED = (("verdict", Verdict), ("model_signature", Signature), ("guard", Guard), ("stakes", Payoff))
 
@@ -33,7 +33,8 @@ class Manifest(Signed):
     (None for the first). `digest` is the SHA-256 of `model.onnx`. `model_signature` says what the model takes and gives
     (`signature` is the key's, over the manifest). `example` is one row of input, flat, None where
     unknown. `released_at` is an ISO time in UTC. `guard` holds what training saw of each feature, `stakes` the line's
-    money where a decision is right or wrong.
+    money where a decision is right or wrong, `constant` the best constant decision of the rows that the model was made
+    of: 0 for doing nothing, otherwise the place, from 1, of the answer that is always acted on.
     """
 
     line: str
@@ -51,6 +52,7 @@ class Manifest(Signed):
     previous: int | None
     guard: Guard
     stakes: Payoff | None = None
+    constant: float = 0.0
     signature: str = ""
 
     def __post_init__(self) -> None:
@@ -88,6 +90,7 @@ class Manifest(Signed):
             "guard": self.guard.to_dict(),
             "example": list(self.example),
             **({"stakes": asdict(self.stakes)} if self.stakes else {}),
+            **({"constant": self.constant} if self.constant else {}),
         }
 
     def to_json(self) -> bytes:

@@ -74,6 +74,7 @@ class ModelRepository(ReleaseWriter):
         key: Ed25519PrivateKey,
         guard: Guard = NO_GUARD,
         stakes: Payoff | None = None,
+        constant: float = 0.0,
         by: str = "factory",
         approval_required: bool = False,
     ) -> Manifest:
@@ -96,6 +97,7 @@ class ModelRepository(ReleaseWriter):
             example=example,
             guard=guard,
             stakes=stakes,
+            constant=constant,
         )
         return self.serve(draft, by=by, key=key, approval_required=approval_required)
 

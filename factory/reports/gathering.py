@@ -17,7 +17,6 @@ from factory.reports.slices import slices
 from factory.storage.journal import Entry
 from factory.tasks.holdout import Holdout, Scored
 from factory.tasks.resampling import Blocks
-from factory.tasks.task import Floats
 
 SLICED = 3
 """How many of the most important columns are sliced."""
@@ -31,9 +30,7 @@ def broken_rules(quarantine: pl.DataFrame) -> list[tuple[str, int]]:
     return sorted(counted.items(), key=lambda rule: (-rule[1], rule[0]))
 
 
-def holdout(
-    line: Line, samples: Samples, blocks: Blocks, train: Floats, answers: Mapping[str, Rows], figures: Figures
-) -> Holdout:
+def holdout(line: Line, samples: Samples, blocks: Blocks, answers: Mapping[str, Rows], figures: Figures) -> Holdout:
     """Return the judged rows with the models' answers, each model deciding by the threshold its verdict had.
 
     `blocks` say which rows are alike. `answers` are by role; a role whose threshold is not in the verdict is left out.
@@ -47,8 +44,7 @@ def holdout(
         for role, answer in answers.items()
         if isinstance(threshold := thresholds[role], int | float)
     }
-    idle = line.task.without_model(train, line.value)
-    return Holdout(task=line.task, label=samples.label, blocks=blocks, models=models, value=line.value, idle=idle)
+    return Holdout(task=line.task, label=samples.label, blocks=blocks, models=models, value=line.value)
 
 
 def shown(judged: Holdout, samples: Samples, answer: Callable[[Rows], Rows], columns: tuple[str, ...]) -> Shown:

@@ -59,7 +59,7 @@ def money(facts: LineFacts) -> Dots | None:
             )
     rows.sort(key=lambda row: -(row.value or 0.0))
     total = sum(row.value or 0.0 for row in rows if row.accent)
-    says = f"EUR on the rows held out, above deciding without a model; {eur(total)} of the candidates that serve."
+    says = f"EUR on the rows held out, above the best constant decision; {eur(total)} of the candidates that serve."
     return Dots(title="What is each site worth?", says=says, rows=rows, form="brief") if rows else None
 
 

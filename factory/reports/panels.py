@@ -95,10 +95,19 @@ def _change(facts: SiteFacts) -> str:
 def money(facts: SiteFacts) -> Dots | None:
     """Return what every model's decisions are worth, with the interval; None where nothing could be measured."""
     rows = _model_rows(facts, "value_eur", facts.shown.money, whole)
-    says = f"EUR on {whole(len_rows(facts))} rows held out, above deciding without a model; each by its own threshold."
+    says = (
+        f"EUR on {whole(len_rows(facts))} rows held out, above the best constant decision{_constant(facts)}; each by "
+        "its own threshold."
+    )
     if not rows or not len_rows(facts):
         return None
     return Dots(title="What are its decisions worth?", says=says, rows=rows, form="brief")
+
+
+def _constant(facts: SiteFacts) -> str:
+    """Return in brackets what that decision is; nothing in figures from before it was known."""
+    name = facts.figures.get("constant")
+    return f" ({name})" if name else ""
 
 
 def len_rows(facts: SiteFacts) -> int:

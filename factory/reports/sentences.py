@@ -1,6 +1,6 @@
 """Sentences for an operations manager: what a site serves and how good that is, or what keeps it from serving."""
 
-from factory.charts.numbers import eur, figure, whole, words
+from factory.charts.numbers import eur, figure, percent, whole, words
 from factory.reports.facts import LineFacts, SiteFacts
 
 
@@ -45,6 +45,30 @@ def _money(facts: SiteFacts) -> str:
     if plain is None or round(plain) == round(worth):
         return f"{sentence}."
     return f"{sentence}, {eur(abs(worth - plain))} {'more' if worth > plain else 'less'} than the baseline's."
+
+
+def without_model(facts: SiteFacts) -> str:
+    """Return how the candidate stands to what needs no model; empty for figures from before that was measured."""
+    figures = facts.figures
+    if not figures.get("constant"):
+        return ""
+    acted, rate = _number(figures.get("share_acted")), _number(figures.get("prevalence"))
+    shares = f" It acts on {percent(acted)} of the rows; the base rate is {percent(rate)}." if acted is not None else ""
+    loss, constant, baseline = (_number(figures.get(name)) for name in ("loss", "constant_loss", "baseline_loss"))
+    no_bar = figures.get("baseline_beats_constant") is False
+    bar = f" The baseline is no bar: its loss is {figure(baseline)}." if no_bar else ""
+    less = str(figures.get("asks_less") or "")
+    return (
+        f"Money is counted above the best decision without a model on these very rows: {figures['constant']}.{shares} "
+        f"Its loss is {figure(loss)}, the best constant answer's {figure(constant)}.{bar}"
+        f"{f' {less[:1].upper()}{less[1:]}.' if less else ''}"
+    )
+
+
+def witnesses(facts: SiteFacts) -> str:
+    """Return of how many witnesses the rows judged are, in words; empty where every row is one."""
+    what = str(facts.figures.get("witnesses_are") or "rows")
+    return "" if what == "rows" else f"of {whole(_number(facts.figures.get('witnesses')))} {what}"
 
 
 def _number(value: object) -> float | None:

@@ -9,7 +9,7 @@ from factory.reports.facts import SiteFacts
 from factory.reports.folder import LINE_PAGE
 from factory.reports.limits import FOUND
 from factory.reports.rendering import page
-from factory.reports.sentences import of_site
+from factory.reports.sentences import of_site, without_model, witnesses
 from factory.reports.slices import worst
 from factory.tasks.holdout import ROLES
 from factory.tasks.task import Task
@@ -69,6 +69,8 @@ def site_page(facts: SiteFacts, made_from: str) -> str:
         another_serves=facts.serving is not None and not facts.serves_this,
         served_judged=f"judged as of {facts.serving.as_of}" if facts.serving and facts.serving.as_of else "",
         compared=_compared(facts),
+        without_model=without_model(facts),
+        witnesses=witnesses(facts),
         pictures=_pictures(facts),
         roles=_roles(facts),
         metrics=_metrics(facts),

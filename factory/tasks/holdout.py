@@ -1,10 +1,11 @@
 """The rows that were judged and every model's answers to them: what the pictures of a task are drawn from."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from factory.tasks.resampling import Blocks, Interval, Resamples
-from factory.tasks.task import Floats, Task, Value
+from factory.tasks.task import Constant, Floats, Task, Value
 
 ROLES = {"candidate": "site model", "champion": "champion before", "base": "base model", "baseline": "baseline"}
 """The models in the order they are shown, as people call them."""
@@ -31,13 +32,16 @@ class Holdout:
     models: Mapping[str, Scored]
     """By role; a vacant role is absent."""
     value: Value
-    idle: float
-    """What would be decided without a model; see Task.without_model."""
 
     @property
     def candidate(self) -> Scored:
         """The model that was judged."""
         return self.models["candidate"]
+
+    @functools.cached_property
+    def constant(self) -> Constant:
+        """The best that could be decided on these rows without a model, known with hindsight."""
+        return self.task.best_constant(self.label, self.value)
 
     @property
     def enough(self) -> bool:
@@ -57,5 +61,6 @@ class Holdout:
         return float(self.row_values(role, threshold).sum())
 
     def row_values(self, role: str, threshold: float) -> Floats:
-        """Return what each decision is worth, in EUR."""
-        return self.task.row_values_eur(self.label, self.models[role].answer, threshold, self.value, self.idle)
+        """Return what each decision is worth above the best constant one, in EUR."""
+        answer = self.models[role].answer
+        return self.task.row_values_eur(self.label, answer, threshold, self.value, self.constant.decision)

@@ -38,6 +38,16 @@ class Value:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Constant:
+    """A decision that needs no model, for it is the same for every row."""
+
+    decision: float
+    """As the task computes with it: 0 does nothing of itself; see `Task.decisions`."""
+    name: str
+    """What is done, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task(ABC):
     """One kind of answer."""
 
@@ -81,8 +91,8 @@ class Task(ABC):
         """Return the figures of merit by name; NaN where one is not defined. Raises nothing for poor data."""
 
     @abstractmethod
-    def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, int]:
-        """Return the task's counts on a candidate's holdout, beside the number of rows."""
+    def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, float]:
+        """Return the task's counts and shares on a candidate's holdout, beside the number of rows."""
 
     @abstractmethod
     def resampled(self, label: Floats, answer: Floats, resamples: Resamples) -> Resampled:
@@ -93,14 +103,44 @@ class Task(ABC):
         """Yield the checks that any model of this task must pass, whatever the line's limits are."""
 
     @abstractmethod
-    def without_model(self, label: Floats, value: Value) -> float:
-        """Return the constant decision that would be taken without a model, from labels of the past."""
+    def constants(self, label: Floats, value: Value) -> tuple[Constant, ...]:
+        """Return the decisions that need no model, as far as one of them may be the best for these labels."""
 
     @abstractmethod
+    def constant_answer(self, label: Floats) -> Floats:
+        """Return the one answer, `[1, answers]`, that is least wrong for all these labels: base rate, shares, mean."""
+
+    @abstractmethod
+    def row_losses(self, label: Floats, answer: Floats) -> npt.NDArray[np.float64]:
+        """Return each row's loss, `[rows]`, that a constant answer is compared by; NaN where it is not defined."""
+
+    @abstractmethod
+    def decisions(self, answer: Floats, threshold: float) -> npt.NDArray[np.float64]:
+        """Return what is done on each answer, `[rows]`, in the numbers that constant decisions have."""
+
+    @abstractmethod
+    def decided_values_eur(self, label: Floats, decision: Floats, value: Value) -> npt.NDArray[np.float64]:
+        """Return what each decision is worth by itself, in EUR, `[rows]`."""
+
+    def without_model(self, label: Floats, value: Value) -> float:
+        """Return the constant decision that is worth most for these labels."""
+        return self.best_constant(label, value).decision
+
+    def best_constant(self, label: Floats, value: Value) -> Constant:
+        """Return the same with its name; of labels that are not known nothing is concluded."""
+        known = label[np.isfinite(label)]
+        return max(self.constants(known, value), key=lambda one: self.constant_eur(known, one.decision, value).sum())
+
+    def constant_eur(self, label: Floats, decision: float, value: Value) -> npt.NDArray[np.float64]:
+        """Return what the same decision in every row is worth by itself, in EUR, `[rows]`."""
+        return self.decided_values_eur(label, np.full(len(label), decision), value)
+
     def row_values_eur(
-        self, label: Floats, answer: Floats, threshold: float, value: Value, idle: float
+        self, label: Floats, answer: Floats, threshold: float, value: Value, constant: float
     ) -> npt.NDArray[np.float64]:
-        """Return what each decision is worth above deciding without a model (`idle`), in EUR."""
+        """Return what each decision is worth above a constant one, in EUR."""
+        worth = self.decided_values_eur(label, self.decisions(answer, threshold), value)
+        return worth - self.constant_eur(label, constant, value)
 
     @abstractmethod
     def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from factory.errors import MeasuredOtherwise
+from factory.errors import LineError, MeasuredOtherwise
 from factory.evaluation.evidence import Evidence
 from factory.evaluation.gates import GATES, judge, what_if
-from factory.line.gates import Comparison, Gates
+from factory.line.gates import AgainstConstant, Comparison, Gates
 from factory.model.check import Check
 from factory.model.verdict import Verdict
 from factory.tasks import Binary
@@ -52,7 +52,7 @@ def evidence(rows=1000, **changes):
         "site": "north",
         "digest": OURS,
         "task": Binary(),
-        "idle": 0.0,
+        "constant_before": 0.0,
         "label": label,
         "blocks": Blocks.rows(len(label)),
         "candidate": model(label, 0.4),
@@ -146,7 +146,7 @@ def test_every_reason_is_given_not_the_first():
         size_mb=500.0,
     )
     found = reasons(poor)
-    assert len(found) == 10
+    assert len(found) == 13
     for word in (
         "rows",
         "positives",
@@ -216,8 +216,10 @@ def test_the_certainty_that_is_asked_for_decides():
 
 
 def test_a_margin_that_must_be_exceeded_counts():
-    margin = Comparison(min_absolute_change=0.9, min_probability=0.5)
-    (reason,) = reasons(bar=dataclasses.replace(BAR, against_baseline=margin))
+    margin, label = Comparison(min_absolute_change=0.9, min_probability=0.5), holdout()
+    (reason,) = reasons(
+        evidence(label=label, baseline=model(label, 0.35)), bar=dataclasses.replace(BAR, against_baseline=margin)
+    )
     assert "by more than 0.9 with probability 0.0%" in reason
 
 
@@ -251,7 +253,7 @@ def test_a_disabled_comparison_is_neither_made_nor_told_of_and_the_rivals_own_fi
     assert verdict.figures["would_refuse"] is None
     assert verdict.figures["compared_with_champion"] is False
     compared = [name for name in verdict.figures if name.startswith(("probability_", "change_vs_"))]
-    assert {verdict.figures[name] for name in compared} == {None}
+    assert {verdict.figures[name] for name in compared if "constant" not in name} == {None}
     assert verdict.figures["baseline_average_precision"] > verdict.figures["average_precision"]
 
 
@@ -296,12 +298,17 @@ def test_a_loss_of_money_within_chance_is_not_refused():
     assert verdict.figures["probability_earns_less_than_champion"] <= 0.95
 
 
+def above_constant(label, alarm):
+    """What decisions are worth above never and above always raising an alarm, whichever is less."""
+    return value_eur(label, alarm, MONEY) - max(0.0, value_eur(label, np.ones(len(label), np.bool_), MONEY))
+
+
 def test_each_model_earns_by_its_own_threshold():
     label = holdout()
     careful = model(label, 0.4, threshold=0.9, digest=OTHER)
     figures = judge(evidence(label=label, champion=careful), BAR).figures
-    assert figures["champion_value_eur"] == value_eur(label, careful.answer[:, 0] >= 0.9, MONEY)
-    assert figures["value_eur"] == value_eur(label, model(label, 0.4).answer[:, 0] >= 0.4, MONEY)
+    assert figures["champion_value_eur"] == above_constant(label, careful.answer[:, 0] >= 0.9)
+    assert figures["value_eur"] == above_constant(label, model(label, 0.4).answer[:, 0] >= 0.4)
 
 
 def test_a_candidate_is_not_compared_with_itself_and_the_figures_say_so():
@@ -343,8 +350,8 @@ def test_a_champion_is_compared_on_rows_that_are_new_to_it_alone():
     figures = judge(evidence(label=label, candidate=ours, champion=champion, new_to_champion=new), BAR).figures
     theirs, money = champion.answer[new, 0], figures["value_eur_beside_champion"]
     assert figures["champion_average_precision"] == average_precision(label[new], theirs)
-    assert figures["champion_value_eur"] == value_eur(label[new], theirs >= champion.threshold, MONEY)
-    assert money == value_eur(label[new], ours.answer[new, 0] >= ours.threshold, MONEY)
+    assert figures["champion_value_eur"] == above_constant(label[new], theirs >= champion.threshold)
+    assert money == above_constant(label[new], ours.answer[new, 0] >= ours.threshold)
     assert figures["average_precision"] == average_precision(label, ours.answer[:, 0])
 
 
@@ -548,3 +555,131 @@ def test_a_gate_of_ones_own_decides_with_the_others():
     verdict = judge(evidence(), BAR, asked=(*GATES, rows_of_a_pilot))
     assert verdict.reasons == ("more rows than a pilot has",)
     assert judge(evidence(), BAR).passed
+
+
+# Against what needs no model.
+
+
+def always(label):
+    """A model that says something of every row, and acts on all of them."""
+    return model(label, 0.4, threshold=0.0)
+
+
+def test_a_model_that_acts_on_every_row_is_a_constant_decision_and_is_refused():
+    label = holdout(204, share=0.7)
+    verdict = judge(evidence(label=label, candidate=always(label)), dataclasses.replace(BAR, min_rows=100))
+    assert verdict.figures["share_acted"] == 1.0
+    assert verdict.figures["value_eur"] <= 0
+    assert any(
+        reason.startswith("decides all 204 rows alike: it acts on 100.0% of them, and the base rate is ")
+        for reason in verdict.reasons
+    )
+    assert {check.code for check in verdict.checks if not check.kept} >= {
+        "decides_like_a_constant",
+        "better_than_constant",
+    }
+
+
+def test_value_is_counted_above_the_best_constant_decision_whichever_that_is():
+    for share, constant in ((0.05, "never act"), (0.9, "always act")):
+        label = holdout(share=share)
+        figures = judge(evidence(label=label), BAR).figures
+        assert figures["constant"] == constant
+        assert figures["value_eur"] == above_constant(label, model(label, 0.4).answer[:, 0] >= 0.4)
+        assert figures["constant_value_eur"] == max(0.0, value_eur(label, np.ones(1000, np.bool_), MONEY))
+        assert figures["value_eur_low"] <= figures["value_eur"] <= figures["value_eur_high"]
+
+
+def test_a_loss_above_the_priors_is_refused_however_much_is_earned():
+    label = holdout()
+    sure = Scored(answer=np.where(model(label, 0.4).answer > 0.4, 0.9999, 0.0001).astype(np.float32), threshold=0.5)
+    verdict = judge(evidence(label=label, candidate=sure), BAR)
+    assert verdict.figures["value_eur"] > 0
+    assert verdict.figures["loss"] > verdict.figures["constant_loss"]
+    assert any("has a loss of" in reason and "the best constant answer of" in reason for reason in verdict.reasons)
+
+
+def test_rows_of_few_days_are_not_enough_for_what_as_many_alone_are():
+    label = holdout(1000)
+    days = Blocks(of_row=np.arange(1000) * 3 // 1000, in_time=True, what="days")
+    alone, alike = judge(evidence(label=label), BAR), judge(evidence(label=label, blocks=days), BAR)
+    assert alone.passed
+    assert alike.figures["witnesses"] == 3
+    assert "scored on 1000 rows of 3 days, needs 500 days" in alike.reasons
+    assert alike.figures["value_eur_high"] > alone.figures["value_eur_high"]
+
+
+def test_one_witness_measures_nothing_and_does_not_pass():
+    label = holdout(1147)
+    one = Blocks(of_row=np.zeros(1147, np.int64), in_time=True, what="days")
+    verdict = judge(evidence(label=label, blocks=one), dataclasses.replace(BAR, min_rows=1))
+    assert not verdict.passed
+    assert "could not be measured" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("bar", "says"),
+    [
+        (AgainstConstant(), None),
+        (AgainstConstant(min_probability=0.99), None),
+        (AgainstConstant(min_probability=0.8), "with certainty 80.0% only; the usual certainty is 95%"),
+        (AgainstConstant(mode="dry_run"), "is only told of by this line"),
+        (AgainstConstant(mode="disabled"), "is not asked for by this line"),
+    ],
+)
+def test_a_line_that_asks_for_less_is_told_of_in_its_verdicts(bar, says):
+    told = judge(evidence(), dataclasses.replace(BAR, against_constant=bar)).figures["asks_less"]
+    assert says in told if says else told is None
+
+
+def test_a_dry_run_of_the_constant_refuses_nothing_and_disabled_asks_nothing():
+    label = holdout()
+    bad = evidence(label=label, candidate=always(label), baseline=None, champion=None)
+    loose = Gates(
+        min_rows=1,
+        min_contract_share=0.0,
+        against_baseline=Comparison(mode="disabled"),
+        against_champion=Comparison(mode="disabled"),
+    )
+    dry = judge(bad, dataclasses.replace(loose, against_constant=AgainstConstant(mode="dry_run")))
+    assert dry.passed
+    assert "decides all 1000 rows alike" in dry.figures["would_refuse"]
+    off = judge(bad, dataclasses.replace(loose, against_constant=AgainstConstant(mode="disabled")))
+    assert off.passed
+    assert off.figures["would_refuse"] is None
+
+
+def test_a_baseline_worse_than_a_constant_is_no_bar_and_is_told():
+    label = holdout()
+    ranks_well = model(label, 0.9).answer
+    useless = Scored(answer=np.where(ranks_well > 0.5, 0.00001, 0.000001).astype(np.float32), threshold=0.5)
+    verdict = judge(evidence(label=label, baseline=useless), BAR)
+    assert verdict.figures["baseline_beats_constant"] is False
+    assert verdict.figures["probability_better_than_baseline"] < 0.05
+    assert verdict.passed
+    (told,) = (check for check in verdict.checks if check.code == "better_than_baseline")
+    assert "which is no bar: its loss is" in told.title
+
+
+def test_figures_from_before_constants_were_measured_are_not_judged_by_them():
+    figures = dict(judge(evidence(), BAR).figures)
+    gone = (
+        "witnesses",
+        "constant",
+        "baseline_beats",
+        "loss",
+        "probability_earns_more",
+        "probability_loss",
+        "decided_otherwise",
+    )
+    old = {name: value for name, value in figures.items() if not name.startswith(gone)}
+    with pytest.raises(MeasuredOtherwise, match="judge the candidate again"):
+        what_if(old, BAR, Binary())
+    without = dataclasses.replace(BAR, against_constant=AgainstConstant(mode="disabled"))
+    assert all(check.kept for check in what_if(old, without, Binary()))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 2.0, math.nan])
+def test_a_certainty_that_means_nothing_is_refused(share):
+    with pytest.raises(LineError, match="min_probability"):
+        AgainstConstant(min_probability=share)

@@ -32,6 +32,8 @@ def client(tmp_path_factory):
     shop.release(sums_model(1, 1, 3, "classes"), site="classes", signature=CLASSES, threshold=2.0, example=(1.0,))
     classes = {"signature": CLASSES, "threshold": 0.75, "example": (1.0,), "stakes": PERSON}
     shop.release(sums_model(1, 1, 3, "classes"), site="sure", **classes)
+    shop.release(onnx_model(), site="busy", threshold=0.6, guard=guard, stakes=MONEY.stakes, constant=1.0)
+    shop.release(sums_model(1, 1, 3, "classes"), site="usual", constant=2.0, **classes)
     with gateway(shop) as made:
         yield made
 
@@ -75,15 +77,16 @@ def test_an_estimate_is_acted_on_less_the_margin_and_a_class_below_the_threshold
     assert [row["decision"] for row in rows] == ["c", None]
 
 
-def test_a_decision_says_what_it_is_worth_on_average_by_the_tasks_own_money(client):
+@pytest.mark.parametrize(("site", "constant"), [("UA", 0.0), ("busy", 1.0)])
+def test_a_decision_says_what_it_is_worth_on_average_above_the_constant_one_of_its_release(client, site, constant):
     asked = [{"f0": f0 / 2, "f1": f1, "f2": 1} for f0 in range(10) for f1 in range(-3, 8)]
-    rows = ask(client, asked).json()["rows"]
+    rows = ask(client, asked, site).json()["rows"]
     assert {row["decision"] for row in rows} == {True, False}
     for row in rows:
         chance = row["answer"]["probability"]
         answer = np.full((2, 1), chance, np.float32)
-        positive, negative = Binary().row_values_eur(np.array([1.0, 0.0]), answer, 0.6, MONEY, 0.0)
-        assert row["expected_value_eur"] == chance * positive + (1 - chance) * negative
+        positive, negative = Binary().row_values_eur(np.array([1.0, 0.0]), answer, 0.6, MONEY, constant)
+        assert row["expected_value_eur"] == pytest.approx(chance * positive + (1 - chance) * negative)
 
 
 def test_a_class_is_worth_its_chance_and_a_row_handed_to_a_person_nothing(client):
@@ -91,6 +94,13 @@ def test_a_class_is_worth_its_chance_and_a_row_handed_to_a_person_nothing(client
     assert (sure["decision"], unsure["decision"]) == ("c", None)
     assert sure["expected_value_eur"] == pytest.approx(0.9 * 2.0 + 0.1 * -10.0, abs=1e-5)
     assert unsure["expected_value_eur"] == 0.0
+
+
+def test_a_class_is_worth_what_it_is_more_than_the_class_that_would_always_be_chosen(client):
+    sure, unsure = ask(client, [[{"f0": 0.3}], [{"f0": 0.2}]], "usual").json()["rows"]
+    always = [PERSON.expected_eur(row["answer"]["b"]) for row in (sure, unsure)]
+    assert sure["expected_value_eur"] == pytest.approx(PERSON.expected_eur(sure["answer"]["c"]) - always[0])
+    assert unsure["expected_value_eur"] == pytest.approx(-always[1])
 
 
 @pytest.mark.parametrize("site", ["DL", "life"], ids=["a release from before", "an estimate"])

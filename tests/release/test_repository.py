@@ -253,6 +253,9 @@ def test_a_release_from_before_stakes_and_typical_values_were_told_is_served_unt
     assert (found.stakes, found.guard.typical) == (None, {})
     assert shop.release(A, stakes=MONEY, guard=Guard(typical={"f0": 1.0})).sequence == 2
     assert load(shop).manifest.stakes == MONEY
+    assert "constant" not in load(shop).manifest.to_dict()
+    assert shop.release(A, stakes=MONEY, constant=1.0, guard=Guard(typical={"f0": 1.0})).sequence == 3
+    assert load(shop).manifest.constant == 1.0
 
 
 @pytest.mark.parametrize(

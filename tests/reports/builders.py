@@ -10,7 +10,7 @@ import polars as pl
 from factory.evaluation.evidence import Evidence
 from factory.evaluation.gates import GATES, judge
 from factory.features.samples import Samples
-from factory.line.gates import Comparison, Gates
+from factory.line.gates import AgainstConstant, Comparison, Gates
 from factory.reports.facts import Serving
 from factory.reports.gathering import holdout, shown, site_facts
 from factory.reports.site_page import site_page
@@ -40,7 +40,13 @@ TASKS = {
 def gates(**changes):
     """Gates that ask nothing, but for the changes."""
     nothing = Comparison(min_probability=0.0)
-    asked = Gates(min_rows=1, min_contract_share=0.0, against_baseline=nothing, against_champion=nothing)
+    asked = Gates(
+        min_rows=1,
+        min_contract_share=0.0,
+        against_constant=AgainstConstant(mode="disabled"),
+        against_baseline=nothing,
+        against_champion=nothing,
+    )
     return dataclasses.replace(asked, **changes)
 
 
@@ -98,7 +104,7 @@ def facts(kind="binary", rows=400, **what):
     verdict = judge(_evidence(line, label, roles, what), line.gates, asked=what.get("asked", GATES))
     site = what.get("site", "north")
     samples = Samples(features=seen, label=label, site=np.array([site] * rows, np.str_), columns=columns)
-    judged = holdout(line, samples, Blocks.rows(rows), label, roles, verdict.figures)
+    judged = holdout(line, samples, Blocks.rows(rows), roles, verdict.figures)
     model = {"why": "fine-tuned on 900 rows", "version": 2, "digest": DIGEST, "provenance": {"git_commit": "abc"}}
     epochs = [{"training_loss": 1 / n, "validation_loss": 1 / n + 0.1} for n in range(1, 6)]
     entries = {
@@ -137,7 +143,7 @@ def _evidence(line, label, roles, what):
         label=label,
         blocks=Blocks.rows(len(label)),
         value=line.value,
-        idle=line.task.without_model(label, line.value),
+        constant_before=line.task.without_model(label, line.value),
         contract_share=0.99,
         training_rows=600,
         fine_tuned=what.get("fine_tuned", True),

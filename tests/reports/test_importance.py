@@ -13,7 +13,7 @@ from tests.reports.builders import COLUMNS, TASKS, VALUES, answer, features, lab
 def cut(task, label, said, seen, columns):
     """The slices of a holdout whose rows are witnesses of their own."""
     models, blocks = {"candidate": Scored(answer=said, threshold=0.5)}, Blocks.rows(len(label))
-    judged = Holdout(task=task, label=label, blocks=blocks, models=models, value=VALUES[task.kind], idle=0.0)
+    judged = Holdout(task=task, label=label, blocks=blocks, models=models, value=VALUES[task.kind])
     return slices(judged, seen, columns)
 
 

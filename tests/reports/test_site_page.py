@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from factory.charts.numbers import FORMS
-from factory.line.gates import Comparison
+from factory.line.gates import AgainstConstant, Comparison
 from factory.reports.site_page import form, site_page
 from factory.tasks import Multiclass
 from tests.reports.builders import COLUMNS, TASKS, Page, facts, gates
@@ -182,3 +182,25 @@ def test_numbers_are_written_for_people():
 def test_equal_facts_give_equal_pages():
     assert site_page(facts(), "1") == site_page(facts(), "1")
     assert json.dumps(facts().verdict.to_dict()) == json.dumps(facts().verdict.to_dict())
+
+
+def test_the_page_says_what_needs_no_model_and_how_the_candidate_stands_to_it():
+    found = facts(gates=gates(against_constant=AgainstConstant(min_probability=0.5)))
+    text = Page.of(found).text
+    assert (
+        f"Money is counted above the best decision without a model on these very rows: {found.figures['constant']}."
+        in text
+    )
+    assert "It acts on" in text
+    assert "the best constant answer's" in text
+    assert "This line asks to be better than the best constant decision with certainty 50.0% only" in text
+    assert "asks to be better" not in Page.of(facts(gates=gates(against_constant=AgainstConstant()))).text
+
+
+def test_figures_from_before_constants_were_measured_are_shown_without_a_word_of_them():
+    whole = facts().verdict.figures
+    gone = ("constant", "witnesses", "loss", "prevalence", "share_acted", "asks_less", "probability_")
+    old = {name: value for name, value in whole.items() if not name.startswith(gone)}
+    text = Page.of(facts(verdict={"figures": old})).text
+    assert "without a model" not in text
+    assert "above the best constant decision; each by its own threshold" in text

@@ -164,7 +164,7 @@ def test_poor_evidence_gives_reasons_and_raises_nothing(kind, rows, bad):
             baseline=scored,
             champion=None,
             value=line.value,
-            idle=line.task.without_model(label, line.value),
+            constant_before=line.task.without_model(label, line.value),
             contract_share=1.0,
             training_rows=0,
             fine_tuned=False,

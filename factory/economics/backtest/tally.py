@@ -1,8 +1,8 @@
 """What each policy earned and paid, period by period.
 
-Value is what decisions were worth above deciding without a model, by outcomes known at the end of the backtest. A
-retraining is paid for in the period that it serves, by the line's `costs`. The first models are the same for all
-policies and cost nothing.
+Value is what decisions were worth above each site's best constant decision, by outcomes known at the end of the
+backtest. A retraining is paid for in the period that it serves, by the line's `costs`. The first models are the same
+for all policies and cost nothing.
 """
 
 from collections.abc import Mapping, Sequence

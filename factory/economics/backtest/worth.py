@@ -7,7 +7,7 @@ from datetime import datetime
 import polars as pl
 
 from factory.line.line import Line
-from factory.line.split import LABEL, PLACE, decided
+from factory.line.split import LABEL, decided
 from factory.monitoring.predictions import THRESHOLD, Decider, answers_of, key_columns, predicted, values_eur
 from factory.storage.columns import SITE
 
@@ -23,16 +23,16 @@ class Model:
 class Worth:
     """Computes in EUR what decisions were worth, by the outcomes in the rows.
 
-    `rows` are all feature rows, numbered (PLACE). The constant decision without a model is learnt from each site's rows
-    before the first day, and is the same for all policies.
+    `rows` are all feature rows, numbered (PLACE). What decisions are counted above is each site's best constant
+    decision over the whole of the backtest, which nobody could know before: one for all periods and policies.
     """
 
     def __init__(self, line: Line, rows: pl.DataFrame, first: datetime) -> None:
         self.line = line
         self.rows = rows
-        train = line.parts(rows.drop(PLACE), first).train
-        self.idle = {
-            str(site): line.task.without_model(line.task.codes(train.filter(pl.col(SITE) == site)[LABEL]), line.value)
+        judged = rows.filter(decided() >= first)
+        self.constant = {
+            str(site): line.task.without_model(line.task.codes(judged.filter(pl.col(SITE) == site)[LABEL]), line.value)
             for site in rows[SITE].unique().to_list()
         }
 
@@ -47,7 +47,7 @@ class Worth:
         for site, model in models.items():
             site_rows = known.filter(pl.col(SITE) == site)
             predictions = predicted(self.line, site_rows, self.rows.filter(pl.col(SITE) == site), model)
-            total += self._eur(site_rows, predictions, self.idle[site])
+            total += self._eur(site_rows, predictions, self.constant[site])
         return total
 
     def of_predictions(self, known: pl.DataFrame, predictions: pl.DataFrame) -> float:
@@ -56,8 +56,8 @@ class Worth:
             return 0.0
         key = key_columns(self.line)
         both = known.select(*key, LABEL).join(predictions, on=key, how="inner", nulls_equal=True)
-        return sum(self._eur(part, part, self.idle[str(site)]) for (site,), part in both.group_by(SITE))
+        return sum(self._eur(part, part, self.constant[str(site)]) for (site,), part in both.group_by(SITE))
 
-    def _eur(self, rows: pl.DataFrame, predictions: pl.DataFrame, idle: float) -> float:
+    def _eur(self, rows: pl.DataFrame, predictions: pl.DataFrame, constant: float) -> float:
         label, answers = self.line.task.codes(rows[LABEL]), answers_of(self.line.task, predictions)
-        return float(values_eur(self.line, label, answers, predictions[THRESHOLD].to_numpy(), idle).sum())
+        return float(values_eur(self.line, label, answers, predictions[THRESHOLD].to_numpy(), constant).sum())

@@ -265,7 +265,7 @@ class PredictedRow(msgspec.Struct, kw_only=True):
         Meta(description="whether to act; the class, or null for a person; the number to act on"),
     ] = None
     expected_value_eur: Annotated[
-        float | None, Meta(description="what the decision is worth on average above deciding without a model")
+        float | None, Meta(description="what the decision is worth on average above the best constant decision")
     ] = None
     outside: bool
     unknown: Annotated[int, Meta(description="how many of its features were unknown")] | UnsetType = UNSET

@@ -233,17 +233,21 @@ def _row(manifest: Manifest, numbers: Numbers, outside: bool, unknown: int) -> P
     return PredictedRow(
         answer=answer,
         decision=manifest.decision(numbers),
-        expected_value_eur=expected_value_eur(manifest, max(answer.values())),
+        expected_value_eur=expected_value_eur(manifest, numbers),
         outside=outside,
         unknown=unknown,
     )
 
 
-def expected_value_eur(manifest: Manifest, chance: float) -> float | None:
-    """Return what a decision is worth on average that is right with this chance: an answer's largest number.
+def expected_value_eur(manifest: Manifest, numbers: Numbers) -> float | None:
+    """Return what the decision on an answer, `[answers]`, is worth on average above the release's constant decision.
 
-    None where the release has no stakes: for an estimate, and in a release from before it carried them.
+    Each is right with the chance that the answer gives it. None where the release has no stakes: for an estimate, and
+    in a release from before it carried them.
     """
     if manifest.stakes is None:
         return None
-    return manifest.stakes.expected_eur(chance) if chance >= manifest.threshold else 0.0
+    chance, constant = float(numbers.max()), int(manifest.constant)
+    decided = manifest.stakes.expected_eur(chance) if chance >= manifest.threshold else 0.0
+    without_model = manifest.stakes.expected_eur(float(numbers[constant - 1])) if constant else 0.0
+    return decided - without_model

@@ -25,20 +25,21 @@ class Reference:
 
     `features` is the profile of the site's training rows, `decisions` that of the model's answers and their worth on
     the holdout, where the verdict's promise comes from; each is None where there are too few days to know noise by.
-    `idle` is what would be decided without a model.
+    `constant` is the constant decision that the worth is counted above: the best of the rows of training and
+    validation, so that what comes later is counted above the same.
     """
 
     site: str
     digest: str
     features: Profile | None
     decisions: Profile | None
-    idle: float
+    constant: float
 
     def to_json(self) -> str:
         """Return one line; `from_json` is the inverse."""
         profiles = {"features": self.features, "decisions": self.decisions}
         data = {name: profile.to_dict() if profile else None for name, profile in profiles.items()}
-        return json.dumps({"site": self.site, "digest": self.digest, "idle": self.idle, **data})
+        return json.dumps({"site": self.site, "digest": self.digest, "idle": self.constant, **data})
 
     @classmethod
     def from_json(cls, text: str) -> "Reference":
@@ -47,7 +48,7 @@ class Reference:
         profiles: dict[str, Any] = {
             name: Profile.from_dict(data[name]) if data[name] else None for name in ("features", "decisions")
         }
-        return cls(site=data["site"], digest=data["digest"], idle=data["idle"], **profiles)
+        return cls(site=data["site"], digest=data["digest"], constant=data["idle"], **profiles)
 
 
 def feature_columns(line: Line) -> Columns:
@@ -62,17 +63,19 @@ def decision_columns(line: Line) -> Columns:
 
 def reference(line: Line, site: str, digest: str, parts: Parts, decider: Decider) -> Reference:
     """Return the reference of a site's model; `parts` are the site's rows, divided as when it was made."""
-    idle = line.task.without_model(line.task.codes(parts.train[LABEL]), line.value)
+    constant = line.task.without_model(
+        line.task.codes(pl.concat([parts.train[LABEL], parts.validation[LABEL]])), line.value
+    )
     judged = predicted(line, parts.holdout, parts.rows, decider)
     label = line.task.codes(parts.holdout[LABEL])
-    worth = values_eur(line, label, answers_of(line.task, judged), [decider.threshold] * len(judged), idle)
+    worth = values_eur(line, label, answers_of(line.task, judged), [decider.threshold] * len(judged), constant)
     decisions = judged.with_columns(pl.Series(VALUE, worth, dtype=pl.Float64))
     return Reference(
         site=site,
         digest=digest,
         features=_profile(parts.train, site, feature_columns(line)),
         decisions=_profile(decisions, site, decision_columns(line)),
-        idle=idle,
+        constant=constant,
     )
 
 

@@ -130,7 +130,7 @@ def value_by_threshold(holdout: Holdout) -> Plane:
         title="What is each threshold worth?",
         says=with_hindsight(holdout, curves[0]),
         x_label="threshold",
-        y_label="EUR above never acting",
+        y_label="EUR above the best constant decision",
         series=curves,
         references=[ReferenceLine(at=chosen, text="chosen")] if chosen <= 1 else [],
         x_range=(0.0, 1.0),

@@ -15,7 +15,7 @@ from factory.tasks.binary import figures as of
 from factory.tasks.binary.value import BinaryValue, best_threshold, row_values_eur
 from factory.tasks.plain import fit_classifier
 from factory.tasks.resampling import Resampled, Resamples
-from factory.tasks.task import Floats, Predict, Task, Value
+from factory.tasks.task import Constant, Floats, Predict, Task, Value
 
 if TYPE_CHECKING:
     from factory.charts.pictures import Gallery
@@ -30,11 +30,25 @@ class Binary(Task):
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
     headline: ClassVar[str] = "average_precision"
     smaller_is_better: ClassVar[frozenset[str]] = frozenset({"log_loss", "calibration_error"})
-    units: ClassVar[Mapping[str, Unit]] = {"calibration_error": "share", "positives": "count", "alarms": "count"}
+    units: ClassVar[Mapping[str, Unit]] = {
+        "calibration_error": "share",
+        "positives": "count",
+        "alarms": "count",
+        "prevalence": "share",
+        "share_acted": "share",
+    }
     output: ClassVar[str] = "probability"
     value: ClassVar[type[Value]] = BinaryValue
     compared: ClassVar[tuple[str, ...]] = ("average_precision", "roc_auc")
-    gateable: ClassVar[tuple[str, ...]] = (*compared, "log_loss", "calibration_error", "positives", "alarms")
+    gateable: ClassVar[tuple[str, ...]] = (
+        *compared,
+        "log_loss",
+        "calibration_error",
+        "positives",
+        "alarms",
+        "prevalence",
+        "share_acted",
+    )
 
     kind: Literal["binary"] = "binary"
     """Will it happen? One probability a row."""
@@ -75,12 +89,15 @@ class Binary(Task):
             "calibration_error": of.expected_calibration_error(label, probability),
         }
 
-    def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, int]:
-        """Return positives, answers that are no probabilities, and alarms."""
+    def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, float]:
+        """Return positives, answers that are no probabilities, alarms, and the shares of positives and alarms."""
+        positives, alarms = int(label.sum()), int((answer[:, 0] >= threshold).sum())
         return {
-            "positives": int(label.sum()),
+            "positives": positives,
             "not_probabilities": int((~((answer >= 0) & (answer <= 1))).sum()),
-            "alarms": int((answer[:, 0] >= threshold).sum()),
+            "alarms": alarms,
+            "prevalence": positives / max(1, len(label)),
+            "share_acted": alarms / max(1, len(label)),
         }
 
     def resampled(self, label: Floats, answer: Floats, resamples: Resamples) -> Resampled:
@@ -104,21 +121,26 @@ class Binary(Task):
             reason=f"{wrong} of {rows} answers are not between 0 and 1, needs 0 such",
         )
 
-    def without_model(self, label: Floats, value: Value) -> float:  # noqa: ARG002  no alarm, whatever the past was
-        """Return 0: without a model there is no alarm."""
-        return 0.0
+    def constants(self, label: Floats, value: Value) -> tuple[Constant, ...]:  # noqa: ARG002  there are but two
+        """Return never and always raising an alarm."""
+        return (Constant(decision=0.0, name="never act"), Constant(decision=1.0, name="always act"))
 
-    def row_values_eur(
-        self,
-        label: Floats,
-        answer: Floats,
-        threshold: float,
-        value: Value,
-        idle: float,  # noqa: ARG002
-    ) -> npt.NDArray[np.float64]:
-        """Return what each decision is worth above never raising an alarm."""
+    def constant_answer(self, label: Floats) -> Floats:
+        """Return the share of positives."""
+        return np.array([[label.mean() if len(label) else np.nan]])
+
+    def row_losses(self, label: Floats, answer: Floats) -> npt.NDArray[np.float64]:
+        """Return each row's log loss in nats."""
+        return of.row_losses(label, answer[:, 0])
+
+    def decisions(self, answer: Floats, threshold: float) -> npt.NDArray[np.float64]:
+        """Return 1 where there is an alarm, 0 elsewhere."""
+        return (answer[:, 0] >= threshold).astype(np.float64)
+
+    def decided_values_eur(self, label: Floats, decision: Floats, value: Value) -> npt.NDArray[np.float64]:
+        """Return what each decision is worth above no alarm."""
         assert isinstance(value, BinaryValue)  # noqa: S101  the line's file was read by this task's own table
-        return row_values_eur(label, answer[:, 0] >= threshold, value)
+        return row_values_eur(label, decision > 0, value)
 
     def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:  # noqa: ARG002
         """Return the probability from which an alarm is worth most."""

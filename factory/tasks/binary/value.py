@@ -1,4 +1,4 @@
-"""Money: what a line's decisions are worth above deciding nothing, and the threshold that makes the most of them."""
+"""Money: what a line's decisions are worth above raising no alarm, and the threshold that makes the most of them."""
 
 import math
 from dataclasses import dataclass

@@ -117,7 +117,7 @@ def value_by_certainty(holdout: Holdout) -> Plane:
         title="From which certainty to decide?",
         says=f"{with_hindsight(holdout, curves[0])} What is less sure goes to a person, for 0 EUR.",
         x_label="least certainty",
-        y_label="EUR above asking a person",
+        y_label="EUR above the best constant decision",
         series=curves,
         references=[ReferenceLine(at=chosen, text="chosen")] if chosen <= 1 else [],
     )

@@ -12,10 +12,10 @@ from factory.compute.engine import Engine
 from factory.errors import LineError, TrainingError
 from factory.model.check import Check, Figure, Unit
 from factory.tasks.multiclass import figures as of
-from factory.tasks.multiclass.value import MulticlassValue, best_threshold, row_values_eur
+from factory.tasks.multiclass.value import MulticlassValue, best_threshold
 from factory.tasks.plain import fit_classifier
 from factory.tasks.resampling import Resampled, Resamples
-from factory.tasks.task import Floats, Predict, Task, Value
+from factory.tasks.task import Constant, Floats, Predict, Task, Value
 
 if TYPE_CHECKING:
     from factory.charts.pictures import Gallery
@@ -35,11 +35,21 @@ class Multiclass(Task):
         "calibration_error": "share",
         "rarest_class_rows": "count",
         "decided": "count",
+        "prevalence": "share",
+        "share_acted": "share",
     }
     output: ClassVar[str] = "probability"
     value: ClassVar[type[Value]] = MulticlassValue
     compared: ClassVar[tuple[str, ...]] = ("log_loss", "accuracy")
-    gateable: ClassVar[tuple[str, ...]] = (*compared, "macro_f1", "calibration_error", "rarest_class_rows", "decided")
+    gateable: ClassVar[tuple[str, ...]] = (
+        *compared,
+        "macro_f1",
+        "calibration_error",
+        "rarest_class_rows",
+        "decided",
+        "prevalence",
+        "share_acted",
+    )
 
     kind: Literal["multiclass"] = "multiclass"
     """Which of these is it? One probability a class."""
@@ -87,14 +97,19 @@ class Multiclass(Task):
             "calibration_error": of.calibration_error(label, answer),
         }
 
-    def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, int]:
-        """Return the rows of the rarest class, answers that are no probabilities, and rows that would be decided."""
+    def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, float]:
+        """Return rows of the rarest class, answers that are no probabilities, rows decided; shares of these and others.
+
+        The base rate is the share of the commonest class.
+        """
         rows = np.bincount(label.astype(np.int64), minlength=len(self.classes))
         sound = (answer >= 0).all(axis=1) & (np.abs(answer.sum(axis=1) - 1) < 1e-3)
         return {
             "rarest_class_rows": int(rows.min()),
             "not_probabilities": int((~sound).sum()),
-            "decided": int((answer.max(axis=1, initial=0.0) >= threshold).sum()),
+            "decided": (decided := int((answer.max(axis=1, initial=0.0) >= threshold).sum())),
+            "prevalence": float(rows.max()) / max(1, len(label)),
+            "share_acted": decided / max(1, len(label)),
         }
 
     def resampled(self, label: Floats, answer: Floats, resamples: Resamples) -> Resampled:
@@ -114,20 +129,29 @@ class Multiclass(Task):
             reason=f"{wrong} of {figures['rows']} answers are not probabilities with sum 1, needs 0 such",
         )
 
-    def without_model(self, label: Floats, value: Value) -> float:  # noqa: ARG002  whatever the past was
-        """Return 0: without a model every row goes to a person."""
-        return 0.0
+    def constants(self, label: Floats, value: Value) -> tuple[Constant, ...]:  # noqa: ARG002  classes are worth alike
+        """Return handing every row to a person, and always deciding for the commonest class."""
+        commonest = int(np.bincount(label.astype(np.int64), minlength=len(self.classes)).argmax())
+        return (
+            Constant(decision=0.0, name="hand every row to a person"),
+            Constant(decision=commonest + 1.0, name=f"always {self.classes[commonest]}"),
+        )
 
-    def row_values_eur(
-        self,
-        label: Floats,
-        answer: Floats,
-        threshold: float,
-        value: Value,
-        idle: float,  # noqa: ARG002
-    ) -> npt.NDArray[np.float64]:
-        """Return what each decision is worth above handing every row to a person."""
-        return row_values_eur(label, answer, threshold, _multiclass_value(value))
+    def constant_answer(self, label: Floats) -> Floats:
+        """Return each class's share."""
+        return (np.bincount(label.astype(np.int64), minlength=len(self.classes)) / max(1, len(label)))[None, :]
+
+    def row_losses(self, label: Floats, answer: Floats) -> npt.NDArray[np.float64]:
+        """Return each row's log loss in nats."""
+        return of.row_losses(label, answer)
+
+    def decisions(self, answer: Floats, threshold: float) -> npt.NDArray[np.float64]:
+        """Return 0 where a person decides, elsewhere the class's place, counted from 1."""
+        return np.where(answer.max(axis=1, initial=0.0) >= threshold, answer.argmax(axis=1) + 1.0, 0.0)
+
+    def decided_values_eur(self, label: Floats, decision: Floats, value: Value) -> npt.NDArray[np.float64]:
+        """Return what each decision is worth above handing it to a person."""
+        return _multiclass_value(value).stakes.worth_eur(decision == label + 1, decision > 0)
 
     def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:  # noqa: ARG002
         """Return the certainty from which deciding is worth most."""

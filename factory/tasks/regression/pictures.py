@@ -119,7 +119,7 @@ def value_by_margin(holdout: Holdout) -> Plane:
         title="How much margin to take?",
         says=f"Acting on the estimate less {figure(chosen)}. {with_hindsight(holdout, curves[0])}",
         x_label="margin taken off the estimate",
-        y_label="EUR above acting alike always",
+        y_label="EUR above the best constant decision",
         series=curves,
         references=[ReferenceLine(at=chosen, text="chosen")],
     )

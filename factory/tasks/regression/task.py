@@ -16,7 +16,7 @@ from factory.tasks.plain import fit_regressor
 from factory.tasks.regression import figures as of
 from factory.tasks.regression.value import RegressionValue, best_constant, best_margin, cost_eur
 from factory.tasks.resampling import Resampled, Resamples
-from factory.tasks.task import Floats, Predict, Task, Value
+from factory.tasks.task import Constant, Floats, Predict, Task, Value
 
 if TYPE_CHECKING:
     from factory.charts.pictures import Gallery
@@ -87,7 +87,7 @@ class Regression(Task):
             "interval_width": of.interval_width(label, answer),
         }
 
-    def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, int]:  # noqa: ARG002
+    def counts(self, label: Floats, answer: Floats, threshold: float) -> dict[str, float]:  # noqa: ARG002
         """Return how many answers are no interval around an estimate."""
         in_order = (answer[:, 1] <= answer[:, 0]) & (answer[:, 0] <= answer[:, 2])
         return {"not_intervals": int((~(in_order & np.isfinite(answer).all(axis=1))).sum())}
@@ -109,16 +109,26 @@ class Regression(Task):
             reason=f"{wrong} of {figures['rows']} answers are no finite low ≤ estimate ≤ high, needs 0 such",
         )
 
-    def without_model(self, label: Floats, value: Value) -> float:
-        """Return the one number that, acted on every time, would have cost least."""
-        return best_constant(label, _regression_value(value))
+    def constants(self, label: Floats, value: Value) -> tuple[Constant, ...]:
+        """Return acting every time on the one number that costs least."""
+        number = best_constant(label, _regression_value(value))
+        return (Constant(decision=number, name=f"always act on {number:.6g}"),)
 
-    def row_values_eur(
-        self, label: Floats, answer: Floats, threshold: float, value: Value, idle: float
-    ) -> npt.NDArray[np.float64]:
-        """Return what acting on estimate less margin saves against acting on the same number every time."""
-        money = _regression_value(value)
-        return cost_eur(label, answer[:, 0].astype(np.float64) - threshold, money) - cost_eur(label, idle, money)
+    def constant_answer(self, label: Floats) -> Floats:
+        """Return the mean, three times: an estimate without an interval."""
+        return np.full((1, 3), label.mean(dtype=np.float64) if len(label) else np.nan)
+
+    def row_losses(self, label: Floats, answer: Floats) -> npt.NDArray[np.float64]:
+        """Return the estimate's squared error."""
+        return of.squared_errors(label, answer)
+
+    def decisions(self, answer: Floats, threshold: float) -> npt.NDArray[np.float64]:
+        """Return the numbers acted on: estimate less margin."""
+        return answer[:, 0].astype(np.float64) - threshold
+
+    def decided_values_eur(self, label: Floats, decision: Floats, value: Value) -> npt.NDArray[np.float64]:
+        """Return what acting on each number costs against knowing the outcome, 0 or less."""
+        return cost_eur(label, decision, _regression_value(value))
 
     def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:  # noqa: ARG002
         """Return the margin to take off the estimate before acting on it."""
