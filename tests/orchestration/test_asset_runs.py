@@ -3,8 +3,6 @@
 The line's own job is tested in test_line_run; here the assets are the target, for one site and for several at once.
 """
 
-import shutil
-
 import dagster as dg
 import pytest
 
@@ -43,12 +41,6 @@ class ForgetfulLake(LakeStore):
 
     def journal(self, line):
         return ForgetfulJournal(self.of(line))
-
-
-def copied(toy, folder):
-    """A copy of a home, which costs less than another first run."""
-    shutil.copytree(toy.home, folder / "home", symlinks=True)
-    return ToyFactory(folder / "home")
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +90,7 @@ def test_where_a_site_fails_the_run_is_red_and_names_it_and_the_others_are_mater
     assert materialized(toy, "features") == set(SITES)
 
 
+@pytest.mark.slow
 def test_where_a_site_fails_early_the_others_go_on_to_the_end_and_a_retry_brings_it_through(tmp_path):
     toy = ToyFactory(tmp_path)
     run = run_assets(toy, ALL, source={"broken": ["south"]})
@@ -138,7 +131,7 @@ def test_what_was_not_selected_is_not_materialized(tmp_path):
 
 def test_one_asset_of_an_op_is_made_of_what_is_there_and_nothing_else(tmp_path, three_sites):
     """A person presses Materialize on a single asset, whose upstream was made long ago."""
-    toy = copied(three_sites[0], tmp_path)
+    toy = three_sites[0].copied(tmp_path)
     run = run_assets(toy, ALL, ["north"], assets=["verdict"])
     assert run.success, run.failures
     assert run.partitions == {"verdict": ["north"]}
@@ -156,7 +149,7 @@ def test_an_asset_without_its_upstream_is_red_and_says_why(tmp_path, asset):
 
 @pytest.mark.parametrize("begin_with", ["clean", "verdict"])
 def test_a_run_that_begins_late_materializes_what_it_leaves_alone_too(tmp_path, three_sites, begin_with):
-    toy = copied(three_sites[0], tmp_path)
+    toy = three_sites[0].copied(tmp_path)
     config = {"ops": {f"{NAME}_models": {"config": {"redo_from": begin_with}}}}
     run = run_assets(toy, f"{NAME}_models_job", run_config=config)
     assert run.success, run.failures

@@ -118,12 +118,19 @@ def test_the_same_inputs_give_the_same_models_in_another_home(done, tmp_path):
         }
 
 
-def test_a_plant_whose_source_dies_fails_alone_says_why_and_can_be_run_alone(tmp_path):
-    toy = ToyFactory(tmp_path)
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    """A home whose first run could not read south's parts."""
+    toy = ToyFactory(tmp_path_factory.mktemp("cut"))
     assert toy.run(broken=["south"]) == 1
-    assert "the line to the plant was cut" in toy.outcome.failed["south"]
-    assert list(toy.outcome.failed) == ["south"]
-    assert "1 failed: south; the others went through" in toy.events_of(RunFailed)[0].text
+    return toy
+
+
+def test_a_plant_whose_source_dies_fails_alone_says_why_and_can_be_run_alone(cut, tmp_path):
+    assert "the line to the plant was cut" in cut.outcome.failed["south"]
+    assert list(cut.outcome.failed) == ["south"]
+    assert "1 failed: south; the others went through" in cut.events_of(RunFailed)[0].text
+    toy = cut.copied(tmp_path)
     assert {site for site, of in toy.status().items() if of["verdict"]} == {"east", "north"}
     assert "the line to the plant was cut" in str(toy.status()["south"]["findings"])
     assert toy.lake.scan("raw/parts", ["south"]).collect().is_empty()
@@ -131,12 +138,10 @@ def test_a_plant_whose_source_dies_fails_alone_says_why_and_can_be_run_alone(tmp
     assert toy.status()["south"]["rows"]["raw"] == 360
 
 
-def test_a_retry_from_failure_brings_the_failed_site_through_and_without_doing_so_it_is_red(tmp_path):
+def test_a_retry_from_failure_brings_the_failed_site_through_and_without_doing_so_it_is_red(cut, tmp_path):
     """The orchestrator's button does again the ops that failed and those after them; the daemon's retries do, too."""
-    toy = ToyFactory(tmp_path)
-    assert toy.run(broken=["south"]) == 1
-    failed = toy.outcome.runs[0].run_id
-    told = toy.events_of(RunFailed)[0].text
+    toy, failed = cut.copied(tmp_path), cut.outcome.runs[0].run_id
+    told = cut.events_of(RunFailed)[0].text
     assert told.endswith(f"retry this run from failure or: factory run {NAME} --sites south")
     only_the_last = retry_from_failure(toy, ops=[f"{NAME}_line_finish"])
     assert not only_the_last.success

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 
 import polars as pl
@@ -24,21 +23,15 @@ SERVING = ["north", "south"]
 @pytest.fixture(scope="module")
 def made(first_runs, tmp_path_factory):
     """A home whose models were made as of 8 February."""
-    return first_runs.copied(tmp_path_factory.mktemp("made"), until=MADE).home
+    return first_runs.copied(tmp_path_factory.mktemp("made"), until=MADE)
 
 
 @pytest.fixture(scope="module")
 def operated(made, tmp_path_factory):
     """Such a home, whose decisions went on until March."""
-    toy = copied(made, tmp_path_factory.mktemp("operated"))
+    toy = made.copied(tmp_path_factory.mktemp("operated"))
     assert toy.operate(until=LATER) == 0
     return toy
-
-
-def copied(made, home, **swapped):
-    """A copy of a home, which costs less than making another; operations need nothing that knows where it lies."""
-    shutil.copytree(made, home, dirs_exist_ok=True, symlinks=True)
-    return ToyFactory(home, **swapped)
 
 
 def table(toy, name, site="north"):
@@ -79,7 +72,7 @@ def test_doing_it_again_changes_nothing(operated):
 
 
 def test_what_the_gateway_told_about_known_rows_has_outcomes_too_and_they_change_nothing_else(operated, tmp_path):
-    toy = copied(operated.home, tmp_path)
+    toy = operated.copied(tmp_path)
     before, rows = versions(toy), table(toy, "outcomes").head(3)
     subjects = [json.dumps({"part": row["part"], "decided_at": f"{row['decided_at']}"}) for row in rows.to_dicts()]
     answers = [[0.0], [1.0], [1.0]]
@@ -100,7 +93,7 @@ def test_what_the_gateway_told_about_known_rows_has_outcomes_too_and_they_change
 
 
 def test_what_was_decided_before_a_new_release_was_decided_by_the_old_one(made, tmp_path):
-    toy = copied(made, tmp_path, gates={"against_champion": _any_champion()})
+    toy = made.copied(tmp_path, gates={"against_champion": _any_champion()})
     old = toy.repository.current(model_name(NAME, "north")).digest
     assert toy.run(until=LATER) == 0
     new = toy.repository.current(model_name(NAME, "north")).digest
@@ -113,7 +106,7 @@ def _any_champion():
 
 
 def test_a_label_that_is_corrected_corrects_the_outcome(operated, tmp_path):
-    toy = copied(operated.home, tmp_path)
+    toy = operated.copied(tmp_path)
     before = table(toy, "outcomes")
     assert before["label"].sum() > 0
     assert toy.run(until=LATER, redo_from="raw", sound=["north"]) == 0
@@ -124,7 +117,7 @@ def test_a_label_that_is_corrected_corrects_the_outcome(operated, tmp_path):
 
 def test_a_plant_that_runs_hot_is_told_of_once_with_a_picture_and_waits_for_an_answer(made, tmp_path):
     with webhook() as (address, came):
-        toy = copied(made, tmp_path, alerts=Alerts(webhook=address))
+        toy = made.copied(tmp_path, alerts=Alerts(webhook=address))
         assert toy.operate(until=LATER, hot=["north"]) == 0
         assert toy.operate(until=LATER, hot=["north"]) == 0
     (alert,) = came
@@ -141,7 +134,7 @@ def test_a_plant_that_runs_hot_is_told_of_once_with_a_picture_and_waits_for_an_a
 
 
 def test_decisions_that_earn_less_than_the_verdict_promised_are_told_of_as_performance(made, tmp_path):
-    toy = copied(made, tmp_path)
+    toy = made.copied(tmp_path)
     assert toy.operate(["north"], until=LATER, sound=["north"]) == 0
     alert = toy.journal.latest("drift", ["north"])["north"].figures["alert"]
     assert alert["cause"] == "performance"
@@ -149,14 +142,14 @@ def test_decisions_that_earn_less_than_the_verdict_promised_are_told_of_as_perfo
 
 
 def test_a_dry_run_tells_and_asks_for_nothing(made, tmp_path):
-    toy = copied(made, tmp_path, drift={"mode": "dry_run"})
+    toy = made.copied(tmp_path, drift={"mode": "dry_run"})
     assert toy.operate(until=LATER, hot=["north"]) == 0
     assert toy.journal.latest("drift", ["north"])["north"].figures["alert"]["acts"] is False
 
 
 @pytest.mark.slow
 def test_a_release_that_is_spoiled_stops_predictions_of_its_site_alone_and_not_its_training(made, tmp_path):
-    toy = copied(made, tmp_path)
+    toy = made.copied(tmp_path)
     (file,) = (toy.home / "models" / f"{NAME}.north").rglob("model.onnx")
     file.write_bytes(b"spoiled")
     assert toy.operate(until=LATER) == 1
@@ -191,7 +184,7 @@ class BusyStore(LakeStore):
 
 
 def test_of_two_runs_at_once_no_decision_is_predicted_twice(made, operated, tmp_path):
-    busy = copied(made, tmp_path, lake=BusyStore(url=str(tmp_path / "lake")))
+    busy = made.copied(tmp_path, lake=BusyStore(url=str(tmp_path / "lake")))
     table(operated, "predictions").write_parquet(tmp_path / "lake" / "of_another_run.parquet")
     assert busy.operate(until=LATER) == 1
     toy = ToyFactory(tmp_path)

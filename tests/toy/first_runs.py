@@ -32,5 +32,4 @@ class FirstRuns:
                 shutil.rmtree(made, ignore_errors=True)
                 assert ToyFactory(made).run(sites, until=until) == 0
                 is_whole.touch()
-        shutil.copytree(made, home, symlinks=True, dirs_exist_ok=True)
-        return ToyFactory(home, **swapped)
+        return ToyFactory(made).copied(home, **swapped)

@@ -41,7 +41,12 @@ def _running(folder: Path) -> Iterator[int]:
         f"CREATE DATABASE shop;\nCREATE USER boss@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n"
         "GRANT ALL ON *.* TO boss@'127.0.0.1' WITH GRANT OPTION;\n"
     )
-    data = ["--no-defaults", *as_user, f"--datadir={folder / 'data'}"]
+    data = [
+        "--no-defaults",
+        *as_user,
+        f"--datadir={folder / 'data'}",
+        f"--tmpdir={folder}",
+    ]  # TMPDIR may be somebody else's
     made = subprocess.run(
         [str(_INSTALL), *data, "--skip-test-db", "--auth-root-authentication-method=normal"],
         check=False,
