@@ -197,7 +197,7 @@ SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
 @pytest.mark.parametrize("apart", [SECOND, 37 * SECOND, DAY])
 def test_a_series_is_divided_by_time_however_short_it_is(root, apart):
-    moments = [datetime(2026, 3, 1) + n * apart for n in range(400)]
+    moments = [datetime(2024, 3, 1) + n * apart for n in range(400)]
     frame = pl.DataFrame(
         {"at": moments, "x": [n * 7 % 31 for n in range(400)], "y": [n * 3 % 5 > 2 for n in range(400)]}
     )
