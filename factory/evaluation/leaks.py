@@ -41,14 +41,17 @@ class Finding(NamedTuple):
     is_sure: bool
 
 
-def leak_figures(line: Line, parts: Parts, learnt: pl.Series) -> dict[str, Figure]:
+def leak_figures(line: Line, parts: Parts, learnt: pl.Series, suspected: str | None = None) -> dict[str, Figure]:
     """Return what is found among one site's rows; `learnt` are the marks of all rows that models learn from.
+
+    `suspected` is what the proof of the features found no more than suspect.
 
     `leaks` and `leak_suspects` are sentences, None where there is nothing; `copied_share` is the share of the judged
     rows whose features and label are those of a row that is learnt from.
     """
     copied = _copied_share(line, parts, learnt)
-    of_columns = [*_features(line, parts), *_order(line, parts)]
+    of_proof = [Finding(suspected, is_sure=False)] if suspected else []
+    of_columns = [*of_proof, *_features(line, parts), *_order(line, parts)]
     findings = [*of_columns, *_things(line, parts), *_copies(line, parts, len(learnt), copied)]
     return {
         "leaks": "; ".join(finding.text for finding in findings if finding.is_sure) or None,

@@ -11,7 +11,7 @@ could be known, so none may depend on another.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from factory.features.comparison import differences, in_same_order
 from factory.features.online.assembly import collected_tables
 from factory.features.online.past import Past
 from factory.features.windows import ASKED
-from factory.line.announced import in_utc
+from factory.line.announced import aware, in_utc
 from factory.line.line import Line
 from factory.line.split import DECIDED_AT
 from factory.storage.columns import SITE
@@ -31,6 +31,8 @@ MOST_MOMENTS, FEWEST_MOMENTS, ROWS_IN_ALL = 16, 4, 1_000_000
 """So many moments are looked at; fewer where there are many rows, each of which is looked at once a moment."""
 NEWEST = 256
 """So many decisions of each site are compared at each moment, those just before it."""
+SUSPECT_COLUMNS = 3
+"""So many times of a table without a cursor are looked at."""
 HALF = 5
 """The seed by which a table that tells no time is halved."""
 _OLDEST_SHARE = 0.25
@@ -60,6 +62,8 @@ class Proved:
     """By site how many decisions came out as they are learnt from."""
     leaks: Mapping[str, str]
     """By site what is built otherwise: the first feature, with the decision and both values."""
+    suspects: Mapping[str, str] = field(default_factory=dict)
+    """The same where a table has no cursor, and is cut by another of its times, by which its rows may become known."""
 
 
 def proved(made_of: MadeOf, features: pl.DataFrame) -> Proved:
@@ -72,28 +76,51 @@ def proved(made_of: MadeOf, features: pl.DataFrame) -> Proved:
     all_decisions = line.features.build(known_tables(line, made_of.happened, made_of.announced))
     moments_of = all_decisions.select(SITE, *line.features.key, DECIDED_AT)
     past = Past(line, tables, made_of.raw, moments_of, rows.head(0))
-    decisions: dict[str, int] = {}
-    leaks: dict[str, str] = {}
-    moments = _moments(line, tables, rows)
+    decisions = dict.fromkeys(rows[SITE].unique(), 0)
+    moments = _moments(made_of, tables, rows)
     for moment in moments:
         expected = _newest(rows, moment)
         told = _compared(line, _built(line, past, expected, moment), expected, f"what was known at {_text(moment)}")
-        leaks = {**told.leaks, **leaks}
-        decisions = {site: decisions.get(site, 0) + told.decisions.get(site, 0) for site in rows[SITE].unique()}
-    return Proved(moments=len(moments), decisions=decisions, leaks=leaks)
+        if told.leaks:
+            return replace(told, moments=len(moments))
+        decisions = {site: count + told.decisions.get(site, 0) for site, count in decisions.items()}
+    suspects = _suspects(line, past, tables, rows) if past.by_time else {}
+    return Proved(moments=len(moments), decisions=decisions, leaks={}, suspects=suspects)
 
 
-def _moments(line: Line, tables: Mapping[str, pl.DataFrame], rows: pl.DataFrame) -> list[Any]:
+def _moments(made_of: MadeOf, tables: Mapping[str, pl.DataFrame], rows: pl.DataFrame) -> list[Any]:
     """Return the moments to look at, each once, as many as the number of rows allows; the newest is among them."""
-    decided = rows[DECIDED_AT].sort()
+    line, decided = made_of.line, rows[DECIDED_AT].sort()
     series = [decided]
     if isinstance(decided.dtype, pl.Datetime):
-        others = [table for table in line.tables.values() if table.name != line.decision_table and table.cursor]
-        series += [_events(tables[table.name], table.cursor, decided) for table in others]
+        for table in line.tables.values():
+            if table.name != line.decision_table and table.cursor:
+                is_there = table.cursor in tables[table.name].columns
+                dated = tables[table.name].lazy() if is_there else made_of.raw[table.name]
+                series.append(_events(dated, table.cursor, decided))
     count = max(FEWEST_MOMENTS, min(MOST_MOMENTS, ROWS_IN_ALL // max(1, sum(map(len, tables.values())))))
-    places = _places(count)
-    turns = [some[int(place * (len(some) - 1))] for place in places for some in series if len(some)]
+    turns = [some[int(place * (len(some) - 1))] for place in _places(count) for some in series if len(some)]
     return list(dict.fromkeys(turns))[:count]
+
+
+def _suspects(line: Line, past: Past, tables: Mapping[str, pl.DataFrame], rows: pl.DataFrame) -> dict[str, str]:
+    """Return features that look ahead if the rows of a table without a cursor become known at another of its times."""
+    decided = rows[DECIDED_AT].sort()
+    for table in line.tables.values():
+        if table.name == line.decision_table or table.cursor in tables[table.name].columns:
+            continue
+        times = [name for name, kind in tables[table.name].schema.items() if isinstance(kind, pl.Datetime | pl.Date)]
+        for name in times[:SUSPECT_COLUMNS]:
+            events = _events(tables[table.name].lazy(), name, decided)
+            for moment in {events[int(place * (len(events) - 1))] for place in _places(FEWEST_MOMENTS) if len(events)}:
+                expected = _newest(rows, moment)
+                until = (in_utc(pl.col(name)) < pl.lit(aware(moment))).fill_null(value=True)
+                built = _built(line, past, expected, moment, cut={table.name: until})
+                known = f"rows of {table.name} whose {name} was before {_text(moment)}"
+                if leaks := _compared(line, built, expected, known).leaks:
+                    say = f". The table has no cursor: if {name} is when a row becomes known, say `cursor: {name}`"
+                    return {site: why.partition(": it looks at")[0] + say for site, why in leaks.items()}
+    return {}
 
 
 def _places(count: int) -> list[float]:
@@ -102,11 +129,11 @@ def _places(count: int) -> list[float]:
     return [1 - half * (1 - _OLDEST_SHARE) for half in halves]
 
 
-def _events(rows: pl.DataFrame, cursor: str, decided: pl.Series) -> pl.Series:
+def _events(rows: pl.LazyFrame, cursor: str, decided: pl.Series) -> pl.Series:
     """Return the moments, in order and as those of decisions are, of a table's rows between first and last decision."""
-    if not isinstance(rows.schema.get(cursor), pl.Datetime | pl.Date):
+    if not isinstance(rows.collect_schema().get(cursor), pl.Datetime | pl.Date):
         return decided.clear()
-    moments = rows.select(in_utc(pl.col(cursor)).alias(cursor)).to_series().drop_nulls().unique().sort()
+    moments = rows.select(in_utc(pl.col(cursor)).alias(cursor)).collect().to_series().drop_nulls().unique().sort()
     zone = decided.dtype.time_zone if isinstance(decided.dtype, pl.Datetime) else None
     like = moments.dt.convert_time_zone(zone) if zone else moments.dt.replace_time_zone(None)
     return like.filter((like > decided[0]) & (like <= decided[-1]))
@@ -118,15 +145,17 @@ def _newest(rows: pl.DataFrame, moment: Any) -> pl.DataFrame:
     return taken.group_by(SITE, maintain_order=True).tail(NEWEST)
 
 
-def _built(line: Line, past: Past, expected: pl.DataFrame, moment: Any) -> pl.DataFrame:
-    """Return features built from what was known at a moment."""
+def _built(
+    line: Line, past: Past, expected: pl.DataFrame, moment: Any, *, cut: Mapping[str, pl.Expr] | None = None
+) -> pl.DataFrame:
+    """Return features built from what was known at a moment; of tables in `cut` from the rows that it says, too."""
     tables, asked = past.tables(moment), past.asked(expected, moment)
     known = tables.pop(line.decision_table)
     key = [SITE, *(line.decisions.key or line.features.key)]
     others = known.join(asked, on=key, how="anti", nulls_equal=True)
     frames = [others, asked.select(others.columns)]
     decisions = pl.concat(rows.with_columns(pl.lit(place == 1).alias(ASKED)) for place, rows in enumerate(frames))
-    lazy = {name: rows.lazy() for name, rows in tables.items()}
+    lazy = {name: rows.lazy().filter((cut or {}).get(name, pl.lit(True))) for name, rows in tables.items()}
     return line.features.build({**lazy, line.decision_table: decisions.lazy()}).collect()
 
 

@@ -59,7 +59,8 @@ def features(run: LineRun) -> Work:
 
         written = together(list(rows), write)
         if written.done:
-            keep_and_tell(run, "features", {LINE_SITE: _history(run)})
+            suspects = {site: _suspected(proof.suspects.get(site)) for site in written.done}
+            keep_and_tell(run, "features", {**suspects, LINE_SITE: _history(run)})
         return Isolated(done=written.done, failed={**built.failed, **leaking, **written.failed})
 
     return Work(do=isolated, inputs=inputs, lost=lambda sites: run.contents.changed_by_others(["features"], sites))
@@ -104,6 +105,10 @@ def _raw_rows(run: LineRun, table: Table) -> pl.LazyFrame:
     return kept.select(list(dict.fromkeys([*table.columns, SITE, LOAD, ROW])))
 
 
+def _suspected(text: str | None) -> list[Finding]:
+    return [Finding(kind="maybe a leak", key="maybe a leak", text=text)] if text else []
+
+
 def _history(run: LineRun) -> list[Finding]:
     """Return what is to be known of how much time models have to learn from."""
     division = run.division()
@@ -135,6 +140,7 @@ def _written(
         site: {
             **by_site.get(site, none),
             "proved_decisions": proof.decisions.get(site, 0),
+            "leak_suspects": proof.suspects.get(site),
             CONTENT: contents[site],
             "lake_version": version,
         }

@@ -89,7 +89,8 @@ class Judging:
         from factory.evaluation.judging import judged
         from factory.evaluation.leaks import leak_figures
 
-        inputs = replace(self._judging_inputs(site, parts), leaks=leak_figures(self.line, parts, learnt))
+        suspected = self.run.entry("features", site).figures.get("leak_suspects")
+        inputs = replace(self._judging_inputs(site, parts), leaks=leak_figures(self.line, parts, learnt, suspected))
         verdict = judged(self.line, site, inputs, self.latencies)
         self.run.registry.record_verdict(*self.run.registered("site_model", site), verdict)
         return verdict

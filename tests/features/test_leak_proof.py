@@ -224,6 +224,20 @@ def test_a_table_of_days_is_cut_by_its_day(seed):
     assert proof(build(next_service), seed, keys=keys).leaks
 
 
+@FEW
+@given(SEEDS)
+def test_of_a_table_without_a_cursor_what_may_be_a_leak_is_told(seed):
+    keys = {**KEYS, "services": {**KEYS["services"], "cursor": ""}}
+    honest, told = proof(built_by(), seed, keys=keys), proof(built_by(services_of_the_next_day), seed, keys=keys)
+    assert honest.leaks == honest.suspects == told.leaks == {}
+    for sentence in told.suspects.values():
+        assert "leak of the decision at" in sentence
+        assert (
+            "The table has no cursor: if serviced_at is when a row becomes known, say `cursor: serviced_at`" in sentence
+        )
+    assert told.suspects
+
+
 def last_label(horizon):
     """Whether the machine's last reading had failed, of those that were decided so long before."""
 

@@ -41,7 +41,7 @@ class Past:
         Of a table that tells when its rows were changed the raw rows may have superseded versions, too.
         """
         self.line = line
-        self._by_time = isinstance(asked.schema[DECIDED_AT], pl.Datetime)
+        self.by_time = isinstance(asked.schema[DECIDED_AT], pl.Datetime)
         self._plain = {
             name: rows for name, rows in snapshot.items() if name in line.tables and name != line.decision_table
         }
@@ -70,7 +70,7 @@ class Past:
         """Whether rows are made anew of raw ones: more is known of one the later one looks, or its time is no more."""
         if table.announced or table.known_at or table.name == self.line.decision_table or tells_changes(table):
             return True
-        renamed = self._by_time and table.cursor not in clean.columns
+        renamed = self.by_time and table.cursor not in clean.columns
         return renamed and raw is not None and _is_dated(raw, table.cursor)
 
     def tables(self, moment: Any) -> dict[str, pl.DataFrame]:
@@ -88,7 +88,7 @@ class Past:
         return aware(moment) if isinstance(moment, datetime) else moment
 
     def _before(self, rows: pl.DataFrame, table: Table, at: Any) -> pl.DataFrame:
-        timed = self._by_time and _is_dated(rows.lazy(), table.cursor)
+        timed = self.by_time and _is_dated(rows.lazy(), table.cursor)
         return rows.filter(in_utc(pl.col(table.cursor)) < pl.lit(at)) if timed else rows
 
     def _timed(self, table: Table, rows: pl.LazyFrame, features: pl.LazyFrame) -> pl.DataFrame:
@@ -96,13 +96,13 @@ class Past:
 
         Rows of other tables that tell no time have none, and were always there.
         """
-        if self._by_time and _is_dated(rows, table.cursor):
+        if self.by_time and _is_dated(rows, table.cursor):
             return rows.with_columns(in_utc(pl.col(table.cursor)).alias(_HAPPENS)).collect()
         if table.name != self.line.decision_table:
-            return rows.with_columns(pl.lit(None, _MOMENT if self._by_time else pl.Int64).alias(_HAPPENS)).collect()
+            return rows.with_columns(pl.lit(None, _MOMENT if self.by_time else pl.Int64).alias(_HAPPENS)).collect()
         by = [SITE, *self.line.features.key]
         moments = features.select(*by, pl.col(DECIDED_AT).alias(_HAPPENS)).unique(by)
-        if self._by_time:
+        if self.by_time:
             moments = moments.with_columns(in_utc(pl.col(_HAPPENS)))
         return rows.join(moments, on=by, how="left", nulls_equal=True).collect()
 
@@ -111,8 +111,8 @@ class Past:
         if not self.line.label.columns:
             return rows
         by = [SITE, *self.line.features.key]
-        decided_at = in_utc(pl.col(DECIDED_AT)) if self._by_time else pl.col(DECIDED_AT)
-        known = decided_at + self.line.label.after if self._by_time else decided_at
+        decided_at = in_utc(pl.col(DECIDED_AT)) if self.by_time else pl.col(DECIDED_AT)
+        known = decided_at + self.line.label.after if self.by_time else decided_at
         moments = features.select(*by, known.alias(_LABEL_KNOWN)).unique(by, keep="any").collect()
         dated = rows.join(moments, on=by, how="left", nulls_equal=True, maintain_order="left")
         return dated.with_columns(pl.col(_LABEL_KNOWN).fill_null(pl.col(_HAPPENS)))
