@@ -22,10 +22,10 @@ from factory.features.samples import samples  # noqa: E402
 from factory.line.line import Line  # noqa: E402
 from factory.model.session import onnx_answer  # noqa: E402
 from factory.tasks.binary.figures import average_precision  # noqa: E402
-from factory.training.baseline import fit_baseline  # noqa: E402
 from factory.training.fine_tune import fine_tune  # noqa: E402
 from factory.training.loop import train_base  # noqa: E402
 from factory.training.onnx_export import export_onnx  # noqa: E402
+from factory.training.plain import fit_plain  # noqa: E402
 
 
 def features(line: Line, source: Source) -> pl.DataFrame:
@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
     base = train_base(train, validation, line.recipe, task=task, device="cpu", checkpoint=None, report=lambda _: None)
     sites = sorted(set(holdout.site.tolist()))
     models = fine_tune(base.weights, train, validation, line.recipe, task=task, sites=sites, device="cpu")
-    baseline = fit_baseline(train, line.recipe, task, "cpu").answer(holdout.features)[:, 0]
+    baseline = fit_plain("trees", train, validation, line.recipe, task).model.answers(holdout.features)[:, 0]
     folder.mkdir(parents=True, exist_ok=True)
     ours, theirs = [], []
     weights = {site: model.weights for site, model in models.items()}

@@ -25,9 +25,9 @@ from factory.connectors.source import Source  # noqa: E402
 from factory.features.samples import samples  # noqa: E402
 from factory.line.line import Line  # noqa: E402
 from factory.line.split import Parts  # noqa: E402
-from factory.training.baseline import fit_baseline  # noqa: E402
 from factory.training.fine_tune import fine_tune  # noqa: E402
 from factory.training.loop import train_base  # noqa: E402
+from factory.training.plain import fit_plain  # noqa: E402
 from factory.training.predict import answers  # noqa: E402
 from lines.turbofan_rul.nasa import nasa_score  # noqa: E402
 
@@ -56,7 +56,7 @@ def measured(line: Line, parts: Parts) -> dict[str, dict[str, tuple[float, float
     )
     tuned = fine_tune(base.weights, train, validation, line.recipe, task=line.task, sites=sites, device="cpu")
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    baseline = fit_baseline(train, line.recipe, line.task, "cpu").answer(test.features)
+    baseline = fit_plain("trees", train, validation, line.recipe, line.task).model.answers(test.features)
     found: dict[str, dict[str, tuple[float, float]]] = {"base model": {}, "site model": {}, "HistGradientBoosting": {}}
     for site in sites:
         mine = test.of(site)

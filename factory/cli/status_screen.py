@@ -93,7 +93,7 @@ def _cells(state: Mapping[str, Any]) -> list[str | Text]:
 def _figure_cells(figures: Mapping[str, Any]) -> list[str]:
     """Return what a verdict's figures say of its model: its kind, how good it is beside others, and its money."""
     return [
-        _word(figures.get("fine_tuned"), "tuned", "base"),
+        str(figures.get("rung") or _word(figures.get("fine_tuned"), "tuned", "base")),
         *(_measure(figures.get(f"{who}{figures.get('headline')}")) for who in ("", "base_", "baseline_")),
         _money(figures.get("value_eur")),
     ]

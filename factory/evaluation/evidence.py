@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from factory.line.recipe import BASELINE
 from factory.model.check import Figure
 from factory.tasks.holdout import Scored
 from factory.tasks.resampling import Blocks, Resamples
@@ -66,6 +67,10 @@ class Evidence:
     """What looks like a leak in the rows; see factory/evaluation/leaks.py."""
     training_rows: int
     fine_tuned: bool
+    rung: str = ""
+    """Which rung of the ladder the candidate is."""
+    rungs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What each rung was worth on validation rows and what it costs, by the rung's name."""
     parity_error: float
     """Largest difference between the served file's and the trained network's answer to the same rows."""
     latency_ms: float
@@ -98,6 +103,11 @@ class Evidence:
         """The champion to compare with: none where there is none, or where the candidate is the champion itself."""
         return None if self.champion is None or self.champion.digest == self.digest else self.champion
 
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the candidate is the baseline itself, with which nothing can then be compared."""
+        return self.baseline is not None and self.baseline.digest == self.digest
+
     def rows_for(self, role: str) -> npt.NDArray[np.bool_]:
         """Return the holdout rows, `[rows]`, that a model may be measured on: those it has not seen."""
         if role == "champion" and self.new_to_champion is not None and self.rival is not None:
@@ -127,6 +137,7 @@ def measured(
         **_running(evidence),
         **dict.fromkeys(LEAK_FIGURES),
         **evidence.leaks,
+        **_ladder(evidence),
     }
 
 
@@ -171,10 +182,13 @@ def _of_merit(
 
 def _comparisons(evidence: Evidence, baseline_margin: float | None, champion_margin: float | None) -> dict[str, Figure]:
     rival = None if champion_margin is None else evidence.rival
-    baseline_change, baseline_share = _against(evidence, "baseline", evidence.baseline, baseline_margin)
+    bar = None if evidence.is_baseline else evidence.baseline
+    baseline_change, baseline_share = _against(evidence, "baseline", bar, baseline_margin)
     champion_change, champion_share = _against(evidence, "champion", rival, champion_margin)
     return {
         "margin_vs_baseline": baseline_margin,
+        "is_baseline": evidence.is_baseline,
+        "baseline_is_a_rung": BASELINE in evidence.rungs,
         "change_vs_baseline": baseline_change,
         "probability_better_than_baseline": baseline_share,
         "margin_vs_champion": champion_margin,
@@ -306,6 +320,20 @@ def _running(evidence: Evidence) -> dict[str, Figure]:
         "latency_ms": _known(evidence.latency_ms),
         "latency_provider": evidence.latency_provider,
         "size_mb": _known(evidence.size_mb),
+    }
+
+
+def _ladder(evidence: Evidence) -> dict[str, Figure]:
+    """Return which rung the candidate is, and what each is worth and costs: `trees_training_s`, and so on."""
+    return {
+        "rung": evidence.rung or None,
+        "rungs": ", ".join(evidence.rungs) or None,
+        "is_base": evidence.base is not None and evidence.base.digest == evidence.digest,
+        **{
+            f"{rung.replace(' ', '_')}_{name}": _known(figure)
+            for rung, figures in evidence.rungs.items()
+            for name, figure in figures.items()
+        },
     }
 
 

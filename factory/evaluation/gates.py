@@ -7,6 +7,7 @@ of the line's task, and the line's own. What cannot be measured does not pass.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from factory.charts.numbers import figure as written
 from factory.errors import MeasuredOtherwise
@@ -129,11 +130,17 @@ def decides_like_a_constant(figures: Figures, gates: Gates) -> Iterator[Check]:
 
 
 def better_than_baseline(figures: Figures, gates: Gates) -> Iterator[Check]:
-    """Refuse a network not worth its cost: it must beat the plain model with the line's certainty.
+    """Refuse what is not worth its cost beside the plain model, which it must beat with the line's certainty.
 
+    Where the plain model is the candidate itself, there is nothing to compare. Where it is another rung of the site's
+    ladder, validation rows have chosen between the two: the holdout, which chooses nothing, tells and refuses nothing.
     A baseline whose loss is greater than a constant answer's is no bar, and the check says so.
     """
     bar, share = gates.against_baseline, figures["probability_better_than_baseline"]
+    if figures.get("is_baseline"):
+        return
+    if figures.get("baseline_is_a_rung") and bar.mode == "enabled":
+        bar = replace(bar, mode="dry_run")
     if figures.get("baseline_beats_constant") is not False or share is None:
         yield from _better("baseline", figures, bar)
     elif bar.mode != "disabled":

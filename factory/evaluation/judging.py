@@ -40,7 +40,13 @@ class JudgingInputs:
     threshold: float
     """What the candidate decides by."""
     fine_tuned: bool
+    rung: str
+    """Which rung of the ladder the candidate is."""
+    rungs: Mapping[str, Mapping[str, float]]
+    """What each rung was worth on validation rows and costs, by its name."""
     base: bytes
+    base_on_validation: NDArray[np.float32]
+    """Before the base model learnt from these rows, as the baseline's answers."""
     champion: bytes | None
     champion_threshold: float
     """What the champion decides by at the site, as released; of no meaning without a champion."""
@@ -50,6 +56,8 @@ class JudgingInputs:
     """The holdout as the champion takes it: by the features that it was trained on, not by those that the line has."""
     baseline_on_validation: NDArray[np.float32]
     baseline_on_holdout: NDArray[np.float32]
+    baseline_digest: str | None
+    """SHA-256 of the baseline's file; None where it has none."""
     contract_share: float
     contract_failures: tuple[str, ...]
     leaks: Mapping[str, Figure] = field(default_factory=dict)
@@ -78,7 +86,7 @@ def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies)
         label=inputs.holdout.label,
         blocks=inputs.blocks,
         candidate=candidate,
-        base=candidate if keeps_base else _scored(line, inputs, inputs.base, idle),
+        base=candidate if keeps_base else _base(line, inputs, idle),
         baseline=_baseline(line, inputs, idle),
         champion=_champion(inputs),
         new_to_champion=inputs.new_to_champion,
@@ -90,6 +98,8 @@ def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies)
         leaks=inputs.leaks,
         training_rows=len(inputs.train),
         fine_tuned=inputs.fine_tuned,
+        rung=inputs.rung,
+        rungs=inputs.rungs,
         parity_error=inputs.reference.parity_error(inputs.candidate),
         latency_ms=latencies.of(inputs.candidate, line.signature),
         latency_provider=latencies.providers[0],
@@ -97,12 +107,11 @@ def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies)
     )
 
 
-def _scored(line: Line, inputs: JudgingInputs, model: bytes, idle: float) -> Scored:
-    """Score the holdout with a model file, at the threshold that earns most on the validation window."""
-    before = onnx_answer(model, inputs.validation.features)
-    threshold = line.task.best_threshold(inputs.validation.label, before, line.value, idle)
-    answer = onnx_answer(model, inputs.holdout.features)
-    return Scored(answer=answer, threshold=threshold, digest=digest_of(model))
+def _base(line: Line, inputs: JudgingInputs, idle: float) -> Scored:
+    """Score the holdout with the base model, at the threshold that earns most on the validation window."""
+    threshold = line.task.best_threshold(inputs.validation.label, inputs.base_on_validation, line.value, idle)
+    answer = onnx_answer(inputs.base, inputs.holdout.features)
+    return Scored(answer=answer, threshold=threshold, digest=digest_of(inputs.base))
 
 
 def _champion(inputs: JudgingInputs) -> Scored | None:
@@ -119,4 +128,4 @@ def _champion(inputs: JudgingInputs) -> Scored | None:
 def _baseline(line: Line, inputs: JudgingInputs, idle: float) -> Scored:
     before = inputs.baseline_on_validation
     threshold = line.task.best_threshold(inputs.validation.label, before, line.value, idle)
-    return Scored(answer=inputs.baseline_on_holdout, threshold=threshold)
+    return Scored(answer=inputs.baseline_on_holdout, threshold=threshold, digest=inputs.baseline_digest)

@@ -1,9 +1,13 @@
 """The recipes: every number that decides what a training run produces. One for tables, one for sequences."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from factory.errors import LineError
+
+Rung = Literal["linear", "trees", "network", "tuned", "blend"]
+BASELINE: Literal["trees"] = "trees"
+"""The rung that a network must beat to be worth its cost; it is fitted whether or not a site may serve it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +69,23 @@ class Recipe:
     calibration_prior_rows: int = 5000
     """How many rows the pooled calibration weighs as when a site's own is fitted."""
 
-    baseline_iterations: int = 100
-    """Boosting rounds, or iterations, of the baseline that the network must beat."""
+    baseline_iterations: int = 300
+    """Boosting rounds of the trees at most; they end when the validation loss stops falling."""
+    rungs: tuple[Rung, ...] = get_args(Rung)
+    """What a site may serve, of which its validation rows choose: a linear model, boosted trees, the network of all
+    sites, that network fine-tuned on the site's rows, and a blend of these. The trees are fitted in any case, as the
+    baseline. Of sequences there are the networks alone."""
 
     def __post_init__(self) -> None:
-        """Raise LineError on a schedule that has no step."""
+        """Raise LineError on a schedule that has no step, and on rungs of which no model comes."""
         self._require_one_or_more("max_steps", "validate_every")
+        if not set(self.rungs) & {"linear", "trees", "network"}:
+            raise LineError(
+                f"recipe: rungs {list(self.rungs)} have no model to begin with; name linear, trees or network",
+                at=("rungs",),
+            )
+        if "tuned" in self.rungs and "network" not in self.rungs:
+            raise LineError("recipe: rungs name tuned, which is made from the network; name it, too", at=("rungs",))
         if not 0 <= self.weight_average < 1:
             raise LineError(
                 f"recipe: weight_average {self.weight_average:g} must be 0 or more and below 1", at=("weight_average",)
@@ -148,7 +163,10 @@ class SequenceRecipe(Recipe):
     """The loss of a few validation lives jumps by more than this from epoch to epoch."""
 
     def __post_init__(self) -> None:
-        """Raise LineError on a window that holds nothing."""
+        """Raise LineError on a window that holds nothing, or without the rung that sequences have."""
+        super().__post_init__()
+        if "network" not in self.rungs:
+            raise LineError("recipe: of sequences there are the networks alone; name network", at=("rungs",))
         super().__post_init__()
         self._require_one_or_more("window", "patch")
 

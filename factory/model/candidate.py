@@ -1,7 +1,7 @@
 """A candidate: a site model just trained, with all that says where it came from; not yet trusted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from factory.errors import ModelRefused
-from factory.model.reference_answers import ReferenceAnswers
+from factory.model.reference_answers import ReferenceAnswers, Rows, tensor_bytes
 from factory.model.signature import Signature
 from factory.model.verdict import digest_of
 from factory.names import model_name
@@ -17,6 +17,20 @@ from factory.names import model_name
 MODEL_FILE = "model.onnx"
 REFERENCE_FILE = "reference.safetensors"
 WEIGHTS_FILE = "weights.safetensors"
+RUNGS_FILE = "rungs.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlainRung:
+    """A plain rung of all sites: the file that a site may serve, and its model's own answers to the reference rows."""
+
+    onnx: bytes
+    reference: Rows
+
+
+def rung_file(name: str) -> str:
+    """Return the name of a plain rung's file beside the base model."""
+    return f"{name}.onnx"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,6 +66,12 @@ class Candidate:
 
     safetensors: bytes | None = None
     """The weights alone, to fine-tune from; None of a model that is not a network."""
+    rung: str = ""
+    """Which rung of the ladder it is."""
+    rungs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What every rung that was tried is worth on validation rows and costs, by its name."""
+    plain: Mapping[str, PlainRung] = field(default_factory=dict)
+    """Of a base model: the plain rungs that were fitted beside it, by their names."""
     began: datetime | None = None
     """When its training began; of models that were trained together, the training of all of them."""
     ended: datetime | None = None
@@ -72,7 +92,14 @@ class Candidate:
     def files(self) -> Mapping[str, bytes]:
         """Every file to keep, by its name."""
         weights = {} if self.safetensors is None else {WEIGHTS_FILE: self.safetensors}
-        return {MODEL_FILE: self.onnx, REFERENCE_FILE: self.reference.to_bytes(), **weights}
+        graphs = {rung_file(name): rung.onnx for name, rung in self.plain.items()}
+        answers = {RUNGS_FILE: tensor_bytes({name: rung.reference for name, rung in self.plain.items()})}
+        return {
+            MODEL_FILE: self.onnx,
+            REFERENCE_FILE: self.reference.to_bytes(),
+            **weights,
+            **(graphs | answers if graphs else {}),
+        }
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ They are kept beside the file that is served, so that a gate can compare the fil
 trained it, without loading that library or the model.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,23 +36,17 @@ class ReferenceAnswers:
 
     def to_bytes(self) -> bytes:
         """Return them as one safetensors file."""
-        from safetensors.numpy import save
-
-        return bytes(save({name: np.ascontiguousarray(getattr(self, name), np.float32) for name in _PARTS}))
+        return tensor_bytes({name: getattr(self, name) for name in _PARTS})
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "ReferenceAnswers":
         """Return those in a safetensors file; raises ModelRefused if it is not one, or holds something else."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        try:
-            tensors = load(content)
-            return cls(**{name: tensors[name] for name in _PARTS})
-        except (SafetensorError, KeyError) as error:
+        tensors = tensors_of(content)
+        if missing := sorted(set(_PARTS) - set(tensors)):
             raise ModelRefused(
-                f"{len(content)} bytes are no reference answers ({error}); train and register the model anew"
-            ) from error
+                f"{len(content)} bytes are no reference answers ({missing[0]} missing); train and register anew"
+            )
+        return cls(**{name: tensors[name] for name in _PARTS})
 
     def parity_error(self, content: bytes) -> float:
         """Return the greatest difference between the answers of a model's file and these; NaN counts as 1.
@@ -64,3 +59,23 @@ class ReferenceAnswers:
             raise ModelRefused(f"the file answers in shape {served.shape}, the trained model in {self.answers.shape}")
         difference = np.abs(served - self.answers) / np.maximum(1.0, np.abs(self.answers))
         return float(np.nan_to_num(difference, nan=1.0).max())
+
+
+def tensor_bytes(tensors: Mapping[str, Rows]) -> bytes:
+    """Return arrays by name as one safetensors file, float32; equal ones give equal bytes."""
+    from safetensors.numpy import save
+
+    return bytes(save({name: np.ascontiguousarray(tensor, np.float32) for name, tensor in sorted(tensors.items())}))
+
+
+def tensors_of(content: bytes) -> dict[str, Rows]:
+    """Return the arrays in a safetensors file, by name; raises ModelRefused if it is not one."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return dict(load(content))
+    except SafetensorError as error:
+        raise ModelRefused(
+            f"{len(content)} bytes are no reference answers ({error}); train and register the model anew"
+        ) from error

@@ -1,27 +1,38 @@
-"""The stage `base_model`: pooled features in; base model, baseline scores and a registry entry out."""
+"""The stage `base_model`: pooled features in; base model, the pooled rungs' answers and a registry entry out."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from factory.compute.isolation import Isolated, together
 from factory.errors import TrainingError
 from factory.features.samples import samples
-from factory.line.recipe import Recipe
-from factory.line.split import DECIDED_AT, Parts
+from factory.line.recipe import BASELINE, Recipe
+from factory.line.split import DECIDED_AT, LABEL, Parts
 from factory.model.candidate import Candidate
+from factory.model.verdict import digest_of
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CONTENT, Figures, Work
 from factory.storage.journal import fingerprint
 from factory.storage.lake import SITE
 from factory.training.epoch import Epoch
 
-BASELINE = "baseline"
+if TYPE_CHECKING:
+    from factory.training.pooled import BaseModel
+
+
+POOLED_ANSWERS = "pooled_answers"
+"""The table of what the pooled rungs answered to validation rows, and the baseline to those of the holdout."""
+VALIDATION_LABEL = "validation_label"
+"""Its column of labels as the task computes with them; null of a row of the holdout."""
 
 
 def base_model(run: LineRun) -> Work:
-    """Return what trains one network on the pooled sites, and the baseline that it must beat."""
+    """Return what trains the pooled rungs: the network, and the plain models that it must be worth its cost beside."""
 
     def inputs(sites: Sequence[str]) -> Mapping[str, str]:
         contents = {site: entry.content for site, entry in run.journal.latest("features").items()}
@@ -48,7 +59,7 @@ def _checkpoint(run: LineRun, made_from: str) -> Path:
 
 
 def _trained(run: LineRun, checkpoint: Path) -> Figures:
-    from factory.training.candidates import base_candidate
+    from factory.training import pooled
 
     parts = run.line.parts(run.feature_rows(), run.until)
     if parts.train.is_empty() or parts.validation.is_empty():
@@ -63,7 +74,7 @@ def _trained(run: LineRun, checkpoint: Path) -> Figures:
             f"validation {run.line.task.headline.replace('_', ' ')} {epoch.validation_headline:.3f}"
         )
 
-    candidate = base_candidate(
+    made = pooled.base_model(
         run.line,
         parts,
         device=run.compute.device,
@@ -71,9 +82,9 @@ def _trained(run: LineRun, checkpoint: Path) -> Figures:
         report=report,
         provenance=run.provenance(),
     )
-    registered = run.register("base_model", candidate)
-    _keep_baseline(run, parts)
-    return {"version": registered.version, "registry": registered.url, **_figures(candidate, parts)}
+    registered = run.register("base_model", made.candidate)
+    _keep_answers(run, parts, made)
+    return {"version": registered.version, "registry": registered.url, **_figures(made.candidate, parts)}
 
 
 def _place(epoch: Epoch, recipe: Recipe) -> str:
@@ -87,7 +98,10 @@ def _figures(candidate: Candidate, parts: Parts) -> Figures:
     return {
         "holdout_rows": len(parts.holdout),
         "digest": candidate.digest,
-        CONTENT: candidate.digest,
+        CONTENT: fingerprint({name: digest_of(file) for name, file in candidate.files.items()}),
+        "rung": candidate.rung,
+        "plain": {name: digest_of(rung.onnx) for name, rung in candidate.plain.items()},
+        "sites": int(parts.train[SITE].n_unique()),
         "why": candidate.why,
         "ranges": {feature: list(ends) for feature, ends in candidate.ranges.items()},
         "typical": dict(candidate.typical),
@@ -96,16 +110,28 @@ def _figures(candidate: Candidate, parts: Parts) -> Figures:
     }
 
 
-def _keep_baseline(run: LineRun, parts: Parts) -> None:
-    """Write what the baseline says of every row that the gates look at; the baseline itself is never saved."""
-    from factory.training.baseline import fit_baseline
+def _keep_answers(run: LineRun, parts: Parts, made: "BaseModel") -> None:
+    """Write what the pooled rungs say of the rows that sites choose by, and the baseline of those that judge, too.
 
+    What they say of validation rows is from before they learnt from them.
+    """
     line, lake = run.line, run.lake
-    baseline = fit_baseline(samples(line, parts.train, parts.rows), line.recipe, line.task, run.compute.resolved)
-    rows = pl.concat([parts.validation, parts.holdout])
-    answer = baseline.answer(samples(line, rows, parts.rows).features)
-    scores = rows.select(SITE, *line.features.key, DECIDED_AT).with_columns(
-        pl.Series(f"{BASELINE}_{column}", answer[:, column], dtype=pl.Float32) for column in range(answer.shape[1])
+    judging = made.baseline.answers(samples(line, parts.holdout, parts.rows).features)
+    keys = [SITE, *line.features.key, DECIDED_AT]
+    chosen_by = parts.validation.select(keys).with_columns(
+        pl.Series(VALIDATION_LABEL, line.task.codes(parts.validation[LABEL]), dtype=pl.Float32),
+        *(series for rung, answer in made.on_validation.items() for series in _columns(rung, answer)),
     )
-    before = lake.scan(BASELINE).select(SITE).unique().collect()[SITE].to_list() if lake.has(BASELINE) else []
-    lake.replace(BASELINE, scores, lake.site_versions(BASELINE, {*scores[SITE], *before}))
+    rows = pl.concat([chosen_by, parts.holdout.select(keys).with_columns(_columns(BASELINE, judging))], how="diagonal")
+    had = lake.scan(POOLED_ANSWERS).select(SITE).unique().collect()[SITE].to_list() if lake.has(POOLED_ANSWERS) else []
+    lake.replace(POOLED_ANSWERS, rows, lake.site_versions(POOLED_ANSWERS, {*rows[SITE], *had}))
+
+
+def _columns(rung: str, answer: NDArray[np.float32]) -> list[pl.Series]:
+    names = answer_columns(rung, answer.shape[1])
+    return [pl.Series(name, answer[:, place], dtype=pl.Float32) for place, name in enumerate(names)]
+
+
+def answer_columns(rung: str, answers: int) -> list[str]:
+    """Return the columns of POOLED_ANSWERS that have a rung's answers."""
+    return [f"{rung}_{column}" for column in range(answers)]

@@ -44,6 +44,7 @@ SECTIONS: Mapping[str, Section] = {
     "recipe": lambda line, _: line.recipe,
     "gates": lambda line, _: line.gates,
     "value": lambda line, _: line.value,
+    "costs": lambda line, _: [line.costs.compute_hour_eur, line.costs.horizon],
     "figures": lambda line, _: dict(line.figures),
     "online_snapshot": lambda line, _: line.online_snapshot,
 }

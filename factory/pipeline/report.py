@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from factory.compute.isolation import Isolated, one_by_one
 from factory.errors import ModelRefused
 from factory.line.alike import blocks
+from factory.line.recipe import BASELINE
 from factory.line.split import Parts
 from factory.model.code import drawing_digest
 from factory.names import LINE_SITE, model_name
 from factory.pipeline.line_run import LineRun, registered_version
-from factory.pipeline.verdict import VERDICT, as_taken_by, baseline_answers
+from factory.pipeline.verdict import VERDICT, as_taken_by, pooled_answers
 from factory.pipeline.work import CHANGED, Figures, Work
 from factory.storage.journal import Entry, fingerprint
 
@@ -151,7 +152,7 @@ class Reporting:
         if before := self._released(site, figures.get("rival") if saw_none else None):
             champion_rows = as_taken_by(before.manifest.model_signature, self.line, parts)
             answers["champion"] = onnx_answer(before.content, champion_rows)
-        answers["baseline"] = baseline_answers(self.run, parts.holdout)
+        answers["baseline"] = pooled_answers(self.run, BASELINE, parts.holdout)
         judged = holdout(self.line, rows, blocks(self.line, parts), answers, judged_by)
         return shown(judged, rows, lambda some: onnx_answer(files["candidate"], some), self.line.signature.features)
 

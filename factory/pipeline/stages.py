@@ -80,7 +80,15 @@ class Stage:
 
 _TYPING = ("line/parsing", "line/site_names.py", "storage/columns.py", "storage/raw_values.py")
 _PROOF = ("features/leak_proof.py", "features/online/past.py", "features/comparison.py")
-_TRAINING = ("training", "tasks", "features/samples.py", "line/split.py", "line/recipe.py")
+_TRAINING = (
+    "training",
+    "tasks",
+    "features/samples.py",
+    "line/split.py",
+    "line/recipe.py",
+    "model/candidate.py",
+    "model/reference_answers.py",
+)
 _JUDGING = (
     "evaluation",
     "model/session.py",
@@ -206,7 +214,7 @@ STAGES = (
     Stage(
         name="base_model",
         run="base_model",
-        makes={"base_model": "One network on the pooled features of all sites, and the baseline it must beat."},
+        makes={"base_model": "The rungs of all sites: one network on their pooled features, plain models beside it."},
         reads=("features",),
         kinds=frozenset({"pytorch", "scikitlearn", "mlflow"}),
         sections=("feature names", "task", "split", "recipe"),
@@ -216,10 +224,10 @@ STAGES = (
     Stage(
         name="site_model",
         run="models",
-        makes={"site_model": "The base model fine-tuned on the site's own rows: a candidate, not yet trusted."},
+        makes={"site_model": "The rung that the site's own rows choose: a candidate, not yet trusted."},
         reads=("base_model", "features"),
-        kinds=frozenset({"pytorch", "mlflow"}),
-        sections=("feature names", "task", "split", "recipe", "value"),
+        kinds=frozenset({"pytorch", "onnx", "mlflow"}),
+        sections=("feature names", "task", "split", "recipe", "value", "costs"),
         rooms=_TRAINING,
         module="site_model",
     ),

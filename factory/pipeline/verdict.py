@@ -16,6 +16,7 @@ from factory.errors import LineError, TrainingError
 from factory.features.samples import network_input, samples
 from factory.line.alike import blocks
 from factory.line.line import Line
+from factory.line.recipe import BASELINE
 from factory.line.split import DECIDED_AT, LABEL, Parts
 from factory.model.candidate import REFERENCE_FILE
 from factory.model.provider import installed_providers
@@ -24,7 +25,7 @@ from factory.model.session import Latencies
 from factory.model.signature import Signature
 from factory.model.verdict import Verdict
 from factory.names import LINE_SITE
-from factory.pipeline.base_model import BASELINE
+from factory.pipeline.base_model import POOLED_ANSWERS, answer_columns
 from factory.pipeline.line_run import LineRun, registered_version
 from factory.pipeline.serving import champion_of
 from factory.pipeline.work import Figures, Work
@@ -118,8 +119,12 @@ class Judging:
             champion_threshold=champion.manifest.threshold if champion else 0.0,
             new_to_champion=self._new_to(champion, parts.holdout),
             champion_rows=as_taken_by(champion.manifest.model_signature, self.line, parts) if champion else None,
-            baseline_on_validation=baseline_answers(self.run, parts.validation),
-            baseline_on_holdout=baseline_answers(self.run, parts.holdout),
+            base_on_validation=pooled_answers(self.run, base.figures["rung"], parts.validation),
+            baseline_on_validation=pooled_answers(self.run, BASELINE, parts.validation),
+            baseline_on_holdout=pooled_answers(self.run, BASELINE, parts.holdout),
+            baseline_digest=base.figures["plain"].get(BASELINE),
+            rung=candidate.figures["rung"],
+            rungs=candidate.figures["rungs"],
             contract_share=float(cleaned["contract_share"]),
             contract_failures=tuple(cleaned["table_failures"]),
         )
@@ -224,13 +229,12 @@ def as_taken_by(signature: Signature, line: Line, parts: Parts) -> NDArray[np.fl
     )
 
 
-def baseline_answers(run: LineRun, rows: pl.DataFrame) -> NDArray[np.float32]:
-    """Return what the baseline answered to these rows, in their order; NaN for a row it never saw."""
-    keys = [SITE, *run.line.features.key, DECIDED_AT]
-    scores = run.lake.scan(BASELINE, rows[SITE].unique().to_list()).collect()
+def pooled_answers(run: LineRun, rung: str, rows: pl.DataFrame) -> NDArray[np.float32]:
+    """Return what a pooled rung answered to these rows, in their order; NaN for a row it was not asked about."""
+    keys, columns = [SITE, *run.line.features.key, DECIDED_AT], answer_columns(rung, len(run.line.task.answers))
+    scores = run.lake.scan(POOLED_ANSWERS, rows[SITE].unique().to_list()).select(*keys, *columns).collect()
     joined = rows.select(keys).join(scores, on=keys, how="left", nulls_equal=True, maintain_order="left")
-    answers = [f"{BASELINE}_{column}" for column in range(len(run.line.task.answers))]
-    return joined.select(pl.col(answers).fill_null(float("nan"))).to_numpy()
+    return joined.select(pl.col(columns).fill_null(float("nan"))).to_numpy()
 
 
 def _candidate_of(entry: Entry | None) -> object:

@@ -83,7 +83,7 @@ class SiteFacts:
     @property
     def keeps_base(self) -> bool:
         """Whether the site's model is the base model unchanged."""
-        return not self.figures.get("fine_tuned")
+        return bool(self.figures.get("is_base", not self.figures.get("fine_tuned")))
 
     @property
     def serves_this(self) -> bool:
@@ -124,3 +124,8 @@ class LineFacts:
     base_epochs: Epochs
     versions: Mapping[str, str]
     as_of: str
+
+
+def rung_of(figures: Figures) -> str:
+    """Return what kind of model a verdict is about: its rung of the ladder; before there was one, how it was made."""
+    return str(figures.get("rung") or ("fine-tuned" if figures.get("fine_tuned") else "base model"))

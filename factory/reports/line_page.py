@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from factory.charts.numbers import UNKNOWN, figure, whole, words
 from factory.reports import line_panels, panels
-from factory.reports.facts import LineFacts, SiteLine
+from factory.reports.facts import LineFacts, SiteLine, rung_of
 from factory.reports.rendering import page
 from factory.reports.sentences import of_line
 
@@ -84,14 +84,13 @@ def _tiles(facts: LineFacts) -> list[Tile]:
 
 def _row(site: SiteLine, facts: LineFacts) -> SiteRow:
     headline = facts.line.task.headline
-    fine_tuned = site.verdict.figures.get("fine_tuned") if site.verdict else None
     return SiteRow(
         name=site.site,
         page=site.page,
         raw=whole(site.rows.get("raw")),
         quarantine=whole(site.rows.get("quarantine")),
         judged=whole(_figure(site, "rows")),
-        model=UNKNOWN if fine_tuned is None else "fine-tuned" if fine_tuned else "base model",
+        model=UNKNOWN if site.verdict is None else rung_of(site.verdict.figures),
         headline=figure(_figure(site, headline)),
         base=figure(_figure(site, f"base_{headline}")),
         baseline=figure(_figure(site, f"baseline_{headline}")),

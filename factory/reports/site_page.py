@@ -42,6 +42,19 @@ class Role:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RungRow:
+    """One rung of the ladder: what it is worth on validation rows, and what it costs within the horizon."""
+
+    name: str
+    chosen: bool
+    loss: str
+    value: str
+    training_s: str
+    serving_ms: str
+    cost: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pictures:
     """The page's pictures by section."""
 
@@ -74,6 +87,7 @@ def site_page(facts: SiteFacts, made_from: str) -> str:
         pictures=_pictures(facts),
         roles=_roles(facts),
         metrics=_metrics(facts),
+        rungs=_rungs(facts),
         weakest=worst(facts.line.task, facts.shown.slices, float(overall) if isinstance(overall, float) else None),
         why=panels.sentence(facts.why),
         why_nothing=_why_nothing(facts),
@@ -130,6 +144,28 @@ def _metrics(facts: SiteFacts) -> list[Metric]:
     names = [*task.gateable, *facts.line.figures, "value_eur", "value_per_decision_eur", "threshold"]
     roles = [role.role for role in _roles(facts)]
     return [_metric(facts, name, roles) for name in dict.fromkeys(names) if name in facts.figures]
+
+
+def _rungs(facts: SiteFacts) -> list[RungRow]:
+    """Return the rungs that were weighed, cheapest first; none in verdicts from before there were any."""
+    names = [name for name in str(facts.figures.get("rungs") or "").split(", ") if name]
+    return [_rung(facts, name) for name in names]
+
+
+def _rung(facts: SiteFacts, name: str) -> RungRow:
+    def of(what: str) -> float | None:
+        return _number(facts.figures.get(f"{name.replace(' ', '_')}_{what}"))
+
+    value, serving_s = of("value_per_decision_eur"), of("serving_s_per_1000")
+    return RungRow(
+        name=name,
+        chosen=name == facts.figures.get("rung"),
+        loss=figure(of("validation_loss")),
+        value=whole(None if value is None else 1000 * value),
+        training_s=figure(of("training_s")),
+        serving_ms=figure(None if serving_s is None else 1000 * serving_s),
+        cost=figure(of("cost_eur")),
+    )
 
 
 def _metric(facts: SiteFacts, name: str, roles: list[str]) -> Metric:

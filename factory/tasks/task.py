@@ -4,7 +4,7 @@ To add a task, keep this interface in a package of its own and enter it in TASKS
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,13 +18,11 @@ from factory.tasks.resampling import Resampled, Resamples
 
 if TYPE_CHECKING:
     from factory.charts.pictures import Gallery
-    from factory.compute.engine import Engine
     from factory.tasks.head import Head
     from factory.tasks.holdout import Holdout
+    from factory.tasks.plain import Readout
 
 Floats = npt.NDArray[np.floating[Any]]
-Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
-"""A fitted baseline: float32 `[rows, features]` in, answers out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +51,8 @@ class Task(ABC):
 
     headline: ClassVar[str]
     """The figure by which models are compared."""
+    classifies: ClassVar[bool] = True
+    """Whether an answer is the probabilities of classes, and no estimate."""
     smaller_is_better: ClassVar[frozenset[str]]
     """Of the figures of merit those that are errors; of the others more is better."""
     units: ClassVar[Mapping[str, Unit]]
@@ -147,10 +147,12 @@ class Task(ABC):
         """Return the threshold that is worth most on a validation window."""
 
     @abstractmethod
-    def fit_baseline(
-        self, features: npt.NDArray[np.float32], label: Floats, *, iterations: int, seed: int, engine: "Engine"
-    ) -> tuple[Predict, str]:
-        """Fit a plain model on `[rows, features]`; return it, and library and class for the record."""
+    def readout(self, classes: Sequence[int], rows: int, error: Floats) -> "Readout":
+        """Return what makes a plain model's raw numbers answers of this task.
+
+        `classes` are those that training knows, in `rows` rows; of an estimate there are none, and `error` is by how
+        much the label of rows that training did not see exceeds it.
+        """
 
     @abstractmethod
     def new_head(self, label: Floats | None = None) -> "Head":

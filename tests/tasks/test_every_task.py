@@ -15,6 +15,7 @@ from factory.features.samples import samples
 from factory.line.alike import blocks
 from factory.line.recipe import SequenceRecipe, TableRecipe
 from factory.line.split import EntitySplit
+from factory.model.candidate import WEIGHTS_FILE
 from factory.model.session import Latencies
 from factory.names import LINE_SITE
 from factory.tasks import TASKS, Binary, Multiclass, Regression
@@ -23,8 +24,9 @@ from factory.tasks.holdout import Scored
 from factory.tasks.multiclass import MulticlassValue
 from factory.tasks.regression import RegressionValue
 from factory.tasks.resampling import Blocks
-from factory.training.baseline import fit_baseline
-from factory.training.candidates import base_candidate, site_candidates
+from factory.training.ladder import Judged
+from factory.training.pooled import base_model
+from factory.training.site import PooledRungs, SiteRows, site_candidates
 from tests.toy.line import toy_line
 
 UNTIL = datetime(2024, 3, 1)
@@ -87,13 +89,44 @@ def test_the_cases_are_the_whole_table():
     assert set(CASES) == set(TASKS)
 
 
+def trained(line, parts, tmp_path):
+    """The base model of all sites, and the sites' candidates."""
+    base = base_model(line, parts, device="cpu", checkpoint=tmp_path / "base", report=lambda _: None, provenance={})
+    label = line.task.codes(parts.validation["label"])
+    files = base.candidate.files
+    pooled = PooledRungs(
+        reference=base.candidate.reference.rows,
+        weights=files.get(WEIGHTS_FILE),
+        plain=base.candidate.plain,
+        training_s={
+            name.removesuffix("_training_s"): took
+            for name, took in base.candidate.metrics.items()
+            if name.endswith("_training_s")
+        },
+        sites=2,
+        judged=Judged(label=label, answers=base.on_validation),
+    )
+    sites = {site: site_rows(line, parts, base, site) for site in ("north", "south")}
+    return base, site_candidates(line, pooled, sites, device="cpu", provenance={})
+
+
+def site_rows(line, parts, base, site):
+    mine, own = parts.of(site), (parts.validation["site"] == site).to_numpy()
+    return SiteRows(
+        train=samples(line, mine.train, mine.rows),
+        validation=samples(line, mine.validation, mine.rows),
+        plain={rung: base.on_validation[rung][own] for rung in base.candidate.plain},
+        decisions=1000.0,
+    )
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("kind", CASES)
 def test_from_rows_to_a_verdict(kind, recipe, tmp_path):
     line = line_of(kind, recipe)
     parts = line.parts(lives(kind), UNTIL)
-    base = base_candidate(line, parts, device="cpu", checkpoint=tmp_path / "base", report=lambda _: None, provenance={})
-    made = site_candidates(line, base.safetensors, parts, ["north", "south"], device="cpu", provenance={})
+    whole, made = trained(line, parts, tmp_path)
+    base = whole.candidate
     assert f"validation_{line.task.headline}" in base.metrics
     assert base.name.endswith(LINE_SITE.removeprefix("_line") + "._base")
     seen = samples(line, parts.train, parts.rows)
@@ -101,34 +134,40 @@ def test_from_rows_to_a_verdict(kind, recipe, tmp_path):
         known = values[np.isfinite(values)]  # a sequence that began later has steps of which nothing is known
         assert base.typical[name] in known
         assert np.mean(known < base.typical[name]) < 0.5 <= np.mean(known <= base.typical[name])
-    mine = parts.of("north")
+    mine, own = parts.of("north"), (parts.validation["site"] == "north").to_numpy()
     holdout = samples(line, mine.holdout, mine.rows)
-    validation = samples(line, mine.validation, mine.rows)
-    baseline = fit_baseline(samples(line, parts.train, parts.rows), line.recipe, line.task, "cpu")
+    candidate = made["north"]
     verdict = judged(
         line,
         "north",
         JudgingInputs(
             train=line.task.codes(mine.train["label"]),
-            validation=validation,
+            validation=samples(line, mine.validation, mine.rows),
             holdout=holdout,
             blocks=blocks(line, mine),
-            candidate=made["north"].onnx,
-            reference=made["north"].reference,
-            threshold=made["north"].threshold,
-            fine_tuned=made["north"].fine_tuned,
+            candidate=candidate.onnx,
+            reference=candidate.reference,
+            threshold=candidate.threshold,
+            fine_tuned=candidate.fine_tuned,
+            rung=candidate.rung,
+            rungs=candidate.rungs,
             base=base.onnx,
+            base_on_validation=whole.on_validation["network"][own],
             champion=None,
             champion_threshold=0.0,
             new_to_champion=np.ones(len(holdout), np.bool_),
             champion_rows=None,
-            baseline_on_validation=baseline.answer(validation.features),
-            baseline_on_holdout=baseline.answer(holdout.features),
+            baseline_on_validation=whole.on_validation["trees"][own],
+            baseline_on_holdout=whole.baseline.answers(holdout.features),
+            baseline_digest=None,
             contract_share=1.0,
             contract_failures=(),
         ),
         Latencies(),
     )
+    rungs = {"network"} if recipe == "sequence" else {"linear", "trees", "network"}
+    assert rungs <= {name.removeprefix("tuned ") for name in candidate.rungs}
+    assert verdict.figures["rung"] == candidate.rung
     figures = verdict.figures
     assert figures["parity_error"] < 1e-5
     assert figures["headline"] == line.task.headline

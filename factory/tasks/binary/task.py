@@ -1,6 +1,6 @@
 """The binary task: figures, money, baseline and head, each in a module of its own, gathered for the factory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -8,14 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from factory.compute.engine import Engine
 from factory.errors import TrainingError
 from factory.model.check import Check, Figure, Unit
 from factory.tasks.binary import figures as of
 from factory.tasks.binary.value import BinaryValue, best_threshold, row_values_eur
-from factory.tasks.plain import fit_classifier
+from factory.tasks.plain import Readout, of_classes
 from factory.tasks.resampling import Resampled, Resamples
-from factory.tasks.task import Constant, Floats, Predict, Task, Value
+from factory.tasks.task import Constant, Floats, Task, Value
 
 if TYPE_CHECKING:
     from factory.charts.pictures import Gallery
@@ -147,12 +146,9 @@ class Binary(Task):
         assert isinstance(value, BinaryValue)  # noqa: S101
         return best_threshold(label, answer[:, 0], value)
 
-    def fit_baseline(
-        self, features: npt.NDArray[np.float32], label: Floats, *, iterations: int, seed: int, engine: Engine
-    ) -> tuple[Predict, str]:
-        """Fit boosted trees, or a forest on the GPU; the answer is the probability of 1."""
-        predict, kind = fit_classifier(features, label, classes=2, iterations=iterations, seed=seed, engine=engine)
-        return (lambda rows: predict(rows)[:, 1:]), kind
+    def readout(self, classes: Sequence[int], rows: int, error: Floats) -> Readout:  # noqa: ARG002
+        """Return what reads the probability of 1."""
+        return of_classes(classes, (1,), rows)
 
     def new_head(self, label: Floats | None = None) -> "BinaryHead":  # noqa: ARG002  nothing is fitted to labels
         """Return an uncalibrated head."""

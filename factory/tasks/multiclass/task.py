@@ -1,6 +1,6 @@
 """The multiclass task: figures, money, baseline and head, each in a module of its own, gathered for the factory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -8,14 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from factory.compute.engine import Engine
 from factory.errors import LineError, TrainingError
 from factory.model.check import Check, Figure, Unit
 from factory.tasks.multiclass import figures as of
 from factory.tasks.multiclass.value import MulticlassValue, best_threshold
-from factory.tasks.plain import fit_classifier
+from factory.tasks.plain import Readout, of_classes
 from factory.tasks.resampling import Resampled, Resamples
-from factory.tasks.task import Constant, Floats, Predict, Task, Value
+from factory.tasks.task import Constant, Floats, Task, Value
 
 if TYPE_CHECKING:
     from factory.charts.pictures import Gallery
@@ -157,13 +156,9 @@ class Multiclass(Task):
         """Return the certainty from which deciding is worth most."""
         return best_threshold(label, answer, _multiclass_value(value))
 
-    def fit_baseline(
-        self, features: npt.NDArray[np.float32], label: Floats, *, iterations: int, seed: int, engine: Engine
-    ) -> tuple[Predict, str]:
-        """Fit boosted trees, or a forest on the GPU."""
-        return fit_classifier(
-            features, label, classes=len(self.classes), iterations=iterations, seed=seed, engine=engine
-        )
+    def readout(self, classes: Sequence[int], rows: int, error: Floats) -> Readout:  # noqa: ARG002
+        """Return what reads the probability of each class."""
+        return of_classes(classes, range(len(self.classes)), rows)
 
     def new_head(self, label: Floats | None = None) -> "MulticlassHead":  # noqa: ARG002  nothing is fitted to labels
         """Return an uncalibrated head."""

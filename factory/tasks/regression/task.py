@@ -1,7 +1,6 @@
 """The regression task: figures, money, baseline and head, each in a module of its own, gathered for the factory."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -9,14 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from factory.compute.engine import Engine
 from factory.errors import LineError, TrainingError
 from factory.model.check import Check, Figure, Unit
-from factory.tasks.plain import fit_regressor
+from factory.tasks.plain import Readout
 from factory.tasks.regression import figures as of
 from factory.tasks.regression.value import RegressionValue, best_constant, best_margin, cost_eur
 from factory.tasks.resampling import Resampled, Resamples
-from factory.tasks.task import Constant, Floats, Predict, Task, Value
+from factory.tasks.task import Constant, Floats, Task, Value
 
 if TYPE_CHECKING:
     from factory.charts.pictures import Gallery
@@ -32,6 +30,7 @@ class Regression(Task):
     """How much? Labels are numbers, an answer is an estimate with the interval that should hold the outcome."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
+    classifies: ClassVar[bool] = False
     headline: ClassVar[str] = "rmse"
     smaller_is_better: ClassVar[frozenset[str]] = frozenset({"rmse", "mae", "interval_width"})
     units: ClassVar[Mapping[str, Unit]] = {"coverage": "share"}
@@ -134,18 +133,19 @@ class Regression(Task):
         """Return the margin to take off the estimate before acting on it."""
         return best_margin(label, answer[:, 0], _regression_value(value))
 
-    def fit_baseline(
-        self, features: npt.NDArray[np.float32], label: Floats, *, iterations: int, seed: int, engine: Engine
-    ) -> tuple[Predict, str]:
-        """Fit boosted trees, or a forest on the GPU; they give an estimate and no interval (NaN)."""
-        estimate, kind = fit_regressor(features, label, iterations=iterations, seed=seed, engine=engine)
+    def readout(self, classes: Sequence[int], rows: int, error: Floats) -> Readout:  # noqa: ARG002
+        """Return the estimate with an interval around it that holds the promised share of those errors.
 
-        def predict(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-            answer = np.full((len(rows), 3), math.nan, np.float32)
-            answer[:, 0] = np.clip(estimate(rows), self.minimum, self.maximum) if self._bounded else estimate(rows)
-            return answer
-
-        return predict, kind
+        It is as wide everywhere: split conformal prediction (Lei et al., 2018), each side by itself.
+        """
+        outside = (1 - self.coverage) / 2 * (1 - 1 / max(len(error), 1))
+        below, above = np.quantile(error, [outside, 1 - outside]) if len(error) else (0.0, 0.0)
+        return Readout(
+            matrix=np.ones((1, 3), np.float32),
+            offset=np.array([0.0, min(below, 0.0), max(above, 0.0)], np.float32),
+            minimum=self.minimum,
+            maximum=self.maximum,
+        )
 
     def new_head(self, label: Floats | None = None) -> "RegressionHead":
         """Return a head that knows the labels' centre and spread."""
@@ -158,10 +158,6 @@ class Regression(Task):
         from factory.tasks.regression.pictures import gallery
 
         return gallery(holdout)
-
-    @property
-    def _bounded(self) -> bool:
-        return self.minimum is not None or self.maximum is not None
 
 
 def _regression_value(value: Any) -> RegressionValue:

@@ -1,0 +1,248 @@
+"""The plain rungs of the ladder: a linear model and boosted trees, by scikit-learn. Rows in, fitted models out.
+
+A plain model is fitted twice. The first fit learns from the training rows alone, and the validation rows choose how
+strongly it is restrained or how many rounds it boosts; its answers to these rows choose threshold, interval and rung.
+The second fit, which is served, learns from both windows with what was chosen, so that it knows the newest rows, too.
+"""
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.features.samples import Samples, trainable
+from factory.line.recipe import Recipe, SequenceRecipe
+from factory.tasks import Task
+from factory.tasks.plain import Readout
+from factory.tasks.task import Floats
+from factory.training.conditions import Conditions, fit_conditions
+
+Rows = NDArray[np.float32]
+Plain = Literal["linear", "trees"]
+_PENALTIES = (100.0, 1.0)
+"""Of these the validation rows choose how strongly a linear model's weights are drawn to 0."""
+_TREES = {"learning_rate": 0.05, "max_features": 0.5, "l2_regularization": 1.0}
+"""Smaller steps than the library's, and half of the features at each split: better on every table that was tried."""
+_PATIENCE_ROUNDS = 20
+_TAILS = (0.005, 0.995)
+"""Beyond these shares of its training values a feature says no more to a linear model: one wild value tilts it all."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """Features as a linear model takes them: unknowns filled and flagged, wild values cut, all of one scale."""
+
+    fill: Rows
+    low: Rows
+    high: Rows
+    center: Rows
+    scale: Rows
+    flagged: NDArray[np.int64]
+    """The columns that are unknown in some training rows and known in others: that may say something."""
+
+    def of(self, features: Rows) -> Rows:
+        """Return float32 `[rows, features + flagged]`."""
+        unknown = np.isnan(features)
+        filled = np.clip(np.where(unknown, self.fill, features), self.low, self.high)
+        flags = unknown[:, self.flagged].astype(np.float32)
+        return np.concatenate([(filled - self.center) * self.scale, flags], axis=1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlainModel:
+    """A fitted plain model that answers as the line's task does."""
+
+    estimator: Any
+    """Scikit-learn's, fitted on table rows, or on prepared ones."""
+    prepared: Prepared | None
+    """How features are prepared for it; trees take them as they are."""
+    readout: Readout
+    conditions: Conditions | None = None
+    """Against what each moment of a sequence is measured, where the recipe names settings."""
+
+    def answers(self, features: Rows) -> Rows:
+        """Return the answer to each row of float32 `[rows, …]`, as float32 `[rows, answers]`."""
+        return self.readout.answers(self.raw(features))
+
+    def raw(self, features: Rows) -> Floats:
+        """Return what the readout makes answers of: class probabilities, or an estimate, `[rows, 1]`."""
+        table = tabular(features, self.conditions)
+        return _raw(self.estimator, self.prepared.of(table) if self.prepared else _finite(table))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fitted:
+    """A plain rung: the model to serve, and what its first fit answered to validation rows, which it had not seen."""
+
+    model: PlainModel
+    on_validation: Rows
+    """`[labelled validation rows, answers]`"""
+    training_s: float
+    """Processor seconds of both fits."""
+
+
+def fit_plain(rung: Plain, train: Samples, validation: Samples, recipe: Recipe, task: Task) -> Fitted:
+    """Fit a plain rung on the training rows, and again on both windows. Raises TrainingError if they cannot train one.
+
+    The same rows give the same model.
+    """
+    began = time.process_time()
+    rows, judged = trainable(train, task, "training"), trainable(validation, task, "validation")
+    conditions = _conditions(rows, recipe)
+    rows, judged = (replace(some, features=tabular(some.features, conditions)) for some in (rows, judged))
+    with warnings.catch_warnings():
+        # A linear model that has not quite converged is judged like any other.
+        warnings.filterwarnings("ignore", module="sklearn")
+        again, first, raw = (_first_trees if rung == "trees" else _first_linear)(rows, judged, recipe, task)
+        table, label = (np.concatenate([getattr(rows, name), getattr(judged, name)]) for name in ("features", "label"))
+        prepared = _preparation(table) if rung == "linear" else None
+        again.fit(prepared.of(table) if prepared else _to_split(table), _target(label, task))
+    if rung == "trees":
+        _split_at_float32(again)
+    error = np.empty(0) if task.classifies else judged.label - raw[:, 0]
+    return Fitted(
+        model=PlainModel(
+            estimator=again,
+            prepared=prepared,
+            readout=task.readout(_classes(again), len(label), error),
+            conditions=conditions,
+        ),
+        on_validation=task.readout(_classes(first), len(rows), error).answers(raw),
+        training_s=time.process_time() - began,
+    )
+
+
+def _conditions(train: Samples, recipe: Recipe) -> Conditions | None:
+    """Return the operating conditions of the training rows; None where the recipe names no settings."""
+    if not isinstance(recipe, SequenceRecipe) or not recipe.condition_columns:
+        return None
+    settings = tuple(train.columns.index(name) for name in recipe.condition_columns)
+    return fit_conditions(train.features, settings, recipe.max_conditions)
+
+
+def tabular(features: Rows, conditions: Conditions | None = None) -> Rows:
+    """Return features as a table, `[rows, …]`.
+
+    Of a sequence, `[rows, steps, features]`, it has each feature's last value, its mean, and how much its second
+    half exceeds its first: what a person would put into columns; each measured against its own operating condition
+    where there are some, for a mean over two conditions is of neither.
+    """
+    if features.ndim == 2:
+        return features
+    features = features if conditions is None else conditions.measured(features)
+    half = features.shape[1] // 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing but unknowns is unknown
+        mean = np.nanmean(features, axis=1)
+        rise = np.nanmean(features[:, half:], axis=1) - np.nanmean(features[:, : max(half, 1)], axis=1)
+    return np.concatenate([features[:, -1], mean, rise], axis=1).astype(np.float32)
+
+
+def _first_trees(rows: Samples, judged: Samples, recipe: Recipe, task: Task) -> tuple[Any, Any, Floats]:
+    """Boost until the validation loss stops falling; return trees of as many rounds to fit, those fitted, and raw."""
+    import sklearn.ensemble
+
+    kind = getattr(sklearn.ensemble, f"HistGradientBoosting{'Classifier' if task.classifies else 'Regressor'}")
+    target = _target(rows.label, task)
+    seen = np.isin(judged.label, np.unique(rows.label)) | (not task.classifies)
+    first = kind(
+        max_iter=recipe.baseline_iterations,
+        random_state=recipe.seed,
+        early_stopping=bool(seen.any()),
+        n_iter_no_change=_PATIENCE_ROUNDS,
+        scoring="loss",
+        **_TREES,
+    )
+    table, judged_table = _to_split(rows.features), _finite(judged.features)
+    if seen.any():
+        first.fit(table, target, X_val=judged_table[seen], y_val=_target(judged.label[seen], task))
+        rounds = max(1, int(np.argmax(first.validation_score_)))
+    else:
+        rounds = int(first.fit(table, target).n_iter_)
+    again = kind(max_iter=rounds, random_state=recipe.seed, early_stopping=False, **_TREES)
+    staged = first.staged_predict_proba if task.classifies else first.staged_predict
+    raw = next(islice(staged(judged_table), rounds - 1, rounds))
+    return again, first, raw.reshape(len(judged), -1)
+
+
+def _first_linear(rows: Samples, judged: Samples, recipe: Recipe, task: Task) -> tuple[Any, Any, Floats]:
+    """Fit with each penalty; return a model with the best one to fit, the one that was fitted with it, and raw."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    del recipe
+    prepared = _preparation(rows.features)
+    features, held_out, target = prepared.of(rows.features), prepared.of(judged.features), _target(rows.label, task)
+    tried = []
+    for penalty in _PENALTIES:
+        again, first = (
+            LogisticRegression(C=1 / penalty, max_iter=200) if task.classifies else Ridge(alpha=penalty)
+            for _ in range(2)
+        )
+        raw = _raw(first.fit(features, target), held_out)
+        answers = task.readout(_classes(first), len(rows), np.empty(0)).answers(raw)
+        tried.append((float(task.row_losses(judged.label, answers).mean()), again, first, raw))
+    _, again, first, raw = min(tried, key=lambda trial: trial[0])
+    return again, first, raw
+
+
+def _raw(estimator: Any, rows: Rows) -> Floats:
+    if hasattr(estimator, "classes_"):
+        return np.asarray(estimator.predict_proba(rows))
+    return np.asarray(estimator.predict(rows)).reshape(-1, 1)
+
+
+def _classes(estimator: Any) -> Sequence[int]:
+    return [int(code) for code in getattr(estimator, "classes_", ())]
+
+
+def _target(label: Floats, task: Task) -> Any:
+    return label.astype(np.int64) if task.classifies else label.astype(np.float64)
+
+
+def _to_split(table: Rows) -> Rows:
+    """Return rows to fit trees on: they split on no feature of which nothing is known, and cannot do with its NaN."""
+    rows = _finite(table)
+    return np.where(np.isnan(rows).all(axis=0), np.float32(0.0), rows)
+
+
+def _split_at_float32(estimator: Any) -> None:
+    """Round every split down to float32, in which the file keeps it: no row of float32 changes its side by that.
+
+    Rounded up, a split between two neighbouring numbers would be the upper one, which then falls below it.
+    """
+    for trees in estimator._predictors:  # what skl2onnx reads; scikit-learn has no other name for them
+        for tree in trees:
+            exact = tree.nodes["num_threshold"]
+            nearest = exact.astype(np.float32)
+            tree.nodes["num_threshold"] = np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+
+
+def _finite(table: Rows) -> Rows:
+    """Replace infinities by the greatest float32 there are, for which trees take them; NaN stays."""
+    limit = np.finfo(np.float32).max
+    return np.clip(table, -limit, limit)
+
+
+def _preparation(table: Rows) -> Prepared:
+    """Fit what prepares features for a linear model; a feature of which nothing is known is always 0."""
+    fill, low, high, center, spread = np.zeros((5, table.shape[1]), np.float32)
+    for number, column in enumerate(_finite(table).T):
+        known = column[~np.isnan(column)].astype(np.float64)
+        if known.size:
+            low[number], fill[number], high[number] = np.quantile(known, [_TAILS[0], 0.5, _TAILS[1]])
+            cut = np.clip(known, low[number], high[number])
+            center[number], spread[number] = cut.mean(), cut.std()
+    unknown = np.isnan(table)
+    return Prepared(
+        fill=fill,
+        low=low,
+        high=high,
+        center=center,
+        scale=np.where(spread > 0, 1 / np.where(spread > 0, spread, 1), 0).astype(np.float32),
+        flagged=np.flatnonzero(unknown.any(axis=0) & ~unknown.all(axis=0)),
+    )
