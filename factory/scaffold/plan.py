@@ -26,6 +26,7 @@ SMALL_ROWS, SMALL_HOLDOUT_SHARE, SMALL_VALIDATION_SHARE = 1_000, 0.25, 0.33
 """A small table gives a larger share of itself: a task needs some thirty rows to fit an interval or a threshold."""
 _LEAST_ROWS, _LEAST_LOOK_BACK = 5, 14
 _SELDOM = 0.05
+_ALIKE = 0.2
 _OVERLAP_HOURS = 1
 CHANGED = frozenset(["updated", "update", "changed", "change", "modified", "modification", "mtime", "touched"])
 """Words in the name of a column that tells when a row changed last."""
@@ -90,6 +91,12 @@ class Plan:
                 "moment are learnt from and judged on"
             )
         times = [one for one in profile.columns.values() if one.holds == "moment" and one.null_share < _SELDOM]
+        if not times and profile.alike > _ALIKE and not profile.entity:
+            return (
+                "rows are divided by a hash, and those beside each other in the table have like targets: if its rows "
+                "are a series, a model is judged on rows between those it learnt from. Give the table a column with "
+                "the moment and name it as --time, or name as --entity what the rows beside each other are about"
+            )
         if not times:
             return ""
         shown = " or ".join(f"--time {one.source_name!r}" for one in times[:3])

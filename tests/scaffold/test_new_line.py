@@ -1,5 +1,6 @@
 """Promises of `factory new line`: from tables nobody here made, lines that load and run on their data."""
 
+import math
 import subprocess
 import sys
 from datetime import date, datetime, timedelta
@@ -223,6 +224,19 @@ def test_a_division_by_a_hash_of_what_may_be_a_series_is_said_in_file_and_readme
         assert f"# NOT SURE: {made.plan.unsure_split}" in (made.folder / "defs.yaml").read_text()
         assert "Time: " in (made.folder / "README.md").read_text()
         assert "holdout_share" in made.plan.split
+
+
+@pytest.mark.parametrize("number", [False, True])
+def test_a_series_without_a_time_is_told_from_rows_in_any_order(root, number):
+    """Runs of like targets, as of a price that goes up for a while, beside the same rows shuffled."""
+    price = [math.sin(n / 9) + (n * 7 % 11) / 30 for n in range(600)]
+    target = price if number else ["UP" if value > 0 else "DOWN" for value in price]
+    frame = pl.DataFrame({"x": [n * 7 % 31 for n in range(600)], "y": target})
+    frame.write_csv(root / "series.csv")
+    frame.sample(fraction=1, shuffle=True, seed=3).write_csv(root / "any.csv")
+    assert not written(root, "any_order", root / "any.csv", "y").plan.unsure_split
+    told = written(root, "series", root / "series.csv", "y").plan.unsure_split
+    assert "those beside each other in the table have like targets" in told
 
 
 def test_no_entity_is_on_both_sides_of_a_split_without_time(root):

@@ -1,14 +1,17 @@
 """Whether time goes forward in a table, and where it has gaps; batch by batch."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 
 _ENTITIES = 100_000
 _DAYS = 40_000
 _RARE = 0.1
+_PAIRS = 100
 
 
 @dataclass(kw_only=True)
@@ -79,3 +82,40 @@ class TimeOrder:
             if so_far >= share * total:
                 return day
         return max(self.days)
+
+
+@dataclass(kw_only=True)
+class Neighbours:
+    """Whether rows beside each other in a table have like targets, as in a series; batch by batch."""
+
+    pairs: int = 0
+    same: int = 0
+    products: float = 0.0
+    total: float = 0.0
+    squares: float = 0.0
+    _last: pl.Series | None = None
+
+    def see(self, target: pl.Series) -> None:
+        """Take a batch's targets, in the table's order."""
+        values = target if self._last is None else pl.concat([self._last, target])
+        self._last = target.tail(1) if len(target) else self._last
+        both = pl.DataFrame({"one": values, "before": values.shift(1)}).drop_nulls()
+        self.pairs += len(both)
+        self.same += int((both["one"] == both["before"]).sum())
+        if target.dtype.is_numeric():
+            one, before = (both[name].cast(pl.Float64) for name in ("one", "before"))
+            self.products += float((one * before).sum())
+            self.total += float(one.sum())
+            self.squares += float((one**2).sum())
+
+    def alike(self, values: Mapping[Any, int] | None) -> float:
+        """Return how much more alike neighbours are than rows at large, 0 to 1; `values` counts a target's classes."""
+        if self.pairs < _PAIRS:
+            return 0.0
+        if values:
+            known = sum(values.values())
+            chance = sum((count / known) ** 2 for count in values.values())
+            return max(0.0, (self.same / self.pairs - chance) / (1 - chance)) if chance < 1 else 0.0
+        mean = self.total / self.pairs
+        variance = self.squares / self.pairs - mean**2
+        return max(0.0, (self.products / self.pairs - mean**2) / variance) if variance > 0 else 0.0

@@ -11,7 +11,7 @@ from factory.errors import SourceError
 from factory.line.parsing import Parse
 from factory.scaffold.profiling.counting import HASHES, Counts, Distinct
 from factory.scaffold.profiling.naming import words_of
-from factory.scaffold.profiling.order import TimeOrder
+from factory.scaffold.profiling.order import Neighbours, TimeOrder
 from factory.scaffold.profiling.sampling import RowSample
 from factory.scaffold.profiling.shapes import Shape
 from factory.scaffold.profiling.suspects import Suspect
@@ -111,6 +111,8 @@ class Profile:
     key: tuple[str, ...]
     """Columns that tell rows apart; empty where none do."""
     order: TimeOrder | None
+    alike: float
+    """How much more alike the targets of rows beside each other are than those of rows at large; 0 to 1."""
     labelled: Mapping[Any, tuple[int, int]]
     """Each value of the site column → its rows, and those with a target; None stands for no value."""
     suspects: Sequence[Suspect]
@@ -136,6 +138,7 @@ class Counting:
         self.keys = {key: Counts(distinct=Distinct(limit=limit)) for key in keys}
         self.sample = RowSample(len(names))
         self.labelled: dict[Any, tuple[int, int]] = {}
+        self.neighbours = Neighbours()
         self.order = order
         self.rows = 0
         self._site, self._target = site, target
@@ -151,6 +154,7 @@ class Counting:
             counts.nulls += len(rows) - len(rows.drop_nulls())
             counts.distinct.see(rows.hash_rows(1, 2, 3, 4).to_numpy())
         self.sample.see(batch)
+        self.neighbours.see(batch[self._target])
         if self.order:
             self.order.see(batch)
         if self._site:

@@ -115,6 +115,7 @@ def profiled(asked: Asked, root: Path) -> Profile:
         task=task,
         key=_key(columns, given | {one.column for one in personal}, counting.keys),
         order=order,
+        alike=counting.neighbours.alike(columns[target].counts.values),
         labelled=counting.labelled,
         suspects=_leaks(columns, target, given, task, sample),
         personal=personal,
