@@ -68,7 +68,7 @@ def marks_learnt_from(line: Line, parts: Parts) -> pl.Series:
 def row_marks(line: Line, rows: pl.DataFrame) -> pl.Series:
     """Return a mark of each row that is equal where features, to six digits, and label are."""
     values = [pl.col(name).cast(pl.Float64).round_sig_figs(DIGITS).fill_nan(None) for name in line.features.columns]
-    return rows.select(pl.struct(*values, pl.col(LABEL).cast(pl.Float64)).hash(seed=1).alias(_HASH)).to_series()
+    return rows.select(pl.struct(*values, pl.col(LABEL).cast(pl.String)).hash(seed=1).alias(_HASH)).to_series()
 
 
 def _labelled(parts: Parts) -> pl.DataFrame:
@@ -123,7 +123,7 @@ def _targets(rows: pl.DataFrame) -> Floats:
 def _is_label(values: pl.Series, label: pl.Series) -> str | None:
     """Return how a feature is the label; None where it is not."""
     if label.n_unique() > CLASSES:
-        both = pl.DataFrame({"x": values, "y": label.cast(pl.Float64)}).drop_nulls()
+        both = pl.DataFrame({"x": values, "y": label.cast(pl.Float64, strict=False)}).drop_nulls()
         is_same = len(both) >= LEAST_ROWS and both["x"].n_unique() > CLASSES and 1 - _correlation(both) ** 2 <= SAME
         return "the same number in other units" if is_same else None
     if len(_pairs(values, label)):

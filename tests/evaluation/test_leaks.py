@@ -157,3 +157,12 @@ def test_a_label_that_never_changes_within_a_thing_is_told_where_time_divides():
 def test_few_rows_tell_nothing(count):
     frame = rows(1)[:count].with_columns(y=pl.col("label"))
     assert found(frame)["leaks"] is None
+
+
+@pytest.mark.parametrize("classes", [3, 60])
+def test_labels_that_are_names_are_told_of_as_numbers_are(classes):
+    frame = rows(0, "multiclass").with_columns(
+        label=((pl.col("x") * 7).round().cast(pl.Int64) % classes).cast(pl.Float32), copy=pl.col("x")
+    )
+    named = frame.with_columns(label=pl.format("class {}", pl.col("label").cast(pl.Int64)))
+    assert found(named, task="multiclass") == found(frame, task="multiclass")
