@@ -8,8 +8,8 @@ more does not pay for that within the line's horizon, even if it earns a standar
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from factory.tasks.task import Floats, Value
 from factory.training.blend import Weights, blended, mixtures
 
 Rows = NDArray[np.float32]
+Shares = tuple[tuple[str, float], ...]
 POOLED_ROWS = 1000
 """As how many rows of the site the pooled ones count: so many tell a site that is unlike the others."""
 STANDARD_ERRORS = 2.0
@@ -35,6 +36,22 @@ class Judged:
 
     label: Floats
     answers: Mapping[str, Rows]
+    _losses: dict[Shares, Floats] = field(default_factory=dict, repr=False)
+    _values: dict[Shares, Floats] = field(default_factory=dict, repr=False)
+
+    def losses(self, weights: Weights, terms: "Terms") -> Floats:
+        """Return what a mixture loses in each row; the rows of all sites are asked once for all of them."""
+        return _kept(self._losses, weights, lambda: terms.task.row_losses(self.label, blended(self.answers, weights)))
+
+    def values_eur(self, weights: Weights, terms: "Terms") -> Floats:
+        """Return what each decision of a mixture is worth above the best constant one, at its best threshold."""
+
+        def valued() -> Floats:
+            answer, constant = blended(self.answers, weights), terms.task.without_model(self.label, terms.value)
+            threshold = terms.task.best_threshold(self.label, answer, terms.value, constant)
+            return terms.task.row_values_eur(self.label, answer, threshold, terms.value, constant)
+
+        return _kept(self._values, weights, valued)
 
     def some(self, most: int, seed: int) -> "Judged":
         """Return at most so many rows, drawn by chance."""
@@ -69,8 +86,6 @@ class Terms:
 
     task: Task
     value: Value
-    idle: float
-    """The decision without a model; see Task.without_model."""
     decisions: float
     """How many decisions the horizon has at the site."""
     second_eur: float
@@ -97,15 +112,23 @@ class Choice:
 class Ladder:
     """One site's rungs, weighed on its own validation rows and on the pooled ones."""
 
-    def __init__(self, own: Judged, pooled: Judged, costs: Mapping[str, Cost], terms: Terms) -> None:
-        self.own, self.pooled, self.costs, self.terms = own, pooled, costs, terms
+    def __init__(
+        self,
+        own: Judged,
+        pooled: Judged,
+        costs: Mapping[str, Cost],
+        terms: Terms,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        """`names` are what people call members at this site, where that is not their own name."""
+        self.own, self.pooled, self.costs, self.terms, self.names = own, pooled, costs, terms, names or {}
         few, many = len(own.label), len(pooled.label)
         shared = POOLED_ROWS / (few + POOLED_ROWS)
         self.weight = np.concatenate([np.full(few, (1 - shared) / max(few, 1)), np.full(many, shared / max(many, 1))])
 
     def choice(self, singles: Sequence[str], *, blend: bool) -> Choice:
         """Return the choice among members alone and, with `blend`, their best mixture."""
-        rungs = [self._rung(name, {name: 1.0}) for name in singles]
+        rungs = [self._rung(self.names.get(name, name), {name: 1.0}) for name in singles]
         if blend and len(singles) > 1 and len(weights := self._even_mixture(singles)) > 1:
             rungs.append(self._rung(BLEND, weights))
             best = rungs[-1]
@@ -113,7 +136,7 @@ class Ladder:
             best = min(rungs, key=lambda rung: rung.loss)
         rungs.sort(key=lambda rung: rung.cost_eur)
         chosen = next((rung for rung in rungs if self._is_enough(rung, best)), best)
-        return Choice(chosen=chosen, rungs=rungs, why=_why(chosen, best, rungs))
+        return Choice(chosen=chosen, rungs=rungs, why=self._why(chosen, best, rungs))
 
     def _even_mixture(self, members: Sequence[str]) -> Weights:
         """Return the most even of the mixtures whose loss cannot be told from the least."""
@@ -136,7 +159,7 @@ class Ladder:
         return (mean + error) * self.terms.decisions < best.cost_eur - cheaper.cost_eur
 
     def _rung(self, name: str, weights: Weights) -> Rung:
-        values = self._row_values(weights)
+        values = np.concatenate([rows.values_eur(weights, self.terms) for rows in (self.own, self.pooled)])
         training_s, serving_s = (
             sum(getattr(self.costs[member], what) for member in weights) for what in ("training_s", "serving_s")
         )
@@ -152,34 +175,28 @@ class Ladder:
             row_values=values,
         )
 
-    def _losses(self, weights: Weights) -> Floats:
-        task = self.terms.task
-        parts = (task.row_losses(rows.label, blended(rows.answers, weights)) for rows in (self.own, self.pooled))
-        return np.concatenate([*parts])
+    def _why(self, chosen: Rung, best: Rung, rungs: Sequence[Rung]) -> str:
+        parts = " + ".join(f"{share:.1f} {self.names.get(name, name)}" for name, share in chosen.weights.items())
+        what = f"{chosen.name} ({parts})" if len(chosen.weights) > 1 else chosen.name
+        if chosen is not best:
+            return (
+                f"{what}: what the {best.name} earns more does not pay for its extra cost of "
+                f"{best.cost_eur - chosen.cost_eur:.2f} EUR within the horizon"
+            )
+        others = ", ".join(f"{rung.name} {rung.loss:.4f}" for rung in rungs if rung is not chosen)
+        return f"{what}: validation loss {chosen.loss:.4f}" + (f"; {others}" if others else "")
 
-    def _row_values(self, weights: Weights) -> Floats:
-        """Return what each decision is worth: the site's by a threshold of its own, the pooled ones by theirs."""
-        task, value, idle = self.terms.task, self.terms.value, self.terms.idle
-        worth = []
-        for rows in (self.own, self.pooled):
-            answer = blended(rows.answers, weights)
-            threshold = task.best_threshold(rows.label, answer, value, idle)
-            worth.append(task.row_values_eur(rows.label, answer, threshold, value, idle))
-        return np.concatenate(worth)
+    def _losses(self, weights: Weights) -> Floats:
+        return np.concatenate([rows.losses(weights, self.terms) for rows in (self.own, self.pooled)])
+
+
+def _kept(known: dict[Shares, Floats], weights: Weights, computed: Callable[[], Floats]) -> Floats:
+    shares = tuple(sorted(weights.items()))
+    if shares not in known:
+        known[shares] = computed()
+    return known[shares]
 
 
 def _evenness(weights: Weights) -> float:
     """Return the entropy of the weights, rounded so that equal ones are equal."""
     return round(-sum(share * math.log(share) for share in weights.values()), 9)
-
-
-def _why(chosen: Rung, best: Rung, rungs: Sequence[Rung]) -> str:
-    parts = " + ".join(f"{share:.1f} {name}" for name, share in chosen.weights.items())
-    what = f"{chosen.name} ({parts})" if len(chosen.weights) > 1 else chosen.name
-    if chosen is not best:
-        return (
-            f"{what}: what the {best.name} earns more does not pay for its extra cost of "
-            f"{best.cost_eur - chosen.cost_eur:.2f} EUR within the horizon"
-        )
-    others = ", ".join(f"{rung.name} {rung.loss:.4f}" for rung in rungs if rung is not chosen)
-    return f"{what}: validation loss {chosen.loss:.4f}" + (f"; {others}" if others else "")

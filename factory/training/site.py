@@ -73,24 +73,26 @@ def site_candidates(
     candidates = {}
     for site, rows in sites.items():
         members = _members(line, pooled, rows, networks.get(site), graphs.get(site))
-        share = {name: pooled.training_s[member.pooled] / max(pooled.sites, 1) for name, member in members.items()}
+        is_tuned = site in networks and networks[site].fine_tuned
         costs = {
             name: Cost(
-                training_s=share[name] + (tuning_s if name == TUNED else 0.0), serving_s=serving_s[member.pooled]
+                training_s=pooled.training_s[name] / max(pooled.sites, 1)
+                + (tuning_s if name == NETWORK and is_tuned else 0.0),
+                serving_s=serving_s[name],
             )
-            for name, member in members.items()
+            for name in members
         }
         ladder = Ladder(
             Judged(label=rows.validation.label, answers={name: one.on_validation for name, one in members.items()}),
-            Judged(label=every.label, answers={name: every.answers[one.pooled] for name, one in members.items()}),
+            every,
             costs,
             Terms(
                 task=line.task,
                 value=line.value,
-                idle=line.task.without_model(rows.train.labelled().label, line.value),
                 decisions=rows.decisions,
                 second_eur=line.costs.compute_hour_eur / 3600,
             ),
+            names={NETWORK: TUNED} if is_tuned else {},
         )
         choice = ladder.choice([*members], blend="blend" in line.recipe.rungs)
         made = _made(line, site, members, choice, networks.get(site), pooled.reference)
@@ -104,8 +106,6 @@ def site_candidates(
 class _Member:
     """A model that a site may serve, alone or in a blend."""
 
-    pooled: str
-    """The rung of all sites that it is, or was made from."""
     onnx: bytes
     on_validation: Rows
     reference: Rows
@@ -128,9 +128,9 @@ def _networks(line: Line, pooled: PooledRungs, sites: Mapping[str, SiteRows], de
 def _members(
     line: Line, pooled: PooledRungs, rows: SiteRows, network: SiteModel | None, graph: bytes | None
 ) -> dict[str, _Member]:
-    """Return what the site's ladder chooses from, by the name that people read."""
+    """Return what the site's ladder chooses from; its network may be fine-tuned."""
     members = {
-        name: _Member(pooled=name, onnx=rung.onnx, on_validation=rows.plain[name], reference=rung.reference)
+        name: _Member(onnx=rung.onnx, on_validation=rows.plain[name], reference=rung.reference)
         for name, rung in pooled.plain.items()
     }
     if network is not None and graph is not None:
@@ -138,9 +138,7 @@ def _members(
             answers(network.weights, line.recipe, line.task, features)
             for features in (rows.validation.features, pooled.reference)
         )
-        members[TUNED if network.fine_tuned else NETWORK] = _Member(
-            pooled=NETWORK, onnx=graph, on_validation=on_validation, reference=reference
-        )
+        members[NETWORK] = _Member(onnx=graph, on_validation=on_validation, reference=reference)
     return members
 
 
@@ -154,7 +152,6 @@ def _made(
 ) -> Made:
     """Return the chosen rung as one model."""
     weights = choice.chosen.weights
-    has_network = any(members[name].pooled == NETWORK for name in weights)
     return Made(
         site=site,
         onnx=blend_onnx([(members[name].onnx, weight) for name, weight in weights.items()], line.signature),
@@ -164,7 +161,7 @@ def _made(
         on_validation=blended({name: one.on_validation for name, one in members.items()}, weights),
         rung=choice.chosen.name,
         why="; ".join([choice.why, *([network.why] if network else [])]),
-        network=network if has_network else None,
+        network=network if NETWORK in weights else None,
     )
 
 

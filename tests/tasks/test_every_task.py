@@ -180,6 +180,20 @@ def test_from_rows_to_a_verdict(kind, recipe, tmp_path):
     assert not any("answers" in reason for reason in verdict.reasons)
 
 
+@pytest.mark.parametrize("rungs", [("trees",), ("linear", "trees", "blend"), ("linear",)])
+@pytest.mark.parametrize("kind", CASES)
+def test_a_ladder_without_a_network_trains_none(kind, rungs, tmp_path):
+    plain = line_of(kind)
+    line = dataclasses.replace(plain, recipe=dataclasses.replace(plain.recipe, rungs=rungs))
+    base, made = trained(line, line.parts(lives(kind), UNTIL), tmp_path)
+    assert not (tmp_path / "base").exists()
+    for candidate in (base.candidate, made["north"], made["south"]):
+        assert candidate.safetensors is None
+        assert not candidate.fine_tuned
+        assert candidate.reference.parity_error(candidate.onnx) < 1e-4
+        assert candidate.rung in (*rungs, "blend")
+
+
 @pytest.mark.parametrize("kind", CASES)
 @pytest.mark.parametrize("rows", [0, 1, 40])
 @pytest.mark.parametrize("bad", [None, np.nan, np.inf, -1.0])

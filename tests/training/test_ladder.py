@@ -24,7 +24,7 @@ def judged(count, seed, **error):
 
 
 def ladder(own, pooled, costs=None, *, second_eur=0.0, decisions=1000.0):
-    terms = Terms(task=Binary(), value=VALUE, idle=0.0, decisions=decisions, second_eur=second_eur)
+    terms = Terms(task=Binary(), value=VALUE, decisions=decisions, second_eur=second_eur)
     return Ladder(own, pooled, costs or dict.fromkeys(pooled.answers, CHEAP), terms)
 
 
