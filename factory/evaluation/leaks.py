@@ -16,6 +16,7 @@ from factory.line.line import Line
 from factory.line.split import LABEL, EntitySplit, Parts
 from factory.model.check import Figure
 from factory.scaffold.profiling.association import Floats, missing_skill, skill, targets_of
+from factory.storage.columns import SITE
 
 LEAST_ROWS, LEAST_OF_A_LABEL = 30, 10
 """Fewer rows, or fewer rows of a label, show nothing: what looks like a leak may be chance."""
@@ -41,17 +42,19 @@ class Finding(NamedTuple):
     is_sure: bool
 
 
-def leak_figures(line: Line, parts: Parts, learnt: pl.Series, suspected: str | None = None) -> dict[str, Figure]:
+def leak_figures(
+    line: Line, parts: Parts, learnt: pl.Series, suspected: Sequence[str | None] = ()
+) -> dict[str, Figure]:
     """Return what is found among one site's rows; `learnt` are the marks of all rows that models learn from.
 
-    `suspected` is what the proof of the features found no more than suspect.
+    `suspected` are sentences on what others suspect: the proof of the features, and `site_suspect`.
 
     `leaks` and `leak_suspects` are sentences, None where there is nothing; `copied_share` is the share of the judged
     rows whose features and label are those of a row that is learnt from.
     """
     copied = _copied_share(line, parts, learnt)
-    of_proof = [Finding(suspected, is_sure=False)] if suspected else []
-    of_columns = [*of_proof, *_features(line, parts), *_order(line, parts)]
+    of_others = [Finding(text, is_sure=False) for text in suspected if text]
+    of_columns = [*of_others, *_features(line, parts), *_order(line, parts)]
     findings = [*of_columns, *_things(line, parts), *_copies(line, parts, len(learnt), copied)]
     return {
         "leaks": "; ".join(finding.text for finding in findings if finding.is_sure) or None,
@@ -63,6 +66,17 @@ def leak_figures(line: Line, parts: Parts, learnt: pl.Series, suspected: str | N
 def marks_learnt_from(line: Line, parts: Parts) -> pl.Series:
     """Return the marks of the rows that models learn from, or are chosen by, each once; of all sites together."""
     return row_marks(line, pl.concat([parts.train, parts.validation])).unique()
+
+
+def site_suspect(parts: Parts) -> str | None:
+    """Return what to say where the site alone tells the label; `parts` are rows of all sites."""
+    rows = _labelled(parts)
+    if rows[SITE].n_unique() < 2 or not _tells(rows):
+        return None
+    share = skill(rows[SITE], _targets(rows))
+    if share < TELLS_ALONE:
+        return None
+    return f"the site alone tells {share:.1%} of the label: what tells sites apart, such as a unit, tells it, too"
 
 
 def row_marks(line: Line, rows: pl.DataFrame) -> pl.Series:

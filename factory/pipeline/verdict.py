@@ -78,20 +78,21 @@ class Judging:
 
     def judge(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Judge each site's candidate on its holdout; keep the verdict in the lake and on the registered version."""
-        from factory.evaluation.leaks import marks_learnt_from
+        from factory.evaluation.leaks import marks_learnt_from, site_suspect
 
         parts = self.run.parts(sites)
-        learnt = marks_learnt_from(self.line, parts)
-        judged = one_by_one(sites, lambda site: self._judge(site, parts.of(site), learnt))
+        learnt, suspect = marks_learnt_from(self.line, parts), site_suspect(parts)
+        judged = one_by_one(sites, lambda site: self._judge(site, parts.of(site), learnt, suspect))
         written = together(list(judged.done), lambda some: self._keep({site: judged.done[site] for site in some}))
         return Isolated(done=written.done, failed={**judged.failed, **written.failed})
 
-    def _judge(self, site: str, parts: Parts, learnt: pl.Series) -> Verdict:
+    def _judge(self, site: str, parts: Parts, learnt: pl.Series, suspect: str | None) -> Verdict:
         from factory.evaluation.judging import judged
         from factory.evaluation.leaks import leak_figures
 
-        suspected = self.run.entry("features", site).figures.get("leak_suspects")
-        inputs = replace(self._judging_inputs(site, parts), leaks=leak_figures(self.line, parts, learnt, suspected))
+        suspected = [self.run.entry("features", site).figures.get("leak_suspects"), suspect]
+        leaks = leak_figures(self.line, parts, learnt, suspected)
+        inputs = replace(self._judging_inputs(site, parts), leaks=leaks)
         verdict = judged(self.line, site, inputs, self.latencies)
         self.run.registry.record_verdict(*self.run.registered("site_model", site), verdict)
         return verdict

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from factory.evaluation.leaks import leak_figures, marks_learnt_from
+from factory.evaluation.leaks import leak_figures, marks_learnt_from, site_suspect
 from factory.line.label import Label
 from factory.line.line import Features
 from factory.line.split import EntitySplit, Parts, TimeSplit
@@ -166,3 +166,16 @@ def test_labels_that_are_names_are_told_of_as_numbers_are(classes):
     )
     named = frame.with_columns(label=pl.format("class {}", pl.col("label").cast(pl.Int64)))
     assert found(named, task="multiclass") == found(frame, task="multiclass")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_site_that_gives_the_label_away_is_told(task):
+    frame = rows(1, task)
+    is_high = pl.col("label") > 0
+    site = pl.when(is_high).then(pl.lit("A")).otherwise(pl.lit("B"))
+    apart = frame.with_columns(site=site, label=is_high.cast(pl.Float32))
+    mixed = frame.with_columns(site=pl.when(pl.col("number") % 2 == 0).then(pl.lit("A")).otherwise(pl.lit("B")))
+    nothing = frame.clear()
+    told = site_suspect(Parts(train=apart, validation=nothing, holdout=nothing, rows=apart))
+    assert "the site alone tells" in told
+    assert site_suspect(Parts(train=mixed, validation=nothing, holdout=nothing, rows=mixed)) is None
