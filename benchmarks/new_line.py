@@ -61,8 +61,9 @@ def surroundings(folder: Path) -> dict[str, str]:
 def answered(folder: Path, model: str) -> float:
     """Return the seconds from starting the gateway to its first answer of a model."""
     from factory.release.example import write_example
+    from factory.storage.home import Home
 
-    example = write_example(folder / ".factory", model)
+    example = write_example(Home.at(folder / ".factory"), model)
     assert example is not None
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))

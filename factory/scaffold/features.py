@@ -15,7 +15,7 @@ from factory.scaffold.profiling.naming import identifier
 from factory.scaffold.profiling.profile import Column, Profile
 from factory.scaffold.texts import python_text, python_value, said, width
 
-GROUPS = ("numbers", "flags", "categories", "codes", "moments", "texts", "gaps")
+GROUPS = ("numbers", "flags", "categories", "codes", "moments", "texts", "gaps", "series")
 MOST = 600
 _WIDTH = 120 - len("        ,")
 """A feature is one line."""

@@ -147,9 +147,7 @@ def _features(plan: Plan) -> str:
     entity = [f"    entity: {yaml_value([plan.profile.entity])}"] if plan.profile.entity else []
     return "\n".join(
         [
-            "  # A row's features come from that row alone, so the gateway needs no other to build them for a client.",
-            "  # A build that looks back on earlier rows says how far: `online_snapshot: {days: 28}`.",
-            "  online_snapshot: {row_alone: true}",
+            *_look_back(plan),
             "",
             "  # What is known at the moment of the decision, and nothing later; each with what it holds.",
             "  features:",
@@ -160,6 +158,20 @@ def _features(plan: Plan) -> str:
             *(f"      {feature.name}: {yaml_value(feature.sentence)}" for feature in plan.features),
         ]
     )
+
+
+def _look_back(plan: Plan) -> list[str]:
+    if plan.series is None:
+        return [
+            "  # A row's features come from that row alone, so the gateway needs no other to build them for a client.",
+            "  # A build that looks back on earlier rows says how far: `online_snapshot: {days: 28}`.",
+            "  online_snapshot: {row_alone: true}",
+        ]
+    return [
+        "  # Features look back on earlier rows of the same series: so many days of them lie beside the models, and",
+        "  # the gateway builds the features of a client's row on these.",
+        f"  online_snapshot: {{days: {plan.series.days}}}",
+    ]
 
 
 def _wrapped(entries: list[str], longest: int = 108) -> list[str]:

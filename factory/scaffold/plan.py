@@ -16,6 +16,7 @@ from factory.line.split import DECIDED_AT, LABEL, TimeSplit
 from factory.scaffold.features import Feature, features_of
 from factory.scaffold.profiling.naming import RESERVED, identifier, words_of
 from factory.scaffold.profiling.profile import Profile
+from factory.scaffold.series import Series, series_features, series_of
 from factory.scaffold.starting_points import STARTING_POINTS, StartingPoint
 
 ONLY_SITE = "all"
@@ -47,6 +48,8 @@ class Plan:
     is_read_whole: bool
     """Whether the table lies in files, which are read whole whenever they change."""
     features: tuple[Feature, ...]
+    series: Series | None
+    """What of earlier rows is looked back on; None where rows are no series."""
     as_of: date
     """The line looks at the world before this day."""
     split: Mapping[str, Any]
@@ -188,13 +191,15 @@ def planned(name: str, place: Place, profile: Profile, today: date) -> Plan:
             f"{f': {left_out}' if left_out else ''}; add columns that are known before the decision"
         )
     as_of = _as_of(profile, today)
+    series = series_of(profile)
     table = identifier(place.name).lower().strip("_") or "rows"
     return Plan(
         name=name,
         table=table if table[0].isalpha() and table not in RESERVED else f"table_{table}",
         profile=profile,
         is_read_whole=place.kind != "sql" or place.at.startswith("sqlite"),
-        features=features,
+        features=features + (tuple(series_features(series, profile)) if series else ()),
+        series=series,
         as_of=as_of,
         split=_split(profile, as_of),
         made=today,

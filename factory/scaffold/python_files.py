@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from factory.scaffold.features import GROUPS, Feature
 from factory.scaffold.plan import Plan, decided_at
+from factory.scaffold.series import before_code, constants
 from factory.scaffold.texts import python_text, python_value
 
 _GROUP_DOCS = {
@@ -13,6 +14,7 @@ _GROUP_DOCS = {
     "codes": "Return the number of each value of columns that have many; the network learns a vector for each.",
     "moments": "Return parts of dates, and how long before the decision they lie.",
     "texts": "Return length, number of words and telling words of texts.",
+    "series": "Return what earlier rows of the same series say; `before` makes the columns.",
     "gaps": "Return 1 where a value is missing, for columns where that says something.",
 }
 
@@ -21,6 +23,8 @@ def features_file(plan: Plan) -> str:
     """Return features.py."""
     groups = [group for group in GROUPS if any(feature.group == group for feature in plan.features)]
     parts = [_head(plan), _build(plan, groups), _label(plan)]
+    if plan.series:
+        parts += [_numbered(plan), before_code(plan.series)]
     parts += [_group(group, [one for one in plan.features if one.group == group]) for group in groups]
     if any("has_word(" in feature.code for feature in plan.features):
         parts.append(_HAS_WORD)
@@ -88,9 +92,11 @@ def _head(plan: Plan) -> str:
         "",
         "from collections.abc import Mapping",
         *([] if timed else ["from datetime import UTC, datetime"]),
+        *(["from datetime import timedelta"] if plan.series else []),
         "",
         "import polars as pl",
         "",
+        *([_WINDOWS, ""] if plan.series else []),
     ]
     if not timed:
         moment = decided_at(plan)
@@ -98,7 +104,7 @@ def _head(plan: Plan) -> str:
             f"DECIDED_AT = datetime({moment.year}, {moment.month}, {moment.day}, tzinfo=UTC)",
             '"""The table tells no time: every decision is taken for made at this moment."""',
         ]
-    lines += [*_labels(plan), *_categories(plan)]
+    lines += [*_labels(plan), *_categories(plan), *(constants(plan.series, plan.profile) if plan.series else [])]
     if moments:
         lines += ['MOMENT = pl.Datetime("us", "UTC")']
     if words:
@@ -107,27 +113,54 @@ def _head(plan: Plan) -> str:
 
 
 def _build(plan: Plan, groups: list[str]) -> str:
-    profile = plan.profile
-    moment = f"pl.col({python_text(profile.time)}).cast({_MOMENT})" if profile.time else "pl.lit(DECIDED_AT)"
-    named = list(dict.fromkeys([*plan.key, *filter(None, [profile.entity])]))
+    named = list(dict.fromkeys([*plan.key, *filter(None, [plan.profile.entity])]))
     gathered = ", ".join(f"*{group}()" for group in groups)
-    return "\n".join(
-        [
-            "def build(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:",
+    selected = [
+        '"site",',
+        *(f"{python_text(name)}," for name in named),
+        '"decided_at",',
+        'label().alias("label"),',
+        "*(feature.cast(pl.Float32) for feature in features),",
+    ]
+    order = ", ".join(python_text(name) for name in dict.fromkeys(["decided_at", *plan.key]))
+    lines = ["def build(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:"]
+    if plan.series:
+        lines += [
+            '    """Return `site`, the key, `decided_at`, `label` and the features of the rows asked for, in order."""',
+            f"    rows = numbered(tables[{python_text(plan.table)}])",
+            "    wanted = asked(rows)",
+            f"    features = [{gathered}]",
+            '    with_past = wanted.join(before(wanted, rows), on=QUERY, how="left")',
+            "    return with_past.select(",
+        ]
+    else:
+        lines += [
             '    """Return `site`, the key, `decided_at`, `label` and the features of every row, oldest first."""',
-            f"    rows = tables[{python_text(plan.table)}].with_columns(decided_at={moment})",
+            f"    rows = tables[{python_text(plan.table)}].with_columns(decided_at={_decided(plan)})",
             f"    features = [{gathered}]",
             "    return rows.select(",
-            '        "site",',
-            *(f"        {python_text(name)}," for name in named),
-            '        "decided_at",',
-            '        label().alias("label"),',
-            "        *(feature.cast(pl.Float32) for feature in features),",
-            f"    ).sort({', '.join(python_text(name) for name in dict.fromkeys(['decided_at', *plan.key]))})",
+        ]
+    return "\n".join([*lines, *(f"        {one}" for one in selected), f"    ).sort({order})"])
+
+
+def _decided(plan: Plan) -> str:
+    time = plan.profile.time
+    return f"pl.col({python_text(time)}).cast({_MOMENT})" if time else "pl.lit(DECIDED_AT)"
+
+
+def _numbered(plan: Plan) -> str:
+    order = ", ".join(python_text(name) for name in plan.key)
+    return "\n".join(
+        [
+            "def numbered(rows: pl.LazyFrame) -> pl.LazyFrame:",
+            '    """Return the rows with the moment of decision, and a number each in the order of the key."""',
+            f"    moment = {_decided(plan)}",
+            f"    return rows.sort({order}).with_row_index(QUERY).with_columns(moment.alias(AT), decided_at=moment)",
         ]
     )
 
 
+_WINDOWS = "from factory.features.windows import AT, QUERY, Total, asked, last_before, totals_before"
 _MOMENT = 'pl.Datetime("us", "UTC")'
 
 

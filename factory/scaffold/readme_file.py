@@ -7,6 +7,7 @@ from factory.scaffold.features import late_moments
 from factory.scaffold.plan import Plan, in_the_future
 from factory.scaffold.profiling.profile import Column
 from factory.scaffold.profiling.task import MANY_CLASSES
+from factory.scaffold.series import spoken
 from factory.scaffold.texts import code_span, escaped, said
 
 _SHOWN = 60
@@ -134,6 +135,13 @@ def _about_time(plan: Plan) -> Iterator[str]:
             "the line again with `--time`: a model is judged on what came after it was trained."
         )
         return
+    if plan.series:
+        known = f"{spoken(plan.series.outcome_after)} later" if plan.series.outcome_after else "at once"
+        yield (
+            f"The past: rows of one series are {spoken(plan.series.spacing)} apart, so features look back up to "
+            f"{plan.series.days} days. A row's numbers are taken for known at its time, its target {known}: "
+            "`OUTCOME_AFTER` in `features.py`. If it is known later, write so, or the model learns what it cannot know."
+        )
     nulls = profile.columns[profile.time].empty
     if nulls:
         whole = "" if plan.cursor else ", and the table is compared whole each time"

@@ -1,13 +1,15 @@
 """Promises of `factory new line`: from tables nobody here made, lines that load and run on their data."""
 
 import math
+import random
 import subprocess
 import sys
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from factory.data.ingest import ingest
 from factory.errors import LineError, NameRefused, SourceError
@@ -78,6 +80,9 @@ def test_a_line_from_any_table_loads_and_its_contract_and_features_run(name, oth
 def test_what_is_written_passes_the_projects_own_checks(others):
     root, _ = others
     (root / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    # The library is the project's own, where these checks are made.
+    (root / "factory" / "features").mkdir(parents=True, exist_ok=True)
+    (root / "factory" / "features" / "windows.py").touch()
     for check in (["check"], ["format", "--check"]):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *check, "lines"], cwd=root, capture_output=True, text=True, check=False
@@ -169,6 +174,63 @@ def test_a_column_of_many_values_has_a_number_for_each_that_the_network_embeds(r
     assert codes[800:] == [codes[0], 0.0, None, None]
     flags = [feature.name for feature in made.plan.features if feature.group == "categories"]
     assert 0 < len(flags) <= 8
+
+
+@pytest.mark.parametrize("entity", ["", "machine"])
+def test_a_series_looks_back_on_its_own_earlier_rows_and_on_no_later_ones(root, entity):
+    hours = [datetime(2026, 3, 1) + timedelta(hours=n) for n in range(24 * 30)]
+    frame = pl.concat(
+        pl.DataFrame(
+            {"machine": name, "at": hours, "load": [(n * 37 + lift) % 101 / 7 for n in range(len(hours))]}
+        ).with_columns(used=pl.Series([(n * 53 + 7 * lift) % 97 / 3 for n in range(len(hours))]))
+        for lift, name in enumerate(["a", "b"] if entity else ["a"])
+    )
+    frame.write_parquet(root / "hours.parquet")
+    made = written(root, "hours", root / "hours.parquet", "used", time="at", entity=entity)
+    with importable(root):
+        line, source = loaded(root, "hours")
+        clean = cleaned(line, source).accepted
+        rows = line.features.build({"hours": clean.lazy()}).collect()
+        # Whatever is cut off after a decision changes nothing of what was known before it.
+        moment = datetime(2026, 3, 20, 7, tzinfo=UTC)
+        cut = clean.filter(pl.col("at_column") <= moment)
+        wanted = cut.with_columns(asked=pl.col("at_column").dt.hour() == 7)
+        then = line.features.build({"hours": wanted.lazy()}).collect()
+    assert line.online_snapshot.days == made.plan.series.days == 7
+    known = rows.filter(pl.col("decided_at") <= moment, pl.col("decided_at").dt.hour() == 7)
+    assert_frame_equal(then, known, check_exact=True)
+    last = frame.sort("at").filter(pl.col("machine") == "a")
+    row = rows.filter(pl.col("decided_at") == moment, *([pl.col("machine") == "a"] if entity else []))
+    at = last["at"].to_list().index(moment.replace(tzinfo=None))
+    assert row["outcome_before"].item() == pytest.approx(last["used"][at - 1])
+    assert row["load_before"].item() == pytest.approx(last["load"][at - 1])
+    assert row["outcome_1d_ago"].item() == pytest.approx(last["used"][at - 24])
+    assert row["outcome_mean_1d"].item() == pytest.approx(last["used"][at - 24 : at].mean(), rel=1e-5)
+    assert row["load_mean_7d"].item() == pytest.approx(last["load"][at - 168 : at].mean(), rel=1e-5)
+
+
+def test_an_outcome_that_comes_late_is_looked_back_on_late(root):
+    days = [date(2026, 1, 1) + timedelta(days=n) for n in range(120)]
+    frame = pl.DataFrame(
+        {"day": days, "x": [n % 7 for n in range(120)], "y": [n * 1.5 if n < 110 else None for n in range(120)]}
+    )
+    frame.write_parquet(root / "late.parquet")
+    written(root, "late", root / "late.parquet", "y", time="day")
+    with importable(root):
+        line, source = loaded(root, "late")
+        rows = features(line, cleaned(line, source))
+    assert rows["outcome_before"].to_list()[50] == frame["y"][50 - 11]
+
+
+def test_orders_that_come_at_any_time_are_no_series(root):
+    chance = random.Random(3)  # noqa: S311  of a table
+    at = [datetime(2026, 1, 1) + timedelta(seconds=chance.randrange(86_400 * 90)) for _ in range(500)]
+    frame = pl.DataFrame(
+        {"at": at, "shop": ["x", "y"] * 250, "price": range(500), "y": [n % 3 == 0 for n in range(500)]}
+    )
+    frame.write_parquet(root / "orders.parquet")
+    made = written(root, "orders", root / "orders.parquet", "y", time="at", site="shop")
+    assert made.plan.series is None
 
 
 def test_personal_data_never_enters_and_is_told_of(root):

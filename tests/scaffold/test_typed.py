@@ -53,7 +53,7 @@ def test_it_says_what_was_written_what_was_left_out_and_what_to_type_next(folder
         (("riots", "--from", "la-riots.csv", "--target", "gendr"), "did you mean 'gender'"),
         (("riots", "--from", "riots.csv", "--target", "gender"), "there is no file"),
         (("Riots", "--from", "la-riots.csv", "--target", "gender"), "how about 'riots'?"),
-        (("riots", "--from", "la-riots.csv", "--target", "address"), "neither numbers nor at most 50 classes"),
+        (("riots", "--from", "la-riots.csv", "--target", "address"), "neither numbers nor at most 300 classes"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(words, said, folder):

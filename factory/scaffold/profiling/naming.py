@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 
 LONGEST = 30
-_OURS = "site label decided_at rule query at row_number row_id only_site name"
+_OURS = "site label decided_at rule query at asked pending row_number row_id only_site name"
 _YAML = "yes no on off true false null"
 RESERVED = frozenset(f"{_OURS} {_YAML}".split())
 """What the lake, the features and the quarantine call their own, and what YAML reads as no text."""

@@ -12,6 +12,7 @@ _ENTITIES = 100_000
 _DAYS = 40_000
 _RARE = 0.1
 _PAIRS = 100
+_FIRST_ROWS, _SERIES_ROWS, _EVEN = 50_000, 30, 0.6
 
 
 @dataclass(kw_only=True)
@@ -25,10 +26,13 @@ class TimeOrder:
     entity_backwards: int = 0
     """Rows that are older than the row before them of the same entity."""
     target: str = ""
+    site: str = ""
     days: dict[date, int] = field(default_factory=dict)
     known_days: dict[date, int] = field(default_factory=dict)
     """How many rows of each day have a target."""
     _last: datetime | None = None
+    _first_rows: list[pl.DataFrame] = field(default_factory=list)
+    """The series and the moment of the table's first rows: of a sample no two are neighbours."""
     _last_of: dict[object, datetime] = field(default_factory=dict)
 
     def see(self, batch: pl.DataFrame) -> None:
@@ -43,12 +47,17 @@ class TimeOrder:
         if len(self.days) < _DAYS:
             for day, rows in moments.dt.date().alias("day").value_counts().iter_rows():
                 self.days[day] = self.days.get(day, 0) + rows
+        self._see_known(batch)
+        if sum(map(len, self._first_rows)) < _FIRST_ROWS:
+            self._first_rows.append(batch.select(*filter(None, [self.site, self.entity]), self.time).head(_FIRST_ROWS))
+        if self.entity:
+            self._see_entities(batch)
+
+    def _see_known(self, batch: pl.DataFrame) -> None:
         if self.target and len(self.known_days) < _DAYS:
             known = batch.filter(pl.col(self.target).is_not_null())[self.time].drop_nulls()
             for day, rows in known.dt.date().alias("day").value_counts().iter_rows():
                 self.known_days[day] = self.known_days.get(day, 0) + rows
-        if self.entity:
-            self._see_entities(batch)
 
     def _see_entities(self, batch: pl.DataFrame) -> None:
         rows = batch.select(self.entity, self.time).drop_nulls()
@@ -60,6 +69,23 @@ class TimeOrder:
             self.entity_backwards += before is not None and first < before
             if len(self._last_of) < _ENTITIES or before is not None:
                 self._last_of[entity] = last
+
+    def spacing(self) -> timedelta | None:
+        """Return how far apart the rows of a series are, those of an entity or of a site; None where at any time.
+
+        Even is a table in which most neighbours are as far apart as the middle ones, and hardly two at one moment.
+        """
+        if not self._first_rows:
+            return None
+        rows = pl.concat(self._first_rows).drop_nulls().sort(self.time)
+        by = [name for name in (self.site, self.entity) if name]
+        apart = pl.col(self.time).diff().over(by) if by else pl.col(self.time).diff()
+        gaps = rows.select(apart.dt.total_microseconds().alias("gap"))["gap"].drop_nulls()
+        if len(gaps) < max(_SERIES_ROWS, len(rows) / 2):
+            return None
+        middle = float(gaps.median() or 0)  # type: ignore[arg-type]  # of whole numbers
+        even = gaps.is_between(0.5 * middle, 1.5 * middle).mean()
+        return timedelta(microseconds=middle) if middle > 0 and float(even or 0) > _EVEN else None  # type: ignore[arg-type]
 
     def late_days(self) -> int:
         """Return how many of the newest days have next to no target, where the days before them have one; else 0."""

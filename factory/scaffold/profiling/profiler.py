@@ -83,7 +83,7 @@ def profiled(asked: Asked, root: Path) -> Profile:
     target, site, time, entity = (
         line[name] if name else "" for name in (asked.target, asked.site, asked.time, asked.entity)
     )
-    order = TimeOrder(time=time, entity=entity, target=target) if time else None
+    order = TimeOrder(time=time, entity=entity, target=target, site=site) if time else None
     counting = Counting(list(read.wanted), site=site, target=target, order=order, keys=_keys(site, time, entity))
     for batch in read.batches():
         counting.see(batch)

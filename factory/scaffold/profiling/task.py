@@ -12,6 +12,7 @@ MOST_CLASSES = 300
 """A model of more classes is no table's business any more: its trees alone are as many a round."""
 MANY_CLASSES = 50
 """From so many classes on training is slow, and the line's README says what."""
+_CLASS_ROWS = 5
 _WHOLE_CLASSES = 10
 """A column of whole numbers with more different ones is a quantity."""
 _RARE_COUNT = 0.25
@@ -84,14 +85,21 @@ def _proposed(target: Target, kind: str, counts: Counts) -> Kind:
     if counts.values is not None and len(counts.values) == 2:
         return "binary"
     if kind == "String":
-        if counts.values is None or len(counts.values) > MOST_CLASSES:
+        if not _are_few(counts):
             raise SourceError(
-                f"target {target.column!r} has {counts.distinct.count} different texts, which are neither numbers nor "
-                f"at most {MOST_CLASSES} classes; choose another column, or group its values first"
+                f"target {target.column!r} has {counts.distinct.count} different texts in {counts.rows} rows, neither "
+                f"numbers nor at most {MOST_CLASSES} classes of some rows each; choose another column, or group its "
+                "values first"
             )
         return "multiclass"
     are_classes = _few_whole_numbers(counts) and not _are_a_count(counts)
     return "multiclass" if are_classes else "regression"
+
+
+def _are_few(counts: Counts) -> bool:
+    """Return whether texts are few enough to be classes: names of persons or places come once or twice each."""
+    classes, known = len(counts.values or ()), counts.rows - counts.nulls
+    return 0 < classes <= MOST_CLASSES and (classes <= MANY_CLASSES or known >= _CLASS_ROWS * classes)
 
 
 def _few_whole_numbers(counts: Counts) -> bool:
@@ -139,7 +147,7 @@ def _positive(target: Target, values: dict[Any, int]) -> tuple[Any, str, bool]:
         if target.positive not in names:
             raise SourceError(
                 f"--positive: target {target.column!r} has no value {target.positive!r}; it has "
-                f"{' and '.join(map(repr, names))}"
+                f"{' and '.join(map(repr, sorted(names)))}"
             )
         return names[target.positive], "--positive says so", True
     says_yes = [name for name in names if name.lower() in _YES]
