@@ -126,24 +126,31 @@ def _tells(rows: pl.DataFrame) -> bool:
     labels = rows[LABEL].n_unique()
     if len(rows) < LEAST_ROWS or labels < 2:
         return False
-    return labels > CLASSES or int(rows[LABEL].value_counts()["count"].sort()[-2]) >= LEAST_OF_A_LABEL
+    return _is_number(rows[LABEL]) or int(rows[LABEL].value_counts()["count"].sort()[-2]) >= LEAST_OF_A_LABEL
+
+
+def _is_number(label: pl.Series) -> bool:
+    """Whether labels are numbers; few different ones are taken for classes, and so are names, however many."""
+    return label.dtype.is_numeric() and label.n_unique() > CLASSES
 
 
 def _targets(rows: pl.DataFrame) -> Floats:
-    labels = rows[LABEL].unique()
-    return targets_of(rows[LABEL], tuple(labels.cast(pl.String)) if len(labels) <= CLASSES else ())
+    """Return labels as numbers, or a column for each of the commonest classes."""
+    label = rows[LABEL]
+    common = label.value_counts(sort=True)[LABEL].head(CLASSES).cast(pl.String)
+    return targets_of(label, () if _is_number(label) else tuple(common))
 
 
 def _is_label(values: pl.Series, label: pl.Series) -> str | None:
     """Return how a feature is the label; None where it is not."""
-    if label.n_unique() > CLASSES:
-        both = pl.DataFrame({"x": values, "y": label.cast(pl.Float64, strict=False)}).drop_nulls()
+    if _is_number(label):
+        both = pl.DataFrame({"x": values, "y": label.cast(pl.Float64)}).drop_nulls()
         is_same = len(both) >= LEAST_ROWS and both["x"].n_unique() > CLASSES and 1 - _correlation(both) ** 2 <= SAME
         return "the same number in other units" if is_same else None
     if len(_pairs(values, label)):
         return "each of its values has a label of its own"
     missing = _pairs(values.is_null(), label).filter("x")
-    return f"it is missing where the label is {missing['y'][0]:g}, and nowhere else" if len(missing) else None
+    return f"it is missing where the label is {missing['y'][0]}, and nowhere else" if len(missing) else None
 
 
 def _pairs(values: pl.Series, label: pl.Series) -> pl.DataFrame:

@@ -91,7 +91,7 @@ def test_a_feature_that_is_the_label_by_another_name_is_sure(task, seed, data):
 @given(seed=SEEDS)
 def test_a_feature_that_is_missing_where_the_label_is_one_is_sure(seed):
     gaps = rows(seed).with_columns(y=pl.when(pl.col("label") == 0).then("y"))
-    assert "it is missing where the label is 1, and nowhere else" in found(gaps)["leaks"]
+    assert "it is missing where the label is 1.0, and nowhere else" in found(gaps)["leaks"]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -179,3 +179,13 @@ def test_a_site_that_gives_the_label_away_is_told(task):
     told = site_suspect(Parts(train=apart, validation=nothing, holdout=nothing, rows=apart))
     assert "the site alone tells" in told
     assert site_suspect(Parts(train=mixed, validation=nothing, holdout=nothing, rows=mixed)) is None
+
+
+@pytest.mark.parametrize("classes", [2, 7, 60])
+def test_a_copy_of_names_is_the_label_however_many_there_are(classes):
+    frame = rows(0, count=1200).with_columns(label=pl.format("class {}", pl.col("number") % classes))
+    copied = frame.with_columns(y=(pl.col("number") % classes * 3 + 1).cast(pl.Float64))
+    assert "the feature y is the label by another name" in found(copied, task="multiclass")["leaks"]
+    gaps = frame.with_columns(y=pl.when(pl.col("label") != "class 1").then(pl.col("y")))
+    told = found(gaps, task="multiclass")
+    assert ("it is missing where the label is class 1" in (told["leaks"] or "")) == (classes == 2)
