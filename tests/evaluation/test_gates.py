@@ -196,6 +196,36 @@ def test_a_candidate_no_better_than_the_baseline_is_refused():
     assert "better than the baseline by more than 0 with probability 0.0%, needs 50.0%" in reason
 
 
+def test_where_the_baseline_is_a_rung_of_the_ladder_the_holdout_tells_and_does_not_choose():
+    label = holdout()
+    better = evidence(
+        label=label, candidate=model(label, 0.4), baseline=model(label, 0.6), rung="network", rungs={"trees": {}}
+    )
+    verdict = judge(better, BAR)
+    assert verdict.passed
+    assert "better than the baseline by more than 0 with probability 0.0%" in verdict.figures["would_refuse"]
+    assert not judge(dataclasses.replace(better, rungs={"network": {}}), BAR).passed
+
+
+def test_the_baseline_itself_is_not_compared_with_itself():
+    label = holdout()
+    same = model(label, 0.4, digest=OURS)
+    verdict = judge(evidence(label=label, candidate=same, baseline=same, rung="trees", rungs={"trees": {}}), BAR)
+    assert verdict.passed
+    assert not [check for check in verdict.checks if check.code == "better_than_baseline"]
+
+
+def test_every_rung_is_in_the_figures_with_what_it_is_worth_and_costs():
+    rungs = {"trees": {"training_s": 2.0, "cost_eur": 0.1}, "tuned network": {"training_s": 30.0, "cost_eur": 1.5}}
+    figures = judge(evidence(rung="tuned network", rungs=rungs), BAR).figures
+    assert figures["rungs"] == "trees, tuned network"
+    assert (figures["rung"], figures["trees_training_s"], figures["tuned_network_cost_eur"]) == (
+        "tuned network",
+        2.0,
+        1.5,
+    )
+
+
 @pytest.mark.parametrize("baseline", [None, "nan"])
 def test_a_baseline_that_is_missing_cannot_have_been_beaten(baseline):
     label = holdout()

@@ -147,6 +147,8 @@ def _evidence(line, label, roles, what):
         contract_share=0.99,
         training_rows=600,
         fine_tuned=what.get("fine_tuned", True),
+        rung=what.get("rung", ""),
+        rungs=what.get("rungs", {}),
         parity_error=1e-7,
         latency_ms=0.3,
         latency_provider="CPUExecutionProvider",

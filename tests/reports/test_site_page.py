@@ -107,6 +107,19 @@ def test_a_champion_that_learnt_from_some_rows_is_told_of_and_compared_on_the_ot
     assert "All models answered the same 400 rows, which none of them had learnt from." in Page.of(facts()).text
 
 
+def test_the_page_shows_every_rung_with_its_value_and_cost_and_which_was_chosen():
+    names = ("validation_loss", "value_per_decision_eur", "training_s", "serving_s_per_1000", "cost_eur")
+    rungs = {
+        "trees": dict(zip(names, (0.4321, 2.5, 0.75, 0.004, 0.01), strict=True)),
+        "tuned network": dict(zip(names, (0.4123, 3.25, 31.5, 0.021, 0.5), strict=True)),
+    }
+    text = " ".join(Page.of(facts(rung="tuned network", rungs=rungs)).text.split())
+    assert "What it was chosen from" in text
+    for cell in ("0.432", "2,500", "0.750", "0.412", "3,250", "31.50"):
+        assert cell in text
+    assert "What it was chosen from" not in Page.of(facts()).text
+
+
 def test_limits_side_by_side_agree_with_the_verdict():
     for asked in (gates(), gates(min_rows=5000), gates(at_most={"log_loss": 0.0001}), gates(max_latency_ms=0.1)):
         found = facts(gates=asked)
