@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import polars as pl
 
@@ -23,14 +24,16 @@ _FLAGS, _FLAGS_BESIDE_CODE = 12, 8
 """Up to so many values each is a feature of its own; of more so many are, and all have a number the network embeds."""
 _CODES, _CODE_ROWS, _LONGEST_CODE = 500, 5, 80
 _LONGEST_VALUE = 24
-_WORDS = 20
+_LEAST_WORDS, _MOST_WORDS, _ROWS_A_WORD = 20, 200, 20
+"""Of a text so many words and pairs of words are looked for, more where there are more rows to learn them from."""
 _STOP_TEXT = (
     "the and for with this that from are was were not but you your have has had will can its their they our out "
     "all und der die das mit für von ist ein eine nicht auf den dem des les une pour que dans"
 )
 _STOP_WORDS = frozenset(_STOP_TEXT.split())
-_WORD = r"[\p{L}]{3,14}"
-_WORD_SHARES = (0.02, 0.6)
+_WORD = re.compile(r"[^\W\d_]+")
+_WORD_LENGTHS = range(3, 15)
+_WORD_SHARES = (0.005, 0.6)
 _GAP_SHARES = (0.01, 0.99)
 _GAP_SKILL, _GAP_SKILL_ROWS = 0.005, 5
 
@@ -201,14 +204,22 @@ def _text(column: Column, profile: Profile) -> Iterator[Feature]:
 
 
 def common_words(texts: pl.Series) -> list[str]:
-    """Return the words that are in some of the texts and not in most, the commonest first, blind to the target."""
+    """Return the words, and pairs of neighbours, that are in some texts and not in most, the commonest first.
+
+    Blind to the target. A pair has a word that says something, and no letter between the two.
+    """
     counts: Counter[str] = Counter()
     known = texts.drop_nulls().str.to_lowercase()
-    for words in known.str.extract_all(_WORD).list.unique():
-        counts.update(words)
-    least, most = (share * len(known) for share in _WORD_SHARES)
+    for text in known:
+        words = _WORD.findall(text)
+        telling = {word for word in words if len(word) in _WORD_LENGTHS and word not in _STOP_WORDS}
+        counts.update(telling)
+        pairs = {pair for pair in pairwise(words) if telling & set(pair) and max(map(len, pair)) < _WORD_LENGTHS.stop}
+        counts.update(map(" ".join, pairs))
+    least, most = max(_WORD_SHARES[0] * len(known), 3), _WORD_SHARES[1] * len(known)
+    width = min(_MOST_WORDS, max(_LEAST_WORDS, len(known) // _ROWS_A_WORD))
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [word for word, count in ranked if max(least, 3) <= count <= most and word not in _STOP_WORDS][:_WORDS]
+    return [word for word, count in ranked if least <= count <= most][:width]
 
 
 def _of_gaps(profile: Profile) -> Iterator[Feature]:

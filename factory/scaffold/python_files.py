@@ -13,7 +13,7 @@ _GROUP_DOCS = {
     "categories": "Return 1 where a column has a common value, 0 where it has another, null where it has none.",
     "codes": "Return the number of each value of columns that have many; the network learns a vector for each.",
     "moments": "Return parts of dates, and how long before the decision they lie.",
-    "texts": "Return length, number of words and telling words of texts.",
+    "texts": "Return length, number of words, and telling words and pairs of words of texts.",
     "series": "Return what earlier rows of the same series say; `before` makes the columns.",
     "gaps": "Return 1 where a value is missing, for columns where that says something.",
 }
@@ -219,9 +219,10 @@ def _group(group: str, features: list[Feature]) -> str:
 
 
 _HAS_WORD = '''\
-def has_word(column: str, word: str) -> pl.Expr:
-    """Return whether a text has a word of letters, in whatever case."""
-    return pl.col(column).str.contains(rf"(?i)\\b{word}\\b")'''
+def has_word(column: str, words: str) -> pl.Expr:
+    """Return whether a text has a word of letters, or several in a row, in whatever case."""
+    in_a_row = r"[^\\p{L}]+".join(words.split())
+    return pl.col(column).str.contains(rf"(?i)\\b{in_a_row}\\b")'''
 
 
 _CODE_OF = '''\
