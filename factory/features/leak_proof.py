@@ -29,6 +29,8 @@ from factory.storage.columns import SITE
 
 MOST_MOMENTS, FEWEST_MOMENTS, ROWS_IN_ALL = 16, 4, 1_000_000
 """So many moments are looked at; fewer where there are many rows, each of which is looked at once a moment."""
+MOMENTS_AGAIN = 2
+"""So many where the same code and file passed before: the newest is always among them."""
 NEWEST = 256
 """So many decisions of each site are compared at each moment, those just before it."""
 SUSPECT_COLUMNS = 3
@@ -66,8 +68,8 @@ class Proved:
     """The same where a table has no cursor, and is cut by another of its times, by which its rows may become known."""
 
 
-def proved(made_of: MadeOf, features: pl.DataFrame) -> Proved:
-    """Return what comes of building some of the sites' features anew."""
+def proved(made_of: MadeOf, features: pl.DataFrame, *, most: int = MOST_MOMENTS) -> Proved:
+    """Return what comes of building some of the sites' features anew, at so many moments or fewer."""
     rows = features.filter(pl.col(DECIDED_AT).is_not_null())
     if rows[DECIDED_AT].n_unique() < 2:
         return _beside_half(made_of, rows)
@@ -77,7 +79,7 @@ def proved(made_of: MadeOf, features: pl.DataFrame) -> Proved:
     moments_of = all_decisions.select(SITE, *line.features.key, DECIDED_AT)
     past = Past(line, tables, made_of.raw, moments_of, rows.head(0))
     decisions = dict.fromkeys(rows[SITE].unique(), 0)
-    moments = _moments(made_of, tables, rows)
+    moments = _moments(made_of, tables, rows)[:most]
     for moment in moments:
         expected = _newest(rows, moment)
         told = _compared(line, _built(line, past, expected, moment), expected, f"what was known at {_text(moment)}")

@@ -49,9 +49,8 @@ def clean(run: LineRun, table: Table) -> Work:
         if going:
             mine = cleaned.accepted.filter(pl.col(SITE).is_in(going)) if refused else cleaned.accepted
             run.lake.replace(names[0], mine, {site: seen[0][site] for site in going})
-            run.contents.digests(names[:1], going)
         run.lake.replace(names[1], cleaned.quarantine, seen[1])  # what is refused, too, can be seen and corrected there
-        run.contents.digests(names[1:], sites)
+        run.contents.digests(names, going)  # together, as they are asked about
         run.docs.publish(run.line.name, table.name, cleaned.contract)
         contents = content_digests(cleaned.accepted, sites)
         figures = {

@@ -14,7 +14,7 @@ from factory.data.versions import WITHDRAWN, gone_rows
 from factory.errors import LineError, TrainingError
 from factory.features.announced import known_tables
 from factory.features.comparison import differences, in_same_order
-from factory.features.leak_proof import MadeOf, Proved, proved
+from factory.features.leak_proof import MOMENTS_AGAIN, MOST_MOMENTS, MadeOf, Proved, proved
 from factory.features.online.past import tells_changes
 from factory.line.line import Line, Table
 from factory.line.site_names import UNKNOWN
@@ -50,7 +50,7 @@ def features(run: LineRun) -> Work:
         seen = run.lake.site_versions("features", sites)
         happened, announced = run.clean_tables(), run.announced_tables()
         built = together(sites, lambda some: _by_site(run, happened, announced, some))
-        proof = _proof(run, happened, announced, built.done)
+        proof = _proof(run, happened, announced, built.done, most=_moments(run, list(built.done)))
         leaking = {site: LineError(why) for site, why in _of_all(proof, list(built.done)).items()}
         rows = {site: rows for site, rows in built.done.items() if site not in leaking}
 
@@ -79,14 +79,28 @@ def _by_site(run: LineRun, happened: Tables, announced: Tables, sites: Sequence[
     return {site: rows.filter(pl.col(SITE) == site) for site in sites}
 
 
-def _proof(run: LineRun, happened: Tables, announced: Tables, built: Mapping[str, pl.DataFrame]) -> Proved:
+def _proved_by(run: LineRun) -> str:
+    """Return a digest of all that decides what a proof finds beside the rows."""
+    return run.code.of(("features", "feature names", "announced", "label"), ("features", "data", "line"))
+
+
+def _moments(run: LineRun, sites: Sequence[str]) -> int:
+    """Return how many moments to look at: few where these sites were proved by the same code before."""
+    before, code = run.journal.latest("features", sites), _proved_by(run)
+    known = [site in before and before[site].figures.get("proved_by") == code for site in sites]
+    return MOMENTS_AGAIN if all(known) else MOST_MOMENTS
+
+
+def _proof(
+    run: LineRun, happened: Tables, announced: Tables, built: Mapping[str, pl.DataFrame], *, most: int
+) -> Proved:
     """Return what comes of building decisions of these sites anew from what was known at their moment."""
     if not built:
         return Proved(moments=0, decisions={}, leaks={})
     raw = {table.name: _raw_rows(run, table) for table in run.line.tables.values()}
     try:
         made_of = MadeOf(line=run.line, raw=raw, happened=happened, announced=announced)
-        return proved(made_of, pl.concat(built.values()))
+        return proved(made_of, pl.concat(built.values()), most=most)
     except Exception as error:  # noqa: BLE001  the line's own code may raise whatever it likes, and stops these sites
         why = (
             f"line {run.line.name}: its features cannot be built anew from what was known at an earlier moment: "
@@ -141,6 +155,7 @@ def _written(
             **by_site.get(site, none),
             "proved_decisions": proof.decisions.get(site, 0),
             "leak_suspects": proof.suspects.get(site),
+            "proved_by": _proved_by(run),
             CONTENT: contents[site],
             "lake_version": version,
         }

@@ -75,3 +75,18 @@ def test_how_many_decisions_were_built_anew_is_on_record(tmp_path):
     run.run(SITES, 90, TO_FEATURES)
     entries = Journal(run.lake).latest("features", SITES)
     assert all(entry.figures["proved_decisions"] > 20 for entry in entries.values())
+
+
+def test_what_the_same_code_proved_before_is_looked_at_again_at_the_newest_moments_alone(tmp_path):
+    run = OrdersRun(tmp_path, orders_line(), ROWS)
+    proved = []
+    for until, line in ((60, run.line), (90, run.line), (90, orders_line(build=build_again))):
+        run.line = line
+        assert run.run(SITES, until, TO_FEATURES).failed_steps == []
+        proved.append(Journal(run.lake).latest("features", ["north"])["north"].figures["proved_decisions"])
+    assert proved[1] < proved[0] < proved[2]
+
+
+def build_again(tables):
+    """The same features by another function."""
+    return build(tables).sort("order")
