@@ -24,7 +24,7 @@ _FLAGS, _FLAGS_BESIDE_CODE = 12, 8
 """Up to so many values each is a feature of its own; of more so many are, and all have a number the network embeds."""
 _CODES, _CODE_ROWS, _LONGEST_CODE = 500, 5, 80
 _LONGEST_VALUE = 24
-_LEAST_WORDS, _MOST_WORDS, _ROWS_A_WORD = 20, 200, 20
+_LEAST_WORDS, _MOST_WORDS, _ROWS_A_WORD = 20, 100, 20
 """Of a text so many words and pairs of words are looked for, more where there are more rows to learn them from."""
 _STOP_TEXT = (
     "the and for with this that from are was were not but you your have has had will can its their they our out "
