@@ -19,8 +19,16 @@ from onnx import TensorProto, helper
 from safetensors.numpy import load, save
 
 from factory.errors import ModelRefused, ReleaseRefused
-from factory.model.candidate import MODEL_FILE, REFERENCE_FILE, WEIGHTS_FILE, Candidate
-from factory.model.reference_answers import ReferenceAnswers
+from factory.model.candidate import (
+    MODEL_FILE,
+    REFERENCE_FILE,
+    RUNGS_FILE,
+    WEIGHTS_FILE,
+    Candidate,
+    PlainRung,
+    rung_file,
+)
+from factory.model.reference_answers import ReferenceAnswers, tensors_of
 from factory.model.signature import Signature
 from factory.model.verdict import Verdict, digest_of
 from factory.names import LINE_SITE
@@ -429,6 +437,18 @@ def test_a_candidate_that_is_no_network_is_kept_without_weights_and_whole(regist
     assert registry.register(made).version == kept.version
     with pytest.raises(ModelRefused, match="registered without weights"):
         registry.file(kept.model, kept.version, WEIGHTS_FILE)
+
+
+def test_the_plain_rungs_of_a_base_model_are_kept_beside_it_and_each_is_the_very_file(registry, client):
+    trees = PlainRung(onnx=graph(2.0), reference=np.full((2, 1), 0.75, np.float32))
+    kept = registry.register(candidate(LINE_SITE, plain={"trees": trees}))
+    assert registry.file(kept.model, kept.version, rung_file("trees")) == trees.onnx
+    assert tensors_of(registry.file(kept.model, kept.version, RUNGS_FILE))["trees"].tolist() == [[0.75], [0.75]]
+    place = folder_of(client, kept) / rung_file("trees")
+    place.write_bytes(graph(3.0))
+    with pytest.raises(ModelRefused, match=r"trees\.onnx is .* registered was"):
+        registry.file(kept.model, kept.version, rung_file("trees"))
+    assert "trees.onnx" in registry.lost(kept.model, kept.version, digest_of(graph(1.0)))
 
 
 def test_a_version_from_before_reference_answers_were_kept_is_made_anew_and_says_so(registry, client, site):

@@ -134,7 +134,12 @@ def serving(verdict):
 
 
 def _evidence(line, label, roles, what):
-    scored = {role: Scored(answer=found, threshold=0.5, digest=role) for role, found in roles.items()}
+    digests = {
+        "base": "base" if what.get("fine_tuned", True) else DIGEST
+    }  # a site that keeps the base model has its file
+    scored = {
+        role: Scored(answer=found, threshold=0.5, digest=digests.get(role, role)) for role, found in roles.items()
+    }
     return Evidence(
         line=line.name,
         site=what.get("site", "north"),
