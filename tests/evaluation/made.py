@@ -40,22 +40,28 @@ def made(kind, *, blocks=300, rows=1, likeness=0.0, signal=0.0, rate=0.3, heavy=
     answer = _answers(kind, known, label, signal, rate, chance)
     before = codes < blocks
     threshold = task.best_threshold(label[before], answer[before], money, 0.0)
+    found = Blocks(of_row=codes[~before] - blocks, in_time=likeness > 0, what="blocks")
     candidate = Scored(answer=answer[~before], threshold=threshold)
+    return about(task, money, label[~before], found, candidate, label[before])
+
+
+def about(task, value, label, blocks, candidate, before):
+    """Return the evidence about a candidate alone; `before` are the labels that it was made of."""
     return Evidence(
         line="made",
         site="one",
         digest="d" * 64,
         task=task,
-        label=label[~before],
-        blocks=Blocks(of_row=codes[~before] - blocks, in_time=likeness > 0, what="blocks"),
+        label=label,
+        blocks=blocks,
         candidate=candidate,
         base=None,
         baseline=None,
         champion=None,
-        value=money,
-        constant_before=task.without_model(label[before], money),
+        value=value,
+        constant_before=task.without_model(before, value),
         contract_share=1.0,
-        training_rows=1000,
+        training_rows=len(before),
         fine_tuned=False,
         parity_error=0.0,
         latency_ms=0.1,
@@ -84,7 +90,7 @@ def _outcomes(kind, truth, rate, heavy, chance):
 
 def _answers(kind, known, label, signal, rate, chance):
     """Return what a model says that believes to know more than it does, as one that learnt noise by heart."""
-    belief = max(signal, chance.choice([0.1, 0.3, 0.8]))
+    belief = max(signal, chance.choice([0.03, 0.1, 0.3, 0.8]))
     if kind == "regression":
         middle, spread = float(label.mean()), float(label.std())
         estimate = middle + belief * spread * known
