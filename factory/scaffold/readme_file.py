@@ -65,9 +65,7 @@ def decisions(plan: Plan) -> Iterator[str]:
 def _about_target(plan: Plan) -> Iterator[str]:
     profile = plan.profile
     target, unlabelled = profile.columns[profile.target].counts, profile.columns[profile.target].empty
-    if profile.task.kind == "binary" and not profile.task.unsure:
-        why = escaped(said(profile.task.why, 200))
-        yield f"The positive class: {why}. If it is the other, make the line again with `--positive`."
+    yield from plan.start.to_decide(profile)
     if len(profile.task.classes) >= MANY_CLASSES:
         yield (
             f"The {len(profile.task.classes)} classes: the boosted trees beside the network grow a tree a class and "

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from factory.scaffold.features import Feature, usable
 from factory.scaffold.profiling.profile import Column, Profile
+from factory.scaffold.starting_points import STARTING_POINTS
 from factory.scaffold.texts import python_text, said
 
 LENGTHS = tuple(timedelta(days=days) for days in (1 / 24, 1, 7, 28, 91, 365, 4 * 365))
@@ -55,7 +56,7 @@ def series_of(profile: Profile) -> Series | None:
         return None
     windows = tuple(length for length in LENGTHS if length >= _LEAST_ROWS * spacing)[:2]
     taken = set(profile.columns)
-    has_outcome = profile.task.kind != "multiclass" and _free(_OUTCOME, windows, taken)
+    has_outcome = STARTING_POINTS[profile.task.kind].has_mean and _free(_OUTCOME, windows, taken)
     numbers = [column for column in usable(profile) if column.holds == "number" and column.name != _OUTCOME]
     columns = [column for column in numbers if _free(column.name, windows, taken)]
     if not windows or not (columns or has_outcome):
@@ -98,7 +99,7 @@ def constants(series: Series, profile: Profile) -> list[str]:
     """Return the constants of features.py that `before` uses."""
     steps = {column.name: _step(column) for column in series.columns}
     if series.has_outcome:
-        steps[_OUTCOME] = 1.0 if profile.task.kind == "binary" else _step(profile.columns[profile.target])
+        steps[_OUTCOME] = 1.0 if profile.task.classes else _step(profile.columns[profile.target])
     windows = {named(length): length for length in series.windows}
     return [
         f"SERIES = [{', '.join(map(python_text, series.by))}]",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from factory.scaffold.profiling.profile import Profile
+from factory.scaffold.texts import escaped, said
 
 Money = Mapping[str, tuple[float, str]]
 """Each amount's name → an example in EUR, and what it stands for."""
@@ -21,6 +22,8 @@ class StartingPoint(ABC):
 
     kind: str
     money: Money
+    has_mean: bool
+    """Whether the mean of its labels says something."""
     has_classes: bool
     """Whether the target's values are classes, of which one may be too rare to learn from."""
 
@@ -40,6 +43,10 @@ class StartingPoint(ABC):
         """Return the label of each value that the target had; empty where the label is made of any value."""
         return {}
 
+    def to_decide(self, profile: Profile) -> list[str]:  # noqa: ARG002  most kinds leave nothing open
+        """Return what a person must decide about the target."""
+        return []
+
 
 class _Binary(StartingPoint):
     def section(self, profile: Profile) -> dict[str, Any]:  # noqa: ARG002
@@ -58,6 +65,11 @@ class _Binary(StartingPoint):
 
     def codes(self, profile: Profile) -> Mapping[Any, Any]:
         return {} if profile.task.values[1] is True else dict(zip(profile.task.values, (0, 1), strict=True))
+
+    def to_decide(self, profile: Profile) -> list[str]:
+        why = escaped(said(profile.task.why, 200))
+        positive = f"The positive class: {why}. If it is the other, make the line again with `--positive`."
+        return [] if profile.task.unsure else [positive]
 
 
 class _Multiclass(StartingPoint):
@@ -98,6 +110,7 @@ STARTING_POINTS: Mapping[str, StartingPoint] = {
                 "missed_eur": (-50, "a case not foreseen: what it costs"),
                 "false_alarm_eur": (-20, "acted upon in vain"),
             },
+            has_mean=True,
             has_classes=True,
         ),
         _Multiclass(
@@ -106,6 +119,7 @@ STARTING_POINTS: Mapping[str, StartingPoint] = {
                 "right_eur": (10, "decided rightly, without a person"),
                 "wrong_eur": (-20, "decided wrongly; what is not sure enough goes to a person and is worth 0"),
             },
+            has_mean=False,
             has_classes=True,
         ),
         _Regression(
@@ -115,6 +129,7 @@ STARTING_POINTS: Mapping[str, StartingPoint] = {
                 "under_unit_eur": (-1, "for each unit it is too low"),
                 "over_eur": (0, "once, for being too high at all"),
             },
+            has_mean=True,
             has_classes=False,
         ),
     )
