@@ -12,7 +12,7 @@ could be known, so none may depend on another.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -35,6 +35,7 @@ NEWEST = 256
 """So many decisions of each site are compared at each moment, those just before it."""
 SUSPECT_COLUMNS = 3
 """So many times of a table without a cursor are looked at."""
+JUST_BEFORE = timedelta(microseconds=1)
 HALF = 5
 """The seed by which a table that tells no time is halved."""
 _OLDEST_SHARE = 0.25
@@ -114,9 +115,11 @@ def _suspects(line: Line, past: Past, tables: Mapping[str, pl.DataFrame], rows: 
         times = [name for name, kind in tables[table.name].schema.items() if isinstance(kind, pl.Datetime | pl.Date)]
         for name in times[:SUSPECT_COLUMNS]:
             events = _events(tables[table.name].lazy(), name, decided)
-            for moment in {events[int(place * (len(events) - 1))] for place in _places(FEWEST_MOMENTS) if len(events)}:
+            places = _places(FEWEST_MOMENTS) if len(events) else []
+            for event in {events[int(place * (len(events) - 1))] for place in places}:
+                moment = event - JUST_BEFORE  # of a row of that very moment nobody can say whether it was known
                 expected = _newest(rows, moment)
-                until = (in_utc(pl.col(name)) < pl.lit(aware(moment))).fill_null(value=True)
+                until = (in_utc(pl.col(name)) <= pl.lit(aware(moment))).fill_null(value=True)
                 built = _built(line, past, expected, moment, cut={table.name: until})
                 known = f"rows of {table.name} whose {name} was before {_text(moment)}"
                 if leaks := _compared(line, built, expected, known).leaks:
