@@ -162,7 +162,8 @@ class Resamples:
             return self.undefined()
         sums = np.bincount(self.blocks.of_row, weights=amount.astype(np.float64), minlength=self.blocks.count)
         pairs = np.stack([sums, self._rows_of], 1)
-        drawn = np.concatenate([drawn @ pairs for drawn in self._multiplicities(self.blocks.count)])
+        with np.errstate(invalid="ignore"):  # an amount that is not finite, drawn no time, is not known
+            drawn = np.concatenate([drawn @ pairs for drawn in self._multiplicities(self.blocks.count)])
         without = pairs.sum(0) - pairs if self.blocks.in_time else pairs[:0]
         return self._resampled(joined(drawn[:, 0], drawn[:, 1]), joined(without[:, 0], without[:, 1]))
 
