@@ -210,7 +210,7 @@ class Registry:
 
 
 def _known(mlflow: Connection, candidate: Candidate) -> ModelVersion | None:
-    """Return the version that has the candidate's file, or None; a registered model that is missing is created."""
+    """Return the version that has the candidate's files, or None; a registered model that is missing is created."""
     of_model = f"name='{candidate.name}'"
     newest = mlflow.models.search_model_versions(of_model, max_results=1, order_by=["version_number DESC"])
     if not newest:
@@ -218,7 +218,14 @@ def _known(mlflow: Connection, candidate: Candidate) -> ModelVersion | None:
         return None
     if newest[0].tags.get("digest") != candidate.digest:
         newest = mlflow.models.search_model_versions(f"{of_model} and tags.digest='{candidate.digest}'")
-    return next((version for version in newest if why_not_whole(mlflow, version) is None), None)
+    return next(
+        (version for version in newest if _has_all(version, candidate) and not why_not_whole(mlflow, version)), None
+    )
+
+
+def _has_all(version: ModelVersion, candidate: Candidate) -> bool:
+    """Whether the version keeps every file of the candidate as it is: an earlier one may be without some of them."""
+    return all(version.tags.get(digest_tag(name)) == digest_of(file) for name, file in candidate.files.items())
 
 
 def _create_model(mlflow: Connection, candidate: Candidate) -> None:

@@ -451,6 +451,14 @@ def test_the_plain_rungs_of_a_base_model_are_kept_beside_it_and_each_is_the_very
     assert "trees.onnx" in registry.lost(kept.model, kept.version, digest_of(graph(1.0)))
 
 
+def test_the_same_network_with_other_rungs_beside_it_is_another_version(registry):
+    trees = PlainRung(onnx=graph(2.0), reference=np.full((2, 1), 0.75, np.float32))
+    alone, beside = candidate(LINE_SITE, 5.0), candidate(LINE_SITE, 5.0, plain={"trees": trees})
+    first, second = (registry.register(made).version for made in (alone, beside))
+    assert second == first + 1
+    assert registry.register(beside).version == second
+
+
 def test_a_version_from_before_reference_answers_were_kept_is_made_anew_and_says_so(registry, client, site):
     site = site.replace(".", "-")
     made = candidate(site)
