@@ -16,13 +16,13 @@ from tests.monitoring.recorded import batch, segment
 from tests.orchestration.webhook import webhook
 from tests.toy.line import NAME, ToyFactory, toy_line
 
-MADE, LATER = "2024-02-08", "2024-03-01"
+MADE, LATER = "2024-02-10", "2024-03-01"
 SERVING = ["north", "south"]
 
 
 @pytest.fixture(scope="module")
 def made(first_runs, tmp_path_factory):
-    """A home whose models were made as of 8 February."""
+    """A home whose models were made as of 10 February."""
     return first_runs.copied(tmp_path_factory.mktemp("made"), until=MADE)
 
 
@@ -36,6 +36,12 @@ def operated(made, tmp_path_factory):
 
 def table(toy, name, site="north"):
     return toy.lake.scan(name, [site]).collect()
+
+
+def acting_eur(label):
+    """Return what an alarm is worth above none: here the best constant decision is to raise it always."""
+    value = toy_line().value
+    return value.gain_eur if label else value.false_alarm_eur
 
 
 def versions(toy):
@@ -53,11 +59,9 @@ def test_each_row_decided_since_it_is_served_is_predicted_once_by_what_serves(op
 
 
 def test_an_outcome_says_what_the_decision_was_worth(operated):
-    value = toy_line().value
     for row in table(operated, "outcomes").iter_rows(named=True):
         alarm = row["predicted_probability"] >= row["threshold"]
-        expected = (value.gain_eur if row["label"] else value.false_alarm_eur) if alarm else 0
-        assert row["value_eur"] == expected
+        assert row["value_eur"] == (0 if alarm else -acting_eur(row["label"]))
 
 
 def test_a_site_that_serves_nothing_predicts_nothing(operated):
@@ -79,11 +83,10 @@ def test_what_the_gateway_told_about_known_rows_has_outcomes_too_and_they_change
     told = {"line": NAME, "site": "north", "digest": rows["digest"][0], "rows": [3], "answers": answers}
     segment(toy.home / "predictions", "1.log", batch("x", subjects=subjects, **told))
     assert toy.operate(until=LATER) == 0
-    found, value = table(toy, LOGGED_OUTCOMES).sort("row"), toy_line().value
+    found = table(toy, LOGGED_OUTCOMES).sort("row")
     assert found["part"].to_list() == rows["part"].to_list()
     assert found["label"].to_list() == rows["label"].to_list()
-    alarm = [value.gain_eur if label else value.false_alarm_eur for label in found["label"]]
-    assert found["value_eur"].to_list() == [0, *alarm[1:]]
+    assert found["value_eur"].to_list() == [-acting_eur(found["label"][0]), 0, 0]
     assert {name: version for name, version in versions(toy).items() if name != "journal"} == {
         name: version for name, version in before.items() if name != "journal"
     }
@@ -135,7 +138,7 @@ def test_a_plant_that_runs_hot_is_told_of_once_with_a_picture_and_waits_for_an_a
 
 def test_decisions_that_earn_less_than_the_verdict_promised_are_told_of_as_performance(made, tmp_path):
     toy = made.copied(tmp_path)
-    assert toy.operate(["north"], until=LATER, sound=["north"]) == 0
+    assert toy.operate(["north"], until=LATER, unsound=["north"]) == 0
     alert = toy.journal.latest("drift", ["north"])["north"].figures["alert"]
     assert alert["cause"] == "performance"
     assert "a decision is worth" in alert["text"]

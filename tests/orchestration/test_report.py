@@ -54,10 +54,12 @@ def test_the_orchestrator_and_the_status_say_where_the_page_is(done):
     assert found["sites"]["north"]["page"] == str(page(done, "north"))
 
 
-def test_the_training_curves_are_kept_and_drawn(done):
-    assert len(done.journal.latest("base_model")[LINE_SITE].figures["epochs"]) == 12
-    assert done.journal.latest("site_model", ["north"])["north"].figures["epochs"]
-    assert "Fine-tuning on the site&#39;s rows" in page(done, "north").read_text()
+def test_the_training_curves_of_a_fine_tuned_network_are_kept_and_drawn(first_runs, tmp_path):
+    toy = first_runs.copied(tmp_path, recipe={"rungs": ("network", "tuned")})
+    assert toy.run() == 0
+    assert len(toy.journal.latest("base_model")[LINE_SITE].figures["epochs"]) == 12
+    assert toy.journal.latest("site_model", ["north"])["north"].figures["epochs"]
+    assert "Fine-tuning on the site&#39;s rows" in page(toy, "north").read_text()
 
 
 def test_nothing_is_written_when_nothing_changed_and_a_lost_page_comes_again(done):

@@ -78,7 +78,8 @@ def test_a_gates_check_names_exactly_the_sites_that_it_refuses(run_line):
         }
         assert set(why(records["verdict", name])) == against, name
         assert evaluation(records["verdict", name]).passed == (not against)
-    refused = {site: "; ".join(verdict["reasons"]) for site, verdict in verdicts.items() if not verdict["passed"]}
+    told = {site: [*verdict["reasons"], verdict["figures"]["would_refuse"]] for site, verdict in verdicts.items()}
+    refused = {site: "; ".join(filter(None, reasons)) for site, reasons in told.items() if any(reasons)}
     assert refused
     assert why(records["verdict", "gates_passed"]) == refused
 

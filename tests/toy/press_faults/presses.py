@@ -56,8 +56,8 @@ class Presses:
     `broken` plants die after their first batch; `deadly` ones kill the whole process there; `spoiled` ones have a row
     of wrong force; `strange` ones a column under another name; `flawless` ones no faulty part; `late` ones have not
     sent ten parts of the first days yet; `hot` ones run hotter from 8 February on; `sound` ones make no faulty part
-    from then on. `meet` is a folder in which two processes wait for each other, before either gives
-    a part.
+    from then on, `unsound` ones no other. `meet` is a folder in which two processes wait for each other, before either
+    gives a part.
     """
 
     def __init__(self, meet: str = "", **plants: Sequence[str]) -> None:
@@ -104,6 +104,8 @@ class Presses:
             rows = rows.with_columns(heat_c=pl.when(later).then(pl.col("heat_c") + 40).otherwise("heat_c"))
         if self._is("sound", site):
             rows = rows.with_columns(faulty=pl.col("faulty") & ~later)
+        if self._is("unsound", site):
+            rows = rows.with_columns(faulty=pl.col("faulty") | later)
         if self._is("flawless", site):
             rows = rows.with_columns(faulty=pl.lit(False))
         return rows
