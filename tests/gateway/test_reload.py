@@ -18,8 +18,10 @@ import pytest
 
 from factory.errors import ModelRefused, ReleaseRefused
 from factory.gateway.models.served_model import ServedModel
+from factory.gateway.models.trials import read_whole
 from factory.gateway.processes.server import Server
 from factory.gateway.settings import Settings
+from factory.release import ModelRepository
 from factory.release.history import Event
 from factory.release.signing import signing_key
 from tests.gateway.builders import Shop, eventually, expected, gateway, onnx_model, question, running, verdict
@@ -198,6 +200,15 @@ def test_while_the_repository_is_away_nothing_is_loaded_and_what_is_served_stays
         refused = client.post(f"{LOADING}/toy.UA/load")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert version(client) == 1
+
+
+def test_a_repository_that_goes_away_while_it_is_read_has_told_nothing(tmp_path):
+    there, gone = ModelRepository(tmp_path / "there"), ModelRepository(tmp_path / "gone")
+    for repository in (there, gone):
+        repository.root.mkdir()
+    assert read_whole(there, there.models) == []
+    assert read_whole(gone, lambda: gone.root.rmdir() or gone.models()) is None
+    assert read_whole(gone, gone.models) is None
 
 
 def test_a_repository_that_is_away_retires_no_model(shop):

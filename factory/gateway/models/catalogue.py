@@ -13,7 +13,7 @@ from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.entry import Entry
 from factory.gateway.models.question import Predictions
 from factory.gateway.models.served_model import ServedModel
-from factory.gateway.models.trials import Trials
+from factory.gateway.models.trials import Trials, read_whole
 from factory.gateway.refusal import come_again
 from factory.release.protocols import ServedReleases
 
@@ -106,10 +106,12 @@ class Catalogue:
 
     def _markers(self) -> Mapping[str, str] | None:
         """Return each released model's marker; None where the whole folder is away: that retires no model."""
-        if not self._repository.reachable():
-            return None
-        markers = {model: self._repository.marker(model) for model in self._repository.models()}
-        return {model: marker for model, marker in markers.items() if marker is not None}
+
+        def read() -> dict[str, str]:
+            markers = {model: self._repository.marker(model) for model in self._repository.models()}
+            return {model: marker for model, marker in markers.items() if marker is not None}
+
+        return read_whole(self._repository, read)
 
     async def _load(self, model: str, marker: str) -> None:
         try:

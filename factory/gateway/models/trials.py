@@ -5,7 +5,8 @@ Whatever is wrong with a trial, what it would run beside goes on serving.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -19,6 +20,19 @@ from factory.release import Trial
 from factory.release.protocols import ServedReleases
 
 log = logging.getLogger(__name__)
+
+Read = TypeVar("Read")
+
+
+def read_whole(repository: ServedReleases, read: Callable[[], Read]) -> Read | None:
+    """Return what `read` finds in a repository that is there before and after; None where it is away.
+
+    One that goes away while it is looked through seems to have nothing in it.
+    """
+    if not repository.reachable():
+        return None
+    there = read()
+    return there if repository.reachable() else None
 
 
 class Trials:
@@ -45,7 +59,7 @@ class Trials:
                 await self._changed(model, entry, marks.get(model))
 
     def _marks(self) -> Mapping[str, str] | None:
-        return self._repository.trial_tokens() if self._repository.reachable() else None
+        return read_whole(self._repository, self._repository.trial_tokens)
 
     async def _changed(self, model: str, entry: Entry, mark: str | None) -> None:
         try:
