@@ -71,7 +71,6 @@ def judged(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies) -
 
 def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies) -> Evidence:
     """Return what the gates look at: every model scored on the holdout."""
-    idle = line.task.without_model(inputs.train, line.value)
     candidate = Scored(
         answer=onnx_answer(inputs.candidate, inputs.holdout.features),
         threshold=inputs.threshold,
@@ -86,8 +85,8 @@ def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies)
         label=inputs.holdout.label,
         blocks=inputs.blocks,
         candidate=candidate,
-        base=candidate if keeps_base else _base(line, inputs, idle),
-        baseline=_baseline(line, inputs, idle),
+        base=candidate if keeps_base else _base(line, inputs),
+        baseline=_baseline(line, inputs),
         champion=_champion(inputs),
         new_to_champion=inputs.new_to_champion,
         value=line.value,
@@ -107,9 +106,9 @@ def evidence(line: Line, site: str, inputs: JudgingInputs, latencies: Latencies)
     )
 
 
-def _base(line: Line, inputs: JudgingInputs, idle: float) -> Scored:
+def _base(line: Line, inputs: JudgingInputs) -> Scored:
     """Score the holdout with the base model, at the threshold that earns most on the validation window."""
-    threshold = line.task.best_threshold(inputs.validation.label, inputs.base_on_validation, line.value, idle)
+    threshold = line.task.best_threshold(inputs.validation.label, inputs.base_on_validation, line.value)
     answer = onnx_answer(inputs.base, inputs.holdout.features)
     return Scored(answer=answer, threshold=threshold, digest=digest_of(inputs.base))
 
@@ -125,7 +124,7 @@ def _champion(inputs: JudgingInputs) -> Scored | None:
     )
 
 
-def _baseline(line: Line, inputs: JudgingInputs, idle: float) -> Scored:
+def _baseline(line: Line, inputs: JudgingInputs) -> Scored:
     before = inputs.baseline_on_validation
-    threshold = line.task.best_threshold(inputs.validation.label, before, line.value, idle)
+    threshold = line.task.best_threshold(inputs.validation.label, before, line.value)
     return Scored(answer=inputs.baseline_on_holdout, threshold=threshold, digest=inputs.baseline_digest)

@@ -15,11 +15,6 @@ _UNITS = {
 _LENGTH = re.compile(rf"(\d{{1,7}})\s*([{''.join(_UNITS)}])")
 
 
-def is_length(text: str) -> bool:
-    """Whether a text is a length of time."""
-    return _LENGTH.fullmatch(text) is not None
-
-
 def length_of(text: str, key: str) -> timedelta:
     """Return a length of time; raises LineError that names the key."""
     if not (written := _LENGTH.fullmatch(text)):

@@ -143,7 +143,7 @@ class Task(ABC):
         return worth - self.constant_eur(label, constant, value)
 
     @abstractmethod
-    def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:
+    def best_threshold(self, label: Floats, answer: Floats, value: Value) -> float:
         """Return the threshold that is worth most on a validation window."""
 
     @abstractmethod

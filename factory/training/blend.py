@@ -12,8 +12,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from factory.errors import ModelRefused
 from factory.model.signature import INPUT, Signature
-from factory.tasks import Task
-from factory.tasks.task import Floats
 
 Rows = NDArray[np.float32]
 Weights = Mapping[str, float]
@@ -34,13 +32,6 @@ def blended(answers: Mapping[str, Rows], weights: Weights) -> Rows:
         [np.float32(weight) * answers[name] for name, weight in weights.items()], axis=0, dtype=np.float32
     )
     return average
-
-
-def mean_losses(task: Task, label: Floats, answers: Mapping[str, Rows], tried: Sequence[Weights]) -> Floats:
-    """Return the mean loss of each mixture, `[tried]`; zeros without rows."""
-    if not len(label):
-        return np.zeros(len(tried))
-    return np.array([task.row_losses(label, blended(answers, weights)).mean() for weights in tried])
 
 
 def blend_onnx(members: Sequence[tuple[bytes, float]], signature: Signature) -> bytes:

@@ -14,7 +14,6 @@ from factory.model.candidate import Candidate
 from factory.model.reference_answers import ReferenceAnswers, Rows
 from factory.model.signature import Signature
 from factory.model.verdict import digest_of
-from factory.tasks.task import Floats
 from factory.training.epoch import Epoch
 from factory.training.fine_tune import SiteModel
 from factory.training.weights import to_bytes
@@ -57,7 +56,8 @@ def candidate(
         onnx=made.onnx,
         digest=digest_of(made.onnx),
         reference=made.reference,
-        threshold=chosen_threshold(line, train.labelled(), validation.labelled().label, made.on_validation),
+        # By answers from before the validation rows were learnt from.
+        threshold=line.task.best_threshold(validation.labelled().label, made.on_validation, line.value),
         safetensors=to_bytes(made.network.weights) if made.network else None,
         signature=line.signature,
         example=latest_rows(train, validation, line.signature, EXAMPLE_ROWS),
@@ -86,15 +86,6 @@ def latest_rows(train: Samples, validation: Samples, signature: Signature, most:
     """Return at most so many real rows, the latest ones; one row of unknowns where there is none."""
     rows = np.concatenate([train.features[-most:], validation.features[-most:]])[-most:]
     return rows if len(rows) else np.full((1, *signature.input_shape), np.nan, np.float32)
-
-
-def chosen_threshold(line: Line, train: Samples, label: Floats, answer: Floats) -> float:
-    """Return the threshold that is worth most on validation rows, by answers from before they were learnt from.
-
-    `train` are the labelled rows that show what would be decided without a model.
-    """
-    idle = line.task.without_model(train.label, line.value)
-    return line.task.best_threshold(label, answer, line.value, idle)
 
 
 def _figures(epoch: Epoch, headline: str) -> dict[str, float]:

@@ -48,7 +48,7 @@ class Judged:
 
         def valued() -> Floats:
             answer, constant = blended(self.answers, weights), terms.task.without_model(self.label, terms.value)
-            threshold = terms.task.best_threshold(self.label, answer, terms.value, constant)
+            threshold = terms.task.best_threshold(self.label, answer, terms.value)
             return terms.task.row_values_eur(self.label, answer, threshold, terms.value, constant)
 
         return _kept(self._values, weights, valued)

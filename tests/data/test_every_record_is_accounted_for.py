@@ -31,6 +31,7 @@ from factory.storage.columns import LOAD, ROW, SITE, UNPARSED
 from factory.storage.lake import Lake
 from factory.storage.raw_values import TEXT
 from tests.data.kinds_of_sources import KINDS, chance_of, moment
+from tests.data.mortal_lake import Dies, MortalLake
 
 COLUMNS = {
     "order": "String", "plant": "String", "at": "Datetime[us]", "kg": "Float64", "changed": "Int64", "note": "String",
@@ -151,24 +152,6 @@ class Site:
 
 
 # --------------------------------------------------------------------------------------------- what is tried on it
-
-
-class Dies(Exception):  # noqa: N818  what it is
-    """The end of a process."""
-
-
-class MortalLake(Lake):
-    """A lake whose writer dies before its n-th commit."""
-
-    def __init__(self, lake, commits):
-        super().__init__(lake.root.removesuffix(f"/{lake.line}"), lake.line)
-        self.commits = commits
-
-    def append(self, *args, **how):
-        if self.commits == 0:
-            raise Dies
-        self.commits -= 1
-        return super().append(*args, **how)
 
 
 class World:

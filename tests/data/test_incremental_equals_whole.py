@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from factory.line.changes import Changes, SurrogateKey
-from factory.storage.lake import Lake
+from tests.data.mortal_lake import Dies, MortalLake
 from tests.data.test_changes import COLUMNS, TABLE, File, Loads, Plain, Server
 
 SITES = ("Ulm", "Kiel")
@@ -47,24 +47,6 @@ DEEDS = st.lists(
     ),
     max_size=8,
 )
-
-
-class Dies(Exception):  # noqa: N818  what it is
-    """The end of a process."""
-
-
-class MortalLake(Lake):
-    """A lake whose writer dies before its n-th commit."""
-
-    def __init__(self, lake, commits):
-        super().__init__(lake.root.removesuffix(f"/{lake.line}"), lake.line)
-        self.commits = commits
-
-    def append(self, *args, **how):
-        if self.commits == 0:
-            raise Dies
-        self.commits -= 1
-        return super().append(*args, **how)
 
 
 class World:

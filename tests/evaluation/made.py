@@ -39,7 +39,7 @@ def made(kind, *, blocks=300, rows=1, likeness=0.0, signal=0.0, rate=0.3, heavy=
     label = _outcomes(kind, truth, rate, heavy, chance)
     answer = _answers(kind, known, label, signal, rate, chance)
     before = codes < blocks
-    threshold = task.best_threshold(label[before], answer[before], money, 0.0)
+    threshold = task.best_threshold(label[before], answer[before], money)
     found = Blocks(of_row=codes[~before] - blocks, in_time=likeness > 0, what="blocks")
     candidate = Scored(answer=answer[~before], threshold=threshold)
     return about(task, money, label[~before], found, candidate, label[before])

@@ -121,13 +121,13 @@ def best_of(line, mine):
     labels = [line.task.codes(part["label"]) for part in (mine.train, mine.validation, mine.holdout)]
     if line.task.kind == "regression":
         answer = np.repeat(known[2], 3, axis=1)
-        threshold = line.task.best_threshold(labels[1], np.repeat(known[1], 3, axis=1), line.value, 0.0)
+        threshold = line.task.best_threshold(labels[1], np.repeat(known[1], 3, axis=1), line.value)
         return evidence_of(line, mine, Scored(answer=answer, threshold=threshold))
     fitted = LogisticRegression(C=1e3).fit(np.concatenate(known[:2]), np.concatenate(labels[:2]))
     answers = [fitted.predict_proba(rows).astype(np.float32) for rows in known[1:]]
     if line.task.kind == "binary":
         answers = [answer[:, 1:] for answer in answers]
-    threshold = line.task.best_threshold(labels[1], answers[0], line.value, 0.0)
+    threshold = line.task.best_threshold(labels[1], answers[0], line.value)
     return evidence_of(line, mine, Scored(answer=answers[1], threshold=threshold))
 
 

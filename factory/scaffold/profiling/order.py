@@ -100,15 +100,6 @@ class TimeOrder:
         length, start = max(gaps, default=(timedelta(days=1), date.min))
         return (start, length) if length > timedelta(days=1) else None
 
-    def day_at(self, share: float) -> date:
-        """Return the first day by whose end at least this share of the rows has come."""
-        total, so_far = sum(self.days.values()), 0
-        for day in sorted(self.days):
-            so_far += self.days[day]
-            if so_far >= share * total:
-                return day
-        return max(self.days)
-
 
 @dataclass(kw_only=True)
 class Neighbours:

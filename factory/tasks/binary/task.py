@@ -141,7 +141,7 @@ class Binary(Task):
         assert isinstance(value, BinaryValue)  # noqa: S101  the line's file was read by this task's own table
         return row_values_eur(label, decision > 0, value)
 
-    def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:  # noqa: ARG002
+    def best_threshold(self, label: Floats, answer: Floats, value: Value) -> float:
         """Return the probability from which an alarm is worth most."""
         assert isinstance(value, BinaryValue)  # noqa: S101
         return best_threshold(label, answer[:, 0], value)

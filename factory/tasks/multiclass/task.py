@@ -152,7 +152,7 @@ class Multiclass(Task):
         """Return what each decision is worth above handing it to a person."""
         return _multiclass_value(value).stakes.worth_eur(decision == label + 1, decision > 0)
 
-    def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:  # noqa: ARG002
+    def best_threshold(self, label: Floats, answer: Floats, value: Value) -> float:
         """Return the certainty from which deciding is worth most."""
         return best_threshold(label, answer, _multiclass_value(value))
 

@@ -129,7 +129,7 @@ class Regression(Task):
         """Return what acting on each number costs against knowing the outcome, 0 or less."""
         return cost_eur(label, decision, _regression_value(value))
 
-    def best_threshold(self, label: Floats, answer: Floats, value: Value, idle: float) -> float:  # noqa: ARG002
+    def best_threshold(self, label: Floats, answer: Floats, value: Value) -> float:
         """Return the margin to take off the estimate before acting on it."""
         return best_margin(label, answer[:, 0], _regression_value(value))
 
