@@ -8,6 +8,12 @@ FactoryError
 ├── SourceError              the source gave nothing usable; the lake is untouched
 │   ├── SchemaMismatch
 │   └── FetchError           a file could not be had from its public address, or is not the one published
+├── ServiceError             a service that is spoken to over HTTP
+│   ├── ServiceRefused       it answered, and said no
+│   ├── ServiceBusy          it has no time now, and perhaps says when
+│   ├── ServiceUnreachable   it could not be reached, or is not who it should be: nothing was sent
+│   ├── AnswerLost           no answer says whether it did what it was asked
+│   └── ServiceGarbled       its answer is not what it should be: a page of HTML, half a document
 ├── StorageError             a disk, a folder or a mount that is full, read-only, not permitted or gone
 ├── RegistryError            MLflow cannot be reached, or its database or server refuses
 ├── CorrectionRefused        a correction of a quarantined row that names no such row, or is not signed
@@ -33,7 +39,7 @@ FactoryError
 └── ModelRefused             a model file that must not be loaded: digest, signature or verdict do not fit
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from factory.errors.masking import masked
@@ -87,6 +93,45 @@ class SchemaMismatch(SourceError):
 
 class FetchError(SourceError):
     """A file could not be had from its public address, or is another than was published; nothing of it was kept."""
+
+
+class ServiceError(FactoryError):
+    """A service that is spoken to over HTTP did not do what it was asked; names it, what it said and what to do."""
+
+
+class ServiceRefused(ServiceError):
+    """A service answered and said no: `status`, `headers` by their names in small letters, and the `body` as text."""
+
+    def __init__(self, message: str, *, status: int, headers: Mapping[str, str] | None = None, body: str = "") -> None:
+        super().__init__(message)
+        self.status, self.headers, self.body = status, dict(headers or {}), body
+
+
+class ServiceBusy(ServiceError):
+    """A service has no time now (429, 503), all tries being over; `retry_after_s` is what it says, None if nothing."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ServiceUnreachable(ServiceError):
+    """A service could not be reached, or its certificate is not one to trust; nothing was sent to it.
+
+    `lasting` where trying again cannot help.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
+
+
+class AnswerLost(ServiceError):
+    """A request was sent, and no answer says what became of it (none, or 500, 502, 504): it may have been done."""
+
+
+class ServiceGarbled(ServiceError):
+    """A service's answer is not what it should be, such as a page of HTML or a document that was cut short."""
 
 
 class StorageError(FactoryError):

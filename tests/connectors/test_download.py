@@ -11,7 +11,7 @@ import pytest
 
 from factory.connectors.download import Archive, Published, fetch, lacking, read_digests, require_web
 from factory.errors import FetchError
-from tests.connectors.web import serving
+from tests.connectors.file_server import serving
 
 FILES = {"train.txt": b"1 2 3\n" * 1000, "test.txt": b"4 5 6\n" * 500}
 

@@ -12,7 +12,7 @@ from factory.errors import LineError
 from factory.line.file import LineFile
 from factory.line.sections import SourceSection
 from factory.orchestration.line_source import LineSource
-from tests.connectors.web import serving
+from tests.connectors.file_server import serving
 from tests.toy.line import FILE, toy_line
 from tests.toy.remote import PACKED
 

@@ -14,7 +14,7 @@ import xlsxwriter
 import yaml
 from backports import zstd
 
-from tests.connectors.web import serving
+from tests.connectors.file_server import serving
 from tests.scaffold.lines import cleaned, importable, loaded, project, written
 
 HEADING = ["batch", "plant", "at", "carbon", "kind", "reject"]

@@ -12,8 +12,8 @@ import pytest
 from factory.connectors.tables import remote
 from factory.errors import SourceError
 from factory.storage.columns import FILE
+from tests.connectors.file_server import serving
 from tests.connectors.tables.reading import rows_in, values_in
-from tests.connectors.web import serving
 
 ORDERS = b"id,kg\n1,2\n3,4\n"
 
