@@ -10,28 +10,20 @@ import io
 import itertools
 import json
 import re
-import ssl
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
+from tests.connectors import https
+from tests.connectors.https import Answer, Asked, certificates
 from tests.connectors.salesforce.org import Org, Refusal, moment_text, with_suffix
 from tests.connectors.salesforce.soql import MalformedError
 
@@ -107,122 +99,45 @@ class Salesforce:
         self.troubles.append(Trouble(pattern, kind, **told))
 
 
-@dataclass
-class Answer:
-    status: int = 200
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class CutError(Exception):
-    """The connection is to be cut."""
-
-
 @contextmanager
-def serving(folder: Path, org: Org | None = None) -> Iterator[Salesforce]:
-    """A server for the block, on a port of its own; its authority's certificate lies in a folder."""
-    certificate, key = certified(folder)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-
-    class Handler(_Handler):
-        salesforce = Salesforce("", certificate, org or Org())
-
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 64
-
-        def handle_error(self, *_: object) -> None:
-            pass  # a client that went away
-
-    server = Server(("127.0.0.1", 0), Handler)
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    Handler.salesforce.address = f"https://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield Handler.salesforce
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def serving(org: Org | None = None) -> Iterator[Salesforce]:
+    """A server for the block, on a port of its own."""
+    salesforce = Salesforce("", certificates().authority, org or Org())
+    with https.serving(_Door(salesforce).answer) as host:
+        salesforce.address = host.address
+        yield salesforce
 
 
-def certified(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate for 127.0.0.1 that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "salesforce")]), datetime.now(UTC)
-    begins, ends = now - timedelta(minutes=5), now + timedelta(days=1)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begins, ends)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / "salesforce.pem", folder / "salesforce.key"
-    files[0].write_bytes(certificate.public_bytes(Encoding.PEM))
-    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return files
+class _Door:
+    """Answers each request, as Salesforce would or as trouble has it."""
 
+    def __init__(self, salesforce: Salesforce) -> None:
+        self.salesforce = salesforce
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    salesforce: Salesforce
-
-    def do_GET(self) -> None:
-        self._answer("GET")
-
-    def do_POST(self) -> None:
-        self._answer("POST")
-
-    def do_PATCH(self) -> None:
-        self._answer("PATCH")
-
-    def do_PUT(self) -> None:
-        self._answer("PUT")
-
-    def do_DELETE(self) -> None:
-        self._answer("DELETE")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def _answer(self, method: str) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        call = f"{method} {self.path}"
+    def answer(self, asked: Asked) -> Answer:
+        call = f"{asked.method} {asked.path}{'?' if asked.query else ''}{asked.query}"
         self.salesforce.calls.append(call)
-        try:
-            answer = self._troubled(call, method, body)
-        except CutError:
-            self.close_connection = True
-            return
-        self.send_response(answer.status)
-        for name, value in {"Content-Type": "application/json;charset=UTF-8", **answer.headers}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.end_headers()
-        with suppress(OSError):
-            self.wfile.write(answer.body)
+        return self._troubled(call, asked)
 
-    def _troubled(self, call: str, method: str, body: bytes) -> Answer:
+    def _troubled(self, call: str, asked: Asked) -> Answer:
         trouble = self._trouble(call)
-        kind = trouble.kind if trouble else ""
-        if kind == "before":
-            raise CutError
-        if trouble and kind == "slow":
-            time.sleep(trouble.seconds)
-        if kind == "expired":
-            self.salesforce.tokens.clear()
-        if kind == "limit":
-            return _refused(Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
-        if trouble and kind == "busy":
-            told = {"Retry-After": trouble.retry_after} if trouble.retry_after else {}
-            return Answer(trouble.status, b"[]", told)
-        if kind == "html":
-            return Answer(200, b"<html><body>Down for maintenance</body></html>", {"Content-Type": "text/html"})
-        answer = self._done(method, body)
-        if kind == "after":
-            raise CutError
-        return answer
+        if trouble is None:
+            return self._done(asked)
+        match trouble.kind:
+            case "before":
+                return Answer(drop=True)
+            case "limit":
+                return _refused(Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
+            case "busy":
+                told = {"Retry-After": trouble.retry_after} if trouble.retry_after else {}
+                return Answer(trouble.status, b"[]", told)
+            case "html":
+                return Answer(200, b"<html><body>Maintenance</body></html>", {"Content-Type": "text/html"})
+            case "expired":
+                self.salesforce.tokens.clear()
+        answer = self._done(asked)
+        slow_s = trouble.seconds if trouble.kind == "slow" else 0.0
+        return replace(answer, drop=trouble.kind == "after", slow_s=slow_s)
 
     def _trouble(self, call: str) -> Trouble | None:
         for trouble in self.salesforce.troubles:
@@ -234,28 +149,26 @@ class _Handler(BaseHTTPRequestHandler):
                 return trouble
         return None
 
-    def _done(self, method: str, body: bytes) -> Answer:
-        parts = urlsplit(self.path)
-        params = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        if parts.path == "/services/oauth2/token" and method == "POST":
-            return self._token(body)
+    def _done(self, asked: Asked) -> Answer:
+        if asked.path == "/services/oauth2/token" and asked.method == "POST":
+            return self._token(asked)
         try:
-            if self.headers.get("Authorization", "").removeprefix("Bearer ") not in self.salesforce.tokens:
+            if asked.headers.get("authorization", "").removeprefix("Bearer ") not in self.salesforce.tokens:
                 raise Refusal("INVALID_SESSION_ID", "Session expired or invalid")
-            if len(self.path) > _MOST_URL:
+            if len(asked.path) + len(asked.query) > _MOST_URL:
                 return Answer(414, b"[]")
-            path = [unquote(part) for part in parts.path.removeprefix(_DATA + "/").strip("/").split("/")]
-            if not parts.path.startswith(_DATA + "/"):
+            path = [unquote(part) for part in asked.path.removeprefix(_DATA + "/").strip("/").split("/")]
+            if not asked.path.startswith(_DATA + "/"):
                 raise _not_found()
-            return self._resource(method, path, params, body)
+            return self._resource(asked.method, path, asked.params, asked.body)
         except Refusal as refusal:
             return _refused(refusal)
         except MalformedError as error:
             return _refused(Refusal(error.code, str(error)))
 
-    def _token(self, body: bytes) -> Answer:
-        form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-        scheme, _, pair = self.headers.get("Authorization", "").partition(" ")
+    def _token(self, asked: Asked) -> Answer:
+        form = dict(parse_qsl(asked.body.decode()))
+        scheme, _, pair = asked.headers.get("authorization", "").partition(" ")
         pair = base64.b64decode(pair).decode() if scheme == "Basic" else ""
         client = tuple(pair.split(":", 1)) if pair else (form.get("client_id"), form.get("client_secret"))
         if form.get("grant_type") != "client_credentials":
@@ -479,7 +392,7 @@ def _csv_value(value: Any) -> str:
 
 
 def _json(told: Any, status: int = 200) -> Answer:
-    return Answer(status, _ENCODER.encode(told))
+    return Answer(status, _ENCODER.encode(told), {"Content-Type": "application/json;charset=UTF-8"})
 
 
 def _not_found() -> Refusal:

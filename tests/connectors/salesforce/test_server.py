@@ -20,8 +20,8 @@ from tests.connectors.salesforce.server import CLIENT_ID, CLIENT_SECRET, VERSION
 
 
 @pytest.fixture
-def salesforce(tmp_path):
-    with serving(tmp_path) as running:
+def salesforce():
+    with serving() as running:
         running.org.add_object(
             "Order__c",
             [
