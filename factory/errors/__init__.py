@@ -16,6 +16,7 @@ FactoryError
 │   └── ServiceGarbled       its answer is not what it should be: a page of HTML, half a document
 ├── StorageError             a disk, a folder or a mount that is full, read-only, not permitted or gone
 ├── RegistryError            MLflow cannot be reached, or its database or server refuses
+├── OutboxError              an outbox could not be read or written
 ├── CorrectionRefused        a correction of a quarantined row that names no such row, or is not signed
 ├── LakeError
 │   ├── TableMissing
@@ -147,6 +148,10 @@ class RegistryError(FactoryError):
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
         self.code = code
+
+
+class OutboxError(FactoryError):
+    """An outbox could not be read or written; nothing that it holds is lost."""
 
 
 class CorrectionRefused(FactoryError):

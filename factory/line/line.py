@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from factory.errors import LineError
+from factory.errors import LineError, NameRefused
 from factory.line.announced import Announced
 from factory.line.changes import Changes, SurrogateKey
 from factory.line.costs import Costs
@@ -22,9 +22,11 @@ from factory.line.look_back import LookBack
 from factory.line.parsing import Parse
 from factory.line.recipe import Recipe
 from factory.line.schema_changes import SchemaChanges
+from factory.line.sinks import SinkSection, message_columns
 from factory.line.site_names import SiteNames
 from factory.line.split import Division, Parts, Split, division_on_record
 from factory.model.signature import Signature
+from factory.names import checked_name
 from factory.tasks.task import Floats, Task, Value
 
 Repair = Callable[[pl.LazyFrame], pl.LazyFrame]
@@ -232,6 +234,8 @@ class LineKeys:
     """How far back features look, where the gateway is to build them; without it the gateway takes features only."""
     freshness: Freshness = field(default_factory=Freshness)
     """How old a site's newest row may be before a check names the site."""
+    sinks: Mapping[str, SinkSection] = field(default_factory=dict)
+    """The business systems that get the line's decisions, by a name of one's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,6 +281,21 @@ class Line(LineKeys):
                 at=("features", "across_sites"),
             )
         self._require_gates()
+        self._require_sinks()
+
+    def _require_sinks(self) -> None:
+        """Raise LineError where a sink has no name that can be kept, or asks for what no message has."""
+        for name, sink in self.sinks.items():
+            try:
+                checked_name(name, "sink")
+                sink.require_columns(self.message_columns)
+            except (LineError, NameRefused) as error:
+                raise LineError(f"sinks: {name}: {error}", at=("sinks", name, *getattr(error, "at", ()))) from error
+
+    @property
+    def message_columns(self) -> tuple[str, ...]:
+        """The columns from which a sink's fields are filled."""
+        return message_columns(self.features.key, self.task.answers, self.features.columns)
 
     def _require_gates(self) -> None:
         """Raise LineError where the gates name what the line has not."""

@@ -106,6 +106,11 @@ class Home:
         return self.root / "predictions"
 
     @property
+    def outbox(self) -> Path:
+        """The messages to business systems, a file a line; on a local disk."""
+        return self.root / "outbox"
+
+    @property
     def locks(self) -> Path:
         """Lock files; on a local disk."""
         return self.root / "locks"
