@@ -80,6 +80,8 @@ class Salesforce:
     jobs: dict[str, Job] = field(default_factory=dict)
     batch_rows: int = 2000
     """Rows of a page of SOQL."""
+    job_rows: int = 50_000
+    """Rows of a page of a job's results, where more are asked for."""
     looks_until_done: int = 1
     """How often a job is looked at before it is done."""
     job_ends: str = "JobComplete"
@@ -348,7 +350,10 @@ class _Door:
     def _results(self, job: Job, params: Mapping[str, str]) -> Answer:
         if job.told["state"] != "JobComplete":
             raise Refusal("INVALIDJOBSTATE", "Job is not complete")
-        first, size = int(params.get("locator", "0")), int(params.get("maxRecords", "50000"))
+        first, size = (
+            int(params.get("locator", "0")),
+            min(int(params.get("maxRecords", "50000")), self.salesforce.job_rows),
+        )
         rows = job.rows[first : first + size]
         more = first + size < len(job.rows)
         after = first if self.salesforce.repeats_page and first else first + size
