@@ -2,8 +2,8 @@
 
     python benchmarks/quality.py HOME          # a home in which `factory run departure_delay` has run
 
-Site model, base model and baseline (the same rows) are read from the verdicts; beside them scikit-learn's
-HistGradientBoosting on all of January to March, which needs no validation window.
+Site model, base model and baseline (the pooled trees) are read from the verdicts; beside them scikit-learn's
+HistGradientBoosting as it comes, on training and validation rows.
 """
 
 import sys
@@ -23,34 +23,28 @@ from factory.tasks.binary.figures import average_precision, roc_auc  # noqa: E40
 
 FIGURES = (average_precision, roc_auc)
 MIN_ROWS = 50
-"""Holdout rows that the line's gates ask for: below, a mean over sites is mostly about a handful of flights."""
+"""Below, a mean over sites is mostly about a handful of flights."""
 
 
-def verdict_means(home: Path) -> list[str]:
+def verdict_means(home: Home) -> list[str]:
     """Return a row for each model the gates looked at: means over the sites where both classes occur."""
     figures = [state["verdict"]["figures"] for state in line_status(home, "departure_delay").values()]
-    both = [found for found in figures if found["average_precision"] is not None]
+    both = [site for site in figures if site["average_precision"] is not None]
     rows = []
-    for some in (both, [found for found in both if found["rows"] >= MIN_ROWS]):
-        for name, prefix in {"site model": "", "base model": "base_", "HistGB, same rows": "baseline_"}.items():
+    for some in (both, [site for site in both if site["rows"] >= MIN_ROWS]):
+        for name, prefix in {"site model": "", "base model": "base_", "boosted trees": "baseline_"}.items():
             names = (f"{prefix}average_precision", f"{prefix}roc_auc")
-            precision, auc = (np.mean([found[figure] for found in some]) for figure in names)
+            precision, auc = (np.mean([site[figure] for site in some]) for figure in names)
             rows.append(f"{name:<24} mean AP {precision:.4f}  mean AUC {auc:.4f}  ({len(some)} sites)")
     return rows
 
 
-def boosted_on_everything(home: Path) -> list[str]:
+def boosted_on_everything(home: Home) -> list[str]:
     """Return the rows of HistGradientBoosting trained on training and validation window together."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     line, _ = departure_delay()
-    rows = (
-        LakeStore.at(Home.at(home))
-        .of(line.name)
-        .scan("features")
-        .sort("site", "decided_at", *line.features.key)
-        .collect()
-    )
+    rows = LakeStore.at(home).of(line.name).scan("features").sort("site", "decided_at", *line.features.key).collect()
     parts = line.parts(rows, line.default_until)
     train, validation, holdout = (
         samples(line, part, parts.rows) for part in (parts.train, parts.validation, parts.holdout)
@@ -63,17 +57,18 @@ def boosted_on_everything(home: Path) -> list[str]:
     per_site = []
     for site in sorted(set(holdout.site.tolist())):
         mine = holdout.site == site
-        found = [figure(holdout.label[mine], probability[mine]) for figure in FIGURES]
-        if np.isfinite(found).all():
-            per_site.append(found)
-    precision, auc = np.mean(per_site, axis=0)
+        figures = [figure(holdout.label[mine], probability[mine]) for figure in FIGURES]
+        if np.isfinite(figures).all():
+            per_site.append((mine.sum(), figures))
+    said = []
+    for some in (per_site, [site for site in per_site if site[0] >= MIN_ROWS]):
+        precision, auc = np.mean([figures for _, figures in some], axis=0)
+        said.append(f"{'HistGB, January-March':<24} mean AP {precision:.4f}  mean AUC {auc:.4f}  ({len(some)} sites)")
     pooled = [figure(holdout.label, probability) for figure in FIGURES]
-    return [
-        f"{'HistGB, January-March':<24} mean AP {precision:.4f}  mean AUC {auc:.4f}  ({len(per_site)} sites)",
-        f"{'  the same, pooled rows':<24}      AP {pooled[0]:.4f}       AUC {pooled[1]:.4f}  ({len(holdout)} rows)",
-    ]
+    name = "  the same, pooled rows"
+    return [*said, f"{name:<24}      AP {pooled[0]:.4f}       AUC {pooled[1]:.4f}  ({len(holdout)} rows)"]
 
 
 if __name__ == "__main__":
-    home = Path(sys.argv[1])
+    home = Home.at(Path(sys.argv[1]))
     print(*verdict_means(home), *boosted_on_everything(home), sep="\n")

@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
@@ -14,6 +14,7 @@ from factory.features.online.proof import Trained, prove
 from factory.line.announced import aware
 from factory.line.file import LineFile
 from factory.line.look_back import LookBack
+from lines.departure_delay.features import NOTICE
 from tests.lines.departures import raw
 from tests.toy.line import FILE
 
@@ -27,6 +28,12 @@ def line():
     """The line as its file says."""
     file = LineFile(DEFS)
     return file.line(file.sections())
+
+
+def test_when_the_label_is_due_every_departure_of_the_year_has_left(line):
+    """Else a model would learn from, and be judged on, the outcomes that came in early: the punctual ones."""
+    longest = raw("flights")["dep_delay"].max()
+    assert NOTICE + timedelta(minutes=longest) <= line.label.after
 
 
 def announced(line, until=UNTIL):
