@@ -88,9 +88,11 @@ def mend(lake: Lake, line: Line, table: Table, corrections: pl.DataFrame, now: d
     """Bring corrected versions of quarantined rows into the raw table, all or none; return how many of each site.
 
     `corrections` are texts: SITE, the key's columns or LOAD and ROW, and CORRECTION. An empty value means that there is
-    none. Corrections of one row make one version. Raises CorrectionRefused, which names the first that cannot be.
+    none. Corrections of one row make one version. What is said of a personal column is kept as the line's file says.
+    Raises CorrectionRefused, which names the first that cannot be.
     """
     _require_columns(corrections, table)
+    corrections = _marked(corrections, line, table)
     rows = waiting(lake, line, table)
     place = [SITE, *_naming(corrections, table)]
     texts = rows.with_columns(text_of(rows[name]).alias(f"_key_{name}") for name in place)
@@ -106,6 +108,17 @@ def mend(lake: Lake, line: Line, table: Table, corrections: pl.DataFrame, now: d
         mended = new.setdefault(found.select(ORDER).item(), {"row": waits, "said": []})
         mended["said"].append(correction)
     return _written(lake, table, new, now) if new else {}
+
+
+def _marked(corrections: pl.DataFrame, line: Line, table: Table) -> pl.DataFrame:
+    """Return corrections with what is kept of values of personal columns."""
+    if not table.personal:
+        return corrections
+    marking = line.marking(table)
+    said = [
+        marking.value(one["column"], one["value"]) if marking else None for one in corrections.iter_rows(named=True)
+    ]
+    return corrections.with_columns(pl.Series("value", said, pl.String))
 
 
 def _naming(corrections: pl.DataFrame, table: Table) -> list[str]:

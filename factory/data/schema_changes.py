@@ -128,6 +128,12 @@ class SchemaWatch:
         taken = {known.lower() for known in (*self.table.columns, *BOOKKEEPING)} | {
             known.lower() for known in self._types if known != name
         }
+        if policy == "add" and self.table.personal:
+            hint = (
+                "; the table has personal columns, and this may be one under another name: declare it under `columns`, "
+                "and mark it under `personal` if it is one"
+            )
+            return SchemaChange(kind="new", column=name, was="", now=type_name(dtype), policy="ignore", hint=hint)
         if policy == "add" and (name.lower() in taken or name.endswith(TEXT)):
             hint = (
                 "; the raw table cannot have a column of that name: give it another in `columns` and the source's "

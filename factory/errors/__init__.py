@@ -17,6 +17,7 @@ FactoryError
 ├── StorageError             a disk, a folder or a mount that is full, read-only, not permitted or gone
 ├── RegistryError            MLflow cannot be reached, or its database or server refuses
 ├── OutboxError              an outbox could not be read or written
+├── PersonalDataRefused      rows that would keep what a line's file marks as personal, or what cannot be forgotten so
 ├── CorrectionRefused        a correction of a quarantined row that names no such row, or is not signed
 ├── LakeError
 │   ├── TableMissing
@@ -152,6 +153,10 @@ class RegistryError(FactoryError):
 
 class OutboxError(FactoryError):
     """An outbox could not be read or written; nothing that it holds is lost."""
+
+
+class PersonalDataRefused(FactoryError):
+    """Rows would be kept otherwise than a line's file marks them as personal, or nobody can be forgotten so."""
 
 
 class CorrectionRefused(FactoryError):

@@ -137,7 +137,11 @@ class LineFile(YamlFile):
         repair = self.imported(section.repair, "tables", name, "repair")
         try:
             return Table(
-                **_shared(section, TableKeys), name=name, site_column=section.site, contract=contract, repair=repair
+                **{**_shared(section, TableKeys), "columns": _without_dropped(section)},
+                name=name,
+                site_column=section.site,
+                contract=contract,
+                repair=repair,
             )
         except LineError as error:
             raise LineError(f"{self.place('tables', name, *error.at)}: {error}") from error
@@ -217,6 +221,11 @@ class LineFile(YamlFile):
         """Return every file that decides what the line makes: all YAML, JSON and Python in its folder."""
         files = (file for pattern in ("*.py", "*.yaml", "*.json") for file in self.path.parent.rglob(pattern))
         return sorted(files)
+
+
+def _without_dropped(section: TableSection) -> dict[str, str]:
+    """Return a table's columns without those that are dropped before anything is made of them."""
+    return {name: kind for name, kind in section.columns.items() if section.personal.get(name) != "drop"}
 
 
 def _shared(section: Any, keys: type) -> dict[str, Any]:

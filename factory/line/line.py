@@ -20,6 +20,7 @@ from factory.line.gates import Gates
 from factory.line.label import Label
 from factory.line.look_back import LookBack
 from factory.line.parsing import Parse
+from factory.line.personal import Marking, PersonalData, Pseudonyms, Treatment, require_marks
 from factory.line.recipe import Recipe
 from factory.line.schema_changes import SchemaChanges
 from factory.line.sinks import SinkSection, message_columns
@@ -67,6 +68,10 @@ class TableKeys:
     """A key made of the rows' content, for a table without one."""
     known_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """A moment of the repaired row → raw columns that become known then; the others do at the cursor."""
+    personal: Mapping[str, Treatment] = field(default_factory=dict)
+    """Column → what becomes of it before any row is kept, because it tells who a person is: `drop`, `mask` (`***`), or
+    `pseudonymise`, which keeps that two values are the same. In such a table a column that is not declared is never
+    kept, and a record that cannot be divided into columns is not either. `_file` marks the names of files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,7 @@ class Table(TableKeys):
 
     def __post_init__(self) -> None:
         """Raise LineError where a column is named that is not there, or announced rows could not be told apart."""
+        require_marks(self)
         self._require_columns()
         if self.announced is not None:
             self._require_announced(self.announced)
@@ -236,6 +242,8 @@ class LineKeys:
     """How old a site's newest row may be before a check names the site."""
     sinks: Mapping[str, SinkSection] = field(default_factory=dict)
     """The business systems that get the line's decisions, by a name of one's own."""
+    personal_data: PersonalData = field(default_factory=PersonalData)
+    """What holds for the columns that tables mark as personal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,6 +378,14 @@ class Line(LineKeys):
             division_on_record(record) if record else self.division(rows, datetime.fromisoformat(provenance["as_of"]))
         )
         return learnt.learnt_from(rows, self.told_apart_by)
+
+    def marking(self, table: Table) -> Marking | None:
+        """Return what becomes of a table's personal columns; None without such. Raises EnvironmentRefused: no key."""
+        return Marking(table.personal, self.pseudonyms(), table.parse.nulls) if table.personal else None
+
+    def pseudonyms(self) -> Pseudonyms:
+        """Return what gives pseudonyms under the line's key; raises EnvironmentRefused where there is none."""
+        return Pseudonyms.under(self.personal_data.key, f"line {self.name}")
 
     @property
     def decisions(self) -> Table:

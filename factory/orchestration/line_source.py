@@ -1,8 +1,8 @@
 """A line's source as a resource, opened when its first row is asked for: loading definitions must not read data."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +13,10 @@ import polars as pl
 
 from factory.connectors.download import Report, fetch
 from factory.connectors.source import Ahead, Beyond, Counted, Dated, Fetched, Inspected, Pooled, Source, Versioned
-from factory.errors import LineError, SourceError
+from factory.errors import FactoryError, LineError, SourceError
 from factory.line.file import LineFile
 from factory.line.line import Line, Table
+from factory.line.personal import withheld
 from factory.line.sections import SourceSection
 
 DATA_FOLDER = "data_folder"
@@ -71,37 +72,76 @@ class LineSource:
 
     def sites(self, table: Table, until: datetime) -> list[str]:
         """Return the sites that have rows before `until`."""
-        return self._source.sites(table.delivered, until)
+        with self._withholding(table):
+            return self._source.sites(table.delivered, until)
 
     def read(self, table: Table, *, site: str | None, after: Any, until: datetime) -> Iterator[pl.DataFrame]:
-        """Yield the source's batches."""
-        return self._source.read(table.delivered, site=site, after=after, until=until)
+        """Yield the source's batches, without what the line's file marks as personal."""
+        marking = self.line.marking(table)
+        with self._withholding(table):
+            for batch in self._source.read(table.delivered, site=site, after=after, until=until):
+                yield marking.rows(batch) if marking else batch
 
     def read_sites(
         self, table: Table, *, after: Mapping[str, Any | None], until: datetime
     ) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield batches of many sites: from one pass where the source can, else site after site."""
         if isinstance(self._source, Pooled):
-            yield from self._source.read_sites(table.delivered, after=after, until=until)
+            marking = self.line.marking(table)
+            with self._withholding(table):
+                for site, batch in self._source.read_sites(table.delivered, after=after, until=until):
+                    yield site, marking.rows(batch) if marking else batch
             return
         for site, cursor in after.items():
             yield from ((site, batch) for batch in self.read(table, site=site, after=cursor, until=until))
 
     def newest(self, table: Table, until: datetime) -> dict[str, Any] | None:
         """Return each site's largest cursor before `until`; None where the source cannot tell."""
-        return self._source.newest(table.delivered, until) if isinstance(self._source, Dated) else None
+        with self._withholding(table):
+            return self._source.newest(table.delivered, until) if isinstance(self._source, Dated) else None
 
     def version(self, table: Table) -> str | None:
         """Return what changes with a table that is always read whole; None of one that is not, or cannot tell."""
-        return self._source.version(table.delivered) if isinstance(self._source, Versioned) else None
+        with self._withholding(table):
+            return self._source.version(table.delivered) if isinstance(self._source, Versioned) else None
 
     def counts(self, table: Table, until: datetime) -> dict[str, int] | None:
         """Return each site's number of rows before `until`; None where the source must read them to know."""
-        return self._source.counts(table.delivered, until) if isinstance(self._source, Counted) else None
+        with self._withholding(table):
+            return self._source.counts(table.delivered, until) if isinstance(self._source, Counted) else None
 
     def beyond(self, table: Table, until: datetime) -> dict[str, Beyond]:
         """Return what each site has in rows at or after `until`; nothing where the source cannot tell."""
-        return self._source.beyond(table.delivered, until) if isinstance(self._source, Ahead) else {}
+        with self._withholding(table):
+            return self._source.beyond(table.delivered, until) if isinstance(self._source, Ahead) else {}
+
+    @contextmanager
+    def _withholding(self, table: Table) -> Iterator[None]:
+        """Have an error of the source say no person's value, where the table has personal columns.
+
+        Of our own errors stays what is not quoted, or what the line's file says too; what a library says is withheld.
+        """
+        try:
+            yield
+        except FactoryError as error:
+            if table.personal:
+                error.args = tuple(withheld(str(word), self._known_words(table)) for word in error.args)
+                error.__cause__ = error.__context__ = None
+            raise
+        except Exception as error:
+            if not table.personal:
+                raise
+            kind = type(error).__name__
+        else:
+            return
+        raise SourceError(
+            f"table {table.name}: its source failed with a {kind}, whose words are withheld, for they may tell of a "
+            "person: the table has personal columns; read the source by hand to see what it says"
+        )
+
+    def _known_words(self, table: Table) -> set[str]:
+        """Return what stands in the line's file about the table and its source."""
+        return {table.name, *table.columns, *table.personal, *_texts(self._section.arguments)}
 
     def lacking(self) -> list[str]:
         """Return a sentence on each thing the source lacks; a source that cannot tell lacks nothing."""
@@ -115,6 +155,16 @@ class LineSource:
             f"line {self.line.name}: its source {self._section.use} has nothing to fetch; "
             f"{'; '.join(self.lacking()) or 'all it needs is there'}"
         )
+
+
+def _texts(said: Any) -> Iterator[str]:
+    """Yield each text in a section of a line's file, keys and values."""
+    if isinstance(said, str):
+        yield said
+    elif isinstance(said, Mapping):
+        yield from (text for one in (*said.keys(), *said.values()) for text in _texts(one))
+    elif isinstance(said, Iterable):
+        yield from (text for one in said for text in _texts(one))
 
 
 def line_sources(definitions: dg.Definitions) -> dict[str, LineSource]:

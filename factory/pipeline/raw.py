@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from typing import Any
 
 from factory.compute.isolation import Isolated
 from factory.connectors.source import Ahead, Beyond
@@ -10,11 +11,12 @@ from factory.data.extents import Seen
 from factory.data.ingest import ingest
 from factory.data.schema_changes import SchemaChange
 from factory.data.table_contents import TableContents
-from factory.errors import SchemaMismatch, SourceError
+from factory.errors import EnvironmentRefused, PersonalDataRefused, SchemaMismatch, SourceError
 from factory.errors.masking import masked
 from factory.line.line import Table
 from factory.monitoring.findings import FINDINGS, Finding, keep, schema_of
 from factory.monitoring.silence import ARRIVALS, Arrivals, silence_of
+from factory.names import LINE_SITE
 from factory.pipeline.findings import keep_and_tell
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.silence import SilenceWatch
@@ -34,6 +36,8 @@ def raw(run: LineRun, table: Table) -> Work:
     name, contents = f"raw/{table.name}", TableContents(run.lake, run.journal, run.run_id)
 
     def load(sites: Sequence[str]) -> Isolated[Figures]:
+        if refused := _marked_otherwise(run, table):
+            return Isolated(failed=dict.fromkeys(sites, refused))
         for site, what in contents.changed_by_others([name], sites).items():
             run.warn(
                 f"{name}: site {site}: {what}; all that comes after is made of the rows that are there now. What is "
@@ -79,6 +83,41 @@ def raw(run: LineRun, table: Table) -> Work:
         return Isolated(done={site: figures for site, figures in done.items() if site not in failed}, failed=failed)
 
     return Work(do=load)
+
+
+def _marked_otherwise(run: LineRun, table: Table) -> Exception | None:
+    """Return why no row may come in: those that are there were marked otherwise, or under another key.
+
+    The marks of a first load are put on record, and what their key is told by.
+    """
+    stage, name = f"personal columns of raw/{table.name}", f"raw/{table.name}"
+    try:
+        key = run.line.pseudonyms().fingerprint if table.personal else ""
+    except EnvironmentRefused as error:
+        return error
+    now = {"marks": dict(table.personal), "key": key}
+    entry = run.journal.latest(stage, [LINE_SITE]).get(LINE_SITE)
+    was = dict(entry.figures) if entry else {"marks": {}, "key": ""}
+    if was == now:
+        return None
+    if run.lake.has(name) and not run.lake.scan(name).head(1).collect().is_empty():
+        return PersonalDataRefused(
+            f"line {run.line.name}, table {table.name}: {_difference(was, now)}; no row came in, so that no person is "
+            "there in two ways. Take that back, or have the table's rows removed and loaded anew, as far as the source "
+            f"still has them: factory forget {run.line.name} --table {table.name}"
+        )
+    run.journal.record(stage, {LINE_SITE: now}, {LINE_SITE: ""}, run=run.run_id, seconds=0.0)
+    return None
+
+
+def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    if was["marks"] == now["marks"]:
+        return "the key of pseudonyms is another than the rows in the lake were pseudonymised with"
+    before, after = (
+        ", ".join(f"{name} {treatment}" for name, treatment in sorted(one["marks"].items())) or "none"
+        for one in (was, now)
+    )
+    return f"the rows in the lake came in with other personal columns ({before}) than the line's file marks ({after})"
 
 
 def _beyond(run: LineRun, table: Table) -> Mapping[str, Beyond]:

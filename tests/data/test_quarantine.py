@@ -32,6 +32,9 @@ class OneTable:
 
     name = "line"
 
+    def marking(self, table):
+        return None
+
     def lake_table(self, stage, table):
         return f"raw/{table.name}" if stage == "raw" else stage
 

@@ -78,6 +78,8 @@ def empty_database() -> bytes:
 class ToyFactory:
     """The toy line with a home; single resources can be swapped, `gates` and `recipe` and whole sections `changed`."""
 
+    name, file = NAME, FILE
+
     def __init__(
         self,
         home: Path,
@@ -98,7 +100,7 @@ class ToyFactory:
         self.freshness = freshness or Freshness()
         self.changed = dict(changed or {})
         self.swapped = swapped
-        self.lake = Lake(home / "lake", NAME)
+        self.lake = Lake(home / "lake", self.name)
         self.journal = Journal(self.lake)
         self.repository = ModelRepository(home / "models")
         self.store = ModelStore(root=home / "models", key_folder=home / "keys")
@@ -114,7 +116,7 @@ class ToyFactory:
 
     def definitions(self, source: dict[str, Any] | None = None) -> dg.Definitions:
         """Return the line's definitions bound to this home; `source` gives the source other arguments."""
-        file = LineFile(FILE)
+        file = LineFile(self.file)
         said = file.sections()
         if source is not None:
             said = dataclasses.replace(said, source=dataclasses.replace(said.source, arguments=source))
@@ -146,11 +148,11 @@ class ToyFactory:
 
     def run(self, sites: Sequence[str] = (), until: str = "", redo_from: str = "", **source: Any) -> int:
         """Run the whole line and return its exit code."""
-        return self.asked(LineRequest(line=NAME, sites=tuple(sites), until=until, redo_from=redo_from), **source)
+        return self.asked(LineRequest(line=self.name, sites=tuple(sites), until=until, redo_from=redo_from), **source)
 
     def operate(self, sites: Sequence[str] = (), until: str = "", **source: Any) -> int:
         """Bring new rows in, predict, join outcomes and judge drift; return the exit code."""
-        return self.asked(LineRequest(line=NAME, sites=tuple(sites), until=until, stages=OPERATING), **source)
+        return self.asked(LineRequest(line=self.name, sites=tuple(sites), until=until, stages=OPERATING), **source)
 
     def asked(self, request: LineRequest, **source: Any) -> int:
         """Run what is asked and return the exit code; what the run told is in `events`."""
@@ -170,7 +172,7 @@ class ToyFactory:
 
     def status(self) -> dict[str, Any]:
         """Return what each site has and serves."""
-        return line_status(Home.at(self.home), NAME)
+        return line_status(Home.at(self.home), self.name)
 
 
 class ToyLines:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 64 << 30
 """A larger file is refused: it would be copied whole."""
+_COPIES = "factory-copies-"
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 60.0
 _WEB = ("http://", "https://")
@@ -86,10 +87,27 @@ def _unreachable(error: BaseException) -> DamagedError:
 
 @cache
 def _folder() -> Path:
-    """Return the folder of this process's copies, which is gone with it."""
-    folder = Path(tempfile.mkdtemp(prefix="factory-copies-"))
+    """Return the folder of this process's copies, which only this user can read, and which is gone with it.
+
+    Those of processes that were killed go now.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_COPIES}*"):
+        process = left.name.removeprefix(_COPIES).partition("-")[0]
+        if process.isdecimal() and not _lives(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_COPIES}{os.getpid()}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def _copy(address: str, version: str, size: int | None, stream: "_Stream") -> Path:

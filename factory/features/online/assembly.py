@@ -118,6 +118,9 @@ def _row_path(line: Line) -> RowPath:
         code=code,
         cursor=table.cursor,
         announced=_plain(table.announced) if table.announced else None,
+        personal=table.personal,
+        personal_key=line.personal_data.key if table.personal else "",
+        personal_key_fingerprint=line.pseudonyms().fingerprint if table.personal else "",
     )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from factory.data.contract.compiler import compile_contract
 from factory.data.contract.contract import RULE, Contract
-from factory.errors import LineError, RecordRefused, SnapshotRefused
+from factory.errors import EnvironmentRefused, LineError, RecordRefused, SnapshotRefused
 from factory.features.announced import told_apart
 from factory.features.online.business_rows import Field, typed
 from factory.features.online.code import code_of
@@ -25,6 +25,7 @@ from factory.features.online.manifest import OnlineSnapshot, RowPath, announced_
 from factory.features.samples import in_order, network_input
 from factory.features.windows import ASKED, PENDING
 from factory.line.announced import in_utc
+from factory.line.personal import Marking, Pseudonyms
 from factory.line.split import DECIDED_AT, PLACE
 from factory.storage.columns import ROW, SITE
 
@@ -60,6 +61,7 @@ class Builder:
         self._decisions = joined.pop(self._path.table)
         self._tables = {name: rows.lazy() for name, rows in joined.items()}
         self._contract = _compiled(snapshot)
+        self._marking = _marking(snapshot)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -138,6 +140,8 @@ class Builder:
         return rows
 
     def _numbered(self, records: Sequence[Mapping[str, Field]]) -> pl.DataFrame:
+        if self._marking:  # before anything else sees a value: no message, log or record has a person's
+            records = [self._marking.record(record) for record in records]
         site = pl.col(self._path.site_column).cast(pl.String).alias(SITE)
         return typed(records, self._path.columns).with_columns(site, pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW))
 
@@ -345,6 +349,23 @@ def _imported(dotted: str) -> Callable[..., Any]:
     module, _, name = dotted.partition(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
+
+
+def _marking(snapshot: OnlineSnapshot) -> Marking | None:
+    """Return what becomes of personal columns, as it became in training; raises SnapshotRefused without that key."""
+    path = snapshot.row_path
+    if not path.personal:
+        return None
+    try:
+        pseudonyms = Pseudonyms.under(path.personal_key, f"line {snapshot.line}")
+    except EnvironmentRefused as error:
+        raise SnapshotRefused(str(error)) from error
+    if pseudonyms.fingerprint != path.personal_key_fingerprint:
+        raise SnapshotRefused(
+            f"line {snapshot.line}: the key of pseudonyms here, {path.personal_key}, is another than the rows were "
+            "pseudonymised with: give the gateway the key that the line runs with"
+        )
+    return Marking(path.personal, pseudonyms, lambda _: ())
 
 
 def _compiled(snapshot: OnlineSnapshot) -> Contract:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from factory.errors import ModelRefused, SnapshotRefused
 from factory.line.announced import Announced
 from factory.line.expectation import Expectation
+from factory.line.personal import Treatment
 from factory.release.signing import Signed
 
 
@@ -54,6 +55,12 @@ class RowPath:
     """Of the raw table: the moment at which a row happens; empty where it tells none."""
     announced: Announced | None = None
     """What is known of a row before."""
+    personal: Mapping[str, Treatment] = field(default_factory=dict)
+    """Of the raw table: its personal columns, and what becomes of each."""
+    personal_key: str = ""
+    """The variable that has the key of pseudonyms, `env:NAME`; empty without personal columns."""
+    personal_key_fingerprint: str = ""
+    """Tells that key from another."""
 
 
 @dataclass(frozen=True, kw_only=True)
