@@ -53,7 +53,7 @@ class PersonalData:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     key: str = "env:FACTORY_PERSONAL_KEY"
     """The environment variable with the key of pseudonyms, `env:NAME`: 32 signs or more, such as `openssl rand -hex 32`
-    gives. Lines with one key give a person one pseudonym. Runs, the gateway and `factory forget` need it."""
+    gives. Lines with one key give a person one pseudonym. Runs and the gateway need it."""
 
     def __post_init__(self) -> None:
         """Raise LineError where the key itself seems to be written down."""
