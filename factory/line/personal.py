@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Treatment = Literal["drop", "mask", "pseudonymise"]
 ENVIRONMENT = "env:"
+KEY_VARIABLE = "FACTORY_PERSONAL_KEY"
 SHORTEST_KEY = 32
 """Signs of a key: 16 random bytes as hexadecimal digits, at least."""
 _FITS_PSEUDONYMS = frozenset(
@@ -51,7 +52,7 @@ class PersonalData:
     """What holds for the personal columns of all tables."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-    key: str = "env:FACTORY_PERSONAL_KEY"
+    key: str = f"{ENVIRONMENT}{KEY_VARIABLE}"
     """The environment variable with the key of pseudonyms, `env:NAME`: 32 signs or more, such as `openssl rand -hex 32`
     gives. Lines with one key give a person one pseudonym. Runs and the gateway need it."""
 
