@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from factory.connectors.web.access import Access
+from factory.connectors.web.paging import Paging
 from factory.errors import LineError
 
 
@@ -36,7 +38,17 @@ class TableAt:
     comment: str = ""
     """What a line of a CSV file begins with that is no record."""
     records: str = ""
-    """The key under which a JSON file's one object has the list of records; `a.b` where it is within another."""
+    """The key under which the one object of a JSON file or answer has the list of records; `a.b` where it is deeper."""
+    access: Access | None = None
+    """How a service knows who asks, as factory/connectors/web/access.py reads it."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Parameters that a service is given with each page, such as `sap-client`.
+
+    `{after}` and `{until}` in a value stand for the moments between which rows are wanted, in ISO 8601; where there is
+    no such moment, the parameter is left out.
+    """
+    paging: Paging = field(default_factory=Paging)
+    """How a service's pages follow each other, as factory/connectors/web/paging.py reads it."""
     only_site: str = ""
     """The one site of a table that has no column with sites."""
     row_number: str = ""

@@ -7,7 +7,6 @@ without blanks. A key that a record lacks is a null, as is `null`.
 Lines are counted by their line ends, and the objects of a list by the commas between them: as many must be read.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +31,7 @@ from factory.connectors.tables.json_records import (
     listed_within,
     record_of_line,
 )
-from factory.connectors.tables.json_text import JsonText, Literal, Record
+from factory.connectors.tables.json_text import JsonText, Record, text_of_json
 from factory.connectors.tables.reader import BATCH_ROWS, DamagedError
 from factory.connectors.tables.table_files import ahead
 from factory.storage.columns import LINE, UNPARSED
@@ -189,7 +188,7 @@ def _line_blocks(text: _Opened) -> Iterator[_Block]:
 def _frame(records: list[Record], wanted: Sequence[str]) -> pl.DataFrame:
     nothing: dict[str, Any] = {}
     rows = [nothing if record.fields is None else record.fields for record in records]
-    columns = {name: pl.Series(name, [_text(row.get(name)) for row in rows], pl.String) for name in wanted}
+    columns = {name: pl.Series(name, [text_of_json(row.get(name)) for row in rows], pl.String) for name in wanted}
     unparsed = [record.text if record.fields is None else None for record in records]
     return pl.DataFrame(
         {
@@ -198,24 +197,6 @@ def _frame(records: list[Record], wanted: Sequence[str]) -> pl.DataFrame:
             UNPARSED: pl.Series(unparsed, dtype=pl.String),
         }
     )
-
-
-def _text(value: Any) -> str | None:
-    """Return a value of a record as text."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return _compact(value)
-
-
-def _compact(value: Any) -> str:
-    """Return a value as JSON without blanks, its numbers as they were written."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{_compact(key)}:{_compact(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_compact, value)) + "]"
-    return value if isinstance(value, Literal) else json.dumps(value, ensure_ascii=False)
 
 
 def _of_lines(block: _Block) -> Iterator[Record]:

@@ -203,3 +203,21 @@ def commas_of(text: str) -> int:
     closed = np.isin(signs, [ord("}"), ord("]")]) & outside
     depth = np.cumsum(opened.astype(np.int32) - closed)
     return int(np.count_nonzero((signs == ord(",")) & outside & (depth == 0)))
+
+
+def text_of_json(value: Any) -> str | None:
+    """Return a value of a record as text; None for none."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return compact_json(value)
+
+
+def compact_json(value: Any) -> str:
+    """Return a value as JSON without blanks, its numbers as they were written."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{compact_json(key)}:{compact_json(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(compact_json, value)) + "]"
+    return value if isinstance(value, Literal) else json.dumps(value, ensure_ascii=False)

@@ -8,7 +8,9 @@
     https://host/orders.csv  the same elsewhere; s3:// gs:// az:// also by pattern and by folder
     env:ORDERS_URL           the address in the environment variable ORDERS_URL
     sqlite:///data/shop.db::orders   a SQL table: an SQLAlchemy URL, `::`, the table (`schema.table` too)
-    env:SHOP_URL::orders     the same, the URL in the environment variable SHOP_URL
+    rest+https://host/api/orders     what a service answers in JSON, page by page
+    odata+https://host/service::Orders   an entity set of an OData service, V2 or V4
+    env:SHOP_URL::orders     a table of a database or a service, whose address is in the environment variable SHOP_URL
 
 A relative path is relative to the project: the folder with `definitions.py`. An address with a password is refused
 here: it would end up in a line's file; an environment variable keeps it out.
@@ -26,7 +28,7 @@ from factory.connectors.tables.files import MEMBER, PACKED, File, members
 from factory.errors import SourceError
 from factory.errors.masking import has_secret, keep_secret, masked
 
-Kind = Literal["csv", "json", "excel", "parquet", "arrow", "delta", "sql"]
+Kind = Literal["csv", "json", "excel", "parquet", "arrow", "delta", "sql", "rest", "odata"]
 ENVIRONMENT = "env:"
 _SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys([".csv", ".tsv", ".tab", ".psv", ".txt"], "csv"),
@@ -35,15 +37,21 @@ _SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys([".parquet", ".pq"], "parquet"),
     **dict.fromkeys([".arrow", ".arrows", ".feather", ".ipc"], "arrow"),
 }
+_SERVICES: dict[str, Kind] = {"rest": "rest", "odata": "odata"}
+"""What stands before the `+` in the address of a service, as in odata+https://…"""
+_NAMED_TABLES: dict[Kind, str] = {
+    "odata": "an entity set of an OData service is written as odata+https://host/service::Orders"
+}
+"""Services of many tables, and how one of them is written."""
 _WHAT_IS_READ = (
-    "a table is a file of CSV, JSON, Excel, Parquet or Arrow, packed or not, a folder of them, a folder of Delta, or a "
-    "SQL table written as URL::table"
+    "a table is a file of CSV, JSON, Excel, Parquet or Arrow, packed or not, a folder of them, a folder of Delta, a "
+    "SQL table written as URL::table, or what a service gives, as rest+https://… or odata+https://…::set"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A table's kind, its path or URL, and for SQL the table in the database."""
+    """A table's kind, its path or URL, and the table in a database or a service that has many."""
 
     kind: Kind
     at: str
@@ -52,7 +60,7 @@ class Place:
     @property
     def name(self) -> str:
         """What a person calls the table: its file's or its own name."""
-        if self.kind == "sql":
+        if self.table:
             return self.table
         last = Path(urlsplit(self.at).path.rstrip("/") if "://" in self.at else self.at.rstrip("/")).name
         return last.split(".")[0].replace("*", "") or Path(self.at).parent.name
@@ -61,18 +69,51 @@ class Place:
 def place_of(text: str, root: Path) -> Place:
     """Return the place that a text names; raises SourceError if it names none or would show a password."""
     at, separator, table = text.rpartition("::")
+    if not separator:
+        at = text
+    if _service_of(at) or (
+        at.startswith(ENVIRONMENT) and _service_of(os.environ.get(at.removeprefix(ENVIRONMENT), ""))
+    ):
+        return _service(at, table if separator else "")
     if separator:
         return _database(at, table, root)
     if text.startswith(ENVIRONMENT):
         return _remote(_from_environment(text.removeprefix(ENVIRONMENT)))
     if "://" in text:
-        if has_secret(text):
-            raise SourceError(
-                f"the address {masked(text)} has a secret in it, which must not be written into a line's file: put the "
-                f"whole address into an environment variable, such as TABLE_URL, and say {ENVIRONMENT}TABLE_URL"
-            )
+        _require_no_secret(text, "")
         return _remote(text)
     return _local(text, root)
+
+
+def _require_no_secret(address: str, table: str) -> None:
+    if has_secret(address):
+        variable = f"{ENVIRONMENT}TABLE_URL{'::' * bool(table)}{table}"
+        raise SourceError(
+            f"the address {masked(address)} has a secret in it, which must not be written into a line's file: put the "
+            f"whole address into an environment variable, such as TABLE_URL, and say {variable}"
+        )
+
+
+def _service_of(address: str) -> Kind | None:
+    """Return the kind of service at an address; None where it is none."""
+    return _SERVICES.get(address.partition("+http")[0])
+
+
+def _service(at: str, table: str) -> Place:
+    """Return a table of a service, its address in the line's file or in a variable of the environment."""
+    if at.startswith(ENVIRONMENT):
+        at = _from_environment(at.removeprefix(ENVIRONMENT))
+    else:
+        _require_no_secret(at, table)
+    kind = _SERVICES[at.partition("+http")[0]]
+    if bool(table) != (kind in _NAMED_TABLES):
+        raise SourceError(
+            f"{masked(at)}{'::' * bool(table)}{table} names no table: {_NAMED_TABLES.get(kind, _ONE_TABLE)}"
+        )
+    return Place(kind=kind, at=at.partition("+")[2], table=table)
+
+
+_ONE_TABLE = "what a service gives at an address is one table, written as rest+https://host/api/orders"
 
 
 def _local(text: str, root: Path) -> Place:

@@ -7,6 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
+from factory.connectors.tables.arguments import TableAt
+
 BATCH_ROWS = 50_000
 
 
@@ -39,6 +41,22 @@ class Reader(Protocol):
 
     def batches(self, columns: Sequence[str], only: Narrowing, row_number: str = "") -> Iterator[pl.DataFrame]:
         """Yield the rows in one column or more; `row_number` names one to add, the row's place in the table from 1."""
+        ...
+
+
+@runtime_checkable
+class Sparse(Protocol):
+    """A table whose rows each name their own columns: a batch may have some that its schema does not name."""
+
+    sparse: bool
+
+
+@runtime_checkable
+class Discoverable(Protocol):
+    """A table that can complete what a line's file says about it."""
+
+    def discovered(self) -> TableAt:
+        """Return the table's arguments, and with them how its rows are laid out; raises SourceError."""
         ...
 
 

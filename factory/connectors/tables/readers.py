@@ -16,6 +16,14 @@ def reader_of(place: Place, at: TableAt) -> Reader:
         from factory.connectors.tables.databases.reader import DatabaseReader
 
         return DatabaseReader(place)
+    if place.kind == "rest":
+        from factory.connectors.rest.reader import RestReader
+
+        return RestReader(place, at)
+    if place.kind == "odata":
+        from factory.connectors.odata.reader import ODataReader
+
+        return ODataReader(place, at)
     if place.kind == "delta":
         from factory.connectors.tables.delta_tables import DeltaReader
 

@@ -18,7 +18,7 @@ from factory.connectors.source import Beyond, beyond_of, cursor_of, in_window
 from factory.connectors.tables.arguments import TableAt, tables_of
 from factory.connectors.tables.csv_text import unique_names
 from factory.connectors.tables.place import place_of
-from factory.connectors.tables.reader import Asked, Narrowing, Reader, Stateful
+from factory.connectors.tables.reader import Asked, Narrowing, Reader, Sparse, Stateful
 from factory.connectors.tables.readers import reader_of
 from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
@@ -69,8 +69,10 @@ class TableSource:
         schema = reader.schema()
         read = {**_read_columns(table, at), **_new_columns(schema, table, at)}
         only = _narrowing(table, read, schema, values, after, until)
-        for batch in reader.batches([name for name in read.values() if name in schema], only, at.row_number):
-            rows = _of_line(batch, read, table, at, schema)
+        sparse = isinstance(reader, Sparse)
+        for batch in reader.batches([name for name in read.values() if sparse or name in schema], only, at.row_number):
+            named = {**read, **_new_columns(batch.columns, table, at)} if sparse else read
+            rows = _of_line(batch, named, table, at, schema)
             rows = in_window(rows, table, after, until)
             if values is not None and table.site_column:
                 rows = rows.filter(pl.col(_VALUE).is_in(values, nulls_equal=True))
@@ -226,7 +228,10 @@ class TableSource:
                 return asked
         newest_of: dict[str | None, Any] = {}
         later: dict[str | None, Beyond] = {}
-        columns = [name for name in read.values() if name in there] or list(there)[:1]  # one, to count rows by
+        sparse = isinstance(reader, Sparse)
+        columns = [name for name in read.values() if sparse or name in there] or list(there)[
+            :1
+        ]  # one, to count rows by
         for batch in reader.batches(columns, Narrowing()):
             rows = _of_line(batch, read, table, at, there)
             rows = _with_cursor(rows, table)

@@ -16,7 +16,7 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 import httpx
 
@@ -116,15 +116,15 @@ class Service:
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.address = address.rstrip("/")
+        self.address, known_by_address = _without_user(address)
         self._access = access or NoAccess()
         self._patience = patience or Patience()
         self._sleep, self._clock, self._chance = sleep, clock, chance
         self._token, self._token_until = "", 0.0
-        if not isinstance(self._access, NoAccess):
+        if known_by_address or not isinstance(self._access, NoAccess):
             _require_private(self.address)
         self._client = httpx.Client(
-            headers={"User-Agent": "ai-factory", **fixed_headers(self._access), **(headers or {})},
+            headers={"User-Agent": "ai-factory", **known_by_address, **fixed_headers(self._access), **(headers or {})},
             timeout=httpx.Timeout(self._patience.read_s, connect=self._patience.connect_s),
             verify=_trusted(self._access.certificate_authority),
         )
@@ -153,17 +153,18 @@ class Service:
     ) -> Reply:
         """Return the service's answer; raises ServiceError.
 
-        `path` is beneath the address, or an address of the same host; no secret is sent to another one. A call that is
+        `path` is beneath the address, or an address of the same host, with a query or without; no secret is sent to
+        another host. A call that is
         `repeatable` may be done twice without harm: reading is unless said otherwise. An answer that says no is raised,
         but for the statuses in `expect`, which are returned.
         """
-        url = self._url(path)
+        url = self._url(path, params or {})
         if repeatable is None:
             repeatable = method in ("GET", "HEAD")
 
         def build() -> httpx.Request:
             mine = self._headers(headers)
-            return self._client.build_request(method, url, params=params, json=json, content=content, headers=mine)
+            return self._client.build_request(method, url, json=json, content=content, headers=mine)
 
         for attempt in range(1, self._patience.tries + 1):
             try:
@@ -204,14 +205,19 @@ class Service:
                 again, after_s = False, None
         return (doubled * self._chance() if after_s is None else after_s) if again else None
 
-    def _url(self, path: str) -> str:
-        url = urljoin(self.address + "/", path) if "://" in path else f"{self.address}/{path}" if path else self.address
-        if origin_of(url) != origin_of(self.address):
+    def _url(self, path: str, params: Mapping[str, str]) -> str:
+        """Return the address of what is called: a link of the same host is called at our own scheme and port."""
+        url = urlsplit(path if "://" in path else f"{self.address.rstrip('/')}/{path}" if path else self.address)
+        ours = urlsplit(self.address)
+        if url.hostname != ours.hostname:
             raise ServiceGarbled(
-                f"{masked(self.address)} refers to {masked(url)}, which is another host: it is not called, for it "
+                f"{masked(self.address)} refers to {masked(path)}, which is another host: it is not called, for it "
                 "would be given what only the service may know"
             )
-        return url
+        query = "&".join(
+            filter(None, [url.query, *(f"{_quoted(name)}={_quoted(text)}" for name, text in params.items())])
+        )
+        return urlunsplit((ours.scheme, ours.netloc, url.path, query, ""))
 
     def _headers(self, headers: Mapping[str, str] | None) -> dict[str, str]:
         if isinstance(self._access, OAuth):
@@ -307,6 +313,20 @@ class Service:
             return max(parsedate_to_datetime(said).timestamp() - self._clock(), 0.0)
         except (ValueError, OverflowError):
             return None
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="$(),:*'/@!~")
+
+
+def _without_user(address: str) -> tuple[str, dict[str, str]]:
+    """Return an address without user and password, and the header that says them."""
+    parts = urlsplit(address)
+    user_info, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return address, {}
+    user, _, password = user_info.partition(":")
+    return urlunsplit(parts._replace(netloc=host)), {"Authorization": basic(unquote(user), unquote(password))}
 
 
 def origin_of(url: str) -> tuple[str, str, int | None]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.place import place_of
-from factory.connectors.tables.reader import Narrowing, Reader
+from factory.connectors.tables.reader import Discoverable, Narrowing, Reader
 from factory.connectors.tables.readers import format_of, reader_of
 from factory.connectors.tables.table_files import FilesReader
 from factory.errors import SourceError
@@ -130,6 +130,9 @@ def _shaped(asked: Asked, root: Path) -> _Read:
     if look := {"csv": dialect_of, "excel": sheet_of, "json": layout_of}.get(place.kind):
         at = FilesReader(place, at, format_of(place, at)).seen(look)
     reader = reader_of(place, at)
+    if isinstance(reader, Discoverable):
+        at = reader.discovered()
+        reader = reader_of(place, at)
     schema = reader.schema()
     _require_named(asked, list(schema))
     nested = {name: f"its type {dtype} is no single value" for name, dtype in schema.items() if dtype.is_nested()}
