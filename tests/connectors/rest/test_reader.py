@@ -239,7 +239,15 @@ def test_a_new_column_reaches_the_line_and_one_left_out_does_not():
         {"id": 2, "plant": "Ulm", "at": "2026-01-02T00:00:00Z", "new": "n", "secret": "s"},
     ]
     columns = {"id": "Int64", "plant": "String", "at": "Datetime[us, UTC]"}
-    orders_of_line = Table(name="orders", columns=columns, key=("id",), cursor="at", site_column="plant")
+    orders_of_line = Table(
+        name="orders",
+        columns=columns,
+        key=("id",),
+        cursor="at",
+        site_column="plant",
+        contract=(),
+        repair=lambda rows: rows,
+    )
     with serving(Orders(records, size=1)) as host:
         said = {"at": f"rest+{host.address}/orders", "access": TRUSTED, "leave_out": ["secret"]}
         source = TableSource({"orders": said})
