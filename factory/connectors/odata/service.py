@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
+from factory.connectors.odata.batches import Change
 from factory.connectors.odata.metadata import EntitySet, Metadata, metadata_of
 from factory.connectors.tables.json_text import Literal
 from factory.connectors.web.session import Reply, Service
@@ -17,6 +18,7 @@ from factory.errors.masking import masked
 EXACT = JSONDecoder(parse_float=Literal, parse_int=Literal, parse_constant=Literal, strict=False)
 NOT_DONE = (400, 404, 405, 406, 501)
 """Answers of a service that does not know, or does not like, what it is asked."""
+_SAID_NO = tuple(status for status in range(400, 500) if status != 429)
 _HEADERS = {
     "V2": {"Accept": "application/json", "DataServiceVersion": "2.0", "MaxDataServiceVersion": "2.0"},
     "V4": {"Accept": "application/json;odata.metadata=minimal", "OData-Version": "4.0", "OData-MaxVersion": "4.01"},
@@ -36,6 +38,7 @@ class ODataService:
 
     def __init__(self, service: Service, query: Mapping[str, str]) -> None:
         self.service, self.query = service, dict(query)
+        self._token: str | None = None
 
     def __enter__(self) -> "ODataService":
         return self
@@ -85,6 +88,33 @@ class ODataService:
         there = dict(parse_qsl(urlsplit(page.following).query, keep_blank_values=True))
         mine = {name: text for name, text in self.query.items() if name not in there and not name.startswith("$")}
         return self._page(page.following, mine, size)
+
+    def change(self, change: Change) -> Reply:
+        """Return the answer to a change, one that says no too; raises ServiceError where there is none.
+
+        It goes with the token against forged requests that the service gives, if it gives any; where the token is not
+        accepted, nothing was done, and the change goes once more with a new one.
+        """
+        for _ in range(2):
+            if self._token is None:
+                self._token = self._fetched_token()
+            token = {"x-csrf-token": self._token} if self._token else {}
+            params = {name: text for name, text in self.query.items() if not name.startswith("$")}
+            headers = {**change.headers, **token}
+            reply = self.service.call(
+                change.method, change.path, params=params, content=change.body, headers=headers, expect=_SAID_NO
+            )
+            if reply.status != 403 or reply.headers.get("x-csrf-token", "").lower() != "required":
+                break
+            self._token = None
+        return reply
+
+    def _fetched_token(self) -> str:
+        """Return the token of our session, whose cookie comes with it; empty where the service has none."""
+        of_all = {name: text for name, text in self.query.items() if not name.startswith("$")}
+        headers = {**self.headers, "x-csrf-token": "Fetch"}
+        reply = self._asked("", of_all, headers) or self._asked("$metadata", of_all, {**headers, "Accept": "*/*"})
+        return reply.headers.get("x-csrf-token", "") if reply else ""
 
     def _page(self, path: str, params: Mapping[str, str], size: int) -> EntityPage:
         headers = self.headers

@@ -15,7 +15,7 @@ MOMENTS = ("Edm.DateTime", "Edm.DateTimeOffset", "Edm.Date")
 _DATE = re.compile(r"/Date\((-?\d+)([+-]\d+)?\)/")
 _EPOCH = datetime(1970, 1, 1)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
-_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _SUFFIX_V2 = {"Edm.Int64": "L", "Edm.Decimal": "M", "Edm.Double": "d", "Edm.Single": "f"}
 _NUMBERS = ("Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32", *_SUFFIX_V2)
 _QUOTED_V2 = {
@@ -53,7 +53,7 @@ def literal_of(text: str, one: Property, version: Version) -> str | None:
         return f"{text}{_SUFFIX_V2.get(one.kind, '')}" if version == "V2" else text
     if one.kind == "Edm.Boolean" and text in ("true", "false"):
         return text
-    if one.kind == "Edm.Guid" and not _GUID.fullmatch(text):
+    if one.kind == "Edm.Guid" and not GUID.fullmatch(text):
         return None
     if version == "V2" and one.kind in _QUOTED_V2 and "'" not in text:
         return f"{_QUOTED_V2[one.kind]}'{text}'"

@@ -3,6 +3,7 @@
     postgresql://…::table  mysql://…::table  sqlite:///…::table    a SQL table, by insert or update on its key
     https://host/path                                              a webhook, signed
     folder/  file:/folder                                          files of JSON lines, CSV or Parquet
+    odata+https://host/service::set                                an entity set of an OData service, V2 or V4
     env:VARIABLE  env:VARIABLE::thing                              one of these, the address in the environment
 
 A kind is a function from a `Target` to a `Sink`, loaded when a line needs it.
@@ -23,7 +24,9 @@ from factory.errors.masking import keep_secret, masked
 from factory.line.sinks import SinkSection
 
 ENVIRONMENT = "env:"
-KINDS: Mapping[str, str] = {}
+KINDS: Mapping[str, str] = {
+    **dict.fromkeys(("odata+https", "odata+http"), "factory.connectors.odata.sink:odata_sink"),
+}
 """A scheme → `module:function` of what makes the sink from its `Target`."""
 _SQL = "factory.connectors.sinks.sql:sql_sink"
 _SQL_DIALECTS = ("postgresql", "postgres", "mysql", "mariadb", "sqlite")
