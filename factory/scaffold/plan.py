@@ -197,7 +197,7 @@ def planned(name: str, place: Place, profile: Profile, today: date) -> Plan:
         name=name,
         table=table if table[0].isalpha() and table not in RESERVED else f"table_{table}",
         profile=profile,
-        is_read_whole=place.kind not in ("sql", "odata") or place.at.startswith("sqlite"),
+        is_read_whole=place.kind not in ("sql", "odata", "salesforce") or place.at.startswith("sqlite"),
         features=features + (tuple(series_features(series, profile)) if series else ()),
         series=series,
         as_of=as_of,

@@ -5,6 +5,8 @@ new token where the old one has expired, those of the Bulk API 2.0 (jobs.py) too
 """
 
 import json
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -22,6 +24,7 @@ MOST_RECORDS = 200
 """So many records one call may write."""
 _LONGEST_QUERY = 8_000
 """Signs of a query that fits into an address."""
+_FRESH_S = 60.0
 _DATA = f"services/data/v{VERSION}"
 _LIMITS = ("REQUEST_LIMIT_EXCEEDED", "TXN_SECURITY_METERING_ERROR", "SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW")
 _REMEDIES = {
@@ -55,7 +58,7 @@ class Salesforce:
         """Open it; `options` are those of `Service`: `patience`, `sleep`, `clock`, `chance`."""
         self.patience: Patience = options.get("patience") or Patience()
         self._service = Service(address, access, **options)
-        self._described: dict[str, SObject] = {}
+        self._described: dict[str, tuple[float, SObject]] = {}
 
     def __enter__(self) -> "Salesforce":
         return self
@@ -75,11 +78,13 @@ class Salesforce:
             raise _understood(error) from error
 
     def describe(self, name: str) -> SObject:
-        """Return an object as describe tells it, asked for once a session; raises ServiceError, SourceError."""
-        if name not in self._described:
+        """Return an object as describe tells it, asked once a minute; raises ServiceError, SourceError."""
+        asked_at, sobject = self._described.get(name, (-_FRESH_S, None))
+        if sobject is None or time.monotonic() - asked_at > _FRESH_S:
             told = _object(self.call("GET", f"sobjects/{checked_name(name)}/describe"))
-            self._described[name] = SObject.of(told)
-        return self._described[name]
+            sobject = SObject.of(told)
+            self._described[name] = time.monotonic(), sobject
+        return sobject
 
     def count(self, soql: str, *, with_deleted: bool = False) -> int:
         """Return how many records a query of COUNT() finds; raises ServiceError."""
@@ -143,6 +148,22 @@ class Salesforce:
 
     def _query(self, soql: str, *, with_deleted: bool) -> Mapping[str, Any]:
         return _object(self.call("GET", "queryAll" if with_deleted else "query", params={"q": soql}))
+
+
+_sessions: dict[tuple[str, str], Salesforce] = {}
+_opening = threading.Lock()
+
+
+def shared_session(address: str, access: Access | None) -> Salesforce:
+    """Return this process's session with a Salesforce: a log-in, and a describe, count against its limits.
+
+    It stays open as long as the process runs. Raises ServiceUnreachable, EnvironmentRefused.
+    """
+    key = address, repr(access)
+    with _opening:
+        if key not in _sessions:
+            _sessions[key] = Salesforce(address, access)
+        return _sessions[key]
 
 
 def _of_collection(told: Mapping[str, Any]) -> Upserted:

@@ -12,14 +12,15 @@ from typing import Any
 import polars as pl
 
 from factory.connectors.salesforce import soql
-from factory.connectors.salesforce.client import Salesforce
+from factory.connectors.salesforce.client import Salesforce, shared_session
 from factory.connectors.salesforce.jobs import Looks, query_frames
 from factory.connectors.salesforce.objects import Field, SObject
 from factory.connectors.salesforce.values import frame_of_records, frame_of_texts, value_of
 from factory.connectors.tables.place import Place
 from factory.connectors.tables.reader import Narrowing
 from factory.connectors.web.access import Access
-from factory.errors import EnvironmentRefused, ServiceError, ServiceGarbled, ServiceRefused, SourceError
+from factory.connectors.web.reading import as_source
+from factory.errors import ServiceGarbled, ServiceRefused, SourceError
 
 FEW_ROWS = 10_000
 """So many rows are read by SOQL, in five calls; a job costs at least as many."""
@@ -175,11 +176,13 @@ class SalesforceReader:
 
     @contextmanager
     def _opened(self) -> Iterator[Salesforce]:
-        try:
+        """Give the process's session, or one of its own with the options of this reader."""
+        with as_source(self.place.table):
+            if not self._options:
+                yield shared_session(self.place.at, self._access)
+                return
             with Salesforce(self.place.at, self._access, **self._options) as salesforce:
                 yield salesforce
-        except (ServiceError, EnvironmentRefused) as error:
-            raise SourceError(f"table {self.place.table} of Salesforce: {error}; nothing was taken") from error
 
 
 def _is_counted(site: Field | None, cursor: Field | None) -> bool:

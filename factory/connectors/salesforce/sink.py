@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from factory.connectors.salesforce import jobs, soql
-from factory.connectors.salesforce.client import MOST_RECORDS, Salesforce, Upserted
+from factory.connectors.salesforce.client import MOST_RECORDS, Salesforce, Upserted, shared_session
 from factory.connectors.salesforce.jobs import Looks
 from factory.connectors.salesforce.objects import Field, SObject
 from factory.connectors.salesforce.values import value_of
@@ -273,6 +273,9 @@ class SalesforceSink:
 
     @contextmanager
     def _session(self) -> Iterator[Salesforce]:
+        if not self._service:
+            yield shared_session(self._address, self._access)
+            return
         with Salesforce(self._address, self._access, **self._service) as salesforce:
             yield salesforce
 

@@ -10,6 +10,7 @@
     sqlite:///data/shop.db::orders   a SQL table: an SQLAlchemy URL, `::`, the table (`schema.table` too)
     rest+https://host/api/orders     what a service answers in JSON, page by page
     odata+https://host/service::Orders   an entity set of an OData service, V2 or V4
+    salesforce+https://my-org.my.salesforce.com::Account   an object of Salesforce
     env:SHOP_URL::orders     a table of a database or a service, whose address is in the environment variable SHOP_URL
 
 A relative path is relative to the project: the folder with `definitions.py`. An address with a password is refused
@@ -28,7 +29,7 @@ from factory.connectors.tables.files import MEMBER, PACKED, File, members
 from factory.errors import SourceError
 from factory.errors.masking import has_secret, keep_secret, masked
 
-Kind = Literal["csv", "json", "excel", "parquet", "arrow", "delta", "sql", "rest", "odata"]
+Kind = Literal["csv", "json", "excel", "parquet", "arrow", "delta", "sql", "rest", "odata", "salesforce"]
 ENVIRONMENT = "env:"
 _SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys([".csv", ".tsv", ".tab", ".psv", ".txt"], "csv"),
@@ -37,15 +38,17 @@ _SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys([".parquet", ".pq"], "parquet"),
     **dict.fromkeys([".arrow", ".arrows", ".feather", ".ipc"], "arrow"),
 }
-_SERVICES: dict[str, Kind] = {"rest": "rest", "odata": "odata"}
+_SERVICES: dict[str, Kind] = {"rest": "rest", "odata": "odata", "salesforce": "salesforce"}
 """What stands before the `+` in the address of a service, as in odata+https://…"""
 _NAMED_TABLES: dict[Kind, str] = {
-    "odata": "an entity set of an OData service is written as odata+https://host/service::Orders"
+    "odata": "an entity set of an OData service is written as odata+https://host/service::Orders",
+    "salesforce": "an object of Salesforce is written as salesforce+https://my-org.my.salesforce.com::Account",
 }
 """Services of many tables, and how one of them is written."""
 _WHAT_IS_READ = (
     "a table is a file of CSV, JSON, Excel, Parquet or Arrow, packed or not, a folder of them, a folder of Delta, a "
-    "SQL table written as URL::table, or what a service gives, as rest+https://… or odata+https://…::set"
+    "SQL table written as URL::table, or what a service gives, as rest+https://…, "
+    "odata+https://…::set or salesforce+https://…::Account"
 )
 
 

@@ -1,5 +1,7 @@
 """The reader for each kind of table."""
 
+from collections.abc import Collection
+
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.columnar_files import ArrowFormat, ParquetFormat
 from factory.connectors.tables.csv_files import CsvFormat
@@ -10,8 +12,8 @@ from factory.connectors.tables.spreadsheets import SheetFormat
 from factory.connectors.tables.table_files import FilesReader, Format
 
 
-def reader_of(place: Place, at: TableAt) -> Reader:
-    """Return the reader for a place."""
+def reader_of(place: Place, at: TableAt, declared: Collection[str] = ()) -> Reader:
+    """Return the reader for a place; `declared` are the columns, by their names there, that the line knows."""
     if place.kind == "sql":
         from factory.connectors.tables.databases.reader import DatabaseReader
 
@@ -24,6 +26,10 @@ def reader_of(place: Place, at: TableAt) -> Reader:
         from factory.connectors.odata.reader import ODataReader
 
         return ODataReader(place, at)
+    if place.kind == "salesforce":
+        from factory.connectors.salesforce.reader import SalesforceReader
+
+        return SalesforceReader(place, at.access, declared)
     if place.kind == "delta":
         from factory.connectors.tables.delta_tables import DeltaReader
 

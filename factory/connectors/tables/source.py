@@ -65,7 +65,7 @@ class TableSource:
         self, table: Table, at: TableAt, values: list[str | None] | None, after: Any | None, until: datetime
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows of some values of the site column, None for all rows, and _VALUE, that value as text."""
-        reader = self._reader(at)
+        reader = self._reader(at, table)
         schema = reader.schema()
         read = {**_read_columns(table, at), **_new_columns(schema, table, at)}
         only = _narrowing(table, read, schema, values, after, until)
@@ -116,7 +116,7 @@ class TableSource:
         Keeps `Versioned`.
         """
         at = self._at(table)
-        reader = self._reader(at)
+        reader = self._reader(at, table)
         if not isinstance(reader, Stateful):
             return ""
         state = reader.state(_read_columns(table, at).get(table.cursor, ""))
@@ -128,7 +128,7 @@ class TableSource:
         None where the table is no database's, or its cursor is none that the database can compare.
         """
         at = self._at(table)
-        reader, read = self._reader(at), _read_columns(table, at)
+        reader, read = self._reader(at, table), _read_columns(table, at)
         if not isinstance(reader, Asked):
             return None
         answer = reader.counts(
@@ -163,7 +163,7 @@ class TableSource:
     def _asked_beyond(self, table: Table, until: datetime) -> dict[str | None, Beyond]:
         """Return what the table itself says of each value of the site column; nothing where it cannot."""
         at, now = self._at(table), datetime.now(UTC)
-        reader, read = self._reader(at), _read_columns(table, at)
+        reader, read = self._reader(at, table), _read_columns(table, at)
         if not isinstance(reader, Asked):
             return {}
         columns = read.get(table.site_column or "", ""), read.get(table.cursor, "")
@@ -193,8 +193,9 @@ class TableSource:
             raise SourceError(f"table {table.name}: the source has no such table; it has {', '.join(self.tables)}")
         return self.tables[table.name]
 
-    def _reader(self, at: TableAt) -> Reader:
-        return reader_of(place_of(at.at, self.root), at)
+    def _reader(self, at: TableAt, table: Table | None = None) -> Reader:
+        declared = () if table is None else _read_columns(table, at).values()
+        return reader_of(place_of(at.at, self.root), at, declared)
 
     def _values(self, table: Table, at: TableAt, site: str | None, until: datetime) -> list[str | None] | None:
         """Return the values of the site column that are one site's rows; None where all rows are wanted."""
@@ -220,7 +221,7 @@ class TableSource:
         at = self._at(table)
         roles = (table.site_column, table.cursor)
         read = {name: source for name, source in _read_columns(table, at).items() if name in roles}
-        reader = self._reader(at)
+        reader = self._reader(at, table)
         there = reader.schema()
         if isinstance(reader, Asked) and there.keys() >= set(read.values()):
             asked = _asked_newest(reader, table, read, until)

@@ -280,11 +280,8 @@ def deliver_elsewhere(address, authority, box, job_above):
     outbox.close()
 
 
-@pytest.mark.parametrize(("kills", "job_above"), [(3, CALLS), (3, JOB)])
-def test_a_process_that_is_killed_leaves_nothing_lost_and_nothing_doubled(
-    salesforce, access, alerts, tmp_path, kills, job_above
-):
-    killed(salesforce, alerts, tmp_path, kills, job_above)
+def test_a_process_that_is_killed_leaves_nothing_lost_and_nothing_doubled(salesforce, access, alerts, tmp_path):
+    killed(salesforce, alerts, tmp_path, 2, JOB)
 
 
 @pytest.mark.slow
