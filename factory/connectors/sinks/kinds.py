@@ -4,6 +4,7 @@
     https://host/path                                              a webhook, signed
     folder/  file:/folder                                          files of JSON lines, CSV or Parquet
     odata+https://host/service::set                                an entity set of an OData service, V2 or V4
+    salesforce+https://my-org.my.salesforce.com::object            records of Salesforce, by an external id
     env:VARIABLE  env:VARIABLE::thing                              one of these, the address in the environment
 
 A kind is a function from a `Target` to a `Sink`, loaded when a line needs it.
@@ -26,6 +27,7 @@ from factory.line.sinks import SinkSection
 ENVIRONMENT = "env:"
 KINDS: Mapping[str, str] = {
     **dict.fromkeys(("odata+https", "odata+http"), "factory.connectors.odata.sink:odata_sink"),
+    "salesforce+https": "factory.connectors.salesforce.sink:salesforce_sink",
 }
 """A scheme → `module:function` of what makes the sink from its `Target`."""
 _SQL = "factory.connectors.sinks.sql:sql_sink"
