@@ -2,9 +2,10 @@
 
     FACTORY_DATA=<folder with cmapss/> python benchmarks/turbofan.py [--seeds 5] [--without-age]
 
-For each seed trains the line's base model on the pooled engines of its fleets, fine-tunes each fleet, and prints root
-mean squared error and NASA score on the published test engines, with what training took; then mean and spread, beside
-scikit-learn's HistGradientBoosting on the same windows and the published table. Test engines choose nothing here.
+For each seed trains the line's rungs on the pooled engines of its fleets, fine-tunes each fleet and lets its validation
+engines choose, as the factory does. Prints root mean squared error, NASA score and the share that the interval holds on
+the published test engines, with what training took; then mean and spread, beside the published table. Test engines
+choose nothing here.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,11 +26,13 @@ from benchmarks.the_line import shipped  # noqa: E402  found through the line ab
 from factory.connectors.source import Source  # noqa: E402
 from factory.features.samples import samples  # noqa: E402
 from factory.line.line import Line  # noqa: E402
-from factory.line.split import Parts  # noqa: E402
-from factory.training.fine_tune import fine_tune  # noqa: E402
-from factory.training.loop import train_base  # noqa: E402
-from factory.training.plain import fit_plain  # noqa: E402
-from factory.training.predict import answers  # noqa: E402
+from factory.line.split import LABEL, Parts  # noqa: E402
+from factory.model.candidate import Candidate  # noqa: E402
+from factory.model.session import onnx_answer  # noqa: E402
+from factory.storage.columns import SITE  # noqa: E402
+from factory.training.ladder import Judged  # noqa: E402
+from factory.training.pooled import BaseModel, base_model  # noqa: E402
+from factory.training.site import PooledRungs, SiteRows, site_candidates  # noqa: E402
 from lines.turbofan_rul.nasa import nasa_score  # noqa: E402
 
 PUBLISHED = {"DCNN": (12.61, 12.64), "BiLSTM": (13.65, 13.74), "DAST": (11.43, 11.32), "STAR": (10.61, 10.71)}
@@ -44,34 +48,51 @@ def divided(line: Line, source: Source) -> Parts:
     return line.parts(built, line.default_until)
 
 
-def measured(line: Line, parts: Parts) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return what base model, site models and baseline reach at each fleet: error and score; and print the cost."""
-    train, validation, test = (
-        samples(line, part, parts.rows) for part in (parts.train, parts.validation, parts.holdout)
+def candidates(line: Line, parts: Parts) -> tuple[BaseModel, dict[str, Candidate]]:
+    """Return the pooled rungs, and each fleet's candidate as the ladder chooses it on validation rows."""
+    base = base_model(line, parts, device="cpu", checkpoint=None, report=lambda _: None, provenance={})
+    rungs = base.candidate
+    sites = parts.validation[SITE].to_numpy()
+    pooled = PooledRungs(
+        reference=rungs.reference.rows,
+        weights=rungs.safetensors,
+        plain=rungs.plain,
+        training_s=dict.fromkeys(base.on_validation, 0.0),
+        sites=len(set(sites)),
+        judged=Judged(label=line.task.codes(parts.validation[LABEL]), answers=base.on_validation),
     )
-    sites = sorted(set(test.site.tolist()))
+    rows = {site: _site_rows(line, parts.of(site), base, sites == site) for site in sorted(set(sites))}
+    return base, site_candidates(line, pooled, rows, device="cpu", provenance={})
+
+
+def _site_rows(line: Line, parts: Parts, base: BaseModel, own: npt.NDArray[np.bool_]) -> SiteRows:
+    return SiteRows(
+        train=samples(line, parts.train, parts.rows),
+        validation=samples(line, parts.validation, parts.rows),
+        plain={name: base.on_validation[name][own] for name in base.candidate.plain},
+        decisions=float(len(parts.rows)),
+    )
+
+
+def measured(line: Line, parts: Parts) -> dict[str, dict[str, tuple[float, ...]]]:
+    """Return what each rung and each fleet's candidate reach: error, score, share in the interval; print the cost."""
     wall, cpu = time.perf_counter(), time.process_time()
-    base = train_base(
-        train, validation, line.recipe, task=line.task, device="cpu", checkpoint=None, report=lambda _: None
-    )
-    tuned = fine_tune(base.weights, train, validation, line.recipe, task=line.task, sites=sites, device="cpu")
+    base, chosen = candidates(line, parts)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    baseline = fit_plain("trees", train, validation, line.recipe, line.task).model.answers(test.features)
-    found: dict[str, dict[str, tuple[float, float]]] = {"base model": {}, "site model": {}, "HistGradientBoosting": {}}
-    for site in sites:
-        mine = test.of(site)
-        said = {
-            "base model": answers(base.weights, line.recipe, line.task, mine.features),
-            "site model": answers(tuned[site].weights, line.recipe, line.task, mine.features),
-            "HistGradientBoosting": baseline[test.site == site],
-        }
-        for model, answer in said.items():
-            found[model][site] = (line.task.headline_of(mine.label, answer), nasa_score(mine.label, answer))
-        held = line.task.figures(mine.label, said["site model"])["coverage"]
-        print(f"  {site}: {'tuned' if tuned[site].fine_tuned else 'base kept'}, interval holds {held:.0%}")
-    figures = "  ".join(f"{site} {rmse:.2f} / {score:.0f}" for site, (rmse, score) in found["site model"].items())
-    print(f"seed {line.recipe.seed}: {figures}; training {wall:.0f} s, {cpu:.0f} s of processor time", flush=True)
-    return found
+    files = {name: rung.onnx for name, rung in base.candidate.plain.items()} | {"network": base.candidate.onnx}
+    reached: dict[str, dict[str, tuple[float, ...]]] = {}
+    for site, candidate in chosen.items():
+        mine = parts.of(site)
+        test = samples(line, mine.holdout, mine.rows)
+        for model, file in (files | {"the site's candidate": candidate.onnx}).items():
+            answer = onnx_answer(file, test.features)
+            error, coverage = (line.task.figures(test.label, answer)[name] for name in ("rmse", "coverage"))
+            reached.setdefault(model, {})[site] = (error, nasa_score(test.label, answer), 100 * coverage)
+        print(f"  {site}: {candidate.why}")
+    print(f"seed {line.recipe.seed}: training {wall:.0f} s, {cpu:.0f} s of processor time", flush=True)
+    for model, figures in reached.items():
+        print(f"  {model:<22} " + "   ".join(f"{site} {rmse:.2f}" for site, (rmse, *_) in figures.items()), flush=True)
+    return reached
 
 
 def main(seeds: int, *, age: bool) -> None:
@@ -88,9 +109,10 @@ def main(seeds: int, *, age: bool) -> None:
         cells = []
         for site in runs[0][model]:
             both = np.array([run[model][site] for run in runs])
-            spread = both.std(axis=0, ddof=1) if seeds > 1 else np.zeros(2)
+            spread = both.std(axis=0, ddof=1) if seeds > 1 else np.zeros(3)
             cells.append(
                 f"{site} RMSE {both[:, 0].mean():.2f} ± {spread[0]:.2f}, NASA {both[:, 1].mean():.0f} ± {spread[1]:.0f}"
+                f", holds {both[:, 2].mean():.0f} %"
             )
         print(f"{model:<22} {'   '.join(cells)}")
     for name, figures in PUBLISHED.items():

@@ -18,6 +18,8 @@ from factory.model.verdict import Verdict
 from factory.tasks.task import Task
 
 Gate = Callable[[Figures, Gates], Iterator[Check]]
+_SURELY_WORSE = 0.05
+"""A candidate that beats another model in a smaller share of resamples than this is worse, and that is no chance."""
 
 
 def enough_rows(figures: Figures, gates: Gates) -> Iterator[Check]:
@@ -133,28 +135,22 @@ def better_than_baseline(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse what is not worth its cost beside the plain model, which it must beat with the line's certainty.
 
     Where the plain model is the candidate itself, there is nothing to compare. Where it is another rung of the site's
-    ladder, validation rows have chosen between the two: the holdout, which chooses nothing, tells and refuses nothing.
-    A baseline whose loss is greater than a constant answer's is no bar, and the check says so.
+    ladder, validation rows have chosen between the two: the holdout, which chooses nothing, refuses nothing, and warns
+    only where it surely says otherwise. A baseline whose loss is greater than a constant answer's is no bar, and the
+    check says so.
     """
     bar, share = gates.against_baseline, figures["probability_better_than_baseline"]
-    if figures.get("is_baseline"):
+    if figures.get("is_baseline") or bar.mode == "disabled":
         return
-    if figures.get("baseline_is_a_rung") and bar.mode == "enabled":
-        bar = replace(bar, mode="dry_run")
-    if figures.get("baseline_beats_constant") is not False or share is None:
-        yield from _better("baseline", figures, bar)
-    elif bar.mode != "disabled":
+    if share is not None and figures.get("baseline_beats_constant") is False:
         loss, constant = (_written(_number(figures[name])) for name in ("baseline_loss", "constant_loss"))
-        yield Check.at_least(
-            "probability_better_than_baseline",
-            share,
-            0.0,
-            code="better_than_baseline",
-            mode=bar.mode,
-            unit="share",
-            title=f"chance of being better than the baseline, which is no bar: its loss is {loss}, a constant answer's "
-            f"{constant}",
-        )
+        no_bar = f", which is no bar: its loss is {loss}, a constant answer's {constant}"
+        yield _beats("baseline", figures, replace(bar, min_probability=0.0), note=no_bar)
+    elif figures.get("baseline_is_a_rung"):
+        asked = replace(bar, min_probability=min(bar.min_probability, _SURELY_WORSE), mode="dry_run")
+        yield _beats("baseline", figures, asked, note="; validation rows chose, so this only warns")
+    else:
+        yield _beats("baseline", figures, bar)
 
 
 def fairly_compared(figures: Figures, gates: Gates) -> Iterator[Check]:
@@ -182,8 +178,8 @@ def fairly_compared(figures: Figures, gates: Gates) -> Iterator[Check]:
 
 def better_than_champion(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse what does not beat the site's champion with the line's certainty; nothing is compared with itself."""
-    if figures["compared_with_champion"]:
-        yield from _better("champion", figures, gates.against_champion)
+    if figures["compared_with_champion"] and gates.against_champion.mode != "disabled":
+        yield _beats("champion", figures, gates.against_champion)
 
 
 def earns_no_less_than_champion(figures: Figures, gates: Gates) -> Iterator[Check]:
@@ -297,20 +293,18 @@ def _require_same_margin(figures: Figures, other: str, bar: Comparison) -> None:
         )
 
 
-def _better(other: str, figures: Figures, bar: Comparison) -> Iterator[Check]:
-    """Yield the check that the candidate is better than another model; none where that is not compared."""
-    if bar.mode == "disabled":
-        return
+def _beats(other: str, figures: Figures, bar: Comparison, *, note: str = "") -> Check:
+    """Return the check that the candidate is better than another model; `note` is what its title says beside that."""
     margin = f" by more than {written(bar.min_absolute_change)}" if bar.min_absolute_change else ""
     share, change = (_number(figures[name]) for name in (f"probability_better_than_{other}", f"change_vs_{other}"))
-    yield Check.at_least(
+    return Check.at_least(
         f"probability_better_than_{other}",
         None if change is None else share,
         bar.min_probability,
         code=f"better_than_{other}",
         mode=bar.mode,
         unit="share",
-        title=f"chance of being better than the {other}{margin}",
+        title=f"chance of being better than the {other}{margin}{note}",
         reason=f"could not be compared with the {other}, needs to be better with probability {bar.min_probability:.1%}"
         if share is None or change is None
         else (

@@ -52,10 +52,14 @@ def leak_figures(
     `leaks` and `leak_suspects` are sentences, None where there is nothing; `copied_share` is the share of the judged
     rows whose features and label are those of a row that is learnt from.
     """
-    copied = _copied_share(line, parts, learnt)
-    of_others = [Finding(text, is_sure=False) for text in suspected if text]
-    of_columns = [*of_others, *_features(line, parts), *_order(line, parts)]
-    findings = [*of_columns, *_things(line, parts), *_copies(line, parts, len(learnt), copied)]
+    rows, copied = _labelled(parts), _copied_share(line, parts, learnt)
+    findings = [Finding(text, is_sure=False) for text in suspected if text]
+    if _tells(rows):
+        targets = _targets(rows)
+        findings += [*_features(line, rows, targets), *_order(line, rows, targets)]
+    findings += _things(line, parts)
+    if copied is not None and copied >= MANY_COPIES and len(parts.holdout) >= LEAST_ROWS:
+        findings += _copies(line, rows, len(learnt), copied)
     return {
         "leaks": "; ".join(finding.text for finding in findings if finding.is_sure) or None,
         "leak_suspects": "; ".join(finding.text for finding in findings if not finding.is_sure) or None,
@@ -89,12 +93,8 @@ def _labelled(parts: Parts) -> pl.DataFrame:
     return pl.concat([parts.train, parts.validation, parts.holdout])
 
 
-def _features(line: Line, parts: Parts) -> Iterator[Finding]:
+def _features(line: Line, rows: pl.DataFrame, targets: Floats) -> Iterator[Finding]:
     """Yield features that are the label, or tell it almost alone."""
-    rows = _labelled(parts)
-    if not _tells(rows):
-        return
-    targets = _targets(rows)
     for name in line.features.columns:
         if name in line.label.known_before:
             continue
@@ -165,12 +165,8 @@ def _correlation(both: pl.DataFrame) -> float:
     return 0.0 if correlation is None or not np.isfinite(correlation) else float(correlation)
 
 
-def _order(line: Line, parts: Parts) -> Iterator[Finding]:
+def _order(line: Line, rows: pl.DataFrame, targets: Floats) -> Iterator[Finding]:
     """Yield columns of the key that tell the label, as in a file that is sorted by it."""
-    rows = _labelled(parts)
-    if not _tells(rows):
-        return
-    targets = _targets(rows)
     for name in line.features.key:
         if name in line.features.columns or not rows.schema[name].is_numeric():
             continue
@@ -232,10 +228,9 @@ def _copied_share(line: Line, parts: Parts, learnt: pl.Series) -> float | None:
     return float(row_marks(line, parts.holdout).is_in(learnt.implode()).mean())  # type: ignore[arg-type]
 
 
-def _copies(line: Line, parts: Parts, learnt: int, copied: float | None) -> Iterator[Finding]:
-    if copied is None or copied < MANY_COPIES or len(parts.holdout) < LEAST_ROWS:
-        return
-    if _copies_by_chance(line, _labelled(parts), learnt) > BY_CHANCE:
+def _copies(line: Line, rows: pl.DataFrame, learnt: int, copied: float) -> Iterator[Finding]:
+    """Yield what to say of many copies, where chance does not make them."""
+    if _copies_by_chance(line, rows, learnt) > BY_CHANCE:
         return
     yield Finding(
         f"{copied:.1%} of the rows judged are learnt from, too: features and label are the same to {DIGITS} digits. "

@@ -74,7 +74,7 @@ class Recipe:
     rungs: tuple[Rung, ...] = get_args(Rung)
     """What a site may serve, of which its validation rows choose: a linear model, boosted trees, the network of all
     sites, that network fine-tuned on the site's rows, and a blend of these. The trees are fitted in any case, as the
-    baseline. Of sequences there are the networks alone."""
+    baseline. Of a sequence, linear model and trees see each feature's last value, mean and rise."""
 
     def __post_init__(self) -> None:
         """Raise LineError on a schedule that has no step, and on rungs of which no model comes."""
@@ -95,6 +95,16 @@ class Recipe:
     def steps(self) -> int | None:
         """How many moments a model of this recipe sees; None for single rows."""
         return None
+
+    @property
+    def round_steps(self) -> int | None:
+        """The steps of base training between two looks at the validation rows; None where these are epochs."""
+        return None if self.max_steps is None else min(self.validate_every, self.max_steps)
+
+    def training_length(self, rounds: int) -> str:
+        """Return in words how long base training is after so many looks at the validation rows."""
+        count, unit = (rounds, "epoch") if self.round_steps is None else (rounds * self.round_steps, "step")
+        return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
     def _require_one_or_more(self, *names: str) -> None:
         for name in names:
@@ -163,10 +173,7 @@ class SequenceRecipe(Recipe):
     """The loss of a few validation lives jumps by more than this from epoch to epoch."""
 
     def __post_init__(self) -> None:
-        """Raise LineError on a window that holds nothing, or without the rung that sequences have."""
-        super().__post_init__()
-        if "network" not in self.rungs:
-            raise LineError("recipe: of sequences there are the networks alone; name network", at=("rungs",))
+        """Raise LineError on a window that holds nothing."""
         super().__post_init__()
         self._require_one_or_more("window", "patch")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from factory.compute.isolation import Isolated, together
 from factory.errors import TrainingError
 from factory.features.samples import samples
-from factory.line.recipe import BASELINE, Recipe
+from factory.line.recipe import BASELINE
 from factory.line.split import DECIDED_AT, LABEL, Parts
 from factory.model.candidate import Candidate
 from factory.model.verdict import digest_of
@@ -68,9 +68,12 @@ def _trained(run: LineRun, checkpoint: Path) -> Figures:
             f"a known outcome before {run.as_of}; both must have some: load more, or change `split`"
         )
 
+    recipe = run.line.recipe
+    most = f"{recipe.max_steps or recipe.epochs:,}"
+
     def report(epoch: Epoch) -> None:
         run.say(
-            f"base_model: {_place(epoch, run.line.recipe)}, "
+            f"base_model: {recipe.training_length(epoch.number)} of at most {most}, "
             f"validation {run.line.task.headline.replace('_', ' ')} {epoch.validation_headline:.3f}"
         )
 
@@ -85,13 +88,6 @@ def _trained(run: LineRun, checkpoint: Path) -> Figures:
     registered = run.register("base_model", made.candidate)
     _keep_answers(run, parts, made)
     return {"version": registered.version, "registry": registered.url, **_figures(made.candidate, parts)}
-
-
-def _place(epoch: Epoch, recipe: Recipe) -> str:
-    """Return how far a training has come, and how far it goes at most."""
-    if recipe.max_steps is None:
-        return f"epoch {epoch.number} of {recipe.epochs}"
-    return f"step {epoch.number * min(recipe.validate_every, recipe.max_steps):,} of at most {recipe.max_steps:,}"
 
 
 def _figures(candidate: Candidate, parts: Parts) -> Figures:

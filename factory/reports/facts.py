@@ -11,6 +11,8 @@ from factory.model.verdict import Verdict
 from factory.reports.importance import Importance
 from factory.reports.limits import Limit
 from factory.reports.slices import Slice
+from factory.tasks.holdout import ROLES
+from factory.tasks.holdout import ROLES
 from factory.tasks.resampling import Interval
 
 Entries = Mapping[str, Mapping[str, Any]]
@@ -84,6 +86,18 @@ class SiteFacts:
     def keeps_base(self) -> bool:
         """Whether the site's model is the base model unchanged."""
         return bool(self.figures.get("is_base", not self.figures.get("fine_tuned")))
+
+    @property
+    def roles(self) -> Mapping[str, str]:
+        """What people call each model, the candidate first; one that is the candidate itself is named with it."""
+        same = [role for role, is_it in (("base", self.keeps_base), ("baseline", self.is_baseline)) if is_it]
+        others = {role: name for role, name in ROLES.items() if role not in same}
+        return others | {"candidate": " = ".join(["site", *(ROLES[role] for role in same)])} if same else ROLES
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the site's model is the baseline itself, with which nothing is compared then."""
+        return bool(self.figures.get("is_baseline"))
 
     @property
     def serves_this(self) -> bool:

@@ -10,7 +10,6 @@ from factory.charts.pictures import Bars, Dots, Picture, Plane, ReferenceLine, R
 from factory.reports.facts import Epochs, SiteFacts
 from factory.reports.importance import MOST_COLUMNS
 from factory.reports.slices import Slice, worst
-from factory.tasks.holdout import ROLES
 from factory.tasks.resampling import Interval
 from factory.tasks.task import Task
 
@@ -86,6 +85,8 @@ def models(facts: SiteFacts) -> Dots | None:
 
 
 def _change(facts: SiteFacts) -> str:
+    if facts.is_baseline:
+        return " The site's model is the baseline itself, with which nothing is compared."
     change, chance = (facts.figures.get(name) for name in ("change_vs_baseline", "probability_better_than_baseline"))
     if not (isinstance(change, float) and isinstance(chance, float)):
         return ""
@@ -120,11 +121,10 @@ def _model_rows(
     facts: SiteFacts, name: str, intervals: Mapping[str, Interval], write: Callable[[float], str]
 ) -> list[Row]:
     rows = []
-    for role, people in ROLES.items():
+    for role, label in facts.roles.items():
         value = facts.figures.get(name if role == "candidate" else f"{role}_{name}")
-        if not isinstance(value, int | float) or (role == "base" and facts.keeps_base):
+        if not isinstance(value, int | float):
             continue
-        label = "site = base model" if role == "candidate" and facts.keeps_base else people
         where = intervals.get(role)
         note = write(float(value))
         rows.append(

@@ -11,7 +11,6 @@ from factory.reports.limits import FOUND
 from factory.reports.rendering import page
 from factory.reports.sentences import of_site, without_model, witnesses
 from factory.reports.slices import worst
-from factory.tasks.holdout import ROLES
 from factory.tasks.task import Task
 
 
@@ -129,13 +128,13 @@ def _compared(facts: SiteFacts) -> str:
 
 
 def _roles(facts: SiteFacts) -> list[Role]:
-    """Return the models that there are figures of; a site that keeps the base model has one column for both."""
+    """Return the models that there are figures of; one that is the site's model itself shares its column."""
     headline = facts.line.task.headline
-    present = [role for role in ROLES if role == "candidate" or facts.figures.get(f"{role}_{headline}") is not None]
-    if facts.keeps_base:
-        present = [role for role in present if role != "base"]
-    names = {**ROLES, "candidate": "site = base model" if facts.keeps_base else ROLES["candidate"]}
-    return [Role(role=role, name=names[role]) for role in present]
+    return [
+        Role(role=role, name=name)
+        for role, name in facts.roles.items()
+        if role == "candidate" or facts.figures.get(f"{role}_{headline}") is not None
+    ]
 
 
 def _metrics(facts: SiteFacts) -> list[Metric]:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
+FAR = np.float32(1e15)
+"""A value beyond this counts as this far: infinity times a scale of 0 would be no number."""
 MAX_CONDITIONS = 8
 _CLEAR = 0.8
 """The mean silhouette (Rousseeuw, 1987) from which clusters count as conditions; noise around one point stays below."""
 _FIT_ROWS, _CLUSTER_ROWS, _SILHOUETTE_ROWS = 200_000, 5_000, 2_000
-_FAR = np.float32(1e15)
 _CONSTANT = 1e-6
 """A column whose standard deviation is below this share of its mean never varies: what is left is rounding."""
 
@@ -35,19 +36,25 @@ class Conditions:
     mean: Floats
     scale: Floats
 
+    @property
+    def settings(self) -> NDArray[np.int64]:
+        """The columns that are settings; none where there is one condition."""
+        return np.flatnonzero(self.setting_scale) if len(self.centre) > 1 else np.empty(0, np.int64)
+
     def measured(self, features: Floats) -> Floats:
         """Return each moment, float32 `[..., columns]`, in standard deviations from its own condition's mean.
 
-        The condition is the nearest one by the settings that are known, as in the network; what is unknown stays NaN.
+        The condition is the nearest one by the settings that are known, as in the network. Features are at most FAR
+        from 0; NaN, which is unknown, stays.
         """
-        known = np.isfinite(features)
-        setting = np.where(known, (np.where(known, features, 0.0) - self.setting_mean) * self.setting_scale, 0.0)
-        distance = known.astype(np.float32) @ np.square(self.centre).T - 2.0 * setting @ self.centre.T
+        settings = self.settings
+        known = ~np.isnan(features[..., settings])
+        setting = (features[..., settings] - self.setting_mean[settings]) * self.setting_scale[settings]
+        centre = self.centre[:, settings].astype(np.float64)
+        # |setting - centre|² less |setting|², which is the same for every centre; in float64, for the file to agree.
+        distance = known @ np.square(centre).T - 2.0 * np.where(known, setting, 0.0).astype(np.float64) @ centre.T
         condition = distance.argmin(-1)
-        measured = (features - self.mean[condition]) * self.scale[condition]
-        return np.where(np.isnan(features), np.nan, np.where(self.scale[condition] > 0, measured, 0.0)).astype(
-            np.float32
-        )
+        return (features - self.mean[condition]) * self.scale[condition]
 
 
 def fit_conditions(
@@ -56,12 +63,15 @@ def fit_conditions(
     """Find the conditions of training rows, float32 `[..., columns]`, from the columns named in `settings`.
 
     There are as many as make the clearest clusters, at most `max_conditions`; one if no number makes clear ones or
-    there are no settings. NaN and infinities are left out. The same rows give the same conditions.
+    there are no settings. NaN, infinities and moments with an unknown setting are left out. The same rows give the same
+    conditions.
     """
     rows = _sample(features.reshape(-1, features.shape[-1]))
+    chosen = list(settings)
+    complete = ~np.isnan(rows[:, chosen]).any(1)
+    rows = rows[complete] if complete.any() else rows
     setting_mean, setting_scale = np.zeros((2, rows.shape[1]))
     mean, scale = _ordinary(rows)
-    chosen = list(settings)
     setting_mean[chosen], setting_scale[chosen] = mean[chosen], scale[chosen]
     scaled = np.nan_to_num((rows - setting_mean) * setting_scale)
     centre = _centres(scaled, max_conditions) if scaled.any() else np.zeros((1, rows.shape[1]))
@@ -100,6 +110,7 @@ def _centres(scaled: NDArray[np.float64], most: int) -> NDArray[np.float64]:
     """Return the centres of the clearest clusters, or of all rows together if none are clear."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
+    from threadpoolctl import threadpool_limits
 
     chance = np.random.default_rng(0)
     rows = scaled[chance.permutation(len(scaled))[:_CLUSTER_ROWS]]
@@ -107,7 +118,9 @@ def _centres(scaled: NDArray[np.float64], most: int) -> NDArray[np.float64]:
     best: NDArray[np.float64] = scaled.mean(0, keepdims=True)
     clearest = _CLEAR
     for number in range(2, min(most, len(np.unique(judged, axis=0)), len(judged) - 1) + 1):
-        centres = KMeans(number, n_init=10, random_state=0).fit(rows).cluster_centers_
+        # Its threads wait for one another by turning round: beside other work ten times the processor time of one.
+        with threadpool_limits(limits=1):
+            centres = KMeans(number, n_init=10, random_state=0).fit(rows).cluster_centers_
         nearest = _nearest(judged, centres)
         clear = silhouette_score(judged, nearest) if np.unique(nearest).size > 1 else 0.0
         if clear > clearest:

@@ -20,7 +20,7 @@ from factory.line.recipe import Recipe, SequenceRecipe
 from factory.tasks import Task
 from factory.tasks.plain import Readout
 from factory.tasks.task import Floats
-from factory.training.conditions import Conditions, fit_conditions
+from factory.training.conditions import FAR, Conditions, fit_conditions
 
 Rows = NDArray[np.float32]
 Plain = Literal["linear", "trees"]
@@ -139,7 +139,7 @@ def _conditions(train: Samples, recipe: Recipe) -> Conditions | None:
 
 
 def tabular(features: Rows, conditions: Conditions | None = None) -> Rows:
-    """Return features as a table, `[rows, …]`.
+    """Return features as a table, float32 `[rows, …]`; plain_export.py writes the same as a graph.
 
     Of a sequence, `[rows, steps, features]`, it has each feature's last value, its mean, and how much its second
     half exceeds its first: what a person would put into columns; each measured against its own operating condition
@@ -147,13 +147,26 @@ def tabular(features: Rows, conditions: Conditions | None = None) -> Rows:
     """
     if features.ndim == 2:
         return features
+    features = np.clip(features, -FAR, FAR)
     features = features if conditions is None else conditions.measured(features)
-    half = features.shape[1] // 2
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing but unknowns is unknown
-        mean = np.nanmean(features, axis=1)
-        rise = np.nanmean(features[:, half:], axis=1) - np.nanmean(features[:, : max(half, 1)], axis=1)
-    return np.concatenate([features[:, -1], mean, rise], axis=1).astype(np.float32)
+    first, second = halves(features.shape[1])
+    rise = _mean(features[:, second]) - _mean(features[:, first])
+    return np.concatenate([features[:, -1], _mean(features), rise], axis=1).astype(np.float32)
+
+
+def halves(steps: int) -> tuple[slice, slice]:
+    """Return the first and the second half of a window's moments; of a single moment both are that one."""
+    return slice(0, max(steps // 2, 1)), slice(steps // 2, steps)
+
+
+def _mean(moments: Rows) -> NDArray[np.float64]:
+    """Return the mean over what is known of `[rows, steps, features]`; NaN where nothing is.
+
+    In float64 the few moments of a window add up to the same float32 in any order, so the file splits as the trees do.
+    """
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        mean: NDArray[np.float64] = np.nansum(moments, axis=1, dtype=np.float64) / (~np.isnan(moments)).sum(axis=1)
+    return mean
 
 
 def _first_trees(rows: Samples, judged: Samples, recipe: Recipe, task: Task) -> tuple[Any, Any, Floats]:

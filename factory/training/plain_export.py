@@ -1,71 +1,114 @@
-"""A plain model as ONNX: `features` in, the task's answers out, as of a network (factory/training/onnx_export.py)."""
+"""A plain model as ONNX: `features` in, the task's answers out, as of a network (factory/training/onnx_export.py).
+
+Each method of the graph writes what one function of factory/training/plain.py computes, operation by operation, so that
+the file gives the trees the very numbers that they were fitted on.
+"""
 
 import warnings
 from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from factory.errors import ModelRefused
 from factory.model.signature import INPUT, Signature
 from factory.tasks.plain import Readout
-from factory.training.plain import PlainModel, Prepared
+from factory.training.conditions import FAR, Conditions
+from factory.training.plain import PlainModel, Prepared, halves
 
 OPSET = 18
 _TREES_OPSET = 3
 _IR_VERSION = 10
-_RAW = "raw"
 
 
 def plain_onnx(model: PlainModel, signature: Signature) -> bytes:
-    """Return a plain model's file; equal models give equal bytes. Raises ModelRefused where it cannot be one."""
-    if signature.steps is not None:
-        raise ModelRefused("a plain model of sequences cannot be exported")
+    """Return a plain model's file; equal models give equal bytes."""
     graph = _Graph()
-    if model.prepared:
-        graph.linear(model.estimator, model.prepared)
-    else:
-        graph.trees(model.estimator, len(signature.features))
-    graph.read_out(model.readout, signature.output)
+    table = INPUT if signature.steps is None else graph.tabular(signature.steps, model.conditions)
+    columns = len(signature.features) * (1 if signature.steps is None else 3)
+    raw = (
+        graph.linear(table, model.prepared, model.estimator)
+        if model.prepared
+        else graph.trees(table, columns, model.estimator)
+    )
+    graph.read_out(raw, model.readout, signature.output)
     return graph.finished(signature)
 
 
 class _Graph:
-    """A graph under way: nodes and constants."""
+    """A graph under way: nodes and constants. A method that adds to it returns the name of what it computes."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"n{len(self.nodes)}", **attributes))
+    def add(self, kind: str, *inputs: "str | np.generic | NDArray[Any] | None", **attributes: Any) -> str:
+        """Add a node; an input is the name of a value, a constant, or None where an optional one is left out."""
+        names = [one if isinstance(one, str) else "" if one is None else self._constant(one) for one in inputs]
+        name, output = f"n{len(self.nodes)}", f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, names, [output], name=name, **attributes))
         return output
 
-    def constant(self, name: str, value: Any) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+    def _constant(self, value: "np.generic | NDArray[Any]") -> str:
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
-    def linear(self, estimator: Any, prepared: Prepared) -> None:
-        """Add what `Prepared.of` does, and the model's own sums."""
-        unknown = self.add("IsNaN", [INPUT], "unknown")
-        filled = self.add("Where", [unknown, self.constant("fill", prepared.fill), INPUT], "filled")
-        above = self.add("Max", [filled, self.constant("low", prepared.low)], "above")
-        cut = self.add("Min", [above, self.constant("high", prepared.high)], "cut")
-        centered = self.add("Sub", [cut, self.constant("center", prepared.center)], "centered")
-        rows = self.add("Mul", [centered, self.constant("scale", prepared.scale)], "scaled")
-        if prepared.flagged.size:
-            flags = self.add("Cast", [unknown], "flags", to=TensorProto.FLOAT)
-            some = self.add("Gather", [flags, self.constant("flagged", prepared.flagged)], "some_flags", axis=1)
-            rows = self.add("Concat", [rows, some], "row", axis=1)
-        weights, bias = _weights(estimator)
-        product = self.add("MatMul", [rows, self.constant("weights", weights)], "product")
-        if hasattr(estimator, "classes_"):
-            self.add("Softmax", [self.add("Add", [product, self.constant("bias", bias)], "logits")], _RAW, axis=1)
-        else:
-            self.add("Add", [product, self.constant("bias", bias)], _RAW)
+    def cast(self, value: str, kind: int) -> str:
+        return self.add("Cast", value, to=kind)
 
-    def trees(self, estimator: Any, features: int) -> None:
+    def tabular(self, steps: int, conditions: Conditions | None) -> str:
+        """Add what `tabular` makes of sequences of so many steps."""
+        unknown = self.add("IsNaN", INPUT)
+        value = self.add("Clip", self.add("Where", unknown, np.float32(0), INPUT), -FAR, FAR)
+        if conditions is not None:
+            value = self.add("Where", unknown, np.float32(0), self.measured(value, unknown, conditions))
+        last, is_gap = (self.add("Gather", moments, np.int64(steps - 1), axis=1) for moments in (value, unknown))
+        exact, known = (self.cast(moments, TensorProto.DOUBLE) for moments in (value, self.add("Not", unknown)))
+        mean = self.mean(exact, known, slice(0, steps))
+        first, second = (self.mean(exact, known, half) for half in halves(steps))
+        columns = [self.cast(column, TensorProto.FLOAT) for column in (mean, self.add("Sub", second, first))]
+        return self.add("Concat", self.add("Where", is_gap, np.float32("nan"), last), *columns, axis=1)
+
+    def measured(self, value: str, unknown: str, conditions: Conditions) -> str:
+        """Add what `Conditions.measured` makes of moments, of which unknown ones are 0."""
+        mean, scale = conditions.mean, conditions.scale
+        if not (settings := conditions.settings).size:
+            return self.add("Mul", self.add("Sub", value, mean[0]), scale[0])
+        own, gap = (self.add("Gather", moments, settings, axis=2) for moments in (value, unknown))
+        own = self.add("Sub", own, conditions.setting_mean[settings])
+        own = self.add("Mul", own, conditions.setting_scale[settings])
+        own = self.cast(self.add("Where", gap, np.float32(0), own), TensorProto.DOUBLE)
+        centre = conditions.centre[:, settings].T.astype(np.float64)
+        known = self.cast(self.add("Not", gap), TensorProto.DOUBLE)
+        distance = self.add("Sub", self.add("MatMul", known, np.square(centre)), self.add("MatMul", own, 2.0 * centre))
+        condition = self.add("ArgMin", distance, axis=2, keepdims=0)
+        own_mean, own_scale = (self.add("Gather", of_condition, condition, axis=0) for of_condition in (mean, scale))
+        return self.add("Mul", self.add("Sub", value, own_mean), own_scale)
+
+    def mean(self, value: str, known: str, part: slice) -> str:
+        """Add the mean over what is known of some moments, of which unknown ones are 0."""
+        sums = []
+        for moments in (value, known):
+            some = self.add("Slice", moments, *(np.array([place]) for place in (part.start, part.stop, 1)))
+            sums.append(self.add("ReduceSum", some, np.array([1]), keepdims=0))
+        return self.add("Div", *sums)
+
+    def linear(self, table: str, prepared: Prepared, estimator: Any) -> str:
+        """Add what `Prepared.of` does, and the model's own sums."""
+        unknown = self.add("IsNaN", table)
+        filled = self.add("Where", unknown, prepared.fill, table)
+        cut = self.add("Min", self.add("Max", filled, prepared.low), prepared.high)
+        rows = self.add("Mul", self.add("Sub", cut, prepared.center), prepared.scale)
+        if prepared.flagged.size:
+            flags = self.add("Gather", self.cast(unknown, TensorProto.FLOAT), prepared.flagged, axis=1)
+            rows = self.add("Concat", rows, flags, axis=1)
+        weights, bias = _weights(estimator)
+        sums = self.add("Add", self.add("MatMul", rows, weights), bias)
+        return self.add("Softmax", sums, axis=1) if hasattr(estimator, "classes_") else sums
+
+    def trees(self, table: str, columns: int, estimator: Any) -> str:
         """Add the trees, as skl2onnx writes them."""
         from skl2onnx import convert_sklearn
         from skl2onnx.common.data_types import FloatTensorType
@@ -75,31 +118,30 @@ class _Graph:
             warnings.simplefilter("ignore", DeprecationWarning)
             model = convert_sklearn(
                 estimator,
-                initial_types=[(INPUT, FloatTensorType([None, features]))],
+                initial_types=[(table, FloatTensorType([None, columns]))],
                 target_opset={"": OPSET, "ai.onnx.ml": _TREES_OPSET},
                 options={id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None,
             )
         (node,) = model.graph.node
         # Of a classifier the first output is the likeliest class, the second the probabilities.
-        node.output[-1], node.name = _RAW, "trees"
+        node.output[-1], node.name = "raw", "trees"
         self.nodes.append(node)
         self.constants.extend(model.graph.initializer)
+        return "raw"
 
-    def read_out(self, readout: Readout, output: str) -> None:
-        """Add what `Readout.answers` does."""
-        product = self.add("MatMul", [_RAW, self.constant("matrix", readout.matrix)], "read")
-        last = self.add("Add", [product, self.constant("offset", readout.offset)], "answers")
+    def read_out(self, raw: str, readout: Readout, output: str) -> None:
+        """Add what `Readout.answers` does, as the graph's output."""
+        last = self.add("Add", self.add("MatMul", raw, readout.matrix), readout.offset)
         if readout.bounded:
-            limits = {"minimum": readout.minimum, "maximum": readout.maximum}
-            names = ["" if limit is None else self.constant(name, np.float32(limit)) for name, limit in limits.items()]
-            last = self.add("Clip", [last, *names], "cut_answers")
-        self.add("Identity", [last], output)
+            limits = (readout.minimum, readout.maximum)
+            last = self.add("Clip", last, *(None if limit is None else np.float32(limit) for limit in limits))
+        self.nodes.append(helper.make_node("Identity", [last], [output], name="answers"))
 
     def finished(self, signature: Signature) -> bytes:
         """Return the file's bytes."""
         ends = [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
-            for name, size in ((INPUT, len(signature.features)), (signature.output, len(signature.answers)))
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+            for name, shape in ((INPUT, signature.input_shape), (signature.output, (len(signature.answers),)))
         ]
         graph = helper.make_graph(self.nodes, "plain", ends[:1], ends[1:], self.constants)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", _TREES_OPSET)]

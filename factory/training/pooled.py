@@ -44,7 +44,7 @@ def base_model(
     parts: Parts,
     *,
     device: str,
-    checkpoint: Path,
+    checkpoint: Path | None,
     report: Callable[[Epoch], None],
     provenance: Mapping[str, str],
 ) -> BaseModel:
@@ -52,11 +52,13 @@ def base_model(
     began = datetime.now(UTC)
     train, validation = (samples(line, rows, parts.rows) for rows in (parts.train, parts.validation))
     reference = latest_rows(train, validation, line.signature, MAX_ROWS)
-    fitted = {name: fit_plain(name, train, validation, line.recipe, line.task) for name in _fitted(line)}
+    # The trees are the baseline, too, whether or not a site may serve them.
+    wanted = [name for name in get_args(Plain) if name in {*line.recipe.rungs, BASELINE}]
+    fitted = {name: fit_plain(name, train, validation, line.recipe, line.task) for name in wanted}
     plain = {
         name: PlainRung(onnx=plain_onnx(rung.model, line.signature), reference=rung.model.answers(reference))
         for name, rung in fitted.items()
-        if name in _served(line)
+        if name in line.recipe.rungs
     }
     seconds: dict[str, float] = {name: rung.training_s for name, rung in fitted.items()}
     on_validation: dict[str, Rows] = {name: _placed(validation, rung.on_validation) for name, rung in fitted.items()}
@@ -77,27 +79,19 @@ def base_model(
     )
 
 
-def _served(line: Line) -> list[Plain]:
-    """Return the plain rungs that a site may serve: none of sequences, of which there is no graph."""
-    return [] if line.recipe.steps is not None else [name for name in get_args(Plain) if name in line.recipe.rungs]
-
-
-def _fitted(line: Line) -> list[Plain]:
-    return [*dict.fromkeys([*_served(line), BASELINE])]
-
-
 def _network(
     line: Line,
     train: Samples,
     validation: Samples,
     device: str,
-    checkpoint: Path,
+    checkpoint: Path | None,
     report: Callable[[Epoch], None],
 ) -> SiteModel:
     trained = train_base(
         train, validation, line.recipe, task=line.task, device=device, checkpoint=checkpoint, report=report
     )
-    why = f"base model of {len(set(train.site))} sites: best of {len(trained.history)} epochs was {trained.best_epoch}"
+    taken, best = (line.recipe.training_length(rounds) for rounds in (len(trained.history), trained.best_epoch))
+    why = f"base model of {len(set(train.site))} sites: trained for {taken}, the best after {best}"
     return SiteModel(site=LINE_SITE, weights=trained.weights, fine_tuned=False, why=why, history=tuple(trained.history))
 
 

@@ -33,8 +33,7 @@ class Schedule:
     @property
     def round_steps(self) -> int:
         """The steps of a round; of an epoch, rows that fill no last batch are left out."""
-        most = self.recipe.max_steps
-        return self.rows // self.batch_rows if most is None else min(self.recipe.validate_every, most)
+        return self.recipe.round_steps or self.rows // self.batch_rows
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, the first being 0."""

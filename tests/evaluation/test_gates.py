@@ -203,8 +203,22 @@ def test_where_the_baseline_is_a_rung_of_the_ladder_the_holdout_tells_and_does_n
     )
     verdict = judge(better, BAR)
     assert verdict.passed
-    assert "better than the baseline by more than 0 with probability 0.0%" in verdict.figures["would_refuse"]
+    told = "better than the baseline by more than 0 with probability 0.0%, needs 5.0%"
+    assert told in verdict.figures["would_refuse"]
     assert not judge(dataclasses.replace(better, rungs={"network": {}}), BAR).passed
+
+
+def test_where_the_holdout_does_not_surely_contradict_the_choice_of_a_rung_nothing_warns():
+    label = holdout(700)
+    close = evidence(
+        label=label, candidate=model(label, 0.30, seed=1), baseline=model(label, 0.28, seed=2), rungs={"trees": {}}
+    )
+    strict = dataclasses.replace(BAR, against_baseline=Comparison(min_probability=0.99))
+    verdict = judge(close, strict)
+    assert verdict.figures["probability_better_than_baseline"] < 0.99
+    (told,) = (check for check in verdict.checks if check.code == "better_than_baseline")
+    assert (told.kept, told.mode) == (True, "dry_run")
+    assert verdict.figures["would_refuse"] is None
 
 
 def test_the_baseline_itself_is_not_compared_with_itself():

@@ -134,9 +134,9 @@ def serving(verdict):
 
 
 def _evidence(line, label, roles, what):
-    digests = {
-        "base": "base" if what.get("fine_tuned", True) else DIGEST
-    }  # a site that keeps the base model has its file
+    # A site that keeps the base model has its file, and one that serves the baseline the baseline's.
+    same = {"base": not what.get("fine_tuned", True), "baseline": what.get("is_baseline", False)}
+    digests = {role: DIGEST for role, is_same in same.items() if is_same}
     scored = {
         role: Scored(answer=found, threshold=0.5, digest=digests.get(role, role)) for role, found in roles.items()
     }

@@ -165,6 +165,14 @@ def test_a_site_that_keeps_the_base_model_has_one_column_for_both_and_says_why()
     assert "Fine-tuning on the site's rows" not in page.text
 
 
+def test_a_site_whose_model_is_the_baseline_has_one_column_for_both_and_says_that_nothing_is_compared():
+    page = Page.of(facts(is_baseline=True))
+    assert "site = baseline" in page.text
+    assert "with which nothing is compared" in page.text
+    assert "baseline_average_precision" not in page.figures
+    assert "chance of being better than the baseline" not in page.text
+
+
 def test_the_champion_before_stands_beside_the_others():
     found = facts(champion=True)
     page = Page.of(found)

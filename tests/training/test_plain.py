@@ -147,3 +147,41 @@ def test_trees_of_sequences_know_the_operating_conditions_that_the_network_knows
         for recipe in (SequenceRecipe(window=12, condition_columns=("altitude",)), SequenceRecipe(window=12))
     ]
     assert errors[0] < 0.7 * errors[1]
+
+
+def with_gaps(samples):
+    """Return windows with gaps, of machines that began within them, and of some that were silent at the end."""
+    features = samples.features.copy()
+    features[np.random.default_rng(3).random(features.shape) < 0.1] = np.nan
+    features[:40, :-3] = np.nan
+    features[40:60, -1] = np.nan
+    return dataclasses.replace(samples, features=features)
+
+
+def never_seen(steps):
+    """Return windows of nothing, of infinities, and of values that no sensor has."""
+    features = np.zeros((5, steps, 2), np.float32)
+    features[:3] = [[[np.nan, np.nan]], [[np.inf, -np.inf]], [[np.nan, 1e30]]]
+    features[3, 0], features[4, -1] = np.inf, [1e30, -1e30]
+    return features
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+@pytest.mark.parametrize("columns", [("altitude",), ()])
+@pytest.mark.parametrize("steps", [1, 7, 12])
+def test_the_file_of_a_sequence_answers_as_the_model_to_every_window(rung, columns, steps):
+    task, recipe = Regression(minimum=0), SequenceRecipe(window=steps, condition_columns=columns)
+    train, validation = with_gaps(machines(500, seed=1, steps=steps)), machines(200, seed=2, steps=steps)
+    model = fit_plain(rung, train, validation, recipe, task).model
+    assert not columns or len(model.conditions.centre) == 3
+    content = plain_onnx(model, sequence_signature(task, steps))
+    for windows in (train.features, never_seen(steps)):  # of the first some lie where the trees split
+        answers = model.answers(windows)
+        assert np.isfinite(answers).all()
+        assert ReferenceAnswers(rows=windows, answers=answers).parity_error(content) < 1e-5
+
+
+def sequence_signature(task, steps):
+    return Signature(
+        task=task.kind, features=("altitude", "heat"), output=task.output, answers=task.answers, steps=steps
+    )
