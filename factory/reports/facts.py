@@ -12,7 +12,6 @@ from factory.reports.importance import Importance
 from factory.reports.limits import Limit
 from factory.reports.slices import Slice
 from factory.tasks.holdout import ROLES
-from factory.tasks.holdout import ROLES
 from factory.tasks.resampling import Interval
 
 Entries = Mapping[str, Mapping[str, Any]]
