@@ -10,6 +10,7 @@ import polars as pl
 
 from factory.connectors.tables.place import Place
 from factory.errors import SourceError
+from factory.line.lengths import length_text
 from factory.line.parsing import Parse
 from factory.line.site_names import SiteNames
 from factory.line.split import DECIDED_AT, LABEL, TimeSplit
@@ -148,6 +149,12 @@ class Plan:
     def surrogate_key(self) -> dict[str, Any]:
         """The section `surrogate_key` of a table without a key: the target may change while the row is the same."""
         return {} if self.profile.key else {"column": ROW_ID, "leave_out": [self.profile.target]}
+
+    @property
+    def label(self) -> dict[str, Any]:
+        """The section `label`: the target, and where it comes late how long after its row it is known."""
+        late = self.profile.order.late_days() if self.profile.order else 0
+        return {"columns": [self.profile.target], **({"horizon": length_text(timedelta(days=late))} if late else {})}
 
     @property
     def changes(self) -> dict[str, Any]:

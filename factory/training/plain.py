@@ -20,6 +20,7 @@ from factory.line.recipe import Recipe, SequenceRecipe
 from factory.tasks import Task
 from factory.tasks.plain import Readout
 from factory.tasks.task import Floats
+from factory.training.categories import LEAST_ROWS
 from factory.training.conditions import FAR, Conditions, fit_conditions
 
 Rows = NDArray[np.float32]
@@ -31,6 +32,8 @@ _TREES = {"learning_rate": 0.05, "max_features": 0.5, "l2_regularization": 1.0}
 _PATIENCE_ROUNDS = 20
 _LARGE_TABLE = 20_000_000
 """Numbers in a training table from which several threads are worth their waiting for one another."""
+_MOST_CODES = 256
+"""So many codes of categories a linear model tells apart at most, each in a column of its own: the commonest."""
 _TAILS = (0.005, 0.995)
 """Beyond these shares of its training values a feature says no more to a linear model: one wild value tilts it all."""
 
@@ -46,13 +49,16 @@ class Prepared:
     scale: Rows
     flagged: NDArray[np.int64]
     """The columns that are unknown in some training rows and known in others: that may say something."""
+    category: NDArray[np.int64]
+    """For each code that is told apart the column that holds it; the column's number itself says nothing."""
+    code: Rows
 
     def of(self, features: Rows) -> Rows:
-        """Return float32 `[rows, features + flagged]`."""
+        """Return float32 `[rows, features + flagged + codes]`."""
         unknown = np.isnan(features)
         filled = np.clip(np.where(unknown, self.fill, features), self.low, self.high)
-        flags = unknown[:, self.flagged].astype(np.float32)
-        return np.concatenate([(filled - self.center) * self.scale, flags], axis=1)
+        flags = [unknown[:, self.flagged], features[:, self.category] == self.code]
+        return np.concatenate([(filled - self.center) * self.scale, *flags], axis=1, dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,7 +108,7 @@ def fit_plain(rung: Plain, train: Samples, validation: Samples, recipe: Recipe, 
         warnings.filterwarnings("ignore", module="sklearn")
         again, first, raw = (_first_trees if rung == "trees" else _first_linear)(rows, judged, recipe, task)
         table, label = (np.concatenate([getattr(rows, name), getattr(judged, name)]) for name in ("features", "label"))
-        prepared = _preparation(table) if rung == "linear" else None
+        prepared = _preparation(table, _categories(rows, recipe)) if rung == "linear" else None
         again.fit(prepared.of(table) if prepared else _to_split(table), _target(label, task))
     if rung == "trees":
         _split_at_float32(again)
@@ -200,8 +206,7 @@ def _first_linear(rows: Samples, judged: Samples, recipe: Recipe, task: Task) ->
     """Fit with each penalty; return a model with the best one to fit, the one that was fitted with it, and raw."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    del recipe
-    prepared = _preparation(rows.features)
+    prepared = _preparation(rows.features, _categories(rows, recipe))
     features, held_out, target = prepared.of(rows.features), prepared.of(judged.features), _target(rows.label, task)
     tried = []
     for penalty in _PENALTIES:
@@ -254,16 +259,22 @@ def _finite(table: Rows) -> Rows:
     return np.clip(table, -limit, limit)
 
 
-def _preparation(table: Rows) -> Prepared:
+def _categories(train: Samples, recipe: Recipe) -> list[int]:
+    """Return the columns that hold the number of a category."""
+    return [train.columns.index(name) for name in getattr(recipe, "category_columns", ())]
+
+
+def _preparation(table: Rows, categories: Sequence[int]) -> Prepared:
     """Fit what prepares features for a linear model; a feature of which nothing is known is always 0."""
     fill, low, high, center, spread = np.zeros((5, table.shape[1]), np.float32)
     for number, column in enumerate(_finite(table).T):
         known = column[~np.isnan(column)].astype(np.float64)
-        if known.size:
+        if known.size and number not in categories:
             low[number], fill[number], high[number] = np.quantile(known, [_TAILS[0], 0.5, _TAILS[1]])
             cut = np.clip(known, low[number], high[number])
             center[number], spread[number] = cut.mean(), cut.std()
     unknown = np.isnan(table)
+    category, code = _common_codes(table, categories)
     return Prepared(
         fill=fill,
         low=low,
@@ -271,4 +282,18 @@ def _preparation(table: Rows) -> Prepared:
         center=center,
         scale=np.where(spread > 0, 1 / np.where(spread > 0, spread, 1), 0).astype(np.float32),
         flagged=np.flatnonzero(unknown.any(axis=0) & ~unknown.all(axis=0)),
+        category=category,
+        code=code,
     )
+
+
+def _common_codes(table: Rows, categories: Sequence[int]) -> tuple[NDArray[np.int64], Rows]:
+    """Return columns and codes in pairs: of all categories together those that most rows have."""
+    counted = [
+        (int(rows), -column, -float(code))
+        for column in categories
+        for code, rows in zip(*np.unique(_finite(table)[:, column], return_counts=True), strict=True)
+        if rows >= LEAST_ROWS and not np.isnan(code)
+    ]
+    kept = sorted(counted, reverse=True)[:_MOST_CODES]
+    return np.array([-column for _, column, _ in kept], np.int64), np.array([-code for *_, code in kept], np.float32)

@@ -101,9 +101,11 @@ class _Graph:
         filled = self.add("Where", unknown, prepared.fill, table)
         cut = self.add("Min", self.add("Max", filled, prepared.low), prepared.high)
         rows = self.add("Mul", self.add("Sub", cut, prepared.center), prepared.scale)
-        if prepared.flagged.size:
-            flags = self.add("Gather", self.cast(unknown, TensorProto.FLOAT), prepared.flagged, axis=1)
-            rows = self.add("Concat", rows, flags, axis=1)
+        flags = [self.add("Gather", unknown, prepared.flagged, axis=1)] if prepared.flagged.size else []
+        if prepared.category.size:
+            flags.append(self.add("Equal", self.add("Gather", table, prepared.category, axis=1), prepared.code))
+        if flags:
+            rows = self.add("Concat", rows, *(self.cast(some, TensorProto.FLOAT) for some in flags), axis=1)
         weights, bias = _weights(estimator)
         sums = self.add("Add", self.add("MatMul", rows, weights), bias)
         return self.add("Softmax", sums, axis=1) if hasattr(estimator, "classes_") else sums

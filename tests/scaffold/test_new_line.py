@@ -220,6 +220,7 @@ def test_an_outcome_that_comes_late_is_looked_back_on_late(root):
         line, source = loaded(root, "late")
         rows = features(line, cleaned(line, source))
     assert rows["outcome_before"].to_list()[50] == frame["y"][50 - 11]
+    assert line.label.after == timedelta(days=10)  # one length for the features, the labels and the embargo
 
 
 def test_orders_that_come_at_any_time_are_no_series(root):

@@ -118,6 +118,43 @@ def test_a_feature_of_which_nothing_is_known_says_nothing(rung):
     np.testing.assert_array_equal(model.answers(awkward_rows()), model.answers(moved))
 
 
+def towns(count, seed):
+    """Return rows whose label is of the town, whose numbers say nothing: even ones say yes."""
+    chance = np.random.default_rng(seed)
+    town = chance.integers(0, 40, count).astype(np.float32)
+    label = (chance.random(count) < np.where(town % 2 == 0, 0.9, 0.1)).astype(np.float32)
+    features = np.stack([chance.normal(size=count).astype(np.float32), town], axis=1)
+    features[::50, 1] = np.nan
+    return Samples(features=features, label=label, site=np.full(count, "A"), columns=("size", "town"))
+
+
+def test_a_linear_model_tells_categories_apart_and_takes_their_numbers_for_names():
+    recipe = dataclasses.replace(SMALL, category_columns=("town",))
+    test = towns(2000, 3)
+    losses = []
+    for some in (recipe, SMALL):
+        model = fit_plain("linear", towns(2000, 1), towns(500, 2), some, TASK).model
+        losses.append(TASK.row_losses(test.label, model.answers(test.features)).mean())
+    assert losses[0] < 0.4
+    assert losses[1] > 0.6
+
+
+def test_the_file_tells_categories_apart_as_the_model_does_the_commonest_of_them_and_takes_any_number():
+    recipe = dataclasses.replace(SMALL, category_columns=("size", "town"))
+    chance = np.random.default_rng(1)
+    many = towns(4000, 1)
+    many.features[:, 0] = np.floor(chance.exponential(300.0, len(many)))  # some 1,500 codes, most of them rare
+    model = fit_plain("linear", many, towns(500, 2), recipe, TASK).model
+    assert len(model.prepared.code) == 256
+    assert {float(code) for code in model.prepared.code[model.prepared.category == 1]} == set(range(40))
+    odd = np.array([[np.nan, np.nan], [np.inf, -1.0], [-np.inf, 1e30], [0.5, 39.5], [3.0, 7.0]], np.float32)
+    content = plain_onnx(model, signature(TASK, 2))
+    for asked in (many.features, odd):
+        answers = model.answers(asked)
+        assert np.isfinite(answers).all()
+        assert ReferenceAnswers(rows=asked, answers=answers).parity_error(content) < 1e-5
+
+
 def test_one_class_is_refused(train):
     with pytest.raises(TrainingError, match="all 600 labels are 1"):
         fit_plain("trees", with_label(rows(), np.ones(600)), train, SMALL, TASK)
