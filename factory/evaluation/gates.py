@@ -12,7 +12,7 @@ from dataclasses import replace
 from factory.charts.numbers import figure as written
 from factory.errors import MeasuredOtherwise
 from factory.evaluation.evidence import Evidence, Figures, measured
-from factory.line.gates import Comparison, Gates
+from factory.line.gates import Comparison, Gates, Mode
 from factory.model.check import Check, Figure, Unit, readable
 from factory.model.verdict import Verdict
 from factory.tasks.task import Task
@@ -140,17 +140,18 @@ def better_than_baseline(figures: Figures, gates: Gates) -> Iterator[Check]:
     check says so.
     """
     bar, share = gates.against_baseline, figures["probability_better_than_baseline"]
-    if figures.get("is_baseline") or bar.mode == "disabled":
+    if figures.get("is_baseline"):
         return
     if share is not None and figures.get("baseline_beats_constant") is False:
         loss, constant = (_written(_number(figures[name])) for name in ("baseline_loss", "constant_loss"))
         no_bar = f", which is no bar: its loss is {loss}, a constant answer's {constant}"
-        yield _beats("baseline", figures, replace(bar, min_probability=0.0), note=no_bar)
+        yield from _better("baseline", figures, replace(bar, min_probability=0.0), note=no_bar)
     elif figures.get("baseline_is_a_rung"):
-        asked = replace(bar, min_probability=min(bar.min_probability, _SURELY_WORSE), mode="dry_run")
-        yield _beats("baseline", figures, asked, note="; validation rows chose, so this only warns")
+        mode: Mode = "disabled" if bar.mode == "disabled" else "dry_run"
+        asked = replace(bar, min_probability=min(bar.min_probability, _SURELY_WORSE), mode=mode)
+        yield from _better("baseline", figures, asked, note="; validation rows chose, so this only warns")
     else:
-        yield _beats("baseline", figures, bar)
+        yield from _better("baseline", figures, bar)
 
 
 def fairly_compared(figures: Figures, gates: Gates) -> Iterator[Check]:
@@ -178,8 +179,8 @@ def fairly_compared(figures: Figures, gates: Gates) -> Iterator[Check]:
 
 def better_than_champion(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse what does not beat the site's champion with the line's certainty; nothing is compared with itself."""
-    if figures["compared_with_champion"] and gates.against_champion.mode != "disabled":
-        yield _beats("champion", figures, gates.against_champion)
+    if figures["compared_with_champion"]:
+        yield from _better("champion", figures, gates.against_champion)
 
 
 def earns_no_less_than_champion(figures: Figures, gates: Gates) -> Iterator[Check]:
@@ -293,11 +294,16 @@ def _require_same_margin(figures: Figures, other: str, bar: Comparison) -> None:
         )
 
 
-def _beats(other: str, figures: Figures, bar: Comparison, *, note: str = "") -> Check:
-    """Return the check that the candidate is better than another model; `note` is what its title says beside that."""
+def _better(other: str, figures: Figures, bar: Comparison, *, note: str = "") -> Iterator[Check]:
+    """Yield the check that the candidate is better than another model; none where that is not compared.
+
+    `note` is what its title says beside that.
+    """
+    if bar.mode == "disabled":
+        return
     margin = f" by more than {written(bar.min_absolute_change)}" if bar.min_absolute_change else ""
     share, change = (_number(figures[name]) for name in (f"probability_better_than_{other}", f"change_vs_{other}"))
-    return Check.at_least(
+    yield Check.at_least(
         f"probability_better_than_{other}",
         None if change is None else share,
         bar.min_probability,

@@ -54,7 +54,8 @@ class Conditions:
         # |setting - centre|² less |setting|², which is the same for every centre; in float64, for the file to agree.
         distance = known @ np.square(centre).T - 2.0 * np.where(known, setting, 0.0).astype(np.float64) @ centre.T
         condition = distance.argmin(-1)
-        return (features - self.mean[condition]) * self.scale[condition]
+        measured: Floats = (features - self.mean[condition]) * self.scale[condition]
+        return measured
 
 
 def fit_conditions(
