@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from factory.cli import (
     check,
+    forget,
     keys,
     new,
     quarantine,
@@ -40,7 +41,14 @@ PANELS: dict[str, Sequence[typer.Typer | Callable[..., Any]]] = {
         runs.operate,
         sites.app,
     ),
-    "See what it came to": (status.status, quarantine.quarantine, servers.ui, servers.registry, status.doctor),
+    "See what it came to": (
+        status.status,
+        quarantine.quarantine,
+        forget.forget,
+        servers.ui,
+        servers.registry,
+        status.doctor,
+    ),
     "Serve": (servers.serve, keys.app, status.why, records.app),
     "Decide about a site": (
         site_commands.history,

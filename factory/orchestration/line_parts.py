@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from factory.data.contract.contract import Contract
+from factory.data.forgotten import without_forgotten
 from factory.errors import LineError
 from factory.errors.masking import masked
 from factory.line.line import Line
@@ -64,12 +65,13 @@ def masked_into(write: Callable[[str], None]) -> Callable[[str], None]:
 def line_run(parts: LineParts, context: Context, config: StageConfig) -> LineRun:
     """Gather what a run's resources have for one line; raises LineError where the config has no date or stage."""
     bound, name = context.resources, parts.line.name
+    lake = bound.lake.of(name)
     return LineRun(
         line=parts.line,
         code=parts.code,
-        source=parts.source,
+        source=without_forgotten(parts.source, lake, parts.line),
         contracts=parts.contracts,
-        lake=bound.lake.of(name),
+        lake=lake,
         journal=bound.lake.journal(name),
         compute=bound.compute,
         registry=bound.registry,

@@ -136,6 +136,11 @@ class Home:
         return self.root / "rollouts"
 
     @property
+    def forgotten(self) -> Path:
+        """Receipts that persons were forgotten; none says who."""
+        return self.root / "forgotten"
+
+    @property
     def example(self) -> Path:
         """A first request for the gateway."""
         return self.root / "example.json"

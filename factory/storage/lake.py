@@ -29,6 +29,8 @@ _DELTA = (DeltaError, OSError)
 """What delta-rs raises; on an object store, OSErrors of the network."""
 _WRITER, _OURS = "writer", "ai-factory"
 """By which entry of its log a commit is known as one of this library's."""
+_AT_ONCE, _BY_ITSELF = "interval 0 seconds", ("interval 30 days", "interval 1 week")
+"""For how long a log and deleted files are kept: while a table is purged, and by Delta's own rule."""
 TRIES = 20
 """How often a write is tried while others commit to the same table."""
 
@@ -104,9 +106,7 @@ class Lake:
         # Opened for this scan alone: one that is shared would move on to what others write before it is collected.
         delta = self._open(table, version) if version is not None else self._snapshot(table)
         if delta is None:
-            raise TableMissing(
-                f"line {self.line}: the lake has no table {table!r} at {self.uri(table)}; run the stage that writes it"
-            )
+            raise self._missing(table)
         rows = pl.scan_delta(delta)
         return rows if sites is None else rows.filter(pl.col(SITE).is_in(list(sites)))
 
@@ -157,6 +157,42 @@ class Lake:
                     f"{written} now; nothing was written. Give the column another name, or move {self.uri(table)} away "
                     "and run the line for all its sites, which makes the table anew"
                 )
+
+    def tables(self) -> list[str]:
+        """Return the names of all tables; raises LakeError for an object store, which is not looked through."""
+        if "://" in self.root:
+            raise LakeError(f"line {self.line}: the tables at {self.root} cannot be listed, for it is an object store")
+        root = Path(self.root)
+        return sorted(str(log.parent.relative_to(root)) for log in root.rglob("_delta_log"))
+
+    def overwrite(self, table: str, rows: pl.DataFrame, sites: Iterable[str]) -> None:
+        """Put rows in the place of all rows of a table, in one commit that names these sites; raises SiteBusy."""
+        delta = self._open(table)
+        if delta is None:
+            raise self._missing(table)
+        self._write(delta, table, rows, self.site_versions(table, sites), mode="overwrite")
+
+    def purge(self, table: str) -> None:
+        """Remove each file without a present row, and the log of all that was: no older version can be read again.
+
+        What a log keeps of a row that is gone (predicates, least and greatest values) goes with it. A call that was
+        killed is made again.
+        """
+        delta = self._open(table)
+        if delta is None:
+            return
+        properties = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
+        kept = delta.metadata().configuration
+        with self.faults():
+            delta.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False, full=True)
+            delta.update_incremental()
+            for spans in (dict.fromkeys(properties, _AT_ONCE), _spans(kept, properties)):
+                delta.alter.set_table_properties(spans, commit_properties=_commit())
+                delta.update_incremental()
+                if spans[properties[0]] == _AT_ONCE:
+                    delta.create_checkpoint()
+                    delta.cleanup_metadata()
+        del self._opened[table]
 
     def compact(self, table: str) -> None:
         """Make one file of many small ones; a writer who comes in between goes first, and another time will do.
@@ -308,6 +344,11 @@ class Lake:
             "takes, as it does by default, never does that"
         )
 
+    def _missing(self, table: str) -> TableMissing:
+        return TableMissing(
+            f"line {self.line}: the lake has no table {table!r} at {self.uri(table)}; run the stage that writes it"
+        )
+
     def _unwritten(self, table: str, error: Exception) -> LakeError:
         why = why_unusable(error, self.root) or f"{_first_words(error)}: look at permissions, room and network"
         return LakeError(
@@ -329,6 +370,14 @@ class Lake:
             f"line {self.line}: another run wrote {table} for {', '.join(sorted(sites))} meanwhile; "
             "this run wrote nothing there; run those sites again"
         )
+
+
+def _spans(kept: Mapping[str, str], properties: Sequence[str]) -> dict[str, str]:
+    """Return how long a table keeps its log and its deleted files: as it did, or as Delta does by itself."""
+    return {
+        name: kept[name] if kept.get(name, _AT_ONCE) != _AT_ONCE else span
+        for name, span in zip(properties, _BY_ITSELF, strict=True)
+    }
 
 
 def _commit(**how: Any) -> CommitProperties:
