@@ -138,7 +138,7 @@ class KilledError(Exception):
     """Stands for a kill between two steps."""
 
 
-@pytest.mark.parametrize("step", [5, 12, *(pytest.param(step, marks=pytest.mark.slow) for step in (0, 3, 8, 16))])
+@pytest.mark.parametrize("step", [5, 12, *(pytest.param(step, marks=pytest.mark.slow) for step in (0, 3, 8, 14))])
 def test_killed_between_any_two_steps_it_is_finished_by_the_next_call(operated, tmp_path, step):
     clinics = copied(operated, tmp_path)
     steps = []
