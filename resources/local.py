@@ -20,6 +20,7 @@ from factory.orchestration.resources import (
     FolderResource,
     LakeResource,
     ModelStoreResource,
+    OutboxResource,
     RegistryResource,
     ReportsResource,
 )
@@ -45,6 +46,7 @@ def bindings(root: Path, environment: Mapping[str, str]) -> dict[str, Any]:
         ),
         "store": ModelStoreResource(root=str(home.models), key_folder=str(home.keys), history=str(home.history)),
         "prediction_log": FolderResource(path=str(home.prediction_log)),
+        "outbox": OutboxResource(root=str(home.outbox)),
         "docs": DataDocsResource(root=str(home.data_docs)),
         "reports": ReportsResource(root=str(home.reports)),
         "scratch": FolderResource(path=str(home.scratch)),

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from factory.cli import (
     check,
+    deliveries,
     forget,
     keys,
     new,
@@ -44,6 +45,7 @@ PANELS: dict[str, Sequence[typer.Typer | Callable[..., Any]]] = {
     "See what it came to": (
         status.status,
         quarantine.quarantine,
+        deliveries.app,
         forget.forget,
         servers.ui,
         servers.registry,

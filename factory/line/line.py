@@ -23,7 +23,7 @@ from factory.line.parsing import Parse
 from factory.line.personal import Marking, PersonalData, Pseudonyms, Treatment, require_marks
 from factory.line.recipe import Recipe
 from factory.line.schema_changes import SchemaChanges
-from factory.line.sinks import SinkSection, message_columns
+from factory.line.sinks import ColumnKind, SinkSection, kind_of_column, message_columns
 from factory.line.site_names import SiteNames
 from factory.line.split import Division, Parts, Split, division_on_record
 from factory.model.signature import Signature
@@ -301,9 +301,10 @@ class Line(LineKeys):
                 raise LineError(f"sinks: {name}: {error}", at=("sinks", name, *getattr(error, "at", ()))) from error
 
     @property
-    def message_columns(self) -> tuple[str, ...]:
-        """The columns from which a sink's fields are filled."""
-        return message_columns(self.features.key, self.task.answers, self.features.columns)
+    def message_columns(self) -> dict[str, ColumnKind]:
+        """The columns from which a sink's fields are filled, and what each holds."""
+        key = {name: kind_of_column(self.decisions.columns.get(name, "")) for name in self.features.key}
+        return message_columns(key, self.task.answers, self.features.columns)
 
     def _require_gates(self) -> None:
         """Raise LineError where the gates name what the line has not."""

@@ -15,6 +15,8 @@ from factory.errors.masking import has_secret, is_secret_name, masked
 FORBID: dict[str, Any] = {"extra": "forbid"}
 MESSAGE_KEY = "message_key"
 Scalar = str | int | float | bool
+ColumnKind = Literal["text", "whole number", "number", "truth", "moment", "day", "anything"]
+"""What a column of a message holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,8 @@ class SinkSection:
     key: str = ""
     """The system's field that takes the message's key, 32 hexadecimal digits, by which it knows a message again."""
     fields: Mapping[str, str] = field(default_factory=dict)
-    """The system's field → the message's column: a key column, `decided_at`, `predicted_…`, a feature."""
+    """The system's field → the message's column: a key column, `decided_at`, `predicted_…`, a feature. Files and
+    webhooks get all columns where none is named."""
     constants: Mapping[str, Scalar] = field(default_factory=dict)
     """The system's field → the same value in every message."""
     withdrawn: Mapping[str, Scalar] = field(default_factory=dict)
@@ -83,6 +86,8 @@ class SinkSection:
     expires_after_days: float = 30.0
     """How old a decision may be when it would be put into the outbox, from the moment the line looks as of; an older
     one is not delivered."""
+    overdue_after_minutes: float = 60.0
+    """How long a message may wait before people are told."""
     sites: tuple[str, ...] = ()
     """The sites whose decisions go there; all of them when left out."""
     dry_run: bool = False
@@ -103,6 +108,11 @@ class SinkSection:
         if self.expires_after_days <= 0:
             raise LineError(
                 f"expires_after_days is {self.expires_after_days:g}; it must be above 0", at=("expires_after_days",)
+            )
+        if self.overdue_after_minutes < 0:
+            raise LineError(
+                f"overdue_after_minutes is {self.overdue_after_minutes:g}; it must be 0 or more",
+                at=("overdue_after_minutes",),
             )
         named = [*([self.key] if self.key else []), *self.fields, *self.constants]
         if twice := sorted({name for name in named if named.count(name) > 1}):
@@ -129,19 +139,42 @@ class SinkSection:
                 )
 
     def fields_of(self, record: Mapping[str, Any], key: str) -> dict[str, Any]:
-        """Return a message as the system's fields; raises KeyError naming the column that the message lacks."""
+        """Return a message as the system's fields, all its columns where the file names none; raises KeyError.
+
+        The error names the column that the message lacks.
+        """
+        if not self.fields:
+            return {**({self.key: key} if self.key else {}), **record, **self.constants}
         mapped = {target: record[column] for target, column in self.fields.items()}
         return {**({self.key: key} if self.key else {}), **mapped, **self.constants}
 
 
-def identity_columns(key: Collection[str]) -> tuple[str, ...]:
-    """Return the columns that say which decision a message is about, from the columns that identify a decision."""
-    return tuple(dict.fromkeys(["line", "site", *key, "decided_at", "release", "version", "digest"]))
+def message_columns(
+    key: Mapping[str, ColumnKind], answers: Collection[str], features: Collection[str]
+) -> dict[str, ColumnKind]:
+    """Return the columns of a message: which decision, what was answered, whether it is acted on, and the features.
+
+    `key` are the columns that identify a decision, each with what it holds.
+    """
+    return {
+        **dict.fromkeys(features, "number"),
+        **key,
+        **{"line": "text", "site": "text", "decided_at": "moment"},
+        **{"release": "whole number", "version": "whole number", "digest": "text", MESSAGE_KEY: "text"},
+        **{f"predicted_{name}": "number" for name in answers},
+        **{"threshold": "number", "decision": "number", "acts": "truth"},
+    }
 
 
-def message_columns(key: Collection[str], answers: Collection[str], features: Collection[str]) -> tuple[str, ...]:
-    """Return the columns of a message: which decision, what was answered, whether it is acted on, and the features."""
-    answered = [f"predicted_{name}" for name in answers]
-    return tuple(
-        dict.fromkeys([*identity_columns(key), MESSAGE_KEY, *answered, "threshold", "acts", "decision", *features])
-    )
+def kind_of_column(dtype: str) -> ColumnKind:
+    """Return what a column of a Polars type, by its name, holds."""
+    named: dict[str, ColumnKind] = {
+        "Str": "text",
+        "Boo": "truth",
+        "Int": "whole number",
+        "UIn": "whole number",
+        "Flo": "number",
+        "Dec": "number",
+        "Dat": "day" if dtype == "Date" else "moment",
+    }
+    return named.get(dtype[:3], "anything")

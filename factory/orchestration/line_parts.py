@@ -18,7 +18,7 @@ from factory.pipeline.fingerprints import LineCode
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.stages import NAMES, checked_stage
 
-RESOURCES = {"lake", "compute", "registry", "scratch", "store", "alerts", "prediction_log", "docs", "reports"}
+RESOURCES = {"lake", "compute", "registry", "scratch", "store", "alerts", "prediction_log", "outbox", "docs", "reports"}
 """The resources that a run of a line needs; the composition root binds them."""
 
 
@@ -80,6 +80,7 @@ def line_run(parts: LineParts, context: Context, config: StageConfig) -> LineRun
         alerts=bound.alerts,
         reports=bound.reports.of(name),
         prediction_log=bound.prediction_log,
+        outbox=bound.outbox,
         scratch=bound.scratch,
         project=parts.project,
         run_id=context.run.run_id,

@@ -13,6 +13,7 @@ from dagster._config.pythonic_config import ConfigurableResourceFactory  # docum
 from pydantic import Field, field_validator
 
 from factory.compute.engine import Compute
+from factory.connectors.outbox.store import OutboxStore
 from factory.data.contract.data_docs import DataDocs
 from factory.line.line import Line
 from factory.monitoring.alerts import Alerts
@@ -122,6 +123,16 @@ class ReportsResource(ConfigurableResourceFactory[Reports]):
     def create_resource(self, context: Context) -> Reports:  # noqa: ARG002
         """Return the pages."""
         return Reports(root=Path(self.root))
+
+
+class OutboxResource(ConfigurableResourceFactory[OutboxStore]):
+    """Where messages to business systems wait, and where their receipts are kept."""
+
+    root: str = Field(description="folder of the outboxes, a file a line; on a local disk")
+
+    def create_resource(self, context: Context) -> OutboxStore:  # noqa: ARG002
+        """Return the outboxes."""
+        return OutboxStore(root=Path(self.root))
 
 
 class FolderResource(ConfigurableResourceFactory[Path]):

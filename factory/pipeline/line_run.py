@@ -25,6 +25,7 @@ from factory.storage.journal import Entry, Journal, fingerprint
 from factory.storage.lake import SITE, Lake
 
 if TYPE_CHECKING:
+    from factory.connectors.outbox.store import OutboxStore
     from factory.pipeline.serving import ServedSites
     from factory.reports.folder import LineReports
 
@@ -47,6 +48,8 @@ class LineRun:
     reports: "LineReports"
     prediction_log: Path
     """The folder that the gateway writes its predictions to."""
+    outbox: "OutboxStore"
+    """The messages to business systems."""
     scratch: Path
     """A folder on a local disk for checkpoints; losing it costs time and nothing else."""
     project: Path

@@ -204,6 +204,17 @@ STAGES = (
         columns=_logged_columns,
     ),
     Stage(
+        name="receipts",
+        run="operations",
+        makes={
+            "receipts": "What the business systems said of each decision they were sent: taken, or refused and why."
+        },
+        reads=("predictions", "prediction_log", "features"),
+        kinds=frozenset({"polars", "deltalake", "sqlite"}),
+        module="receipts",
+        is_in=lambda line: bool(line.sinks),
+    ),
+    Stage(
         name="logged_outcomes",
         run="operations",
         makes={"logged_outcomes": "What really happened to what the gateway told, and what it was worth."},

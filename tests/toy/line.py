@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from factory.compute.engine import Compute
+from factory.connectors.outbox.store import OutboxStore
 from factory.data.contract.data_docs import DataDocs
 from factory.line.file import LineFile
 from factory.line.freshness import Freshness
@@ -140,6 +141,7 @@ class ToyFactory:
             "registry": self.registry,
             "store": self.store,
             "prediction_log": self.home / "predictions",
+            "outbox": OutboxStore(root=self.home / "outbox"),
             "docs": DataDocs(root=self.home / "docs"),
             "reports": Reports(root=self.home / "reports"),
             "scratch": self.home / "work",

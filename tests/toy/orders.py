@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from factory.compute.engine import Compute
+from factory.connectors.outbox.store import OutboxStore
 from factory.data.contract.compiler import compile_contract
 from factory.features.windows import ASKED, PENDING, with_pending
 from factory.line.announced import ANNOUNCED_AT, Announced
@@ -259,6 +260,7 @@ class OrdersRun:
             alerts=self.alerts,
             reports=None,
             prediction_log=self.home / "log",
+            outbox=OutboxStore(root=self.home / "outbox"),
             scratch=self.home / "work",
             project=self.home,
             run_id="run",

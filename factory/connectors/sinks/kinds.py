@@ -10,8 +10,9 @@
 A kind is a function from a `Target` to a `Sink`, loaded when a line needs it.
 """
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,18 @@ from urllib.parse import urlsplit
 from pydantic import TypeAdapter, ValidationError
 
 from factory.connectors.sinks.sink import Sink
+from factory.connectors.web.access import Access
 from factory.errors import LineError
 from factory.errors.masking import keep_secret, masked
-from factory.line.sinks import SinkSection
+from factory.line.line import Line
+from factory.line.sinks import ColumnKind, SinkSection
 
 ENVIRONMENT = "env:"
 KINDS: Mapping[str, str] = {
+    "": "factory.connectors.sinks.files:files_sink",
+    "file": "factory.connectors.sinks.files:files_sink",
+    "https": "factory.connectors.sinks.webhook:webhook_sink",
+    "http": "factory.connectors.sinks.webhook:webhook_sink",
     **dict.fromkeys(("odata+https", "odata+http"), "factory.connectors.odata.sink:odata_sink"),
     "salesforce+https": "factory.connectors.salesforce.sink:salesforce_sink",
 }
@@ -46,10 +53,15 @@ class Target:
     thing: str
     """What stands behind `::`: a table, an entity set, an object; empty for none."""
     section: SinkSection
-    environment: Mapping[str, str]
-    """The variables that hold what is secret."""
     project: Path
     """The folder that relative paths are from."""
+    columns: Mapping[str, ColumnKind] = field(default_factory=dict)
+    """The columns of a message, and what each holds, by which a mapping is compared with the system's own types."""
+
+    @property
+    def named(self) -> str:
+        """What it is called in an error."""
+        return f"line {self.line}: sinks: {self.name}"
 
     @property
     def scheme(self) -> str:
@@ -66,46 +78,40 @@ class Target:
         try:
             return TypeAdapter(kind).validate_python(dict(self.section.options))
         except ValidationError as error:
-            wrong = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
-            raise LineError(f"line {self.line}: sinks: {self.name}: options: {'; '.join(wrong)}") from error
+            raise LineError(f"{self.named}: options: {_mistakes(error)}") from error
 
-    def secret(self, said: str, key: str) -> str:
-        """Return the secret in the variable that `env:NAME` names; raises LineError where that is not what is said.
-
-        From here on the secret is masked in whatever is shown.
-        """
-        variable = said.removeprefix(ENVIRONMENT)
-        if not said.startswith(ENVIRONMENT) or not self.environment.get(variable):
-            what = f"the variable {variable} is not set" if said.startswith(ENVIRONMENT) else "it must be env:VARIABLE"
-            raise LineError(
-                f"line {self.line}: sinks: {self.name}: {key}: {what}; a secret stands in an environment variable, "
-                "and its name in the line's file"
-            )
-        keep_secret(self.environment[variable])
-        return self.environment[variable]
+    @property
+    def access(self) -> Access:
+        """The section `access`, by which the system knows us; raises LineError."""
+        try:
+            access: Access = TypeAdapter(Access).validate_python(dict(self.section.access) or {"kind": "none"})
+        except ValidationError as error:
+            raise LineError(f"{self.named}: access: {_mistakes(error)}") from error
+        return access
 
 
-def target_of(line: str, name: str, section: SinkSection, environment: Mapping[str, str], project: Path) -> Target:
+def target_of(line: Line, name: str, project: Path) -> Target:
     """Return where a sink of a line writes; raises LineError where its variable is not set."""
+    section = line.sinks[name]
     at, separator, thing = section.to.rpartition("::")
     address = at if separator else thing
     if address.startswith(ENVIRONMENT):
         variable = address.removeprefix(ENVIRONMENT)
-        address = environment.get(variable, "")
+        address = os.environ.get(variable, "")
         if not address:
             raise LineError(
-                f"line {line}: sinks: {name}: the environment variable {variable} is not set; put the system's address "
-                "into it"
+                f"line {line.name}: sinks: {name}: the environment variable {variable} is not set; put the system's "
+                "address into it"
             )
         keep_secret(address)
     return Target(
-        line=line,
+        line=line.name,
         name=name,
         address=address,
         thing=thing if separator else "",
         section=section,
-        environment=environment,
         project=project,
+        columns=line.message_columns,
     )
 
 
@@ -115,9 +121,14 @@ def sink_of(target: Target) -> Sink:
     place = _SQL if scheme.partition("+")[0] in _SQL_DIALECTS else KINDS.get(scheme)
     if place is None:
         raise LineError(
-            f"line {target.line}: sinks: {target.name}: {target.shown} is no place that a sink writes to; there are "
+            f"{target.named}: {target.shown} is no place that a sink writes to; there are "
             f"{', '.join(f'{name}:' for name in sorted({*KINDS, *_SQL_DIALECTS}) if name)} and folders"
         )
     module, _, function = place.partition(":")
     sink: Sink = getattr(import_module(module), function)(target)
     return sink
+
+
+def _mistakes(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)

@@ -54,3 +54,7 @@ class Sink(Protocol):
         Raises FactoryError where that cannot be told now, or never.
         """
         ...
+
+    def close(self) -> None:
+        """Close what is open to the system; it may be used again."""
+        ...

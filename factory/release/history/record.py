@@ -26,6 +26,7 @@ Kind = Literal[
     "trial_promotion",
     "removal",
     "return",
+    "delivery",
     "gap",
 ]
 
@@ -35,7 +36,8 @@ class Event:
     """What somebody did at a site.
 
     A `wait` says that a rollout has not come to the site, the `turn` after it that it has, or was ended. A `removal`
-    says that the site is no longer one of its line's, the `return` after it that it is again.
+    says that the site is no longer one of its line's, the `return` after it that it is again. A `delivery` says which
+    business system got how many decisions of a release.
 
     `version` is the registry's, `release` the sequence in the model repository, `digest` the SHA-256 of the model file,
     `verdict` that of the verdict; `withdrawn` is the digest of the file that a rollback took out of service, or that a
