@@ -43,6 +43,23 @@ class Commit(NamedTuple):
     by: str
 
 
+class _Snapshot(DeltaTable):
+    """A table in one version, whose files' largest moments are not below those of the rows.
+
+    Delta's log keeps moments in milliseconds, cut off; Polars takes them for exact, and would pass over a file whose
+    newest row is of the microseconds after.
+    """
+
+    def get_add_actions(self, flatten: bool = False) -> Any:
+        """Return what the log says of each file, the largest moments raised to the end of their millisecond."""
+        actions = pl.DataFrame(super().get_add_actions(flatten=flatten))
+        if flatten or not isinstance(actions.schema.get("max"), pl.Struct):
+            return actions
+        whole = actions["max"].struct.unnest()
+        raised = whole.with_columns(pl.selectors.datetime() + pl.duration(microseconds=999))
+        return actions.with_columns(raised.to_struct("max"))
+
+
 class Lake:
     """The Delta tables of one line."""
 
@@ -221,7 +238,7 @@ class Lake:
                 pass
             del self._opened[table]  # another program made the table anew, or tidied its log up: read it from its start
         try:
-            delta = DeltaTable(self.uri(table), version=version, storage_options=self.storage_options)
+            delta = _Snapshot(self.uri(table), version=version, storage_options=self.storage_options)
         except TableNotFoundError:
             self._opened.pop(table, None)
             return None

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from threading import Barrier
 
 import polars as pl
@@ -196,3 +197,14 @@ def test_a_table_that_is_compacted_and_vacuumed_while_it_is_read_is_not_said_to_
 def read(lake, scan):
     with lake.faults():
         return scan.collect()
+
+
+def test_rows_of_a_moment_are_there_whatever_part_of_a_second_it_is(lake):
+    moments = [datetime(2026, 3, 1, 6, 0, 0, part, tzinfo=UTC) for part in (0, 1, 123_456, 999_999)]
+    for seen, moment in enumerate(moments):
+        row = pl.DataFrame({"site": ["UA"], "at": [moment]}, schema_overrides={"at": pl.Datetime("us", "UTC")})
+        lake.append("receipts", row, {"UA": seen})
+    at = pl.col("at")
+    for moment in moments:
+        for of_moment in (at == moment, at.is_between(moment, moment), (at >= moment) & (at <= moment)):
+            assert lake.scan("receipts", ["UA"]).filter(of_moment).collect()["at"].to_list() == [moment]

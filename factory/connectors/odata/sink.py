@@ -178,6 +178,12 @@ class ODataSink:
         for first in range(0, len(changes), size or 1):
             yield from self._sent(changes[first : first + size], existing)
 
+    def close(self) -> None:
+        """Close the connections."""
+        if self._service is not None:
+            self._service.service.close()
+            self._service = None
+
     def present(self, messages: Sequence[Message]) -> Mapping[str, str]:
         """Return the entities that have these messages' keys; a withdrawal is there when its fields are set."""
         existing = self._existing([message.key for message in messages])

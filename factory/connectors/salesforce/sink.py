@@ -209,6 +209,9 @@ class SalesforceSink:
                 results.append(unknown(message, f"job {job_id} says nothing of it"))
         return results
 
+    def close(self) -> None:
+        """Nothing is open: each call has a session of its own."""
+
     def present(self, messages: Sequence[Message]) -> Mapping[str, str]:
         """Return the records that these messages made or changed: id → the record's id.
 
