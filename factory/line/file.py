@@ -12,17 +12,21 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from factory.errors import LineError
+from factory.line.calendar import SiteThrough
 from factory.line.expectation import Expectation
 from factory.line.line import FeatureKeys, Features, Line, LineKeys, Table, TableKeys
 from factory.line.mistakes import mistakes, numbers_as_text, unknown_key
+from factory.line.other_tables import completed, site_column
 from factory.line.python_error import LOADING, python_mistake
-from factory.line.sections import FeaturesSection, LineSections, TableSection
+from factory.line.sections import LineSections, TableSection
 from factory.line.suite import SuiteFile, with_parameters
 from factory.line.yaml_file import YamlFile
 from factory.names import checked_name
 from factory.storage.columns import type_named
 
 TODAY = "today"
+DECLARED = "factory.features.declaration:declared_features"
+"""What builds declared windows: named as a line's own code is, for it lies in a room above this one."""
 TOP_LEVEL = ("type", "attributes", "requirements", "template_vars_module", "post_processing")
 """What a component's file may say beside what is ours; the orchestrator reads the last three."""
 
@@ -100,14 +104,14 @@ class LineFile(YamlFile):
     def line(self, sections: LineSections) -> Line:
         """Return the line that the file describes; raises LineError with file and line number."""
         checked_name(self.name, "line")
-        tables = {name: self.table(name, section) for name, section in sections.tables.items()}
+        tables = {name: self.table(name, sections.tables) for name in sections.tables}
         figures = {name: self.imported(dotted, "figures", name) for name, dotted in sections.figures.items()}
         self.decision_table(sections.decision_table, tables)
         said = {
             **_shared(sections, LineKeys),
             "name": self.name,
             "tables": tables,
-            "features": self.features(sections.features),
+            "features": self.features(sections, tables),
             "figures": figures,
             "as_of": self.moment(sections.as_of, "as_of"),
         }
@@ -116,13 +120,46 @@ class LineFile(YamlFile):
         except LineError as error:
             raise LineError(f"{self.place(*error.at)}: {error}") from error
 
-    def features(self, section: FeaturesSection) -> Features:
-        """Return the features; raises LineError where their function cannot be loaded."""
-        return Features(**_shared(section, FeatureKeys), build=self.imported(section.build, "features", "build"))
+    def features(self, sections: LineSections, tables: Mapping[str, Table]) -> Features:
+        """Return the features; raises LineError where their function cannot be loaded, or a window cannot be made."""
+        section, label = sections.features, sections.label
+        columns = {**{name: window.sentence for name, window in section.windows.items()}, **section.columns}
+        ordered = {name: columns[name] for name in (*section.columns, *columns)}
+        said = {**_shared(section, FeatureKeys), "columns": ordered}
+        own = self.imported(section.build, "features", "build") if section.build else None
+        if not (section.windows or label.event):
+            if own is None or not ordered:
+                lacking = "columns" if own else "build"
+                raise LineError(f"{self.place('features')}: features: it says neither `windows` nor `{lacking}`")
+            return Features(**said, build=own)
+        declared = self.imported(DECLARED, "features")
+        try:
+            build = declared(tables, sections.decision_table, section, list(ordered), label, own)
+        except LineError as error:
+            raise LineError(f"{self.place(*error.at)}: {'.'.join(map(str, error.at))}: {error}") from error
+        return Features(**said, build=build)
 
-    def table(self, name: str, section: TableSection) -> Table:
-        """Return one raw table; raises LineError when its key, cursor or site is not among its columns."""
-        for key, named in (("key", section.key), ("cursor", (section.cursor,)), ("site", (section.site,))):
+    def table(self, name: str, sections: Mapping[str, TableSection]) -> Table:
+        """Return one of the raw tables; raises LineError when its key, cursor or site is not among its columns."""
+        try:
+            section = completed(name, sections)
+            self._require_columns(name, section)
+            through = section.site if isinstance(section.site, SiteThrough) else None
+            return Table(
+                **{**_shared(section, TableKeys), "columns": _without_dropped(section)},
+                name=name,
+                site_column=site_column(section),
+                site_through=through,
+                contract=self.contract(name, section),
+                repair=self.imported(section.repair, "tables", name, "repair"),
+            )
+        except LineError as error:
+            if not error.at:
+                raise
+            raise LineError(f"{self.place('tables', name, *error.at)}: {error}") from error
+
+    def _require_columns(self, name: str, section: TableSection) -> None:
+        for key, named in (("key", section.key), ("cursor", (section.cursor,)), ("site", (site_column(section),))):
             if missing := [column for column in named if column and column not in section.columns]:
                 raise LineError(
                     f"{self.place('tables', name, key)}: table {name}: {missing[0]!r} is not among its columns "
@@ -133,18 +170,6 @@ class LineFile(YamlFile):
                 type_named(kind)
             except ValueError as error:
                 raise LineError(f"{self.place('tables', name, 'columns', column)}: table {name}: {error}") from error
-        contract = self.contract(name, section)
-        repair = self.imported(section.repair, "tables", name, "repair")
-        try:
-            return Table(
-                **{**_shared(section, TableKeys), "columns": _without_dropped(section)},
-                name=name,
-                site_column=section.site,
-                contract=contract,
-                repair=repair,
-            )
-        except LineError as error:
-            raise LineError(f"{self.place('tables', name, *error.at)}: {error}") from error
 
     def imported(self, dotted: str, *keys: str | int) -> Any:
         """Return what `package.module:name` names; raises LineError with the places in this file and in the Python."""

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from factory.errors import LineError
 from factory.line.lengths import length_of
+from factory.line.windows import Where
 
 
 @dataclass(frozen=True, kw_only=True)
-class Label:
+class Label(Where):
     """When it is known what became of a decision, and by which columns of its row.
 
     The features' proof (docs/guarantees.md) takes rows as they were known at the moment of a decision.
@@ -23,10 +25,19 @@ class Label:
     Columns that `known_at` names become known as it says."""
     known_before: tuple[str, ...] = ()
     """Features that look like the label and were seen to be known before the decision: they refuse no candidate."""
+    event: str = ""
+    """A table whose rows are what is foreseen, such as failures: the label is 1 where one comes within `horizon` from
+    the decision on, else 0."""
 
     def __post_init__(self) -> None:
-        """Raise LineError on a horizon that is no length of time."""
+        """Raise LineError on a horizon that is no length of time, and where an event has none."""
         _ = self.after
+        if self.event and not self.horizon:
+            raise LineError(
+                "label: an event needs `horizon`, such as 7d: within it the event is to be foreseen", at=("event",)
+            )
+        if (self.where or self.by) and not self.event:
+            raise LineError("label: where and by say which rows of an `event` count", at=("event",))
 
     @property
     def after(self) -> timedelta:

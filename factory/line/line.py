@@ -11,6 +11,7 @@ import polars as pl
 
 from factory.errors import LineError, NameRefused
 from factory.line.announced import Announced
+from factory.line.calendar import Calendar, SiteThrough
 from factory.line.changes import Changes, SurrogateKey
 from factory.line.costs import Costs
 from factory.line.drift import Limits
@@ -25,7 +26,8 @@ from factory.line.recipe import Recipe
 from factory.line.schema_changes import SchemaChanges
 from factory.line.sinks import ColumnKind, SinkSection, kind_of_column, message_columns
 from factory.line.site_names import SiteNames
-from factory.line.split import Division, Parts, Split, division_on_record
+from factory.line.split import DECIDED_AT, Division, Parts, Split, division_on_record
+from factory.line.windows import Window
 from factory.model.signature import Signature
 from factory.names import checked_name
 from factory.tasks.task import Floats, Task, Value
@@ -34,6 +36,15 @@ Repair = Callable[[pl.LazyFrame], pl.LazyFrame]
 BuildFeatures = Callable[[Mapping[str, pl.LazyFrame]], pl.LazyFrame]
 Figure = Callable[[Floats, Floats], float]
 """A line's own figure of merit: labels `[rows]` and answers `[rows, answers]` in, a number out."""
+
+
+def unchanged(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Return rows as they are: the repair of a table that needs none."""
+    return rows
+
+
+NOT_SAID = ("",)
+"""The key of a table whose section says none, as a calendar's: a table without a key says `[]`."""
 LEARNT_FROM = "learnt_from"
 """What a model's provenance calls the record of the rows it learnt from or was chosen by."""
 
@@ -42,9 +53,9 @@ LEARNT_FROM = "learnt_from"
 class TableKeys:
     """What a line's file says of a raw table, and the line knows just so."""
 
-    columns: Mapping[str, str]
-    """Each column and its type, a Polars type's name, in the source's order."""
-    key: tuple[str, ...]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Each column and its type, a Polars type's name, in the source's order; those of a calendar are known."""
+    key: tuple[str, ...] = NOT_SAID
     """The columns that identify a row; a later row of the same key supersedes the earlier one. Empty: rows are told
     apart by all that is in them, and none supersedes another."""
     cursor: str = ""
@@ -72,6 +83,8 @@ class TableKeys:
     """Column → what becomes of it before any row is kept, because it tells who a person is: `drop`, `mask` (`***`), or
     `pseudonymise`, which keeps that two values are the same. In such a table a column that is not declared is never
     kept, and a record that cannot be divided into columns is not either. `_file` marks the names of files."""
+    calendar: Calendar | None = None
+    """Of a table that no system has: it is made of the things it is about and of times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +96,8 @@ class Table(TableKeys):
     """The column that names the site, or None for a table that all sites share."""
     contract: tuple[Expectation, ...]
     repair: Repair
+    site_through: SiteThrough | None = None
+    """Where the site column has the key of another table, which knows the site; its values are no sites then."""
 
     def __post_init__(self) -> None:
         """Raise LineError where a column is named that is not there, or announced rows could not be told apart."""
@@ -190,8 +205,14 @@ class Table(TableKeys):
 class FeatureKeys:
     """What a line's file says of the features, and the line knows just so."""
 
-    columns: Mapping[str, str]
-    """Each feature and a sentence about what it holds; the network sees them in this order."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Each feature and a sentence about what it holds; the network sees them in this order, and windows that are not
+    among them after these."""
+    windows: Mapping[str, Window] = field(default_factory=dict)
+    """Features that need no code: what rows of other tables said before the decision."""
+    decided_at: str = ""
+    """Where there are windows: the column of the repaired decision table with the moment of the decision; without it
+    the table's cursor."""
     key: tuple[str, ...]
     """The columns that identify a decision."""
     entity: tuple[str, ...] = ()
@@ -268,6 +289,12 @@ class Line(LineKeys):
                 "features: a sequence recipe needs `entity`, the columns that say what a sequence is of",
                 at=("features",),
             )
+        if DECIDED_AT in self.features.key:
+            raise LineError(
+                f"features: key names {DECIDED_AT!r}, as every feature row calls the moment of its decision; give the "
+                "column of the decision table another name",
+                at=("features", "key"),
+            )
         self._require_recipe_columns()
         if self.online_snapshot and (wrong := sorted(set(self.online_snapshot.last_of) - set(self.tables))):
             raise LineError(
@@ -282,6 +309,12 @@ class Line(LineKeys):
                 f"the others whole, for all sites: write `site: null`; {column!r} stays one of its columns, on which "
                 "features can join",
                 at=("tables", others[0], "site"),
+            )
+        if self.online_snapshot and self.decisions.site_through:
+            raise LineError(
+                f"online_snapshot: the gateway cannot tell the site of a row of {self.decision_table}, which another "
+                "table knows; leave the section out, or let the decision table have a column with the site",
+                at=("online_snapshot",),
             )
         if wrong := sorted(set(self.features.across_sites) - set(of_sites)):
             raise LineError(

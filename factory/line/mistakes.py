@@ -13,7 +13,7 @@ from factory.line.sections import KINDS, LineSections
 
 COMPLETE = ("missing", "value_error")
 """Kinds of mistake whose message is complete without the value: nothing is there, or a section says what it refuses."""
-_TAGS = {*KINDS, "suite", "file"}
+_TAGS = {*KINDS, "suite", "file", "site_column"}
 _NUMBERS = ("int_type", "float_type", "int_parsing", "float_parsing")
 
 Place = Callable[..., str]

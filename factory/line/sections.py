@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Discriminator, Tag
 
+from factory.line.calendar import SiteThrough
 from factory.line.expectation import Expectation
 from factory.line.line import FeatureKeys, LineKeys, TableKeys
 from factory.line.recipe import Recipe, SequenceRecipe, TableRecipe
@@ -67,6 +68,11 @@ def kind_of_split(section: Any) -> str:
     return (EntitySplit if shares or marked else TimeSplit).__name__
 
 
+def column_or_through(site: Any) -> str:
+    """Return in which of the two ways a table's site is said."""
+    return "site_column" if isinstance(site, str) else SiteThrough.__name__
+
+
 def suite_or_file(contract: Any) -> str:
     """Return which of the two ways a contract is written in."""
     return "file" if isinstance(contract, str) else "suite"
@@ -75,8 +81,11 @@ def suite_or_file(contract: Any) -> str:
 _RECIPES, _SPLITS = (TableRecipe, SequenceRecipe), (TimeSplit, EntitySplit)
 _TASKS = tuple(TASKS.values())
 _VALUES = tuple(task.value for task in _TASKS)
-KINDS: Mapping[str, type] = {kind.__name__: kind for kind in (*_TASKS, *_RECIPES, *_SPLITS, *_VALUES)}
+KINDS: Mapping[str, type] = {kind.__name__: kind for kind in (*_TASKS, *_RECIPES, *_SPLITS, *_VALUES, SiteThrough)}
 """The kinds of sections that come in several, by the name that stands for each in an error's place."""
+
+UNCHANGED = "factory.line.line:unchanged"
+"""The repair of a table that needs none."""
 
 if TYPE_CHECKING:
     TaskSection: TypeAlias = Task
@@ -90,6 +99,11 @@ else:
     ValueSection = tagged_union(_VALUES, by_keys(_VALUES))
 ContractSection = Annotated[
     Annotated[tuple[Expectation, ...], Tag("suite")] | Annotated[str, Tag("file")], Discriminator(suite_or_file)
+]
+
+SiteSection = Annotated[
+    Annotated[str, Tag("site_column")] | Annotated[SiteThrough, Tag(SiteThrough.__name__)],
+    Discriminator(column_or_through),
 ]
 
 
@@ -111,10 +125,11 @@ class TableSection(TableKeys):
     """One raw table as its source delivers it, its contract, and its repair."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID
-    site: str | None = None
-    """The column that names the site; none for a table that all sites share."""
-    repair: str = field(metadata={"examples": ["lines.orders.clean:repair_orders"]})
-    """The function that repairs rows which keep the contract, written as package.module:name."""
+    site: SiteSection | None = None
+    """The column that names the site, or where another table does; none for a table that all sites share."""
+    repair: str = field(default=UNCHANGED, metadata={"examples": ["lines.orders.clean:repair_orders"]})
+    """The function that repairs rows which keep the contract, written as package.module:name; without it they stay as
+    they are."""
     contract: ContractSection = ()
     """Expectations, or the file in the line's folder that has them: a Great Expectations suite, YAML or JSON."""
     contract_parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -127,8 +142,9 @@ class FeaturesSection(FeatureKeys):
     """What the network sees: the function that builds it, and each column with a sentence about its content."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID
-    build: str = field(metadata={"examples": ["lines.orders.features:build"]})
-    """The function that builds the features of every row from the clean tables, written as package.module:name."""
+    build: str = field(default="", metadata={"examples": ["lines.orders.features:build"]})
+    """The function that builds the features of every row from the clean tables, written as package.module:name. Where
+    there are windows it is given them as columns of the decision table, and may be left out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,7 @@ def line_parts(line: Line, file: LineFile, sections: LineSections) -> LineParts:
             place=file.place("tables", name, "columns"),
             places=file.contract_places(name, sections.tables[name].contract),
             site_column=table.site_column,
+            is_spelled_once=table.site_through is None,
             cursor=table.cursor,
         )
         for name, table in line.tables.items()

@@ -12,12 +12,14 @@ import dagster as dg
 import polars as pl
 
 from factory.connectors.download import Report, fetch
+from factory.connectors.made_tables import CalendarSource, sited
 from factory.connectors.source import Ahead, Beyond, Counted, Dated, Fetched, Inspected, Pooled, Source, Versioned
 from factory.errors import FactoryError, LineError, SourceError
 from factory.line.file import LineFile
 from factory.line.line import Line, Table
 from factory.line.personal import withheld
 from factory.line.sections import SourceSection
+from factory.storage.journal import fingerprint
 
 DATA_FOLDER = "data_folder"
 SUFFIX = "_source"
@@ -70,26 +72,36 @@ class LineSource:
             raise LineError(f"{self._refused}: {error}; it takes {', '.join(taken.parameters)}") from error
         return make, arguments
 
+    def _of(self, table: Table) -> tuple[Source, Table]:
+        """Return where a table's rows come from, and the table as its source has it, its sites named."""
+        if table.calendar:
+            return CalendarSource(self, self.line, table.calendar), table  # of rows without what is personal
+        return self._source, sited(self._source, self.line, table.delivered)
+
     def sites(self, table: Table, until: datetime) -> list[str]:
         """Return the sites that have rows before `until`."""
         with self._withholding(table):
-            return self._source.sites(table.delivered, until)
+            source, delivered = self._of(table)
+            return source.sites(delivered, until)
 
     def read(self, table: Table, *, site: str | None, after: Any, until: datetime) -> Iterator[pl.DataFrame]:
         """Yield the source's batches, without what the line's file marks as personal."""
         marking = self.line.marking(table)
         with self._withholding(table):
-            for batch in self._source.read(table.delivered, site=site, after=after, until=until):
+            source, delivered = self._of(table)
+            for batch in source.read(delivered, site=site, after=after, until=until):
                 yield marking.rows(batch) if marking else batch
 
     def read_sites(
         self, table: Table, *, after: Mapping[str, Any | None], until: datetime
     ) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield batches of many sites: from one pass where the source can, else site after site."""
-        if isinstance(self._source, Pooled):
-            marking = self.line.marking(table)
+        marking = self.line.marking(table)
+        with self._withholding(table):
+            source, delivered = self._of(table)
+        if isinstance(source, Pooled):
             with self._withholding(table):
-                for site, batch in self._source.read_sites(table.delivered, after=after, until=until):
+                for site, batch in source.read_sites(delivered, after=after, until=until):
                     yield site, marking.rows(batch) if marking else batch
             return
         for site, cursor in after.items():
@@ -98,22 +110,27 @@ class LineSource:
     def newest(self, table: Table, until: datetime) -> dict[str, Any] | None:
         """Return each site's largest cursor before `until`; None where the source cannot tell."""
         with self._withholding(table):
-            return self._source.newest(table.delivered, until) if isinstance(self._source, Dated) else None
+            source, delivered = self._of(table)
+            return source.newest(delivered, until) if isinstance(source, Dated) else None
 
     def version(self, table: Table) -> str | None:
         """Return what changes with a table that is always read whole; None of one that is not, or cannot tell."""
         with self._withholding(table):
-            return self._source.version(table.delivered) if isinstance(self._source, Versioned) else None
+            source, delivered = self._of(table)
+            version = source.version(delivered) if isinstance(source, Versioned) else None
+            return fingerprint(version, str(delivered.site_names)) if version and table.site_through else version
 
     def counts(self, table: Table, until: datetime) -> dict[str, int] | None:
         """Return each site's number of rows before `until`; None where the source must read them to know."""
         with self._withholding(table):
-            return self._source.counts(table.delivered, until) if isinstance(self._source, Counted) else None
+            source, delivered = self._of(table)
+            return source.counts(delivered, until) if isinstance(source, Counted) else None
 
     def beyond(self, table: Table, until: datetime) -> dict[str, Beyond]:
         """Return what each site has in rows at or after `until`; nothing where the source cannot tell."""
         with self._withholding(table):
-            return self._source.beyond(table.delivered, until) if isinstance(self._source, Ahead) else {}
+            source, delivered = self._of(table)
+            return source.beyond(delivered, until) if isinstance(source, Ahead) else {}
 
     @contextmanager
     def _withholding(self, table: Table) -> Iterator[None]:

@@ -94,8 +94,12 @@ def _figures(names: Sequence[str], counts: RowCounts, contract: ContractResult) 
 
 def _unnamed(table: Table, rows: int) -> list[Finding]:
     """Return what is to be known of rows that name no site."""
-    text = (
-        f"table {table.name}: {rows} rows name no site, for {table.site_column} is empty or says nothing: they wait in "
-        "quarantine; fill it in at the source, or say whose they are: `site_names: {mapping: …}`"
+    why, remedy = (
+        f"for {table.site_column} is empty or says nothing",
+        "fill it in at the source, or say whose they are: `site_names: {mapping: …}`",
     )
+    if table.site_through:
+        why = f"for {table.site_column} is nothing that {table.site_through.through} knows the site of"
+        remedy = f"enter it there: {table.site_through.through}"
+    text = f"table {table.name}: {rows} rows name no site, {why}: they wait in quarantine; {remedy}"
     return [Finding(kind="no site", key="no site", text=text)] if rows else []

@@ -39,7 +39,7 @@ SECTIONS: Mapping[str, Section] = {
     "feature names": lambda line, _: [list(line.features.columns), line.features.entity],
     "task": lambda line, _: line.task,
     "split": lambda line, _: line.split,
-    "label": lambda line, _: [line.label.horizon, line.label.columns],
+    "label": lambda line, _: [line.label.horizon, line.label.columns],  # an event of it is in `features: build`
     "known before": lambda line, _: line.label.known_before,
     "recipe": lambda line, _: line.recipe,
     "gates": lambda line, _: line.gates,

@@ -13,6 +13,7 @@ import polars as pl
 from factory.compute.isolation import Isolated
 from factory.data.raw_rows import standing_raw_rows
 from factory.errors import SnapshotRefused
+from factory.features.declared import DeclaredFeatures
 from factory.features.online.assembly import AssembledSnapshot, assembled
 from factory.features.online.builder import Builder
 from factory.features.online.manifest import OnlineSnapshot
@@ -37,7 +38,10 @@ def online_snapshot(run: LineRun) -> Work:
     """Return what makes the snapshot, for a line that says how far back its features look."""
     if run.line.online_snapshot is None:
         raise ValueError(f"line {run.line.name} has no section `online_snapshot`, so no snapshot is made of it")
-    return Work(do=Publishing(run, run.line.online_snapshot).publish)
+    look_back, build = run.line.online_snapshot, run.line.features.build
+    return Work(
+        do=Publishing(run, build.covering(look_back) if isinstance(build, DeclaredFeatures) else look_back).publish
+    )
 
 
 class Publishing:

@@ -152,7 +152,7 @@ STAGES = (
         reads=("clean_*", "announced_*"),
         kinds=frozenset({"polars", "deltalake"}),
         sections=("features", "feature names", "announced", "label"),
-        rooms=("features/announced.py", "line/announced.py", *_PROOF),
+        rooms=("features/announced.py", "features/declared.py", "line/announced.py", *_PROOF),
         module="features",
         columns=_feature_columns,
     ),

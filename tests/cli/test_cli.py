@@ -209,7 +209,10 @@ def test_a_line_that_is_not_there_is_refused_and_those_that_are_are_named(tmp_pa
     code, out, errors = typed("run", "nosuchline", "--home", str(tmp_path))
     assert code == 2
     assert out.strip() == ""
-    assert errors == "LineError: there is no line 'nosuchline'; lines/ has departure_delay, turbofan_rul\n"
+    assert (
+        errors
+        == "LineError: there is no line 'nosuchline'; lines/ has departure_delay, machine_failures, turbofan_rul\n"
+    )
 
 
 def test_a_day_that_is_no_date_is_refused(tmp_path):

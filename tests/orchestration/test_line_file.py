@@ -440,7 +440,7 @@ def test_the_other_lines_load_and_the_broken_ones_say_so_where_people_look(broke
     )
     code, out, errors = typed(root, sys.executable, "-c", code)
     assert code == 0, errors
-    assert out.splitlines()[0] == "turbofan_rul"
+    assert out.splitlines()[0] == "machine_failures turbofan_rul"
     assert out.splitlines()[1].startswith("True The line **departure_delay** cannot be loaded")
     assert f"lines/departure_delay/defs.yaml:{number}: gates.min_rowz" in out
     assert out.splitlines()[-2:] == ["False", "line cannot be loaded {'line': 'departure_delay'}"]

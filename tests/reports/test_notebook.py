@@ -72,7 +72,7 @@ def test_the_checks_of_a_verdict_and_what_other_limits_would_say(home):
 
 def test_the_lines_of_a_project_are_what_their_files_say():
     lines = factory.load_lines(ROOT)
-    assert set(lines) == {"departure_delay", "turbofan_rul"}
+    assert set(lines) == {"departure_delay", "machine_failures", "turbofan_rul"}
     assert lines["departure_delay"].gates.min_rows == 20
 
 

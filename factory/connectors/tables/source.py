@@ -24,6 +24,7 @@ from factory.errors import SchemaMismatch, SourceError
 from factory.line.line import Table
 from factory.line.parsing.moments import within_or_unread
 from factory.line.parsing.values import exactly
+from factory.line.site_names import SiteNames
 from factory.names import LINE_SITE
 from factory.storage.columns import BOOKKEEPING, FILE, SITE
 from factory.storage.project import project_root
@@ -43,7 +44,7 @@ class TableSource:
     def __init__(self, tables: Mapping[str, Any], root: str = "") -> None:
         self.tables = tables_of(tables)
         self.root = Path(root) if root else project_root()
-        self._known_sites: dict[tuple[str, datetime], dict[str, list[str | None]]] = {}
+        self._known_sites: dict[tuple[str, datetime], tuple[SiteNames, dict[str, list[str | None]]]] = {}
         self._known_beyond: dict[tuple[str, datetime], dict[str | None, Beyond]] = {}
         self._looking = threading.Lock()
 
@@ -103,7 +104,7 @@ class TableSource:
             return {at.only_site: newest[None]} if newest else {}
         sites = table.by_site(newest)
         with self._looking:
-            self._known_sites[table.name, until] = sites
+            self._known_sites[table.name, until] = table.site_names, sites
         combine = max if table.cursor else sum
         known = {
             site: [newest[value] for value in values if newest[value] is not None] for site, values in sites.items()
@@ -208,10 +209,11 @@ class TableSource:
     def _sites(self, table: Table, until: datetime) -> dict[str, list[str | None]]:
         """Return each site with rows before `until` and its values in the site column; read once for each `until`."""
         with self._looking:
-            if (table.name, until) not in self._known_sites:
-                values = self._newest_of_values(table, until)
-                self._known_sites[table.name, until] = table.by_site(values)
-            return self._known_sites[table.name, until]
+            rules, sites = self._known_sites.get((table.name, until), (None, {}))
+            if rules != table.site_names:
+                sites = table.by_site(self._newest_of_values(table, until))
+                self._known_sites[table.name, until] = table.site_names, sites
+            return sites
 
     def _newest_of_values(self, table: Table, until: datetime) -> dict[str | None, Any]:
         """Return, for each value of the site column with rows before `until`, the largest cursor or the rows' number.

@@ -62,19 +62,20 @@ def compile_contract(
     place: str,
     places: Sequence[str] = (),
     site_column: str | None = None,
+    is_spelled_once: bool = True,
     cursor: str = "",
 ) -> Contract:
     """Compile a suite against a table's declared columns (name → Polars type name).
 
     What the table declares joins the suite, so that the result speaks about it too: its columns as an expectation on
     the schema, and as expectations on rows that each value is of its type, and each record, site and cursor as it must
-    be (factory/data/contract/misfits.py).
+    be (factory/data/contract/misfits.py); `is_spelled_once` says whether a site has one value of its column.
     Raises UnsupportedExpectation where the suite has a type that the compiler does not know, and LineError where it
     has kwargs that cannot be judged, with a sentence on each; it names the expectation's place, of `places`, or
     `place` where that was not given.
     """
     types = _types(columns, place)
-    misfits = expectations_of(columns, site_column, cursor)
+    misfits = expectations_of(columns, site_column, cursor, is_spelled_once=is_spelled_once)
     declared = [_columns_expected(columns), *misfits.values()]
     suite = [*declared, *expectations]
     at = [place] * len(declared) + list(places or [place] * (len(suite) - len(declared)))

@@ -40,7 +40,9 @@ def bit_of(columns: Sequence[str], reason: str) -> tuple[str, int]:
     return f"_misfit_{place // BITS}", place % BITS
 
 
-def expectations(columns: Mapping[str, str], site_column: str | None, cursor: str) -> dict[str, Expectation]:
+def expectations(
+    columns: Mapping[str, str], site_column: str | None, cursor: str, *, is_spelled_once: bool = True
+) -> dict[str, Expectation]:
     """Return, by reason, the expectation that a misfit breaks."""
     of_type = "expect_column_values_to_be_of_type"
     reasons = {
@@ -55,6 +57,7 @@ def expectations(columns: Mapping[str, str], site_column: str | None, cursor: st
         reasons[UNNAMED] = _expectation(
             "expect_column_values_to_not_be_null", f"{site_column}: to name a site", column=site_column
         )
+    if site_column and is_spelled_once:
         reasons[SPELLING] = _expectation(
             "expect_column_values_to_be_in_set",
             f"{site_column}: one spelling of each site",

@@ -129,7 +129,7 @@ def _given(rows: pl.DataFrame, column: str, table: Table) -> pl.Series:
 def _with_spelling(rows: pl.DataFrame, table: Table, reasons: Collection[str]) -> pl.DataFrame:
     """Return typed rows with the site's column as `site_names` reads it; a second spelling of a site is a misfit."""
     column = table.site_column
-    if column is None or table.columns.get(column) != "String":
+    if column is None or table.site_through or table.columns.get(column) != "String":
         return rows
     rows = _spelled(rows, table)
     spellings = rows.select(SITE, column).unique().drop_nulls() if SPELLING in reasons else pl.DataFrame({SITE: []})

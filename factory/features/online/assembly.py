@@ -8,6 +8,7 @@ import polars as pl
 
 from factory.errors import LineError
 from factory.features.announced import dated, with_announced
+from factory.features.declared import DeclaredFeatures
 from factory.features.online.code import code_of, dotted
 from factory.features.online.manifest import OnlineSnapshot, RowPath, SnapshotTable, announced_name
 from factory.features.online.store import parquet
@@ -99,8 +100,10 @@ def _iso(moment: datetime | None) -> str | None:
 def _row_path(line: Line) -> RowPath:
     table, features = line.decisions, line.features
     try:
-        repair, build = dotted(table.repair), dotted(features.build)
-        code = code_of(repair, build)
+        declared = features.build if isinstance(features.build, DeclaredFeatures) else None
+        own = declared.own if declared else features.build
+        repair, build = dotted(table.repair), dotted(own) if own else ""
+        code = code_of(repair, *filter(None, [build]))
     except (ImportError, ValueError) as error:
         raise LineError(f"line {line.name}: {error}; the gateway builds features by that name") from error
     return RowPath(
@@ -121,6 +124,7 @@ def _row_path(line: Line) -> RowPath:
         personal=table.personal,
         personal_key=line.personal_data.key if table.personal else "",
         personal_key_fingerprint=line.pseudonyms().fingerprint if table.personal else "",
+        declared=declared.declared if declared else None,
     )
 
 

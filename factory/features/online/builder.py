@@ -19,6 +19,7 @@ from factory.data.contract.compiler import compile_contract
 from factory.data.contract.contract import RULE, Contract
 from factory.errors import EnvironmentRefused, LineError, RecordRefused, SnapshotRefused
 from factory.features.announced import told_apart
+from factory.features.declared import DeclaredFeatures
 from factory.features.online.business_rows import Field, typed
 from factory.features.online.code import code_of
 from factory.features.online.manifest import OnlineSnapshot, RowPath, announced_name
@@ -325,9 +326,9 @@ def _joined(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     return joined
 
 
-def _line_code(line: str, path: RowPath) -> list[Callable[..., Any]]:
+def _line_code(line: str, path: RowPath) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return repair and build as this process has them; raises SnapshotRefused unless they made the features."""
-    names = [path.repair, path.build]
+    names = [path.repair, *filter(None, [path.build])]
     try:
         code = code_of(*names)
         functions = [_imported(name) for name in names]
@@ -342,7 +343,10 @@ def _line_code(line: str, path: RowPath) -> list[Callable[..., Any]]:
             "what the line runs with, and restart the gateway if its code was changed under it, or run the line's "
             "operations again"
         )
-    return functions
+    repair, *own = functions
+    if path.declared is None:
+        return repair, own[0]
+    return repair, DeclaredFeatures(declared=path.declared, own=own[0] if own else None)
 
 
 def _imported(dotted: str) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from factory.errors import ModelRefused, SnapshotRefused
+from factory.features.declared import Declared
 from factory.line.announced import Announced
 from factory.line.expectation import Expectation
 from factory.line.personal import Treatment
@@ -45,6 +46,7 @@ class RowPath:
     repair: str
     """`package.module:function`."""
     build: str
+    """Empty where what is declared needs no function of the line's own."""
     features: tuple[str, ...]
     features_key: tuple[str, ...]
     entity: tuple[str, ...]
@@ -61,6 +63,8 @@ class RowPath:
     """The variable that has the key of pseudonyms, `env:NAME`; empty without personal columns."""
     personal_key_fingerprint: str = ""
     """Tells that key from another."""
+    declared: Declared | None = None
+    """The windows that a line's file declares."""
 
 
 @dataclass(frozen=True, kw_only=True)
