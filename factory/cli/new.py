@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ app = typer.Typer(name="new", no_args_is_help=True, help="A new project, and new
 
 _FROM = (
     "A file of CSV, JSON, Excel, Parquet or Arrow, packed or not, here or at https://, s3://, gs:// or az://; a folder "
-    "of them, or of Delta; or a SQL table as URL::table."
+    "of them, or of Delta; a SQL table as URL::table; or what a service gives, as rest+https://… or odata+https://…::set."
 )
 
 
@@ -40,7 +40,7 @@ def project(
 
 
 @app.command("line")
-def line(
+def line(  # noqa: PLR0913, PLR0917  a person's options
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the line, and of its folder in lines/.")],
     table: Annotated[str, typer.Option("--from", help=_FROM)],
     target: Annotated[str, typer.Option(help="The column to be told before it is known.")],
@@ -57,14 +57,43 @@ def line(
     positive: Annotated[
         str, typer.Option(metavar="VALUE", help="Of a target of two values the one that is the yes.")
     ] = "",
+    source: Annotated[
+        str,
+        typer.Option(
+            metavar="YAML",
+            help="What else the source must know: '{access: {kind: bearer, token: env:TOKEN}, paging: {by: page}}'.",
+        ),
+    ] = "",
 ) -> None:
     """Read a table and write a line from it: source, contract, features, gates, and a README of what to decide."""
     from factory.scaffold.new_line import new_line
     from factory.scaffold.profiling.profiler import Asked
     from factory.storage.project import project_root
 
-    asked = Asked(at=table, target=target, site=site, time=time, entity=entity, task=task, positive=positive)
+    asked = Asked(
+        at=table,
+        target=target,
+        site=site,
+        time=time,
+        entity=entity,
+        task=task,
+        positive=positive,
+        source=_mapping_of(source),
+    )
     _tell(new_line(name, asked, project_root(), datetime.now(tz=UTC).date()))
+
+
+def _mapping_of(text: str) -> dict[str, Any]:
+    """Return the mapping that an option says in YAML."""
+    import yaml
+
+    try:
+        said = yaml.safe_load(text) if text else {}
+    except yaml.YAMLError as error:
+        raise typer.BadParameter(f"--source is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(said, dict):
+        raise typer.BadParameter("--source is a mapping, such as '{records: data}'")
+    return said
 
 
 def _tell(written: "Written") -> None:

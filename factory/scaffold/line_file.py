@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from factory.connectors.tables.arguments import LAYOUT, TableAt
+from factory.connectors.tables.arguments import LAYOUT, SERVICE, TableAt, said_of
 from factory.line.reference import EDITOR_LINE
 from factory.scaffold.plan import ONLY_SITE, Plan, gates_of, recipe_of
 from factory.scaffold.texts import said, yaml_value
@@ -112,6 +112,7 @@ def source_arguments(plan: Plan) -> dict[str, Any]:
     private = [profile.columns[name].source_name for name in plan.private]
     arguments: dict[str, Any] = {
         "at": profile.at.at,
+        **{name: said_of(getattr(profile.at, name)) for name in SERVICE},
         "names": {name: column.source_name for name, column in kept.items() if name != column.source_name},
         "leave_out": [*private, *profile.unused],
         "only_site": "" if profile.site else ONLY_SITE,

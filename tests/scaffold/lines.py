@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -37,7 +38,7 @@ def project(folder: Path) -> Path:
     return folder
 
 
-def written(root: Path, name: str, table: Path | str, target: str, **named: str) -> Written:
+def written(root: Path, name: str, table: Path | str, target: str, **named: Any) -> Written:
     return new_line(name, Asked(at=str(table), target=target, **named), root, TODAY)
 
 

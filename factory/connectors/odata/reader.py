@@ -16,11 +16,11 @@ import polars as pl
 from factory.connectors.odata.metadata import EntitySet
 from factory.connectors.odata.queries import after_key, all_of, conditions_of, within
 from factory.connectors.odata.service import NOT_DONE, EntityPage, ODataService
-from factory.connectors.odata.values import MOMENTS, text_of_value
+from factory.connectors.odata.values import MOMENTS, text_of_value, texts_of
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.place import Place
 from factory.connectors.tables.reader import Narrowing
-from factory.connectors.web.reading import ChangedError, HeldPages, as_source
+from factory.connectors.web.reading import ChangedError, HeldPages, as_source, split_query
 from factory.connectors.web.session import Service
 from factory.errors import ServiceRefused, SourceError
 
@@ -169,11 +169,11 @@ class ODataReader:
     ) -> None:
         wanted = list(dict.fromkeys([*columns, *entities.key]))
         pages = {"keyset": self._by_key, "offset": self._by_offset}.get(way.by, self._by_link)
-        keys = set[tuple[str | None, ...]]()
+        version, keys = service.metadata.version, set[tuple[str | None, ...]]()
         for page in pages(service, entities, {"$select": ",".join(wanted)}, way.conditions, count):
             frame = pl.DataFrame(
-                {name: [self._text(service, entities, name, one) for one in page.entities] for name in wanted},
-                dict.fromkeys(wanted, pl.String()),
+                texts_of((one.get(name) for one in page.entities), entities.properties[name].kind, version).alias(name)
+                for name in wanted
             )
             came = frame.select(entities.key).rows() if entities.key else []
             before = len(keys)
@@ -200,8 +200,8 @@ class ODataReader:
             page = service.page(entities, asked, options)
             yield page
             rows += len(page.entities)
-            is_all = len(page.entities) < self._size and not page.following and (count is None or rows >= count)
-            if is_all or not page.entities:
+            is_last = len(page.entities) < self._size if count is None else rows >= count
+            if not page.entities or (is_last and not page.following):
                 return
             last = {name: self._text(service, entities, name, page.entities[-1]) for name in entities.key}
             after = after_key(entities, last, service.metadata.version)
@@ -255,10 +255,9 @@ class ODataReader:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[ODataService, EntitySet]]:
-        with (
-            as_source(self.at.at),
-            ODataService(self._make(self.place.at, self.at.access), self.at.query) as service,
-        ):
+        address, own = split_query(self.place.at)
+        query = {**own, **self.at.query}
+        with as_source(self.at.at), ODataService(self._make(address, self.at.access), query) as service:
             yield service, service.entity_set(self.place.table)
 
 

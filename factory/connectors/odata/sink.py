@@ -17,7 +17,7 @@ that the service asks for.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -35,6 +35,7 @@ from factory.connectors.sinks.kinds import Target
 from factory.connectors.sinks.message import Message, Result, accepted, busy, refused, unknown
 from factory.connectors.sinks.sink import Job
 from factory.connectors.web.access import Access
+from factory.connectors.web.reading import split_query
 from factory.connectors.web.session import Patience, Reply, Service
 from factory.errors import LineError, ServiceBusy, ServiceError, ServiceUnreachable
 from factory.line.sinks import SinkSection
@@ -83,7 +84,8 @@ def odata_sink(target: Target) -> "ODataSink":
         lacking = of_key if target.thing else "to: say the entity set, as in …::Orders"
         raise LineError(f"line {target.line}: sinks: {target.name}: {lacking}")
     options = target.options(ODataOptions)
-    address = target.address.partition("+")[2]
+    address, own = split_query(target.address.partition("+")[2])
+    options = replace(options, query={**own, **options.query})
 
     def connected() -> Service:
         return Service(address, access, patience=Patience(tries=3, longest_wait_s=10.0))

@@ -5,14 +5,19 @@ else is as it came: an Int64 or Decimal digit by digit, a time or duration as `P
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+
+import polars as pl
 
 from factory.connectors.odata.metadata import Property, Version
 from factory.connectors.tables.json_text import text_of_json
 
 MOMENTS = ("Edm.DateTime", "Edm.DateTimeOffset", "Edm.Date")
 _DATE = re.compile(r"/Date\((-?\d+)([+-]\d+)?\)/")
+_UTC_TICKS = r"^/Date\((-?\d{1,14})(?:[+-]0+)?\)/$"
+_YEAR_1, _YEAR_9999 = -62_135_596_800_000, 253_402_300_799_999
 _EPOCH = datetime(1970, 1, 1)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -43,6 +48,22 @@ def text_of_value(value: Any, kind: str, version: Version) -> str | None:
         return text
     whole = moment.microsecond == 0
     return moment.isoformat(timespec="seconds" if whole else "milliseconds").replace("+00:00", "Z")
+
+
+def texts_of(values: Iterable[Any], kind: str, version: Version) -> pl.Series:
+    """Return a property's values as `text_of_value` gives them, one by one or, of moments of V2, all at once."""
+    plain = (value if type(value) is str or value is None else text_of_json(value) for value in values)
+    texts = pl.Series(list(plain), dtype=pl.String)
+    if version == "V4" or kind not in MOMENTS:
+        return texts
+    zone = "Z" if kind == "Edm.DateTimeOffset" else ""
+    ticks = texts.str.extract(r"^/Date\((-?\d{1,14})\)/$" if not zone else _UTC_TICKS).cast(pl.Int64)
+    ordinary = ticks.is_between(_YEAR_1, _YEAR_9999)
+    if (texts.is_not_null() & ~ordinary.fill_null(value=False)).any():
+        return pl.Series([text_of_value(text, kind, version) for text in texts], dtype=pl.String)
+    moments = pl.from_epoch(ticks, time_unit="ms")
+    whole, exact = moments.dt.strftime(f"%Y-%m-%dT%H:%M:%S{zone}"), moments.dt.strftime(f"%Y-%m-%dT%H:%M:%S%.3f{zone}")
+    return whole.zip_with(ticks % 1000 == 0, exact)
 
 
 def literal_of(text: str, one: Property, version: Version) -> str | None:

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import polars as pl
 
@@ -14,7 +13,7 @@ from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.json_text import compact_json, text_of_json
 from factory.connectors.tables.place import Place
 from factory.connectors.tables.reader import Narrowing
-from factory.connectors.web.reading import ChangedError, HeldPages, as_source
+from factory.connectors.web.reading import ChangedError, HeldPages, as_source, split_query
 from factory.connectors.web.session import Service
 from factory.errors import SourceError
 from factory.storage.columns import UNPARSED
@@ -72,9 +71,8 @@ class RestReader:
 
     @contextmanager
     def _pages(self, only: Narrowing) -> Iterator[Pages]:
-        parts = urlsplit(self.place.at)
-        address = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-        params = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **parameters(self.at.query, only)}
+        address, own = split_query(self.place.at)
+        params = {**own, **parameters(self.at.query, only)}
         with as_source(self.at.at), self._make(address, self.at.access) as service:
             yield Pages(service, self.at.paging, self.at.records, params)
 

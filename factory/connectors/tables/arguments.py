@@ -1,7 +1,7 @@
 """What a line's file says about where one table of a `TableSource` is; how its values are written its columns say."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from itertools import combinations
 from typing import Any, ClassVar
 
@@ -69,6 +69,8 @@ class TableAt:
 
 LAYOUT = ("separator", "quote", "escape", "encoding", "skip_lines", "footer", "comment", "records")
 """How a file is written: what a look at it finds."""
+SERVICE = ("access", "query", "paging")
+"""How a service is spoken to: what a person says."""
 MOVED = {
     "formats": "parse: {formats: …}",
     "missing": "parse: {null_values: […]}",
@@ -93,3 +95,16 @@ def tables_of(arguments: Mapping[str, Any]) -> dict[str, TableAt]:
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
         raise LineError(f"source of a line: {'; '.join(wrong)}; see factory/connectors/tables/arguments.py") from error
+
+
+def said_of(section: Any) -> Any:
+    """Return a section of a table's arguments as a line's file says it: its kind, and what differs from defaults."""
+    if not is_dataclass(section):
+        return dict(section) if isinstance(section, Mapping) else section
+    said: dict[str, Any] = {}
+    for one in fields(section):
+        value = getattr(section, one.name)
+        default = one.default_factory() if one.default_factory is not MISSING else one.default
+        if one.name == "kind" or value != default:
+            said[one.name] = said_of(value)
+    return said

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import polars as pl
 
@@ -21,6 +22,12 @@ def as_source(table: str) -> Iterator[None]:
         yield
     except (ServiceError, EnvironmentRefused) as error:
         raise SourceError(f"table {masked(table)}: {error}; nothing was written") from masked_cause(error)
+
+
+def split_query(address: str) -> tuple[str, dict[str, str]]:
+    """Return an address without its query, and the query's parameters."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(query="", fragment="")), dict(parse_qsl(parts.query, keep_blank_values=True))
 
 
 class ChangedError(Exception):

@@ -1,14 +1,14 @@
 """`profiled`: a place and the names a person gave in, a `Profile` out; or an error that says what to name instead."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from factory.connectors.tables.arguments import TableAt
+from factory.connectors.tables.arguments import TableAt, tables_of
 from factory.connectors.tables.place import place_of
 from factory.connectors.tables.reader import Discoverable, Narrowing, Reader
 from factory.connectors.tables.readers import format_of, reader_of
@@ -48,6 +48,8 @@ class Asked:
     """The kind of task; empty: as the target's type and values propose."""
     positive: str = ""
     """The value of a target of two that is the yes; empty: as the values say, or the rarer one."""
+    source: Mapping[str, Any] = field(default_factory=dict)
+    """What else the source must know of the table, as factory/connectors/tables/arguments.py reads it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +128,7 @@ def profiled(asked: Asked, root: Path) -> Profile:
 
 def _shaped(asked: Asked, root: Path) -> _Read:
     place = place_of(asked.at, root)
-    at = TableAt(at=asked.at)
+    at = tables_of({place.name: {**asked.source, "at": asked.at}})[place.name]
     if look := {"csv": dialect_of, "excel": sheet_of, "json": layout_of}.get(place.kind):
         at = FilesReader(place, at, format_of(place, at)).seen(look)
     reader = reader_of(place, at)
