@@ -5,7 +5,9 @@
 
 Each table is a line of its own in a fresh project, by `factory new line` and `factory run` as a person types them. The
 peers are scikit-learn's with their defaults, fitted to the same features of the training and validation rows; all are
-measured on the line's holdout. Prints each table's headline figure by model, what was decided and why, and mean ranks.
+measured on the line's holdout. Prints each table's headline figure by model, what was decided and why, which peers
+would have passed the gates that ask nothing of another model, and mean ranks. For that a peer decides by the threshold
+that is worth most on the validation rows, before it learns from them, as a candidate does.
 The packages' data is read from where they are installed, and none of their code is run.
 """
 
@@ -104,13 +106,16 @@ def evaluated(folder: Path, name: str) -> dict[str, Any]:
     line, view = load_lines(folder)[name], factory.open_home(folder / ".factory").line(name)
     rows = view.features()
     parts = line.parts(rows, line.default_until)
-    fitted, judged = (
-        samples(line, part, parts.rows) for part in (pl.concat([parts.train, parts.validation]), parts.holdout)
+    train, before, both, judged = (
+        samples(line, part, parts.rows)
+        for part in (parts.train, parts.validation, pl.concat([parts.train, parts.validation]), parts.holdout)
     )
     verdict = view.verdicts().tail(1).to_dicts()[0]
     figures: dict[str, Any] = {key: value for key, value in verdict.items() if isinstance(value, int | float | str)}
-    peers = {
-        peer: line.task.headline_of(judged.label, _peer(peer, line.task.kind, fitted, judged, line.task))
+    answers = {peer: _peer(peer, line.task, both, judged) for peer in PEERS}
+    peers = {peer: line.task.headline_of(judged.label, answer) for peer, answer in answers.items()}
+    thresholds = {
+        peer: line.task.best_threshold(before.label, _peer(peer, line.task, train, before), line.value)
         for peer in PEERS
     }
     return {
@@ -121,11 +126,43 @@ def evaluated(folder: Path, name: str) -> dict[str, Any]:
         "reasons": list(verdict["reasons"]),
         "candidate": figures.get(line.task.headline),
         "network": figures.get(f"base_{line.task.headline}"),
+        "passing": [peer for peer in PEERS if _passes(line, parts, judged.label, answers[peer], thresholds[peer])],
         **peers,
     }
 
 
-def _peer(peer: str, kind: str, fitted: Any, judged: Any, task: Any) -> np.ndarray[Any, Any]:
+def _passes(line: Any, parts: Any, label: Any, answer: Any, threshold: float) -> bool:
+    """Return whether a model passes the gates that ask nothing of another model, of the file, or of the rows."""
+    from factory.evaluation.evidence import Evidence
+    from factory.evaluation.gates import better_than_constant, decides_like_a_constant, good_enough, judge
+    from factory.line.alike import blocks
+    from factory.tasks.holdout import Scored
+
+    evidence = Evidence(
+        line=line.name,
+        site="peer",
+        digest="0" * 64,
+        task=line.task,
+        label=label,
+        blocks=blocks(line, parts),
+        candidate=Scored(answer=answer, threshold=threshold),
+        base=None,
+        baseline=None,
+        champion=None,
+        value=line.value,
+        constant_before=0.0,
+        contract_share=1.0,
+        training_rows=len(parts.train),
+        fine_tuned=False,
+        parity_error=0.0,
+        latency_ms=0.0,
+        latency_provider="",
+        size_mb=0.0,
+    )
+    return judge(evidence, line.gates, asked=(good_enough, better_than_constant, decides_like_a_constant)).passed
+
+
+def _peer(peer: str, task: Any, fitted: Any, judged: Any) -> np.ndarray[Any, Any]:
     """Return what a model of scikit-learn with its defaults answers to the judged rows, as the task wants answers."""
     from sklearn.ensemble import (
         HistGradientBoostingClassifier,
@@ -138,7 +175,7 @@ def _peer(peer: str, kind: str, fitted: Any, judged: Any, task: Any) -> np.ndarr
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    number = kind == "regression"
+    number = task.kind == "regression"
     linear = make_pipeline(SimpleImputer(), StandardScaler(), Ridge() if number else LogisticRegression(max_iter=2000))
     model = {
         "boosting": HistGradientBoostingRegressor(random_state=0)
@@ -148,12 +185,10 @@ def _peer(peer: str, kind: str, fitted: Any, judged: Any, task: Any) -> np.ndarr
         "linear": linear,
     }[peer].fit(fitted.features, fitted.label)
     if number:
-        answer = np.full((len(judged), len(task.answers)), np.nan, np.float32)
-        answer[:, 0] = model.predict(judged.features)
-        return answer
+        return np.repeat(model.predict(judged.features).astype(np.float32)[:, None], len(task.answers), axis=1)
     chances = np.zeros((len(judged), max(2, len(task.answers))), np.float32)
     chances[:, model.classes_.astype(int)] = model.predict_proba(judged.features)
-    return chances[:, 1:] if kind == "binary" else chances
+    return chances[:, 1:] if task.kind == "binary" else chances
 
 
 def measured(name: str, public: Public) -> dict[str, Any]:
@@ -214,6 +249,7 @@ def main(only: list[str]) -> None:
         places.append(ranks(answer, models))
         shown = "".join(f"{answer[model] if answer[model] is not None else float('nan'):>11.4f}" for model in models)
         decided = "released" if answer["passed"] else "; ".join(answer["reasons"])[:200]
+        decided += f"; peers that pass: {', '.join(answer['passing']) or 'none'}"
         print(
             f"{name:<10}{answer['rows']:>7} {answer['headline']:<18}{shown}{answer['run_s']:>7}  {decided}", flush=True
         )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from factory.line.recipe import BASELINE
 from factory.model.check import Figure
 from factory.tasks.holdout import Scored
-from factory.tasks.resampling import Blocks, Resamples
+from factory.tasks.intervals import Blocks
 from factory.tasks.task import Task, Value
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -22,9 +22,9 @@ Figures = Mapping[str, Figure]
 """Every figure a gate may ask for, by name. None: not defined here, such as a ranking of one class, or no champion.
 
 Of a model's figures the candidate's have the bare name, the others' the role before it: `baseline_rmse`.
-`probability_…` is the share of paired resamples of the holdout's witnesses, as which rows that are alike count once.
-Values are above the best constant decision
-on the very rows, known with hindsight: `constant` says which, `constant_value_eur` what it is worth by itself.
+`probability_…` is how sure that is, by the holdout's witnesses, as which rows that are alike count once; None where
+they are too few to tell, which `independent_witnesses` says. Values are above the best constant decision on the very
+rows, known with hindsight: `constant` says which, `constant_value_eur` what it is worth by itself.
 All of the champion and all that compares with it is of the rows that are new to it, `rows_new_to_champion`; on these
 the candidate earns `value_eur_beside_champion`.
 Of all figures only `probability_better_than_…` depend on the gates, by the margin that is `margin_vs_…`, and all that
@@ -114,9 +114,9 @@ class Evidence:
             return self.new_to_champion
         return np.ones(len(self.label), np.bool_)
 
-    def resamples(self, role: str) -> Resamples:
-        """Return the resamples of the rows that a model may be measured on."""
-        return Resamples(blocks=self.blocks.where(self.rows_for(role)))
+    def blocks_for(self, role: str) -> Blocks:
+        """Return which of the rows that a model may be measured on are alike."""
+        return self.blocks.where(self.rows_for(role))
 
 
 def measured(
@@ -143,7 +143,7 @@ def measured(
 
 def _holdout(evidence: Evidence) -> dict[str, Figure]:
     task, label, candidate = evidence.task, evidence.label, evidence.candidate
-    interval = task.resampled(label, candidate.answer, evidence.resamples("candidate")).interval()
+    interval = task.estimated(label, candidate.answer, evidence.blocks).interval()
     return {
         "rows": len(label),
         "witnesses": evidence.blocks.count,
@@ -194,7 +194,7 @@ def _comparisons(evidence: Evidence, baseline_margin: float | None, champion_mar
         "margin_vs_champion": champion_margin,
         "compared_with_champion": rival is not None,
         "rows_new_to_champion": int(evidence.rows_for("champion").sum()) if rival else None,
-        "witnesses_new_to_champion": evidence.resamples("champion").blocks.count if rival else None,
+        "witnesses_new_to_champion": evidence.blocks_for("champion").count if rival else None,
         "change_vs_champion": champion_change,
         "probability_better_than_champion": champion_share,
         "probability_earns_less_than_champion": _earns_less(evidence, rival),
@@ -204,7 +204,7 @@ def _comparisons(evidence: Evidence, baseline_margin: float | None, champion_mar
 def _against(
     evidence: Evidence, role: str, other: Scored | None, margin: float | None
 ) -> tuple[float | None, float | None]:
-    """Return the headline's change, and in which share of paired resamples it is better by more than the margin.
+    """Return the headline's change, and how sure it is that it is better by more than the margin.
 
     Pairing cancels what both owe to easy or hard rows, so far smaller differences show than in two intervals.
     """
@@ -214,38 +214,38 @@ def _against(
     task, label = evidence.task, evidence.label[rows]
     ours, theirs = evidence.candidate.answer[rows], other.answer[rows]
     change = task.headline_of(label, ours) - task.headline_of(label, theirs)
-    resamples = evidence.resamples(role)
-    difference = task.resampled(label, ours, resamples) - task.resampled(label, theirs, resamples)
+    blocks = evidence.blocks_for(role)
+    difference = task.estimated(label, ours, blocks) - task.estimated(label, theirs, blocks)
     better = difference if task.greater_is_better else -difference
-    return _known(change), _known(better.share_above(margin))
+    return _known(change), _known(better.certainty_above(margin))
 
 
 def _earns_less(evidence: Evidence, rival: Scored | None) -> float | None:
-    """Return in which share of resamples the champion's decisions, at its own threshold, earn more than ours."""
+    """Return how sure it is that the champion's decisions, at its own threshold, earn more than ours."""
     rows = evidence.rows_for("champion")
     if rival is None or not rows.any():
         return None
     lost = (_decided_eur(evidence, rival) - _decided_eur(evidence, evidence.candidate))[rows]
-    return _known(evidence.resamples("champion").sum(lost).share_above(0.0))
+    return _known(evidence.blocks_for("champion").sum(lost).certainty_above(0.0))
 
 
 def _without_model(evidence: Evidence) -> dict[str, Figure]:
     """Return how the candidate, and the baseline, stand to what can be decided and answered without a model."""
-    task, label, resamples = evidence.task, evidence.label, evidence.resamples("candidate")
+    task, label, blocks = evidence.task, evidence.label, evidence.blocks
     decided, loss = _decided_eur(evidence, evidence.candidate), _losses(evidence, evidence.candidate)
     constants = task.constants(label, evidence.value) if len(label) else ()
-    earns = [
-        resamples.sum(decided - task.constant_eur(label, one.decision, evidence.value)).share_above(0.0)
-        for one in constants
-    ]
+    earns = [blocks.sum(decided - task.constant_eur(label, one.decision, evidence.value)) for one in constants]
     answer = np.repeat(task.constant_answer(label), len(label), axis=0)
     constant_loss = task.row_losses(label, answer)
-    below = resamples.mean(constant_loss - loss).share_above(0.0)
+    below = blocks.mean(constant_loss - loss)
     baseline = _mean(_losses(evidence, evidence.baseline)) if evidence.baseline else None
     constant = _mean(constant_loss)
     return {
-        "probability_earns_more_than_constant": _known(min(earns)) if earns else None,
-        "probability_loss_below_constant": _known(below),
+        "probability_earns_more_than_constant": _known(min(one.certainty_above(0.0) for one in earns))
+        if earns
+        else None,
+        "probability_loss_below_constant": _known(below.certainty_above(0.0)),
+        "independent_witnesses": _known(min(one.witnesses for one in (*earns, below))),
         "loss": _mean(loss),
         "constant_loss": constant,
         "baseline_loss": baseline,
@@ -271,7 +271,7 @@ def _money(evidence: Evidence) -> dict[str, Figure]:
     worth = {role: _above_constant(evidence, model, role) for role, model in evidence.models().items() if model}
     beside = _above_constant(evidence, evidence.candidate, "champion") if evidence.champion else None
     constant = task.best_constant(label, evidence.value)
-    interval = evidence.resamples("candidate").sum(_row_values(evidence, evidence.candidate, "candidate")).interval()
+    interval = evidence.blocks.sum(_row_values(evidence, evidence.candidate, "candidate")).interval()
     return {
         "threshold": evidence.candidate.threshold,
         "value_eur": _known(worth["candidate"]),

@@ -15,6 +15,7 @@ from factory.evaluation.evidence import Evidence, Figures, measured
 from factory.line.gates import Comparison, Gates, Mode
 from factory.model.check import Check, Figure, Unit, readable
 from factory.model.verdict import Verdict
+from factory.tasks.intervals import MIN_WITNESSES
 from factory.tasks.task import Task
 
 Gate = Callable[[Figures, Gates], Iterator[Check]]
@@ -106,9 +107,9 @@ def better_than_constant(figures: Figures, gates: Gates) -> Iterator[Check]:
             mode=bar.mode,
             unit="share",
             title=f"chance of {what}",
-            reason=f"the chance of {what} could not be measured, needs {bar.min_probability:.1%}"
+            reason=f"the chance of {what} could not be measured, needs {bar.min_probability:.1%}{_too_few(figures)}"
             if share is None
-            else f"{found}: better in {share:.1%} of resamples, needs {bar.min_probability:.1%}",
+            else f"{found}: better with a certainty of {share:.1%}, needs {bar.min_probability:.1%}",
         )
 
 
@@ -186,7 +187,7 @@ def better_than_champion(figures: Figures, gates: Gates) -> Iterator[Check]:
 def earns_no_less_than_champion(figures: Figures, gates: Gates) -> Iterator[Check]:
     """Refuse a loss of money against the champion that chance does not explain.
 
-    Rows of the holdout are resampled as for the headline figure, and each model decides by its own threshold.
+    How sure that is follows from the holdout as for the headline figure; each model decides by its own threshold.
     """
     mode, limit = gates.against_champion.mode, gates.max_probability_of_loss
     if mode == "disabled" or not figures["compared_with_champion"]:
@@ -202,9 +203,9 @@ def earns_no_less_than_champion(figures: Figures, gates: Gates) -> Iterator[Chec
         mode=mode,
         unit="share",
         title="chance of earning less than the champion",
-        reason=f"could not be compared with the champion in money, limit {limit:.1%} of resamples"
+        reason=f"could not be compared with the champion in money, limit {limit:.1%}{_too_few(figures)}"
         if loss is None
-        else f"earns {ours:.2f} EUR, champion {theirs:.2f} EUR: less in {loss:.1%} of resamples, limit {limit:.1%}",
+        else f"earns {ours:.2f} EUR, champion {theirs:.2f} EUR: less with a certainty of {loss:.1%}, limit {limit:.1%}",
     )
 
 
@@ -312,6 +313,7 @@ def _better(other: str, figures: Figures, bar: Comparison, *, note: str = "") ->
         unit="share",
         title=f"chance of being better than the {other}{margin}{note}",
         reason=f"could not be compared with the {other}, needs to be better with probability {bar.min_probability:.1%}"
+        f"{_too_few(figures)}"
         if share is None or change is None
         else (
             f"better than the {other} by more than {bar.min_absolute_change:g} with probability {share:.1%}, "
@@ -328,6 +330,16 @@ def _witnesses(figures: Figures, suffix: str = "") -> tuple[str, Figure, str]:
     what = str(figures.get("witnesses_are") or "rows")
     name = f"rows{suffix}" if what == "rows" else f"witnesses{suffix}"
     return name, figures[name] or 0, what
+
+
+def _too_few(figures: Figures) -> str:
+    """Return, as the end of a sentence, that witnesses are too few to tell; nothing where that is not so."""
+    independent = _number(figures.get("independent_witnesses"))
+    if independent is None or independent >= MIN_WITNESSES:
+        return ""
+    found, what = int(figures["witnesses"] or 0), figures["witnesses_are"]
+    alike = f" that resemble each other and show as much as {independent:.1f}" if found >= MIN_WITNESSES else ""
+    return f": too few witnesses to tell, {found} {what}{alike}, needs {MIN_WITNESSES:g}"
 
 
 def _unit(name: str, value: Figure) -> Unit:

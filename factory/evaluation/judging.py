@@ -20,7 +20,7 @@ from factory.model.reference_answers import ReferenceAnswers
 from factory.model.session import Latencies, onnx_answer
 from factory.model.verdict import Verdict, digest_of
 from factory.tasks.holdout import Scored
-from factory.tasks.resampling import Blocks
+from factory.tasks.intervals import Blocks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,7 +1,7 @@
 """Which rows of a holdout are alike, and so one witness together: `alike` of a line's `gates`.
 
 1,147 seconds of one experiment are one witness, and so are the departures of one stormy day. Feature rows come in;
-blocks of rows go out, by which figures are resampled and `min_rows` is counted.
+blocks of rows go out, by which it is told how sure figures are, and `min_rows` is counted.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import polars as pl
 from factory.errors import LineError
 from factory.line.line import Line
 from factory.line.split import DECIDED_AT, LABEL, Parts, decided
-from factory.tasks.resampling import Blocks
+from factory.tasks.intervals import Blocks
 
 Codes = npt.NDArray[np.int64]
 

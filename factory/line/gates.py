@@ -17,8 +17,8 @@ PERIOD = re.compile(r"[1-9]\d*(m|h|d|w|mo)")
 class Comparison:
     """How sure we must be that the candidate is better than another model on the same rows.
 
-    Of all paired bootstrap resamples of the holdout, the share in which the candidate's headline figure is better than
-    the other's by more than `min_absolute_change` must reach `min_probability`.
+    The certainty that the candidate's headline figure is better than the other's by more than `min_absolute_change`, by
+    what the holdout's witnesses show of both, must reach `min_probability`.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # an unknown key in a line's file is a mistake
@@ -27,7 +27,7 @@ class Comparison:
     min_absolute_change: float = 0.0
     """By how much the candidate's headline figure must be better, in the figure's own units."""
     min_probability: float = 0.5
-    """The share of resamples in which it must be."""
+    """How sure it must be, 0 to 1."""
 
     def __post_init__(self) -> None:
         """Raise LineError on an unknown mode: a misspelling must not let a candidate through."""
@@ -52,7 +52,7 @@ class AgainstConstant:
 
     In money it must beat each constant decision: never and always acting; a person for every row and always the
     commonest class; the best one number. In loss it must beat the best constant answer: base rate, class shares, mean.
-    Each must be so in the share `min_probability` of all resamples. A verdict tells of a line that asks for less than
+    Each must be so with the certainty `min_probability`. A verdict tells of a line that asks for less than
     this.
     """
 
@@ -60,7 +60,7 @@ class AgainstConstant:
     mode: Mode = "enabled"
     """Whether a shortfall refuses, only shows in the figure `would_refuse`, or is not asked for at all."""
     min_probability: float = USUAL_CERTAINTY
-    """The share of resamples in which it must be better."""
+    """How sure it must be to be better, 0 to 1."""
 
     def __post_init__(self) -> None:
         """Raise LineError on an unknown mode, and on a share that no candidate could miss or reach by its meaning."""
@@ -112,7 +112,7 @@ class Gates:
     against_champion: Comparison
     """How sure we must be that the candidate is better than what the site serves."""
     max_probability_of_loss: float = 0.95
-    """The candidate is refused when the champion earns more than it in a larger share of resamples than this.
+    """The candidate is refused when the champion earns more than it with a larger certainty than this.
 
     The mode of `against_champion` applies here, too.
     """

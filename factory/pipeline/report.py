@@ -145,7 +145,7 @@ class Reporting:
         rows = samples(self.line, parts.holdout, parts.rows)
         figures = self._entry(VERDICT, site).figures
         judged_by = figures["verdict"]["figures"]
-        # Resampled intervals and pictures are of all rows, so a champion that learnt from some is not among them.
+        # Intervals and pictures are of all rows, so a champion that learnt from some is not among them.
         saw_none = judged_by.get("rows_new_to_champion") in (None, judged_by["rows"])
         files = self._files(site)
         answers = {role: onnx_answer(content, rows.features) for role, content in files.items()}

@@ -12,7 +12,7 @@ from factory.reports.importance import Importance
 from factory.reports.limits import Limit
 from factory.reports.slices import Slice
 from factory.tasks.holdout import ROLES
-from factory.tasks.resampling import Interval
+from factory.tasks.intervals import Interval
 
 Entries = Mapping[str, Mapping[str, Any]]
 """The figures of each stage's last entry in the journal, by stage."""

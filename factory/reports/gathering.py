@@ -16,7 +16,7 @@ from factory.reports.limits import limits
 from factory.reports.slices import slices
 from factory.storage.journal import Entry
 from factory.tasks.holdout import Holdout, Scored
-from factory.tasks.resampling import Blocks
+from factory.tasks.intervals import Blocks
 
 SLICED = 3
 """How many of the most important columns are sliced."""

@@ -10,7 +10,7 @@ from factory.charts.pictures import Bars, Dots, Picture, Plane, ReferenceLine, R
 from factory.reports.facts import Epochs, SiteFacts
 from factory.reports.importance import MOST_COLUMNS
 from factory.reports.slices import Slice, worst
-from factory.tasks.resampling import Interval
+from factory.tasks.intervals import Interval
 from factory.tasks.task import Task
 
 MOST_IMPORTANT = MOST_COLUMNS
@@ -80,7 +80,7 @@ def models(facts: SiteFacts) -> Dots | None:
     rows = _model_rows(facts, headline, facts.shown.headline, figure)
     better = "greater" if facts.line.task.greater_is_better else "smaller"
     title = f"Which model is best? {words(headline)}"
-    says = f"{better.capitalize()} is better; lines show where 95 % of resamples of the holdout lie.{_change(facts)}"
+    says = f"{better.capitalize()} is better; lines show where it lies with 95 % certainty.{_change(facts)}"
     return Dots(title=title, says=says, rows=rows) if rows else None
 
 
@@ -90,7 +90,7 @@ def _change(facts: SiteFacts) -> str:
     change, chance = (facts.figures.get(name) for name in ("change_vs_baseline", "probability_better_than_baseline"))
     if not (isinstance(change, float) and isinstance(chance, float)):
         return ""
-    return f" Against the baseline {signed(change)}, better in {percent(chance)} of paired resamples."
+    return f" Against the baseline {signed(change)}, better with a certainty of {percent(chance)}."
 
 
 def money(facts: SiteFacts) -> Dots | None:

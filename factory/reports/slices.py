@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from factory.charts.numbers import MINUS, brief, figure, whole, words
 from factory.tasks.holdout import Holdout
-from factory.tasks.resampling import Resamples
 from factory.tasks.task import Task
 
 QUANTILES = 4
@@ -17,7 +16,6 @@ MAX_LEVELS = 6
 """A column of at most so many different values is cut by value, another by quantiles."""
 MIN_ROWS = 30
 """A slice of fewer rows is left out."""
-ROUNDS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +50,7 @@ def slices(holdout: Holdout, features: npt.NDArray[np.float32], columns: Sequenc
 
 def _slice(holdout: Holdout, column: str, where: str, rows: npt.NDArray[np.bool_]) -> Slice:
     label, answer = holdout.label[rows], holdout.candidate.answer[rows]
-    resamples = Resamples(blocks=holdout.blocks.where(rows), rounds=ROUNDS)
-    interval = holdout.task.resampled(label, answer, resamples).interval()
+    interval = holdout.task.estimated(label, answer, holdout.blocks.where(rows)).interval()
     return Slice(
         column=column,
         where=where,

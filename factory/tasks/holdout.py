@@ -4,7 +4,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from factory.tasks.resampling import Blocks, Interval, Resamples
+from factory.tasks.intervals import Blocks, Interval
 from factory.tasks.task import Constant, Floats, Task, Value
 
 ROLES = {"candidate": "site model", "champion": "champion before", "base": "base model", "baseline": "baseline"}
@@ -49,12 +49,12 @@ class Holdout:
         return len(self.label) >= 10 and self.task.flaw(self.label) is None
 
     def headline(self, role: str) -> Interval:
-        """Return where a model's headline figure lies, from the resamples that the verdict is from."""
-        return self.task.resampled(self.label, self.models[role].answer, Resamples(blocks=self.blocks)).interval()
+        """Return where a model's headline figure lies, as the verdict has it."""
+        return self.task.estimated(self.label, self.models[role].answer, self.blocks).interval()
 
     def money(self, role: str) -> Interval:
         """Return where the worth of a model's decisions lies, in EUR, each model by its own threshold."""
-        return Resamples(blocks=self.blocks).sum(self.row_values(role, self.models[role].threshold)).interval()
+        return self.blocks.sum(self.row_values(role, self.models[role].threshold)).interval()
 
     def worth(self, role: str, threshold: float) -> float:
         """Return what a model's decisions would have been worth at another threshold, in EUR."""

@@ -14,7 +14,7 @@ import polars as pl
 
 from factory.model.check import Check, Figure, Unit
 from factory.model.payoff import Payoff
-from factory.tasks.resampling import Resampled, Resamples
+from factory.tasks.intervals import Blocks, Estimate
 
 if TYPE_CHECKING:
     from factory.charts.pictures import Gallery
@@ -95,8 +95,8 @@ class Task(ABC):
         """Return the task's counts and shares on a candidate's holdout, beside the number of rows."""
 
     @abstractmethod
-    def resampled(self, label: Floats, answer: Floats, resamples: Resamples) -> Resampled:
-        """Return the headline in each resample; two models' in the same resamples are paired."""
+    def estimated(self, label: Floats, answer: Floats, blocks: Blocks) -> Estimate:
+        """Return the headline and how sure it is; two models' on the same rows are paired."""
 
     @abstractmethod
     def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:

@@ -7,9 +7,9 @@ from factory.line.gates import Comparison, Gates
 from factory.tasks import Binary, Multiclass, Regression
 from factory.tasks.binary import BinaryValue
 from factory.tasks.holdout import Scored
+from factory.tasks.intervals import Blocks
 from factory.tasks.multiclass import MulticlassValue
 from factory.tasks.regression import RegressionValue
-from factory.tasks.resampling import Blocks
 
 TASKS = {"binary": Binary(), "multiclass": Multiclass(classes=("a", "b", "c")), "regression": Regression()}
 VALUES = {

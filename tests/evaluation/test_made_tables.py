@@ -1,6 +1,7 @@
 """From made tables to verdicts, trained and judged by the factory's own rungs: noise is refused, signal is found."""
 
 import dataclasses
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from factory.errors import TrainingError
 from factory.evaluation.gates import better_than_constant, decides_like_a_constant, judge
 from factory.features.samples import samples
 from factory.line.alike import blocks
@@ -25,75 +27,118 @@ pytestmark = pytest.mark.slow
 
 STATED = 0.05
 UNTIL = datetime(2024, 3, 1)
-RECIPE = TableRecipe(rungs=("linear", "trees", "blend"), baseline_iterations=20)
-COLUMNS = {f"x{place}": "" for place in range(6)} | {"category": ""}
-SITES = ("north", "south")
+RECIPE = TableRecipe(
+    members=4,
+    width=16,
+    depth=1,
+    bins=8,
+    max_steps=200,
+    validate_every=25,
+    batch_rows=64,
+    fine_tune_min_rows=100,
+    fine_tune_epochs=2,
+    baseline_iterations=30,
+    category_columns=("category",),
+)
+"""Every rung, small."""
 CLASSES = {"multiclass": np.array(["a", "b", "c"])}
+STRUCTURES = ("rows", "days", "things")
+ROWS = 800
 
 
-def table(kind, seed, signal=0.0):
-    """A table of two sites: balanced or rare, with entities, with days that have effects, or of rows alone.
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a made table looks like: each seed has another."""
 
-    Returned are its rows, its split, its entity, and what is best to answer to each row.
+    structure: str
+    rare: bool
+    features: int
+    sites: int
+
+    @classmethod
+    def of(cls, seed):
+        return cls(
+            structure=STRUCTURES[seed % 3],
+            rare=seed // 3 % 2 == 1,
+            features=40 if seed // 6 % 3 == 2 else 6,
+            sites=(2, 1, 6)[seed // 2 % 3],
+        )
+
+
+def table(kind, seed, shape, signal=0.0):
+    """A made table's rows: of rows alone, of days with effects, or of things with several rows, of some sites.
+
+    `best` is what is best to answer to each row; without a signal features know nothing of the label, but both know
+    the day or the thing.
     """
     chance = np.random.default_rng(seed)
-    structure, rare = ("rows", "days", "things")[seed % 3], seed % 2 == 1
-    rows = 800
-    number = np.arange(rows)
-    group = number // 13 if structure != "rows" else number
-    effect = chance.normal(size=group.max() + 1)[group] if structure != "rows" else np.zeros(rows)
-    x = chance.normal(size=(rows, 6)) + (0.7 * chance.normal(size=(group.max() + 1, 6))[group])
+    number = np.arange(ROWS)
+    group = number if shape.structure == "rows" else number // 13
+    effect = np.zeros(ROWS) if shape.structure == "rows" else chance.normal(size=group.max() + 1)[group]
+    x = chance.normal(size=(ROWS, shape.features)) + 0.7 * chance.normal(size=(group.max() + 1, shape.features))[group]
     known, hidden = signal * x[:, 0] / x[:, 0].std(), np.sqrt(1 - signal**2)
-    score = known + hidden * (0.6 * effect + 0.8 * chance.normal(size=rows))
-    share = 0.06 if rare else 0.35
+    score = known + hidden * (0.6 * effect + 0.8 * chance.normal(size=ROWS))
+    share = 0.06 if shape.rare else 0.35
     if kind == "regression":
-        label, best = score * 10 + 40, known * 10 + 40
+        label, best = np.exp(score) if shape.rare else score * 10 + 40, known
     else:
         cuts = np.quantile(score, [1 - share] if kind == "binary" else [share, share + 0.4])
         label, best = np.digitize(score, cuts), known
     names = CLASSES.get(kind)
-    frame = pl.DataFrame(
+    until = UNTIL.replace(tzinfo=UTC)
+    hours = 1.5 * (ROWS - number) if shape.structure == "days" else np.ones(ROWS)
+    return pl.DataFrame(
         {
-            "site": np.where(chance.random(rows) < 0.5, "north", "south"),
+            "site": [f"site {one}" for one in chance.integers(0, shape.sites, ROWS)],
             "thing": [str(one) for one in group],
             "n": number,
-            "decided_at": [UNTIL.replace(tzinfo=UTC) - timedelta(hours=1.5 * (rows - place)) for place in range(rows)]
-            if structure == "days"
-            else [UNTIL.replace(tzinfo=UTC) - timedelta(hours=1)] * rows,
+            "decided_at": [until - timedelta(hours=float(ago)) for ago in hours],
             "label": names[label] if names is not None else label.astype(np.float32),
-            **{f"x{place}": x[:, place].astype(np.float32) for place in range(6)},
-            "category": chance.integers(0, 8, rows).astype(np.float32),
+            **{f"x{place}": column for place, column in enumerate(x.T.astype(np.float32))},
+            "category": chance.integers(0, 8, ROWS).astype(np.float32),
             "best": best,
         }
     ).sort("site", "decided_at", "n")
-    split = TimeSplit(holdout=0.3, validation=0.25) if structure == "days" else EntitySplit(holdout_share=0.3)
-    return frame, split, ("thing",) if structure == "things" else ()
 
 
-def line_of(kind, split, entity):
+def line_of(kind, shape):
     toy = toy_line()
-    features = dataclasses.replace(toy.features, columns=COLUMNS, entity=entity, key=("n",))
-    sections = {"task": TASKS[kind], "value": VALUES[kind], "recipe": RECIPE, "split": split, "features": features}
-    return dataclasses.replace(toy, **sections, gates=GATES, figures={}, online_snapshot=None)
+    columns = {f"x{place}": "" for place in range(shape.features)} | {"category": ""}
+    entity = ("thing",) if shape.structure == "things" else ()
+    by_days = shape.structure == "days"
+    return dataclasses.replace(
+        toy,
+        task=TASKS[kind],
+        value=VALUES[kind],
+        recipe=RECIPE,
+        split=TimeSplit(holdout=0.3, validation=0.25) if by_days else EntitySplit(holdout_share=0.3),
+        features=dataclasses.replace(toy.features, columns=columns, entity=entity, key=("n",)),
+        gates=GATES,
+        figures={},
+        online_snapshot=None,
+    )
 
 
 def candidates(kind, seed, folder, signal=0.0):
     """Yield the evidence about each site's candidate, trained on a made table, and about the best possible answers."""
-    frame, split, entity = table(kind, seed, signal)
-    line = line_of(kind, split, entity)
-    parts = line.parts(frame, UNTIL)
-    base = base_model(line, parts, device="cpu", checkpoint=folder / "base", report=lambda _: None, provenance={})
+    shape = Shape.of(seed)
+    line = line_of(kind, shape)
+    parts = line.parts(table(kind, seed, shape, signal), UNTIL)
+    try:
+        base = base_model(line, parts, device="cpu", checkpoint=folder / "base", report=lambda _: None, provenance={})
+    except TrainingError:  # the rare class is in no validation row: nothing is released
+        return
+    sites = parts.rows["site"].unique().sort().to_list()
     pooled = PooledRungs(
         reference=base.candidate.reference.rows,
-        weights=None,
+        weights=base.candidate.safetensors,
         plain=base.candidate.plain,
-        training_s=dict.fromkeys(base.candidate.plain, 0.1),
-        sites=len(SITES),
+        training_s=dict.fromkeys(base.on_validation, 0.1),
+        sites=len(sites),
         judged=Judged(label=line.task.codes(parts.validation["label"]), answers=base.on_validation),
     )
-    rows = {site: site_rows(line, parts, base, site) for site in SITES}
-    made = site_candidates(line, pooled, rows, device="cpu", provenance={})
-    for site, candidate in made.items():
+    rows = {site: site_rows(line, parts, base, site) for site in sites}
+    for site, candidate in site_candidates(line, pooled, rows, device="cpu", provenance={}).items():
         mine = parts.of(site)
         answer = onnx_answer(candidate.onnx, samples(line, mine.holdout, mine.rows).features)
         yield evidence_of(line, mine, Scored(answer=answer, threshold=candidate.threshold)), best_of(line, mine)
@@ -104,7 +149,7 @@ def site_rows(line, parts, base, site):
     return SiteRows(
         train=samples(line, mine.train, mine.rows),
         validation=samples(line, mine.validation, mine.rows),
-        plain={rung: answers[own] for rung, answers in base.on_validation.items()},
+        plain={rung: base.on_validation[rung][own] for rung in base.candidate.plain},
         decisions=1000.0,
     )
 
@@ -124,7 +169,10 @@ def best_of(line, mine):
         threshold = line.task.best_threshold(labels[1], np.repeat(known[1], 3, axis=1), line.value)
         return evidence_of(line, mine, Scored(answer=answer, threshold=threshold))
     fitted = LogisticRegression(C=1e3).fit(np.concatenate(known[:2]), np.concatenate(labels[:2]))
-    answers = [fitted.predict_proba(rows).astype(np.float32) for rows in known[1:]]
+    answers = []
+    for rows in known[1:]:
+        answers.append(np.zeros((len(rows), max(2, len(line.task.answers))), np.float32))
+        answers[-1][:, fitted.classes_.astype(int)] = fitted.predict_proba(rows)
     if line.task.kind == "binary":
         answers = [answer[:, 1:] for answer in answers]
     threshold = line.task.best_threshold(labels[1], answers[0], line.value)

@@ -18,9 +18,9 @@ from factory.storage.journal import Entry
 from factory.tasks import Binary, Multiclass, Regression
 from factory.tasks.binary import BinaryValue
 from factory.tasks.holdout import Scored
+from factory.tasks.intervals import Blocks
 from factory.tasks.multiclass import MulticlassValue
 from factory.tasks.regression import RegressionValue
-from factory.tasks.resampling import Blocks
 from tests.toy.line import toy_line
 
 COLUMNS = ("torque", "age", "idle_column")

@@ -6,7 +6,7 @@ from factory.reports.importance import MAX_ANSWERS, MOST_COLUMNS, REPEATS, impor
 from factory.reports.slices import MIN_ROWS, slices, worst
 from factory.tasks import Regression
 from factory.tasks.holdout import Holdout, Scored
-from factory.tasks.resampling import Blocks
+from factory.tasks.intervals import Blocks
 from tests.reports.builders import COLUMNS, TASKS, VALUES, answer, features, labels
 
 

@@ -1,23 +1,24 @@
-"""Figures of merit agree with scikit-learn's, and resampling says about chance what it should."""
+"""Figures of merit agree with scikit-learn's, and chance is told as it is."""
 
+import dataclasses
 import math
 import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as oracle
 
 from factory.tasks.binary.figures import (
     average_precision,
+    estimated_average_precision,
     expected_calibration_error,
     log_loss,
-    resampled_average_precision,
     roc_auc,
 )
-from factory.tasks.resampling import Blocks, Resamples
+from factory.tasks.intervals import Blocks
 
 SCORES = st.one_of(
     st.sampled_from([0.0, 0.25, 0.5, 1.0]),  # ties
@@ -34,18 +35,14 @@ def scored(draw, both_classes=True):
     return label, draw(hnp.arrays(np.float32, rows, elements=SCORES))
 
 
-def resampled(label, probability, **how):
-    """Average precision in each resample, every row a witness of its own."""
-    return resampled_average_precision(label, probability, resamples(label, **how))
+def estimated(label, probability):
+    """Average precision, every row a witness of its own."""
+    return estimated_average_precision(label, probability, Blocks.rows(len(label)))
 
 
-def resamples(label, **how):
-    return Resamples(blocks=Blocks.rows(len(label)), **how)
-
-
-def paired(label, ours, theirs, **how):
-    """By how much our precision exceeds theirs in each of the same resamples."""
-    return resampled(label, ours, **how) - resampled(label, theirs, **how)
+def paired(label, ours, theirs):
+    """By how much our precision exceeds theirs on the same rows."""
+    return estimated(label, ours) - estimated(label, theirs)
 
 
 def sample(rows, seed=0, signal=0.2):
@@ -110,89 +107,67 @@ def test_no_rows_have_no_loss(figure):
     assert math.isnan(figure(np.array([]), np.array([])))
 
 
-@settings(max_examples=30)
-@given(scored(), st.integers(0, 5))
-def test_each_resample_is_scored_as_scikit_learn_scores_weighted_rows(rows, seed):
+@given(scored())
+def test_a_rows_influence_is_how_scikit_learns_precision_changes_with_its_weight(rows):
     label, probability = rows
-    how = Resamples(blocks=Blocks.rows(len(label)), rounds=8, seed=seed)
-    weights = []
-    found = resampled_average_precision(label, probability, how).samples
-    how.figure(lambda some: weights.extend(some) or np.zeros(len(some)))
-    for figure, weight in zip(found, weights, strict=True):
-        assert weight.sum() == len(label)
-        if 0 < (weight * label).sum() < weight.sum():
-            assert figure == pytest.approx(oracle.average_precision_score(label, probability, sample_weight=weight))
-        else:
-            assert math.isnan(figure)
+    found = estimated(label, probability)
+    step = 1e-5
+    for row in range(len(label)):
+        more, less = np.ones((2, len(label)))
+        more[row], less[row] = 1 + step, 1 - step
+        above, below = (oracle.average_precision_score(label, probability, sample_weight=w) for w in (more, less))
+        assert found.influence[row] == pytest.approx((above - below) / (2 * step), abs=1e-6)
+    assert found.value == pytest.approx(oracle.average_precision_score(label, probability))
+    assert found.influence.sum() == pytest.approx(0, abs=1e-9)
 
 
-def test_resamples_spread_as_fresh_samples_do():
-    fresh = np.array([average_precision(*sample(800, seed)) for seed in range(300)])
-    found = resampled(*sample(800, seed=1000)).widened
-    assert found.std() == pytest.approx(fresh.std(), rel=0.25)
-    assert found.mean() == pytest.approx(average_precision(*sample(800, seed=1000)), abs=0.01)
+def test_intervals_are_as_wide_as_fresh_samples_spread():
+    fresh = [average_precision(*sample(800, seed)) for seed in range(300)]
+    widths = [
+        np.subtract(*reversed(dataclasses.astuple(estimated(*sample(800, seed)).interval(0.9)))) for seed in range(9)
+    ]
+    assert np.mean(widths) == pytest.approx(np.subtract(*np.quantile(fresh, [0.95, 0.05])), rel=0.15)
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     truth = average_precision(*sample(200_000, seed=77))
-    held = 0
-    for seed in range(120):
-        interval = resampled(*sample(600, seed), rounds=300).interval(0.9)
-        held += interval.low <= truth <= interval.high
-    assert 0.8 <= held / 120 <= 0.97
+    intervals = [estimated(*sample(600, seed)).interval(0.9) for seed in range(400)]
+    assert 0.85 <= np.mean([one.low <= truth <= one.high for one in intervals]) <= 0.95
 
 
 def test_pairing_shows_a_difference_that_two_intervals_hide():
     label, ours = sample(3000)
     theirs = np.clip(ours + 0.05 * np.random.default_rng(5).standard_normal(3000), 0, 1)
-    assert resampled(label, theirs).interval().high > resampled(label, ours).interval().low
-    assert paired(label, ours, theirs).share_above(0.0) > 0.95
+    assert estimated(label, theirs).interval().high > estimated(label, ours).interval().low
+    assert paired(label, ours, theirs).certainty_above(0.0) > 0.95
 
 
 def test_a_model_is_never_better_than_itself_and_the_pair_is_antisymmetric():
     label, ours = sample(500)
     theirs = sample(500, seed=9)[1]
-    assert not paired(label, ours, ours).samples.any()
-    np.testing.assert_array_equal(paired(label, ours, theirs).samples, (-paired(label, theirs, ours)).samples)
+    assert paired(label, ours, ours).certainty_above(0.0) == 0.0
+    one_way, other_way = paired(label, ours, theirs), -paired(label, theirs, ours)
+    assert one_way.certainty_above(0.0) == pytest.approx(other_way.certainty_above(0.0))
 
 
 def test_noise_is_better_than_noise_half_the_time():
     random = np.random.default_rng(3)
     label = (random.random(600) < 0.3).astype(float)
-    shares = [paired(label, random.random(600), random.random(600), rounds=200).share_above(0) for _ in range(60)]
-    assert 0.35 < np.mean(shares) < 0.65
+    shares = [paired(label, random.random(600), random.random(600)).certainty_above(0) for _ in range(200)]
+    assert 0.4 < np.mean(shares) < 0.6
 
 
-def test_resampling_is_the_same_for_the_same_seed_and_another_for_another():
-    label, probability = sample(400)
-    first = resampled(label, probability, rounds=50, seed=1).samples
-    np.testing.assert_array_equal(first, resampled(label, probability, rounds=50, seed=1).samples)
-    assert not np.array_equal(first, resampled(label, probability, rounds=50, seed=2).samples)
+def test_a_ranking_without_a_fault_is_no_better_than_that():
+    interval = estimated(np.r_[np.ones(20), np.zeros(80)], np.r_[np.full(20, 0.9), np.full(80, 0.1)]).interval()
+    assert (interval.low, interval.high) == (1.0, 1.0)
 
 
-def test_sums_are_taken_over_the_very_rows_that_precision_is():
-    label, _ = sample(250)
-    positives = resamples(label, rounds=40, seed=4).sum(label).samples
-    everything_equal = resampled(label, np.full(250, 0.5), rounds=40, seed=4).samples
-    np.testing.assert_allclose(positives / 250, everything_equal)  # equal scores: precision is the share of positives
-
-
-def test_the_number_of_resamples_is_as_asked_however_they_are_chunked():
-    label, probability = sample(3000)
-    assert resampled(label, probability, rounds=201).samples.shape == (201,)
-    assert resamples(label, rounds=201).sum(label).samples.shape == (201,)
-
-
-@pytest.mark.parametrize("label", [[], [1.0, 1.0], [0.0]])
-def test_degenerate_rows_resample_to_nan_without_a_warning(label):
+@pytest.mark.parametrize("label", [[], [1.0, 1.0], [0.0], [1.0] * 9])
+def test_degenerate_rows_have_no_interval_and_no_warning(label):
     rows = np.array(label)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        interval = resampled(rows, rows, rounds=5).interval()
-        assert math.isnan(paired(rows, rows, rows, rounds=5).share_above(0.0))
+        interval = estimated(rows, rows).interval()
+        assert math.isnan(paired(rows, rows, rows).certainty_above(0.0))
     assert math.isnan(interval.low)
     assert math.isnan(interval.high)
-
-
-def test_no_rows_sum_to_nothing_known():
-    assert np.isnan(resamples([], rounds=3).sum(np.array([])).samples).all()

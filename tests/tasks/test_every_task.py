@@ -21,9 +21,9 @@ from factory.names import LINE_SITE
 from factory.tasks import TASKS, Binary, Multiclass, Regression
 from factory.tasks.binary import BinaryValue
 from factory.tasks.holdout import Scored
+from factory.tasks.intervals import Blocks
 from factory.tasks.multiclass import MulticlassValue
 from factory.tasks.regression import RegressionValue
-from factory.tasks.resampling import Blocks
 from factory.training.ladder import Judged
 from factory.training.pooled import base_model
 from factory.training.site import PooledRungs, SiteRows, site_candidates

@@ -13,13 +13,12 @@ from sklearn import metrics as oracle
 
 from factory.errors import LineError, TrainingError
 from factory.tasks import Regression
+from factory.tasks.intervals import Blocks
 from factory.tasks.regression import RegressionValue
 from factory.tasks.regression.value import _ROUNDING, best_constant, best_margin, cost_eur
-from factory.tasks.resampling import Blocks, Resamples
 
 TASK = Regression(coverage=0.9)
 MONEY = RegressionValue(under_unit_eur=-500, over_unit_eur=0, over_eur=-60_000)
-RESAMPLES = Resamples(blocks=Blocks.rows(400), rounds=50, seed=1)
 NUMBERS = st.floats(-1000, 1000, width=32)
 
 
@@ -57,15 +56,16 @@ def test_an_interval_that_does_not_hold_its_own_estimate_is_objected_to():
     assert TASK.counts(np.zeros(1), answer, 0.0) == {"not_intervals": 1}
 
 
-def test_resamples_of_the_error_are_paired():
+def test_errors_on_the_same_rows_are_paired():
     chance = np.random.default_rng(0)
     label = chance.normal(size=400).astype(np.float32)
     answer = np.stack([label + chance.normal(size=400).astype(np.float32)] * 3, 1)
-    once, again = (TASK.resampled(label, answer, RESAMPLES).samples for _ in range(2))
-    np.testing.assert_array_equal(once, again)
     worse = answer.copy()
     worse[:, 0] += (worse[:, 0] - label) * 0.1
-    assert (TASK.resampled(label, worse, RESAMPLES).samples > once).all()
+    ours, theirs = (TASK.estimated(label, one, Blocks.rows(400)) for one in (answer, worse))
+    assert ours.value == pytest.approx(TASK.headline_of(label, answer))
+    assert ours.interval().high > theirs.interval().low
+    assert (theirs - ours).certainty_above(0.0) > 0.999
 
 
 def costs(label, acted):

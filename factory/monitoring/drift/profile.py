@@ -14,7 +14,7 @@ from factory.line.alike import period
 from factory.monitoring.drift.counting import Columns, Counted, counted, edges
 from factory.monitoring.drift.variance import Floats, Spread, location_spread, long_run, spread
 from factory.storage.lake import SITE
-from factory.tasks.resampling import bandwidth, freedom
+from factory.tasks.intervals import bandwidth, freedom
 
 MAX_BINS = 10
 ROWS_PER_BIN = 8

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from factory.tasks.resampling import bandwidth, freedom
+from factory.tasks.intervals import bandwidth, freedom
 
 Floats = npt.NDArray[np.floating[Any]]
 

@@ -5,15 +5,15 @@ one class only. Nothing here raises for poor data; a gate turns NaN into a reaso
 one-dimensional arrays of the same length.
 """
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from factory.tasks.resampling import Resampled, Resamples, Weights
+from factory.tasks.intervals import Blocks, Estimate
 
 Floats = npt.NDArray[np.floating[Any]]
-Bools = npt.NDArray[np.bool_]
 
 
 def average_precision(label: Floats, probability: Floats) -> float:
@@ -23,7 +23,7 @@ def average_precision(label: Floats, probability: Floats) -> float:
     """
     if not _can_rank(label, probability):
         return float("nan")
-    return float(_average_precisions(label, probability, np.ones((1, len(label)), np.int32))[0])
+    return _of_alarms(_alarms(label, probability))
 
 
 def roc_auc(label: Floats, probability: Floats) -> float:
@@ -62,13 +62,20 @@ def expected_calibration_error(label: Floats, probability: Floats, bins: int = 1
     return float(np.abs(gap).sum() / len(chance))
 
 
-def resampled_average_precision(label: Floats, probability: Floats, resamples: Resamples) -> Resampled:
-    """Return the average precision in each resample; one with one class gives NaN."""
+def estimated_average_precision(label: Floats, probability: Floats, blocks: Blocks) -> Estimate:
+    """Return the average precision and how sure it is; of one class there is none.
+
+    A row's influence is the derivative by its weight: a positive adds the precision at its own place, all rows from
+    there on raise the number of alarms, and a positive the number caught and of all positives, too.
+    """
     if not _can_rank(label, probability):
-        return resamples.undefined()
-    order = np.argsort(-probability, kind="stable")
-    case, chance = label[order] > 0, probability[order]
-    return resamples.figure(lambda weights: _sorted_average_precisions(case, chance, weights), order)
+        return blocks.unknown()
+    alarms = _alarms(label, probability)
+    precision, positives, value = alarms.caught / alarms.rows, alarms.caught[-1], _of_alarms(alarms)
+    once_more, diluted = (_from_here(alarms.positives * share) for share in (1 / alarms.rows, precision / alarms.rows))
+    of_any, of_positive = -diluted, precision + once_more - value
+    influence = (of_any[alarms.place] + (label > 0) * of_positive[alarms.place]) / positives
+    return replace(blocks.figure(value, influence), least=0.0, most=1.0)
 
 
 def _is_known(probability: Floats) -> bool:
@@ -79,17 +86,32 @@ def _can_rank(label: Floats, probability: Floats) -> bool:
     return _is_known(probability) and 0 < int((label > 0).sum()) < len(label)
 
 
-def _average_precisions(label: Floats, probability: Floats, weights: Weights) -> npt.NDArray[np.float64]:
-    """Return the average precision of the rows under each line of weights, [samples, rows]."""
-    order = np.argsort(-probability, kind="stable")
-    return _sorted_average_precisions(label[order] > 0, probability[order], weights[:, order])
+class _Alarms(NamedTuple):
+    """What alarms from each distinct probability on would catch, from the highest on."""
+
+    place: npt.NDArray[np.int64]
+    """`[rows]`: each row's probability among the distinct ones."""
+    positives: npt.NDArray[np.float64]
+    """`[distinct]`: how many have just this probability; rows of equal probability are decided together."""
+    caught: npt.NDArray[np.float64]
+    """`[distinct]`: how many have this probability or a higher one."""
+    rows: npt.NDArray[np.float64]
+    """`[distinct]`: how many alarms that takes."""
 
 
-def _sorted_average_precisions(case: Bools, probability: Floats, weights: Weights) -> npt.NDArray[np.float64]:
-    """Return the same of rows from the highest probability to the lowest; NaN where the weights leave one class."""
-    last = np.append(probability[1:] != probability[:-1], True)  # rows of equal probability are decided together
-    caught, alarms = (np.cumsum(counted, axis=1, dtype=np.int32)[:, last] for counted in (weights * case, weights))
-    positives = np.diff(caught, axis=1, prepend=0)
-    all_positives, all_rows = caught[:, -1], alarms[:, -1]
-    summed = (positives * (caught / np.maximum(alarms, 1))).sum(axis=1) / np.maximum(all_positives, 1)
-    return np.where((all_positives > 0) & (all_positives < all_rows), summed, np.nan)
+def _alarms(label: Floats, probability: Floats) -> _Alarms:
+    distinct, place = np.unique(-probability, return_inverse=True)
+    positives, rows = (
+        np.bincount(place, weights=counted, minlength=len(distinct)).astype(np.float64)
+        for counted in (label > 0, np.ones(len(label)))
+    )
+    return _Alarms(place.reshape(-1), positives, np.cumsum(positives), np.cumsum(rows))
+
+
+def _of_alarms(alarms: _Alarms) -> float:
+    return float((alarms.positives * alarms.caught / alarms.rows).sum() / alarms.caught[-1])
+
+
+def _from_here(amounts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the sum of each amount and all after it."""
+    return np.cumsum(amounts[::-1])[::-1]

@@ -12,8 +12,8 @@ from factory.errors import TrainingError
 from factory.model.check import Check, Figure, Unit
 from factory.tasks.binary import figures as of
 from factory.tasks.binary.value import BinaryValue, best_threshold, row_values_eur
+from factory.tasks.intervals import Blocks, Estimate
 from factory.tasks.plain import Readout, of_classes
-from factory.tasks.resampling import Resampled, Resamples
 from factory.tasks.task import Constant, Floats, Task, Value
 
 if TYPE_CHECKING:
@@ -99,9 +99,9 @@ class Binary(Task):
             "share_acted": alarms / max(1, len(label)),
         }
 
-    def resampled(self, label: Floats, answer: Floats, resamples: Resamples) -> Resampled:
-        """Return the average precision in each resample."""
-        return of.resampled_average_precision(label, answer[:, 0], resamples)
+    def estimated(self, label: Floats, answer: Floats, blocks: Blocks) -> Estimate:
+        """Return the average precision and how sure it is."""
+        return of.estimated_average_precision(label, answer[:, 0], blocks)
 
     def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:
         """Ask for rows of both classes, or there is nothing to rank, and for answers that are probabilities."""

@@ -10,10 +10,10 @@ import polars as pl
 
 from factory.errors import LineError, TrainingError
 from factory.model.check import Check, Figure, Unit
+from factory.tasks.intervals import Blocks, Estimate
 from factory.tasks.multiclass import figures as of
 from factory.tasks.multiclass.value import MulticlassValue, best_threshold
 from factory.tasks.plain import Readout, of_classes
-from factory.tasks.resampling import Resampled, Resamples
 from factory.tasks.task import Constant, Floats, Task, Value
 
 if TYPE_CHECKING:
@@ -111,9 +111,9 @@ class Multiclass(Task):
             "share_acted": decided / max(1, len(label)),
         }
 
-    def resampled(self, label: Floats, answer: Floats, resamples: Resamples) -> Resampled:
-        """Return the log loss in each resample."""
-        return resamples.mean(of.row_losses(label, answer))
+    def estimated(self, label: Floats, answer: Floats, blocks: Blocks) -> Estimate:
+        """Return the log loss and how sure it is."""
+        return blocks.mean(of.row_losses(label, answer), least=0.0)
 
     def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:
         """Ask for answers that are probabilities."""

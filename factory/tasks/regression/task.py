@@ -10,10 +10,10 @@ import polars as pl
 
 from factory.errors import LineError, TrainingError
 from factory.model.check import Check, Figure, Unit
+from factory.tasks.intervals import Blocks, Estimate
 from factory.tasks.plain import Readout
 from factory.tasks.regression import figures as of
 from factory.tasks.regression.value import RegressionValue, best_constant, best_margin, cost_eur
-from factory.tasks.resampling import Resampled, Resamples
 from factory.tasks.task import Constant, Floats, Task, Value
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ class Regression(Task):
         in_order = (answer[:, 1] <= answer[:, 0]) & (answer[:, 0] <= answer[:, 2])
         return {"not_intervals": int((~(in_order & np.isfinite(answer).all(axis=1))).sum())}
 
-    def resampled(self, label: Floats, answer: Floats, resamples: Resamples) -> Resampled:
-        """Return the root mean squared error in each resample."""
-        return resamples.mean(of.squared_errors(label, answer)).through(np.sqrt)
+    def estimated(self, label: Floats, answer: Floats, blocks: Blocks) -> Estimate:
+        """Return the root mean squared error and how sure it is."""
+        return blocks.mean(of.squared_errors(label, answer)).root()
 
     def checks(self, figures: Mapping[str, Figure]) -> Iterator[Check]:
         """Ask for answers that are an interval around an estimate."""
