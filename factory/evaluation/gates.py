@@ -20,7 +20,7 @@ from factory.tasks.task import Task
 
 Gate = Callable[[Figures, Gates], Iterator[Check]]
 _SURELY_WORSE = 0.05
-"""A candidate that beats another model in a smaller share of resamples than this is worse, and that is no chance."""
+"""A candidate that beats another model with a smaller certainty than this is worse, and that is no chance."""
 
 
 def enough_rows(figures: Figures, gates: Gates) -> Iterator[Check]:

@@ -6,14 +6,14 @@ told, and refuse nothing. What the rows cannot show, a feature that looks at the
 (factory/features/leak_proof.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from factory.line.line import Line
-from factory.line.split import LABEL, EntitySplit, Parts
+from factory.line.split import DECIDED_AT, LABEL, EntitySplit, Parts
 from factory.model.check import Figure
 from factory.scaffold.profiling.association import Floats, missing_skill, skill, targets_of
 from factory.storage.columns import SITE
@@ -28,11 +28,24 @@ SEED = 7
 """By which rows of equal values are put in some order."""
 SAME = 1e-9
 """What a straight line may leave of a number's variance where the two are the same in other units."""
-DIGITS = 6
-"""Rows whose features are equal in so many digits are copies."""
+STEP, LOOKS = 0.003, 4
+"""Rows are copies where they lie in the same cell, so many standard deviations wide, in each of so many directions."""
+LEAST_MEANS = 4
+"""With fewer different values a feature may be the mean of its rows' labels by chance."""
+CYCLES = (2, 10, 60, 100)
+"""What a whole number may hide in its remainder: its parity, its last digits, its seconds."""
 MANY_COPIES, MOSTLY, BY_CHANCE = 0.05, 0.5, 0.01
 """Shares of the judged rows, and how many copies of each chance may make: features of few values are often equal."""
 _HASH = "_hash"
+
+
+class Learnt(NamedTuple):
+    """The rows that models learn from, or are chosen by, to recognise copies of them."""
+
+    marks: pl.Series
+    """Each row's mark once; see `row_marks`."""
+    spread: Mapping[str, float]
+    """The standard deviation of each feature."""
 
 
 class Finding(NamedTuple):
@@ -42,24 +55,22 @@ class Finding(NamedTuple):
     is_sure: bool
 
 
-def leak_figures(
-    line: Line, parts: Parts, learnt: pl.Series, suspected: Sequence[str | None] = ()
-) -> dict[str, Figure]:
-    """Return what is found among one site's rows; `learnt` are the marks of all rows that models learn from.
+def leak_figures(line: Line, parts: Parts, learnt: Learnt, suspected: Sequence[str | None] = ()) -> dict[str, Figure]:
+    """Return what is found among one site's rows; `learnt` are the rows of all sites that models learn from.
 
     `suspected` are sentences on what others suspect: the proof of the features, and `site_suspect`.
 
     `leaks` and `leak_suspects` are sentences, None where there is nothing; `copied_share` is the share of the judged
     rows whose features and label are those of a row that is learnt from.
     """
-    rows, copied = _labelled(parts), _copied_share(line, parts, learnt)
+    rows, copied = _labelled(parts).sort(DECIDED_AT, maintain_order=True), _copied_share(parts, learnt)
     findings = [Finding(text, is_sure=False) for text in suspected if text]
     if _tells(rows):
         targets = _targets(rows)
         findings += [*_features(line, rows, targets), *_order(line, rows, targets)]
     findings += _things(line, parts)
     if copied is not None and copied >= MANY_COPIES and len(parts.holdout) >= LEAST_ROWS:
-        findings += _copies(line, rows, len(learnt), copied)
+        findings += _copies(line, rows, learnt, copied)
     return {
         "leaks": "; ".join(finding.text for finding in findings if finding.is_sure) or None,
         "leak_suspects": "; ".join(finding.text for finding in findings if not finding.is_sure) or None,
@@ -67,9 +78,12 @@ def leak_figures(
     }
 
 
-def marks_learnt_from(line: Line, parts: Parts) -> pl.Series:
-    """Return the marks of the rows that models learn from, or are chosen by, each once; of all sites together."""
-    return row_marks(line, pl.concat([parts.train, parts.validation])).unique()
+def learnt_from(line: Line, parts: Parts) -> Learnt:
+    """Return what recognises copies of the rows that models learn from, or are chosen by; of all sites together."""
+    rows = pl.concat([parts.train, parts.validation])
+    known = rows.select(_number(name).std() for name in line.features.columns)
+    spread = {name: float(known[name].item() or 1.0) if len(known) else 1.0 for name in line.features.columns}
+    return Learnt(marks=row_marks(rows, spread).unique(), spread=spread)
 
 
 def site_suspect(parts: Parts) -> str | None:
@@ -83,10 +97,22 @@ def site_suspect(parts: Parts) -> str | None:
     return f"the site alone tells {share:.1%} of the label: what tells sites apart, such as a unit, tells it, too"
 
 
-def row_marks(line: Line, rows: pl.DataFrame) -> pl.Series:
-    """Return a mark of each row that is equal where features, to six digits, and label are."""
-    values = [pl.col(name).cast(pl.Float64).round_sig_figs(DIGITS).fill_nan(None) for name in line.features.columns]
-    return rows.select(pl.struct(*values, pl.col(LABEL).cast(pl.String)).hash(seed=1).alias(_HASH)).to_series()
+def row_marks(rows: pl.DataFrame, spread: Mapping[str, float]) -> pl.Series:
+    """Return a mark of each row that is equal where labels are and features differ by a trifle, if at all.
+
+    Features are seen from a few random directions and cut into cells (Datar, Immorlica, Indyk and Mirrokni,
+    Locality-Sensitive Hashing Scheme Based on p-Stable Distributions, 2004); what is unknown is far from all that is
+    known. Copies that differ by less than a thousandth of a standard deviation mostly have one mark.
+    """
+    scaled = rows.select((_number(name) / spread[name]).clip(-1e6, 1e6).fill_null(-1e6) for name in spread).to_numpy()
+    directions = np.random.default_rng(SEED).normal(size=(len(spread), LOOKS))
+    cells = np.floor(scaled @ directions / STEP + 0.5).astype(np.int64)
+    looks = pl.DataFrame(cells, schema=[f"{_HASH}{look}" for look in range(LOOKS)])
+    return looks.select(pl.struct(pl.all(), rows[LABEL].cast(pl.String)).hash(seed=1).alias(_HASH)).to_series()
+
+
+def _number(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.Float64).fill_nan(None)
 
 
 def _labelled(parts: Parts) -> pl.DataFrame:
@@ -94,20 +120,95 @@ def _labelled(parts: Parts) -> pl.DataFrame:
 
 
 def _features(line: Line, rows: pl.DataFrame, targets: Floats) -> Iterator[Finding]:
-    """Yield features that are the label, or tell it almost alone."""
+    """Yield features that are the label, or tell it almost alone; rows are in time's order."""
+    following, groups = _following(line, rows), [*_groups(line, rows)]
     for name in line.features.columns:
         if name in line.label.known_before:
             continue
         values = rows[name].cast(pl.Float64).fill_nan(None)
-        if how := _is_label(values, rows[LABEL]):
+        if how := _is_label(values, rows[LABEL]) or _is_mean_of(values, targets) or _is_next(values, following):
             yield Finding(f"the feature {name} is the label by another name: {how}", is_sure=True)
         elif (share := _told_alone(values, targets)) >= TELLS_ALONE:
             yield Finding(f"the feature {name} tells {share:.1%} of the label alone", is_sure=False)
+        elif group := next((group for group in groups if _tells_within(values, rows, group)), None):
+            yield Finding(
+                f"the feature {name} tells the labels of each {group} apart: it may be made of their sum", is_sure=False
+            )
 
 
 def _told_alone(values: pl.Series, targets: Floats) -> float:
-    """Return the share of the label that a feature tells alone, by its value or by where it is missing."""
-    return max(skill(values, targets), missing_skill(values, targets), _told_by_neighbours(values, targets))
+    """Return the share of the label that a feature tells alone.
+
+    By its value, by where it is missing, by rows of the same value, or by what a whole number hides in its remainder.
+    """
+    told = [skill(values, targets), missing_skill(values, targets), _told_by_neighbours(values, targets)]
+    known = values.drop_nulls()
+    told.append(_told_by_likes(values, targets))
+    if known.n_unique() > CYCLES[-1] and (known == known.floor()).all():
+        told += [_told_by_likes(values % cycle, targets) for cycle in CYCLES]
+    return max(told)
+
+
+def _told_by_likes(values: pl.Series, targets: Floats) -> float:
+    """Return the share that the other rows of the same value tell; 0 where values hardly repeat."""
+    if values.n_unique() > len(values) / 3:
+        return 0.0
+    codes = values.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+    rows = np.bincount(codes)
+    sums = np.stack([np.bincount(codes, column) for column in targets.T], axis=1)
+    others, middle = (rows - 1)[codes][:, None], targets.mean(axis=0)
+    said = np.where(others > 0, (sums[codes] - targets) / np.maximum(others, 1), middle)
+    plain = ((targets - middle) ** 2).sum()
+    return float(max(0.0, 1 - ((targets - said) ** 2).sum() / plain)) if plain > 0 else 0.0
+
+
+def _is_mean_of(values: pl.Series, targets: Floats) -> str | None:
+    """Return that a feature is the mean label of the rows that share its value, as no honest one is so exactly.
+
+    In other units, too, where it has enough different values for a straight line to be no accident.
+    """
+    distinct = values.drop_nulls().n_unique()
+    if not LEAST_MEANS <= distinct <= len(values) * MOSTLY:
+        return None
+    for target in targets.T:
+        means = pl.DataFrame({"x": values, "y": target}).drop_nulls().group_by("x").agg(pl.col("y").mean())
+        is_mean = float((means["x"] - means["y"]).abs().max()) <= 1e-6  # type: ignore[arg-type]
+        if is_mean or (distinct >= LEAST_OF_A_LABEL and 1 - _correlation(means) ** 2 <= SAME):
+            return "it is the mean label of the very rows that have it, these included"
+    return None
+
+
+def _following(line: Line, rows: pl.DataFrame) -> list[pl.Series]:
+    """Return the label of the row that comes next in time, of its site and of its thing; rows are in time's order."""
+    if rows[DECIDED_AT].n_unique() < LEAST_ROWS:
+        return []
+    return [rows.select(pl.col(LABEL).shift(-1).over(of)).to_series() for of in ([SITE], [*line.features.entity]) if of]
+
+
+def _is_next(values: pl.Series, following: Sequence[pl.Series]) -> str | None:
+    """Return that a feature is the label of the row that comes next."""
+    for label in following:
+        both = pl.DataFrame({"x": values, "y": label}).drop_nulls()
+        if len(both) >= LEAST_ROWS and _is_label(both["x"], both["y"]):
+            return "it is that of the row that comes next"
+    return None
+
+
+def _groups(line: Line, rows: pl.DataFrame) -> Iterator[str]:
+    """Yield the columns of entity and key that have several rows to a value."""
+    for name in dict.fromkeys([*line.features.entity, *line.features.key]):
+        if name not in line.features.columns and LEAST_OF_A_LABEL <= rows[name].n_unique() <= len(rows) / 3:
+            yield name
+
+
+def _tells_within(values: pl.Series, rows: pl.DataFrame, group: str) -> bool:
+    """Whether a feature is one to one with the label in each group where labels differ, as a mean of the others is."""
+    frame = pl.DataFrame({"group": rows[group], "x": values.round_sig_figs(6), "y": rows[LABEL]}).drop_nulls()
+    per = frame.group_by("group").agg(
+        pl.col("x").n_unique().alias("x"), pl.col("y").n_unique().alias("y"), pl.struct("x", "y").n_unique().alias("xy")
+    )
+    mixed = per.filter(pl.col("y") > 1)
+    return len(mixed) >= LEAST_OF_A_LABEL and bool(((mixed["xy"] == mixed["y"]) & (mixed["x"] == mixed["y"])).all())
 
 
 def _told_by_neighbours(values: pl.Series, targets: Floats) -> float:
@@ -173,8 +274,8 @@ def _order(line: Line, rows: pl.DataFrame, targets: Floats) -> Iterator[Finding]
         alone = _told_alone(rows[name].cast(pl.Float64), targets)
         if alone >= TELLS_ALONE:
             yield Finding(
-                f"the key {name} tells {alone:.1%} of the label: its rows are in the label's order, and a feature that "
-                "follows that order tells it too",
+                f"the key {name} tells {alone:.1%} of the label: its rows are in the label's order, or its digits "
+                "hold it, and a feature that follows it tells it too",
                 is_sure=False,
             )
 
@@ -221,28 +322,28 @@ def _keeps_label(rows: pl.DataFrame, entity: Sequence[str]) -> bool:
     return len(several) >= LEAST_OF_A_LABEL and int(several["labels"].max()) == 1 and rows[LABEL].n_unique() > 1  # type: ignore[arg-type]
 
 
-def _copied_share(line: Line, parts: Parts, learnt: pl.Series) -> float | None:
+def _copied_share(parts: Parts, learnt: Learnt) -> float | None:
     """Return the share of the judged rows that are learnt from, too; None where none is judged."""
     if parts.holdout.is_empty():
         return None
-    return float(row_marks(line, parts.holdout).is_in(learnt.implode()).mean())  # type: ignore[arg-type]
+    return float(row_marks(parts.holdout, learnt.spread).is_in(learnt.marks.implode()).mean())  # type: ignore[arg-type]
 
 
-def _copies(line: Line, rows: pl.DataFrame, learnt: int, copied: float) -> Iterator[Finding]:
+def _copies(line: Line, rows: pl.DataFrame, learnt: Learnt, copied: float) -> Iterator[Finding]:
     """Yield what to say of many copies, where chance does not make them."""
     if _copies_by_chance(line, rows, learnt) > BY_CHANCE:
         return
     yield Finding(
-        f"{copied:.1%} of the rows judged are learnt from, too: features and label are the same to {DIGITS} digits. "
+        f"{copied:.1%} of the rows judged are learnt from, too: with the same label, and features that hardly differ. "
         "Remove the copies, or keep them on one side: `features: entity`",
         is_sure=isinstance(line.split, EntitySplit) and copied >= MOSTLY,
     )
 
 
-def _copies_by_chance(line: Line, rows: pl.DataFrame, learnt: int) -> float:
+def _copies_by_chance(line: Line, rows: pl.DataFrame, learnt: Learnt) -> float:
     """Return how many copies of a row would be among the rows learnt from if its features were independent."""
     alike = 0.0
     for name in line.features.columns:
-        counts = rows.group_by(name).len()["len"].to_numpy()
+        counts = rows.group_by((_number(name) / learnt.spread[name] / STEP).round()).len()["len"].to_numpy()
         alike += float(np.log(((counts / counts.sum()) ** 2).sum()))
-    return float(learnt * np.exp(alike))
+    return float(len(learnt.marks) * np.exp(alike))

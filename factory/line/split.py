@@ -274,7 +274,7 @@ class EntitySplit:
     holdout_share: float | None = None
     """Share of all things."""
     holdout: str | None = None
-    """A Boolean column of the features: true where a row belongs to the holdout."""
+    """A column of the features, true or 1 where a row belongs to the holdout, false or 0 elsewhere."""
     last_only: bool = False
     """Whether only the last row of each thing held out is judged, as in published tests of remaining life."""
 
@@ -324,8 +324,22 @@ class EntitySplit:
 
     def _held(self, rows: pl.DataFrame, entity: Sequence[str]) -> pl.Series:
         if self.holdout:
-            return rows[self.holdout]
+            return _flags(rows[self.holdout])
         return _chances(rows, [SITE, *entity]) >= 1 - (self.holdout_share or 0)
+
+
+def _flags(column: pl.Series) -> pl.Series:
+    """Return a column of true and false, or of 1 and 0, as Boolean. Raises LineError on any other."""
+    if column.dtype.is_numeric() and column.drop_nulls().is_in([0, 1]).all():
+        return column.cast(pl.Boolean)
+    if column.dtype != pl.Boolean:
+        found = ", ".join(str(value) for value in column.drop_nulls().unique().sort().head(3))
+        raise LineError(
+            f"split: the column {column.name!r} says what is held out, and is {column.dtype} with values such "
+            f"as {found}; give true and false, or 1 and 0, in `features: build`",
+            at=("holdout",),
+        )
+    return column
 
 
 @dataclass(frozen=True, kw_only=True)

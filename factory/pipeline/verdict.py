@@ -34,6 +34,7 @@ from factory.storage.lake import SITE
 
 if TYPE_CHECKING:
     from factory.evaluation.judging import JudgingInputs
+    from factory.evaluation.leaks import Learnt
     from factory.release import Released
 
 VERDICT = "verdict"
@@ -78,15 +79,15 @@ class Judging:
 
     def judge(self, sites: Sequence[str]) -> Isolated[Figures]:
         """Judge each site's candidate on its holdout; keep the verdict in the lake and on the registered version."""
-        from factory.evaluation.leaks import marks_learnt_from, site_suspect
+        from factory.evaluation.leaks import learnt_from, site_suspect
 
         parts = self.run.parts(sites)
-        learnt, suspect = marks_learnt_from(self.line, parts), site_suspect(parts)
+        learnt, suspect = learnt_from(self.line, parts), site_suspect(parts)
         judged = one_by_one(sites, lambda site: self._judge(site, parts.of(site), learnt, suspect))
         written = together(list(judged.done), lambda some: self._keep({site: judged.done[site] for site in some}))
         return Isolated(done=written.done, failed={**judged.failed, **written.failed})
 
-    def _judge(self, site: str, parts: Parts, learnt: pl.Series, suspect: str | None) -> Verdict:
+    def _judge(self, site: str, parts: Parts, learnt: "Learnt", suspect: str | None) -> Verdict:
         from factory.evaluation.judging import judged
         from factory.evaluation.leaks import leak_figures
 

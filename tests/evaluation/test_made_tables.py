@@ -185,7 +185,7 @@ def passes(evidence):
 
 @pytest.mark.parametrize("kind", TASKS)
 def test_of_two_hundred_tables_without_a_signal_hardly_a_site_is_released(kind, tmp_path):
-    """67 tables a task, two sites each: balanced and rare, of rows, days with effects, and things with several rows."""
+    """67 tables a task, of 1 to 6 sites: balanced and rare, of rows, of days with effects, of things."""
     found = [passes(ours) for seed in range(67) for ours, _ in candidates(kind, seed, tmp_path / str(seed))]
     assert sum(found) / len(found) <= STATED, sum(found)
 
@@ -198,5 +198,5 @@ def test_where_there_is_a_signal_nearly_as_many_are_released_as_could_be(kind, t
         for ours, best in candidates(kind, seed, tmp_path / str(seed), signal=0.75)
     ]
     ours, best = (sum(column) for column in zip(*both, strict=True))
-    assert best >= 0.5 * len(both), (ours, best)
+    assert best >= 0.2 * len(both), (ours, best)
     assert ours >= 0.7 * best, (ours, best)

@@ -112,6 +112,16 @@ def test_a_mark_that_the_features_do_not_give_is_told():
         divided(EntitySplit(holdout="testing"), engines(3), ["engine"])
 
 
+def test_a_mark_is_true_and_false_or_one_and_zero_and_nothing_else():
+    split, marked = EntitySplit(holdout="tested"), engines(20)
+    whole = divided(split, marked, ["engine"]).holdout
+    for kind in (pl.Int64, pl.Float32):
+        numbers = divided(split, marked.with_columns(pl.col("tested").cast(kind)), ["engine"]).holdout
+        assert numbers.drop("tested").equals(whole.drop("tested"))
+    with pytest.raises(LineError, match="'tested' says what is held out, and is Int64 with values such as 0, 2"):
+        divided(split, marked.with_columns(pl.col("tested").cast(pl.Int64) * 2), ["engine"])
+
+
 @pytest.mark.parametrize("wrong", [{}, {"holdout": "tested", "holdout_share": 0.2}, {"holdout_share": 1.0}])
 def test_a_split_that_says_too_little_or_too_much_is_a_line_error(wrong):
     with pytest.raises(LineError, match="split: "):
