@@ -4,6 +4,7 @@ MLFLOW_TRACKING_URI     a tracking server (default: SQLite in <home>)
 FACTORY_ENGINE          auto, cpu or gpu (default: auto)
 FACTORY_ALERT_WEBHOOK   http(s) address that takes alerts as JSON (default: the log alone)
 FACTORY_ALERT_URLS      where else alerts go, as mail or chat: Apprise's addresses, space-separated
+FACTORY_DELIVERIES      dry_run: no sink of any line sends anything, each writes files into the home
 """
 
 from collections.abc import Mapping
@@ -46,7 +47,7 @@ def bindings(root: Path, environment: Mapping[str, str]) -> dict[str, Any]:
         ),
         "store": ModelStoreResource(root=str(home.models), key_folder=str(home.keys), history=str(home.history)),
         "prediction_log": FolderResource(path=str(home.prediction_log)),
-        "outbox": OutboxResource(root=str(home.outbox)),
+        "outbox": OutboxResource(root=str(home.outbox), sends=environment.get("FACTORY_DELIVERIES", "") != "dry_run"),
         "docs": DataDocsResource(root=str(home.data_docs)),
         "reports": ReportsResource(root=str(home.reports)),
         "scratch": FolderResource(path=str(home.scratch)),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from factory.cli.names import described_line
-from factory.cli.options import AsJson, By, HomeFolder, LineName, Reason, SiteName, home_at, sites_to_complete
+from factory.cli.options import AsJson, By, HomeFolder, LineName, Reason, SiteName, home_at, sends, sites_to_complete
 from factory.cli.screen import Column, print_json, say, show_table
 from factory.cli.site_commands import Releases
 from factory.errors import FactoryError, LineError
@@ -43,8 +43,8 @@ WAITING = ("held", "waiting", "sending", "unknown")
 @app.command()
 def status(line: LineName, site: Site = "", sink: Sink = "", as_json: AsJson = False, home: HomeFolder = None) -> None:
     """Show how many messages are in which state, since when, and what the systems said of those that are not there."""
-    declared, outbox = described_line(line), _store(home_at(home)).of(line)
-    names = _outbox_names(declared, sink)
+    declared, store = described_line(line), _store(home_at(home))
+    outbox, names = store.of(line), _outbox_names(store, declared, sink)
     standing = [one for one in outbox.standing() if one.sink in names and site in ("", one.site)]
     open_ones = [
         kept
@@ -99,17 +99,15 @@ def deliver(
     home: HomeFolder = None,
 ) -> None:
     """Send now what is due, as the line's next run would."""
-    from factory.connectors.outbox.store import delivery
-
     declared, store = described_line(line), _store(home_at(home))
     outbox, left = store.of(line), 0
     for name in _sinks(declared, sink):
-        sites = [one for one in _sites(outbox, declared, name) if site in ("", one)]
+        sites = [one for one in _sites(outbox, store.name_of(declared, name)) if site in ("", one)]
         with closing(store.sink(declared, name, _project())) as system:
             if misfits := system.check():
                 raise LineError(f"line {line}: sinks: {name}: its mapping does not fit: {'; '.join(misfits)}")
             counts: Counter[str] = sum(
-                delivery(outbox, system, declared, name).run(sites, within_s).values(), Counter()
+                store.delivery(outbox, system, declared, name).run(sites, within_s).values(), Counter()
             )
         said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing was due"
         say(f"{name}: {said}")
@@ -122,8 +120,9 @@ def deliver(
 def replay(line: LineName, by: By, reason: Reason, site: Site = "", sink: Sink = "", home: HomeFolder = None) -> None:
     """Let refused messages wait again: after the system, or the mapping in the line's file, was mended."""
     declared, at = described_line(line), home_at(home)
-    outbox = _store(at).of(line)
-    for name in _outbox_names(declared, sink):
+    store = _store(at)
+    outbox = store.of(line)
+    for name in _outbox_names(store, declared, sink):
         while refused := outbox.find(sink=name, site=site or None, states=["refused"]):
             outbox.replay([kept.message.id for kept in refused])
             for one, count in Counter(kept.message.site for kept in refused).items():
@@ -135,8 +134,9 @@ def replay(line: LineName, by: By, reason: Reason, site: Site = "", sink: Sink =
 def let_go(line: LineName, site: SiteName, by: By, reason: Reason, sink: ONE_SINK, home: HomeFolder = None) -> None:
     """Let messages go that the guard holds, for they are right."""
     declared, at = described_line(line), home_at(home)
-    (name,) = _outbox_names(declared, sink)
-    count = _store(at).of(line).let_go(name, site)
+    store = _store(at)
+    (name,) = _outbox_names(store, declared, sink)
+    count = store.of(line).let_go(name, site)
     if count:
         _on_record(at, line, site, by, f"{name}: {count} held messages were let go: {reason}")
     say(f"{name}: {count} messages of {site} were let go; send them now with: factory deliveries deliver {line} {site}")
@@ -154,8 +154,9 @@ def withdraw(
 ) -> None:
     """Take a release's decisions back: cancel those that were not sent, and mark the others in the system."""
     declared, at = described_line(line), home_at(home)
-    (name,) = _outbox_names(declared, sink)
-    cancelled, put = _store(at).of(line).withdraw(name, site, release)
+    store = _store(at)
+    (name,) = _outbox_names(store, declared, sink)
+    cancelled, put = store.of(line).withdraw(name, site, release)
     if cancelled or put:
         _on_record(at, line, site, by, f"{name}: {put} decisions withdrawn, {cancelled} not sent: {reason}", release)
     say(f"{name}: of release {release} of {site} {cancelled} messages were cancelled, and {put} withdrawals wait")
@@ -192,11 +193,9 @@ def _exposed(standing: dict[str, list["Standing"]]) -> Iterator[str]:
 
 def _planned(store: "OutboxStore", line: "Line", name: str, site: str) -> dict[str, Any]:
     """Return what would be done with a sink's messages, and how its mapping does not fit."""
-    from factory.connectors.outbox.store import outbox_name
-
     section = line.sinks[name]
     kept = store.of(line.name).find(
-        sink=outbox_name(line, name), site=site or None, states=["held", "waiting", "unknown"], limit=10_000
+        sink=store.name_of(line, name), site=site or None, states=["held", "waiting", "unknown"], limit=10_000
     )
     with closing(store.sink(line, name, _project())) as system:
         misfits = system.check()
@@ -241,7 +240,7 @@ def _show_plan(plan: dict[str, Any]) -> None:
 def _store(home: "Home") -> "OutboxStore":
     from factory.connectors.outbox.store import OutboxStore
 
-    return OutboxStore(root=home.outbox)
+    return OutboxStore(root=home.outbox, sends=sends())
 
 
 def _project() -> Path:
@@ -259,16 +258,13 @@ def _sinks(line: "Line", sink: str) -> list[str]:
     return [sink] if sink else list(line.sinks)
 
 
-def _outbox_names(line: "Line", sink: str) -> list[str]:
-    from factory.connectors.outbox.store import outbox_name
-
-    return [outbox_name(line, name) for name in _sinks(line, sink)]
+def _outbox_names(store: "OutboxStore", line: "Line", sink: str) -> list[str]:
+    return [store.name_of(line, name) for name in _sinks(line, sink)]
 
 
-def _sites(outbox: "Outbox", line: "Line", name: str) -> list[str]:
+def _sites(outbox: "Outbox", sink: str) -> list[str]:
     """Return the sites that have messages for a sink."""
-    (kept_as,) = _outbox_names(line, name)
-    return sorted({one.site for one in outbox.standing() if one.sink == kept_as})
+    return sorted({one.site for one in outbox.standing() if one.sink == sink})
 
 
 def _on_record(home: "Home", line: str, site: str, by: str, reason: str, release: int | None = None) -> None:

@@ -82,6 +82,11 @@ def home_at(folder: Path | None) -> Home:
     return home
 
 
+def sends() -> bool:
+    """Whether decisions are sent to business systems; not where FACTORY_DELIVERIES says `dry_run`."""
+    return os.environ.get("FACTORY_DELIVERIES", "") != "dry_run"
+
+
 def listed(names: str) -> tuple[str, ...]:
     """Return the names in a comma-separated list."""
     return tuple(name.strip() for name in names.split(",") if name.strip())

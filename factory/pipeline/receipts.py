@@ -15,7 +15,6 @@ import polars as pl
 
 from factory.compute.isolation import Isolated, one_by_one, together
 from factory.connectors.outbox.outbox import Kept, Standing, State
-from factory.connectors.outbox.store import delivery, outbox_name
 from factory.errors import FactoryError, OutboxError
 from factory.line.sinks import SinkSection
 from factory.line.split import DECIDED_AT
@@ -81,7 +80,7 @@ class Deliveries:
         return sum(self._put(name, section, site) for name, section in self.line.sinks.items() if section.takes(site))
 
     def _put(self, name: str, section: SinkSection, site: str) -> int:
-        sink, state = outbox_name(self.line, name), self._state(section, site)
+        sink, state = self.run.outbox.name_of(self.line, name), self._state(section, site)
         place = f"put {sink} {site}"
         noted = msgspec.json.decode(self.outbox.noted(place) or "{}")
         if noted.get("state") == state:
@@ -149,7 +148,7 @@ class Deliveries:
 
     def _send(self, name: str, sites: Sequence[str]) -> str:
         """Send what is due of a sink; return why nothing could be sent, empty where it could."""
-        section, sink = self.line.sinks[name], outbox_name(self.line, name)
+        section, sink = self.line.sinks[name], self.run.outbox.name_of(self.line, name)
         mine = [site for site in sites if section.takes(site)]
         due = self.outbox.next_due(sink, mine)
         if due is None or due > self._now() + self.within_s:
@@ -158,7 +157,7 @@ class Deliveries:
             with closing(self.run.outbox.sink(self.line, name, self.run.project)) as system:
                 if misfits := system.check():
                     return f"its mapping does not fit: {'; '.join(misfits)}"
-                delivery(self.outbox, system, self.line, name).run(mine, self.within_s)
+                self.run.outbox.delivery(self.outbox, system, self.line, name).run(mine, self.within_s)
         except OutboxError:
             raise
         except FactoryError as error:
@@ -219,7 +218,7 @@ class Deliveries:
         for site in sites:
             for name, section in self.line.sinks.items():
                 if section.takes(site):
-                    sink = outbox_name(self.line, name)
+                    sink = self.run.outbox.name_of(self.line, name)
                     mine = {one.state: one for one in standing if (one.sink, one.site) == (sink, site)}
                     found[site] += self._findings_of(name, section, site, mine, failing[name])
         return found
@@ -251,7 +250,7 @@ class Deliveries:
         return found
 
     def _last(self, name: str, site: str, state: State) -> str:
-        kept = self.outbox.find(sink=outbox_name(self.line, name), site=site, states=[state], limit=1)
+        kept = self.outbox.find(sink=self.run.outbox.name_of(self.line, name), site=site, states=[state], limit=1)
         return kept[0].reply[:300] if kept else ""
 
     def _figures(self, site: str, put: int, recorded: int) -> Figures:

@@ -229,6 +229,13 @@ def test_a_dry_run_writes_what_it_would_have_sent_and_sends_nothing(run, shop):
     assert len(rows(shop)) == len(lines)
 
 
+def test_where_nothing_may_be_sent_every_sink_is_tried_dry(run, shop):
+    run.outbox = dataclasses.replace(run.outbox, sends=False)
+    run(section(shop))
+    assert rows(shop) == []
+    assert list((run.home / "outbox" / "dry_run" / NAME / "orders").iterdir())
+
+
 def test_what_the_gateway_told_goes_too_and_the_same_decision_by_either_way_once(run, shop):
     some = run.predictions("north").head(3)
     subjects = [json.dumps({"part": row["part"], "decided_at": f"{row['decided_at']}"}) for row in some.to_dicts()]

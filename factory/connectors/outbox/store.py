@@ -20,32 +20,36 @@ class OutboxStore:
     """The outboxes of all lines."""
 
     root: Path
+    sends: bool = True
+    """Whether anything is sent; otherwise every sink is tried dry, as in a backtest."""
 
     def of(self, line: str) -> Outbox:
         """Return a line's outbox; nothing is opened yet."""
         return SqliteOutbox(self.root / f"{checked_name(line, 'line')}.sqlite")
 
+    def is_dry(self, line: Line, name: str) -> bool:
+        """Whether a sink of a line sends nothing."""
+        return line.sinks[name].dry_run or not self.sends
+
+    def name_of(self, line: Line, name: str) -> str:
+        """Return what the outbox calls a sink of a line."""
+        return f"{name}{DRY_RUN}" if self.is_dry(line, name) else name
+
     def sink(self, line: Line, name: str, project: Path) -> Sink:
         """Return a sink of a line; one that sends nothing writes into files here. Raises LineError."""
-        if not line.sinks[name].dry_run:
+        if not self.is_dry(line, name):
             return sink_of(target_of(line, name, project))
         from factory.connectors.sinks.files import dry_run_sink
 
         return dry_run_sink(line, name, self.root / "dry_run" / line.name / name)
 
-
-def delivery(outbox: Outbox, sink: Sink, line: Line, name: str) -> Delivery:
-    """Return what delivers the messages to a sink of a line."""
-    section = line.sinks[name]
-    return Delivery(
-        outbox=outbox,
-        sink=sink,
-        name=outbox_name(line, name),
-        fields_of=section.fields_of,
-        withdrawn=section.withdrawn,
-    )
-
-
-def outbox_name(line: Line, name: str) -> str:
-    """Return what the outbox calls a sink."""
-    return f"{name}{DRY_RUN}" if line.sinks[name].dry_run else name
+    def delivery(self, outbox: Outbox, sink: Sink, line: Line, name: str) -> Delivery:
+        """Return what delivers the messages to a sink of a line."""
+        section = line.sinks[name]
+        return Delivery(
+            outbox=outbox,
+            sink=sink,
+            name=self.name_of(line, name),
+            fields_of=section.fields_of,
+            withdrawn=section.withdrawn,
+        )
