@@ -47,7 +47,11 @@ def bindings(root: Path, environment: Mapping[str, str]) -> dict[str, Any]:
         ),
         "store": ModelStoreResource(root=str(home.models), key_folder=str(home.keys), history=str(home.history)),
         "prediction_log": FolderResource(path=str(home.prediction_log)),
-        "outbox": OutboxResource(root=str(home.outbox), sends=environment.get("FACTORY_DELIVERIES", "") != "dry_run"),
+        "outbox": OutboxResource(
+            root=str(home.outbox),
+            models=str(home.models),
+            sends=environment.get("FACTORY_DELIVERIES", "") != "dry_run",
+        ),
         "docs": DataDocsResource(root=str(home.data_docs)),
         "reports": ReportsResource(root=str(home.reports)),
         "scratch": FolderResource(path=str(home.scratch)),

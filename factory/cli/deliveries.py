@@ -240,7 +240,7 @@ def _show_plan(plan: dict[str, Any]) -> None:
 def _store(home: "Home") -> "OutboxStore":
     from factory.connectors.outbox.store import OutboxStore
 
-    return OutboxStore(root=home.outbox, sends=sends())
+    return OutboxStore(root=home.outbox, models=home.models, sends=sends())
 
 
 def _project() -> Path:

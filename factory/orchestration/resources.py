@@ -129,11 +129,12 @@ class OutboxResource(ConfigurableResourceFactory[OutboxStore]):
     """Where messages to business systems wait, and where their receipts are kept."""
 
     root: str = Field(description="folder of the outboxes, a file a line; on a local disk")
+    models: str = Field(description="folder of the model repository, where the feeds of screens lie")
     sends: bool = Field(default=True, description="whether anything is sent; otherwise every sink is tried dry")
 
     def create_resource(self, context: Context) -> OutboxStore:  # noqa: ARG002
         """Return the outboxes."""
-        return OutboxStore(root=Path(self.root), sends=self.sends)
+        return OutboxStore(root=Path(self.root), models=Path(self.models), sends=self.sends)
 
 
 class FolderResource(ConfigurableResourceFactory[Path]):

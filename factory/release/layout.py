@@ -1,9 +1,9 @@
-"""Names in the model repository: a release's folder, a trial's and a snapshot's file, which names are models'."""
+"""Names in the model repository: where releases, trials, snapshots and screens lie, and which names are models'."""
 
 from factory.errors import ModelRefused, NameRefused
 from factory.names import line_and_site
 
-RELEASES, TRIALS, SNAPSHOTS = ".releases", ".trials", ".snapshots"
+RELEASES, TRIALS, SNAPSHOTS, SCREENS = ".releases", ".trials", ".snapshots", ".screens"
 
 
 def target(model: str, sequence: int) -> str:
@@ -19,6 +19,11 @@ def trial_file(model: str) -> str:
 def snapshot_file(line: str) -> str:
     """Return where a line's snapshot is written."""
     return f"{SNAPSHOTS}/{line}.json"
+
+
+def screen_file(model: str) -> str:
+    """Return where a site's newest decisions lie for its screens."""
+    return f"{SCREENS}/{model}.json"
 
 
 def is_model(name: str) -> bool:

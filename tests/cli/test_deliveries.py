@@ -49,7 +49,7 @@ def typed(tmp_path, monkeypatch):
 
 @pytest.fixture
 def outbox(tmp_path):
-    return OutboxStore(root=tmp_path / "home" / "outbox").of("press_faults")
+    return OutboxStore(root=tmp_path / "home" / "outbox", models=tmp_path / "home" / "models").of("press_faults")
 
 
 def rows():

@@ -71,7 +71,7 @@ class StageRun:
     def __init__(self, home):
         self.home, self.lake, self.said = home, Lake(home / "lake", NAME), []
         self.journal = Journal(self.lake)
-        self.outbox = OutboxStore(root=home / "outbox")
+        self.outbox = OutboxStore(root=home / "outbox", models=home / "models")
 
     def __call__(self, sink, sites=("north", "south"), until=LATER):
         """Deliver, and return each site's figures."""

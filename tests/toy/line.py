@@ -141,7 +141,7 @@ class ToyFactory:
             "registry": self.registry,
             "store": self.store,
             "prediction_log": self.home / "predictions",
-            "outbox": OutboxStore(root=self.home / "outbox"),
+            "outbox": OutboxStore(root=self.home / "outbox", models=self.home / "models"),
             "docs": DataDocs(root=self.home / "docs"),
             "reports": Reports(root=self.home / "reports"),
             "scratch": self.home / "work",

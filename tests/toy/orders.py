@@ -260,7 +260,7 @@ class OrdersRun:
             alerts=self.alerts,
             reports=None,
             prediction_log=self.home / "log",
-            outbox=OutboxStore(root=self.home / "outbox"),
+            outbox=OutboxStore(root=self.home / "outbox", models=self.home / "models"),
             scratch=self.home / "work",
             project=self.home,
             run_id="run",

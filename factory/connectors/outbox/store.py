@@ -7,6 +7,7 @@ from factory.connectors.outbox.delivery import Delivery
 from factory.connectors.outbox.outbox import Outbox
 from factory.connectors.outbox.sqlite import SqliteOutbox
 from factory.connectors.sinks.kinds import sink_of, target_of
+from factory.connectors.sinks.screen import SCREEN, ScreenSink
 from factory.connectors.sinks.sink import Sink
 from factory.line.line import Line
 from factory.names import checked_name
@@ -20,6 +21,8 @@ class OutboxStore:
     """The outboxes of all lines."""
 
     root: Path
+    models: Path
+    """The folder of the model repository, beside whose models the feeds of screens lie."""
     sends: bool = True
     """Whether anything is sent; otherwise every sink is tried dry, as in a backtest."""
 
@@ -38,6 +41,8 @@ class OutboxStore:
     def sink(self, line: Line, name: str, project: Path) -> Sink:
         """Return a sink of a line; one that sends nothing writes into files here. Raises LineError."""
         if not self.is_dry(line, name):
+            if line.sinks[name].to == SCREEN:
+                return ScreenSink(line=line.name, models=self.models)
             return sink_of(target_of(line, name, project))
         from factory.connectors.sinks.files import dry_run_sink
 

@@ -27,6 +27,7 @@ from factory.gateway.endpoints.bodies import (
 )
 from factory.gateway.endpoints.service import NAME, Indexed, own_version
 from factory.gateway.http.messages import BINARY, JSON, PROBLEM, ErrorBody, Problem
+from factory.release.screen_feed import Shown
 
 _REF = "#/components/schemas/{name}"
 _MEANING = {
@@ -101,6 +102,13 @@ OPERATIONS = {
     f"{_VERSIONED}/ready": _READY,
     f"{_VERSIONED}/infer": _INFER,
     "/v1/lines/{line}/sites/{site}/predict": _PREDICT,
+    "/v1/lines/{line}/sites/{site}/decisions": Operation(
+        summary="What a screen shows: the decisions after Last-Event-ID, as JSON or as server-sent events",
+        method="get",
+        answer=Shown,
+        refusals=(400, 404, 503),
+        error=Problem,
+    ),
     "/v2/repository/index": Operation(
         summary="All models", method="post", answer=list[Indexed], refusals=(400,), body=IndexRequest
     ),

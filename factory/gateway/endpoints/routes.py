@@ -7,6 +7,7 @@
 /v2, /v2/health/live, /v2/health/ready            server
 /v2/models/{m}[/versions/{v}], …/ready, …/infer   one site's model
 /v1/lines/{line}/sites/{site}/predict             business rows or features in, decisions out
+/v1/lines/{line}/sites/{site}/decisions           what a screen shows: the newest decisions, JSON or events
 /v2/repository/index, …/models/{m}/load, …/unload all models
 """
 
@@ -25,6 +26,7 @@ from factory.gateway.endpoints.infer import infer
 from factory.gateway.endpoints.open_inference import index_request, manage_parameters
 from factory.gateway.endpoints.openapi import openapi
 from factory.gateway.endpoints.parameters import require_load_parameters
+from factory.gateway.endpoints.screen import EVENTS, decisions
 from factory.gateway.endpoints.service import NAME, Service, own_version
 from factory.gateway.endpoints.status_page import Refused, status_page
 from factory.gateway.http.content import decoded_body, is_plain
@@ -39,6 +41,7 @@ from factory.gateway.metrics.telemetry import Telemetry
 from factory.gateway.models.feature_builders import RowBuilders
 from factory.gateway.refusal import RequestRefused, come_again, shown
 from factory.gateway.settings import Settings
+from factory.release.screen_feed import ScreenFeeds
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +63,13 @@ class Gateway:
         access: Access,
         telemetry: Telemetry,
         builders: RowBuilders,
+        screens: ScreenFeeds,
         settings: Settings,
     ) -> None:
         """Raises SettingRefused on an origin or a network that is none."""
         self._service = service
         self._builders = builders
+        self._screens = screens
         self._cpu_hour_eur = settings.cpu_hour_eur
         self._max_body_bytes = settings.limits.max_body_bytes
         self._cors = Cors(settings.cors_origins)
@@ -201,11 +206,18 @@ class Gateway:
             request.reply(as_json(ModelReady(name) if verb else entry.model.metadata()))
 
     def _of_line(self, parts: list[str], request: Request, grant: Grant) -> None:
-        if len(parts) != 4 or (parts[1], parts[3]) != ("sites", "predict"):
+        if len(parts) != 4 or parts[1] != "sites" or parts[3] not in ("predict", "decisions"):
             raise RequestRefused(404, f"no such path: {shown(request.path)}; ask {_LINES}<line>/sites/<site>/predict")
+        model = f"{parts[0]}.{parts[2]}"
+        if parts[3] == "decisions":
+            _require_method(request, _READ_ALONE)
+            require_acceptable(request.headers, JSON, EVENTS)
+            self._service.entry(model)
+            grant.require(model)
+            request.reply(decisions(self._screens, model, request.headers))
+            return
         _require_method(request, _POST)
         require_acceptable(request.headers, JSON)
-        model = f"{parts[0]}.{parts[2]}"
         entry = self._service.entry(model)
         grant.require(model)
         predict(entry, request, grant, lambda refused: self.refusal(refused, request.path), self._builders)

@@ -28,6 +28,7 @@ from factory.gateway.processes.worker_config import Membership
 from factory.gateway.settings import Settings
 from factory.model.provider import installed_providers
 from factory.release import ModelRepository
+from factory.release.screen_feed import ScreenFeeds
 from factory.release.signing import public_key as loaded_public_key
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,9 @@ class GatewayProcess:
         self._processes = PeerProcess(single, membership) if membership else single
         self._builders = RowBuilders(snapshots or NoSnapshots(), telemetry)
         self._service = Service(self._catalogue, self._processes, self._builders)
-        self.door = Gateway(self._service, self._access, telemetry, self._builders, settings)
+        self.door = Gateway(
+            self._service, self._access, telemetry, self._builders, ScreenFeeds(models=models), settings
+        )
         """Answers requests, while the process runs."""
         self.grpc_port = 0
 
