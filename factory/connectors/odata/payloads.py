@@ -11,6 +11,7 @@ from typing import Any
 
 from factory.connectors.odata.metadata import Property, Version
 from factory.connectors.odata.values import GUID, MOMENTS
+from factory.line.sinks import ColumnKind
 
 _WHOLE = {
     "Edm.Byte": (0, 2**8 - 1),
@@ -45,6 +46,19 @@ def json_of(value: Any, one: Property, version: Version) -> str:
     if isinstance(value, str) and one.kind != "Edm.Boolean" and (one.kind != "Edm.Guid" or GUID.fullmatch(value)):
         return _quoted(value)
     raise _misfit(value, one)
+
+
+def fits(kind: ColumnKind, one: Property) -> bool:
+    """Whether a property can have the values of a kind; of a type that is not known it can."""
+    if kind == "anything" or one.kind == "Edm.String":
+        return True
+    if one.kind in _WHOLE:
+        return kind == "whole number"
+    if one.kind in _FRACTIONS:
+        return kind in ("whole number", "number")
+    if one.kind in MOMENTS:
+        return kind in ("moment", "day", "text")
+    return kind == ("truth" if one.kind == "Edm.Boolean" else "text")
 
 
 def is_same(ours: str | None, theirs: str | None, one: Property) -> bool:

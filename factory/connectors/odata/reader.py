@@ -16,7 +16,7 @@ import polars as pl
 from factory.connectors.odata.metadata import EntitySet
 from factory.connectors.odata.queries import after_key, all_of, conditions_of, within
 from factory.connectors.odata.service import NOT_DONE, EntityPage, ODataService
-from factory.connectors.odata.values import MOMENTS, text_of_value, texts_of
+from factory.connectors.odata.values import MOMENTS, WHOLE_NUMBERS, text_of_value, texts_of
 from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.place import Place
 from factory.connectors.tables.reader import Narrowing
@@ -54,6 +54,12 @@ class ODataReader:
             with self._held(service, entities, columns, all_of(conditions)) as held:
                 for batch in held.batches(only, row_number):
                     yield batch.select(*columns, *filter(None, [row_number]))
+
+    def state(self, cursor: str) -> str | None:
+        """Return None where the service finds rows by the cursor, and else nothing: the set is read whole."""
+        with self._opened() as (_, entities):
+            one = entities.properties.get(cursor)
+            return None if one and one.filterable and one.kind in (*MOMENTS[:2], *WHOLE_NUMBERS) else ""
 
     def newest(self, site_column: str, cursor: str, until: datetime) -> pl.DataFrame | None:
         """Return the largest cursor before a moment, or the number of rows, of a set without a site column.
@@ -119,34 +125,44 @@ class ODataReader:
         self, service: ODataService, entities: EntitySet, columns: Sequence[str], conditions: str
     ) -> Iterator[HeldPages]:
         """Give the rows of a set, all of them there; raises SourceError where they change with every reading."""
-        ways, change = self._ways(entities, conditions), ""
+        change = ""
         for _ in range(_READINGS):
-            while ways:
-                held = HeldPages()
+            with HeldPages() as held:
                 try:
-                    before = service.count(entities, ways[0].conditions)
-                    self._read(service, entities, columns, ways[0], before, held)
-                    self._require_count(service, entities, ways[0], before, held.rows)
-                except ServiceRefused as refusal:
-                    held.close()
-                    if refusal.status not in NOT_DONE or len(ways) == 1:
-                        raise
-                    ways = ways[1:]
+                    self._fill(held, service, entities, columns, self._ways(entities, conditions))
                 except ChangedError as error:
-                    held.close()
                     change = str(error)
-                    break
-                except BaseException:
-                    held.close()
-                    raise
-                else:
-                    with held:
-                        yield held
-                    return
+                    continue
+                yield held
+                return
         raise SourceError(
             f"table {self.at.at}: {change}, {_READINGS} times: it changes while it is read, or the service leaves rows "
             "out; nothing was written. Read it when less is written, or ask who runs the service"
         )
+
+    def _fill(
+        self,
+        held: HeldPages,
+        service: ODataService,
+        entities: EntitySet,
+        columns: Sequence[str],
+        ways: Sequence[_Way],
+    ) -> None:
+        """Read a set in the first way that the service supports; raises ChangedError, SourceError, ServiceError."""
+        for way in ways:
+            held.clear()
+            try:
+                before = service.count(entities, way.conditions)
+                self._read(service, entities, columns, way, before, held)
+                self._require_count(service, entities, way, before, held.rows)
+            except ServiceRefused as refusal:
+                if refusal.status not in NOT_DONE or way is ways[-1]:
+                    raise
+            except _NotHeededError:
+                if way is ways[-1]:
+                    raise self._endless(way) from None
+            else:
+                return
 
     def _ways(self, entities: EntitySet, conditions: str) -> list[_Way]:
         """Return how to read a set, the best first; what a service refuses is tried in the next way."""
@@ -179,17 +195,15 @@ class ODataReader:
             before = len(keys)
             keys.update(came)
             if len(keys) != before + len(came):
-                self._repeated(way, keys, before)
+                _refuse_repeated(way, is_all=len(keys) == before)
             held.add(frame)
 
-    def _repeated(self, way: _Way, keys: set[tuple[str | None, ...]], before: int) -> None:
-        if way.by == "keyset" or len(keys) == before:
-            raise SourceError(
-                f"table {self.at.at}: a page by {way.by} has keys of an earlier one: the service gives its pages again "
-                "and again, or its metadata names a key that is none. Nothing was written; try `paging: {by: link}` or "
-                "`paging: {by: offset}`"
-            )
-        raise ChangedError("a page has keys of an earlier one")
+    def _endless(self, way: _Way) -> SourceError:
+        return SourceError(
+            f"table {self.at.at}: a page by {way.by} has keys of an earlier one: the service gives its pages again and "
+            "again, or its metadata names a key that is none. Nothing was written; try `paging: {by: link}` or "
+            "`paging: {by: offset}`"
+        )
 
     def _by_key(
         self, service: ODataService, entities: EntitySet, select: dict[str, str], conditions: str, count: int | None
@@ -200,7 +214,7 @@ class ODataReader:
             page = service.page(entities, asked, options)
             yield page
             rows += len(page.entities)
-            is_last = len(page.entities) < self._size if count is None else rows >= count
+            is_last = count is not None and rows >= count
             if not page.entities or (is_last and not page.following):
                 return
             last = {name: self._text(service, entities, name, page.entities[-1]) for name in entities.key}
@@ -259,6 +273,17 @@ class ODataReader:
         query = {**own, **self.at.query}
         with as_source(self.at.at), ODataService(self._make(address, self.at.access), query) as service:
             yield service, service.entity_set(self.place.table)
+
+
+class _NotHeededError(Exception):
+    """The service gives rows that were not asked for: it does not heed a part of the question."""
+
+
+def _refuse_repeated(way: _Way, *, is_all: bool) -> None:
+    """Raise what a page with keys of earlier ones means: of keys in their order, or of all of them, no change."""
+    if way.by == "keyset" or is_all:
+        raise _NotHeededError
+    raise ChangedError("a page has keys of an earlier one")
 
 
 def _schema(newest: pl.DataType) -> dict[str, pl.DataType]:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 from factory.connectors.odata.batches import Change
 from factory.connectors.odata.metadata import EntitySet, Metadata, metadata_of
 from factory.connectors.tables.json_text import Literal
+from factory.connectors.web.access import value_of
 from factory.connectors.web.session import Reply, Service
 from factory.errors import ServiceGarbled, ServiceRefused, SourceError
 from factory.errors.masking import masked
@@ -37,7 +38,8 @@ class ODataService:
     """A service at its root's address; `query` are parameters of every call, such as `sap-client`."""
 
     def __init__(self, service: Service, query: Mapping[str, str]) -> None:
-        self.service, self.query = service, dict(query)
+        self.service = service
+        self.query = {name: value_of(text) for name, text in query.items()}
         self._token: str | None = None
 
     def __enter__(self) -> "ODataService":

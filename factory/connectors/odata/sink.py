@@ -23,30 +23,28 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 from weakref import finalize
 
-from pydantic import TypeAdapter, ValidationError
-
 from factory.connectors.odata.batches import Change, PartReply, decoded, encoded
 from factory.connectors.odata.metadata import EntitySet, Property
-from factory.connectors.odata.payloads import document_of, is_same, json_of
+from factory.connectors.odata.payloads import document_of, fits, is_same, json_of
 from factory.connectors.odata.queries import any_of
 from factory.connectors.odata.service import EXACT, ODataService
 from factory.connectors.odata.values import literal_of, text_of_value
 from factory.connectors.sinks.kinds import Target
 from factory.connectors.sinks.message import Message, Result, accepted, busy, refused, unknown
 from factory.connectors.sinks.sink import Job
-from factory.connectors.web.access import Access
 from factory.connectors.web.reading import split_query
 from factory.connectors.web.session import Patience, Reply, Service
 from factory.errors import LineError, ServiceBusy, ServiceError, ServiceUnreachable
-from factory.line.sinks import SinkSection
+from factory.line.sinks import ColumnKind, SinkSection
 
 KEY_LENGTH = 32
 """How many characters a message's key has."""
 _ASKED_AT_ONCE = 20
+_GRACE_S = 120.0
+"""How long after an answer was lost the service is asked whether it has a message: it may be at it still."""
 _NOT_NOW = (401, 403, 412, 429, 503)
 """Answers after which the same message may go: another user, another tag, another time."""
 _SAFE = "',=()"
-_ACCESS: TypeAdapter[Access] = TypeAdapter(Access)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +72,11 @@ class _Existing:
 
 def odata_sink(target: Target) -> "ODataSink":
     """Return the sink of an entity set; raises LineError."""
-    try:
-        access = _ACCESS.validate_python(dict(target.section.access)) if target.section.access else None
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
-        raise LineError(f"line {target.line}: sinks: {target.name}: access: {wrong}") from None
+    access = target.access
     if not target.thing or not target.section.key:
         of_key = "key: say the property that takes the message's key"
         lacking = of_key if target.thing else "to: say the entity set, as in …::Orders"
-        raise LineError(f"line {target.line}: sinks: {target.name}: {lacking}")
+        raise LineError(f"{target.named}: {lacking}")
     options = target.options(ODataOptions)
     address, own = split_query(target.address.partition("+")[2])
     options = replace(options, query={**own, **options.query})
@@ -90,7 +84,7 @@ def odata_sink(target: Target) -> "ODataSink":
     def connected() -> Service:
         return Service(address, access, patience=Patience(tries=3, longest_wait_s=10.0))
 
-    return ODataSink(f"line {target.line}: sinks: {target.name}", target.thing, target.section, options, connected)
+    return ODataSink(target.named, target.thing, target.section, options, connected, target.columns)
 
 
 class ODataSink:
@@ -99,10 +93,16 @@ class ODataSink:
     repeatable = False
 
     def __init__(
-        self, name: str, entity_set: str, section: SinkSection, options: ODataOptions, connected: Callable[[], Service]
+        self,
+        name: str,
+        entity_set: str,
+        section: SinkSection,
+        options: ODataOptions,
+        connected: Callable[[], Service],
+        columns: Mapping[str, ColumnKind],
     ) -> None:
         self.name, self._set, self._section = name, entity_set, section
-        self._options, self._connected = options, connected
+        self._options, self._connected, self._columns = options, connected, columns
         self._service: ODataService | None = None
 
     @property
@@ -128,6 +128,16 @@ class ODataSink:
 
     def _misfits(self, entities: EntitySet) -> Iterator[str]:
         """Yield what of each named property does not fit."""
+        yield from self._misfits_of_names(entities)
+        for name, column in self._section.fields.items():
+            kind, one = self._columns.get(column, "anything"), entities.properties.get(name)
+            if one and not fits(kind, one):
+                yield f"fields: {name} is {one.kind}, and {column!r} is a {kind}"
+        yield from self._misfit_of_key(entities.properties.get(self._section.key))
+        yield from self._misfits_of_values("constants", self._section.constants)
+        yield from self._misfits_of_values("withdrawn", self._section.withdrawn)
+
+    def _misfits_of_names(self, entities: EntitySet) -> Iterator[str]:
         section, properties = self._section, entities.properties
         places = {
             **dict.fromkeys(section.withdrawn, "withdrawn"),
@@ -142,9 +152,6 @@ class ODataSink:
                 yield f"{place}: {name} cannot be given a value when an entity is created"
             elif name in section.withdrawn and not properties[name].updatable:
                 yield f"withdrawn: {name} cannot be changed"
-        yield from self._misfit_of_key(properties.get(section.key))
-        yield from self._misfits_of_values("constants", section.constants)
-        yield from self._misfits_of_values("withdrawn", section.withdrawn)
 
     def _misfit_of_key(self, key: Property | None) -> Iterator[str]:
         if key and (key.kind != "Edm.String" or not key.filterable or (key.max_length or KEY_LENGTH) < KEY_LENGTH):
@@ -227,7 +234,7 @@ class ODataSink:
             yield busy(messages[0], str(error), getattr(error, "retry_after_s", None))
             return
         except ServiceError as error:
-            yield from (unknown(message, str(error)) for message in messages)
+            yield from (replace(unknown(message, str(error)), retry_after_s=_GRACE_S) for message in messages)
             return
         doubtful: list[Result] = []
         for message, reply in zip(messages, replies, strict=False):

@@ -22,7 +22,8 @@ _EPOCH = datetime(1970, 1, 1)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _SUFFIX_V2 = {"Edm.Int64": "L", "Edm.Decimal": "M", "Edm.Double": "d", "Edm.Single": "f"}
-_NUMBERS = ("Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32", *_SUFFIX_V2)
+WHOLE_NUMBERS = ("Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32", "Edm.Int64")
+_NUMBERS = (*WHOLE_NUMBERS, *_SUFFIX_V2)
 _QUOTED_V2 = {
     "Edm.DateTime": "datetime",
     "Edm.DateTimeOffset": "datetimeoffset",

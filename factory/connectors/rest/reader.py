@@ -13,6 +13,7 @@ from factory.connectors.tables.arguments import TableAt
 from factory.connectors.tables.json_text import compact_json, text_of_json
 from factory.connectors.tables.place import Place
 from factory.connectors.tables.reader import Narrowing
+from factory.connectors.web.access import value_of
 from factory.connectors.web.reading import ChangedError, HeldPages, as_source, split_query
 from factory.connectors.web.session import Service
 from factory.errors import SourceError
@@ -40,6 +41,10 @@ class RestReader:
             keys = dict.fromkeys(key for record in pages.first().records if isinstance(record, dict) for key in record)
         self._schema = dict.fromkeys(keys, pl.String())
         return self._schema
+
+    def state(self, cursor: str) -> str | None:
+        """Return None where the service is asked for rows since a moment, and else nothing: it is read whole."""
+        return None if cursor and any("{after}" in text for text in self.at.query.values()) else ""
 
     def batches(self, columns: Sequence[str], only: Narrowing, row_number: str = "") -> Iterator[pl.DataFrame]:
         """Yield the rows in the order of the pages, those of the columns that any row has; raises SourceError.
@@ -72,8 +77,8 @@ class RestReader:
     @contextmanager
     def _pages(self, only: Narrowing) -> Iterator[Pages]:
         address, own = split_query(self.place.at)
-        params = {**own, **parameters(self.at.query, only)}
         with as_source(self.at.at), self._make(address, self.at.access) as service:
+            params = {**own, **parameters(self.at.query, only)}
             yield Pages(service, self.at.paging, self.at.records, params)
 
 
@@ -87,7 +92,7 @@ def parameters(query: Mapping[str, str], only: Narrowing) -> dict[str, str]:
         if all(moment in told for moment in wanted):
             for moment in wanted:
                 text = text.replace(f"{{{moment}}}", told[moment])  # noqa: PLW2901
-            filled[name] = text
+            filled[name] = value_of(text)
     return filled
 
 

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from factory.connectors.web.access import Access
+from factory.connectors.web.access import ENVIRONMENT, Access
 from factory.connectors.web.paging import Paging
 from factory.errors import LineError
+from factory.errors.masking import is_secret_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class TableAt:
     access: Access | None = None
     """How a service knows who asks, as factory/connectors/web/access.py reads it."""
     query: Mapping[str, str] = field(default_factory=dict)
-    """Parameters that a service is given with each page, such as `sap-client`.
+    """Parameters that a service is given with each page, such as `sap-client`; one that is a secret as `env:NAME`.
 
     `{after}` and `{until}` in a value stand for the moments between which rows are wanted, in ISO 8601; where there is
     no such moment, the parameter is left out.
@@ -63,6 +64,9 @@ class TableAt:
         for name, other in combinations(("separator", "quote", "escape"), 2):
             if getattr(self, name) and getattr(self, name) == getattr(self, other):
                 raise ValueError(f"{name} and {other} are both {getattr(self, name)!r}")
+        for name, text in self.query.items():
+            if is_secret_name(name) and not text.startswith(ENVIRONMENT):
+                raise ValueError(f"query: {name} is a secret by its name: say `{name}: env:VARIABLE`")
         if self.skip_lines < 0 or self.footer < 0:
             raise ValueError("skip_lines and footer are numbers of lines, 0 or more")
 

@@ -39,6 +39,10 @@ class HeldPages:
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="factory-pages-")
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all pages: they are read anew."""
         self._files: list[Path] = []
         self._waiting: list[pl.DataFrame] = []
         self._columns: dict[str, None] = {}
@@ -48,10 +52,6 @@ class HeldPages:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the disk back."""
         self._folder.cleanup()
 
     def add(self, page: pl.DataFrame) -> None:

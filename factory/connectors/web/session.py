@@ -6,6 +6,7 @@ only where nothing of it left this machine is it tried again.
 """
 
 import json
+import logging
 import random
 import ssl
 import time
@@ -31,6 +32,7 @@ from factory.errors import (
 )
 from factory.errors.masking import keep_secret, masked, masked_cause
 
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells whole addresses, and a secret may be in a query
 _BUSY = (429, 503)
 _NOTHING_SAID = (500, 502, 504)
 """Answers that do not say whether the service did what it was asked."""

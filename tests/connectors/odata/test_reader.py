@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import unquote
 
 import polars as pl
 import pytest
@@ -18,6 +19,7 @@ from factory.connectors.tables.reader import Narrowing
 from factory.connectors.tables.source import TableSource
 from factory.connectors.web.session import Patience, Service
 from factory.errors import SourceError
+from factory.line.line import Table
 from tests.connectors.https import Answer, certificates, serving
 from tests.connectors.odata_v2_server import ROOT, Entities, Field, V2Service
 from tests.connectors.odata_v4_server import v4_service
@@ -336,3 +338,49 @@ def test_an_address_may_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("SAP_URL", "odata+https://me:word-of-mine@host/service")
     place = place_of("env:SAP_URL::Orders", Path())
     assert (place.kind, place.table, place.name) == ("odata", "Orders", "Orders")
+
+
+def test_a_set_whose_cursor_can_be_filtered_by_is_not_read_whole():
+    with table(v2([order(1)])) as (reader, _):
+        assert [reader.state(name) for name in ("ChangedAt", "Number", "Text", "")] == [None, None, "", ""]
+
+
+def test_an_increment_brings_what_came_since_and_no_more():
+    first = [order(number) for number in range(6)]
+    service = v2(first)
+    columns = {"Plant": "String", "Number": "Int64", "ChangedAt": "Datetime[us, UTC]"}
+    orders_of_line = Table(
+        name="orders",
+        columns=columns,
+        key=("Plant", "Number"),
+        cursor="ChangedAt",
+        site_column="Plant",
+        contract=(),
+        repair=lambda rows: rows,
+    )
+    until = datetime(2026, 4, 1, tzinfo=UTC)
+    with serving(service) as host:
+        source = TableSource({"orders": {"at": f"odata+{host.address}{ROOT}::Orders", "access": TRUSTED}})
+        assert source.version(orders_of_line) is None
+        assert source.newest(orders_of_line, until) == {"1000": first[-1]["ChangedAt"]}
+        service.sets["Orders"].rows.append(order(8))
+        after = first[-1]["ChangedAt"]
+        (frame,) = source.read(orders_of_line, site="1000", after=after, until=until)
+        assert keys(frame) == [("1000", 5), ("1000", 8)]  # from the newest on: that one is known by its key
+        asked = [unquote(one.query) for one in host.asked if "ChangedAt ge" in unquote(one.query)]
+        assert asked
+        assert all("Plant eq '1000'" in one for one in asked)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_a_service_that_heeds_neither_filter_nor_top_is_read_by_its_links(counts):
+    service = v2([order(number) for number in range(20)], counts=counts)
+    listed = service._listed
+
+    def deaf(name, entities, params):
+        heeded = {key: text for key, text in params.items() if key in ("$select", "$skiptoken")}
+        return listed(name, entities, heeded)
+
+    service._listed, service.refuses_filter = deaf, lambda _: False
+    service.page_size = 6
+    assert keys(rows(service, paging={"size": 4})) == [("1000", number) for number in range(20)]

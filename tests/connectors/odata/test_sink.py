@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from factory.connectors.odata.sink import ODataOptions, ODataSink, odata_sink
 from factory.connectors.outbox.delivery import Delivery
 from factory.connectors.outbox.sqlite import SqliteOutbox
-from factory.connectors.sinks.kinds import sink_of, target_of
+from factory.connectors.sinks.kinds import Target, sink_of
 from factory.connectors.sinks.message import Message, message_key
 from factory.connectors.web.access import NoAccess
 from factory.connectors.web.session import Patience, Service
@@ -86,7 +86,8 @@ def sink(service, section=SECTION, path=ROOT, name="Notifications", **options):
             return Service(f"{host.address}{path}", access, patience=patience, sleep=lambda _: None)
 
         said = ODataOptions(**{"query": {"sap-client": "100"}, **options})
-        yield ODataSink("line machines: sinks: notifications", name, section, said, connected), host
+        columns = {"machine": "text", "hours": "anything", "decided_at": "moment", "acts": "truth"}
+        yield ODataSink("line machines: sinks: notifications", name, section, said, connected, columns), host
 
 
 def delivered(one, messages):
@@ -239,7 +240,7 @@ def test_a_mapping_that_fits_is_told_by_silence_and_one_that_does_not_thing_by_t
     wrong = SinkSection(
         to="odata+https://sap::Notifications",
         key="Equipment",
-        fields={"Equipmnt": "machine", "Notification": "decided_at"},
+        fields={"Equipmnt": "machine", "Notification": "decided_at", "RequiredStart": "acts"},
         constants={"NotifType": "M1X", "Hours": "many", "Urgent": True},
         withdrawn={"ExternalReference": "x", "Nothing": 1},
     )
@@ -253,6 +254,7 @@ def test_a_mapping_that_fits_is_told_by_silence_and_one_that_does_not_thing_by_t
         "key: Equipment is Edm.String of 18 characters; the message's key is a text of 32 characters",
         "constants: NotifType takes 2 characters, and 'M1X' has 3",
         "constants: Hours takes Edm.Int64, and 'many' is none",
+        "fields: RequiredStart is Edm.DateTimeOffset, and 'acts' is a truth",
         "withdrawn: ExternalReference cannot be changed",
         "withdrawn: Notifications has no property 'Nothing'",
     ):
@@ -316,13 +318,19 @@ FATES = st.sampled_from(["done", "done", "lost", "drop", "busy", "fails", "expir
 @given(number=st.integers(1, 12), fates=st.lists(FATES, max_size=8), batch=st.booleans(), size=st.integers(1, 5))
 @settings(deadline=None, max_examples=30)
 def test_whatever_is_lost_refused_or_late_each_decision_is_there_once(number, fates, batch, size):
-    service, waiting = sap(), list(fates)
-    lost = []
+    service, waiting, clock = sap(), list(fates), Clock()
+    lost, late = [], []
 
     def before(asked):
+        for due, change in [one for one in late if one[0] <= clock()]:
+            late.remove((due, change))
+            service._answered(change)
         if asked.method == "GET" or not waiting:
             return None
         fate = waiting.pop(0)
+        if fate == "slow":  # it is done long after we gave up
+            late.append((clock() + 60, asked))
+            return Answer(drop=True)
         lost[:] = [fate] if fate == "lost" else []
         if fate == "expired":
             service.expire_sessions()
@@ -334,7 +342,6 @@ def test_whatever_is_lost_refused_or_late_each_decision_is_there_once(number, fa
             raise ConnectionError
 
     service.before, service.after = before, after
-    clock = Clock()
     with TemporaryDirectory() as folder, sink(service, batch=batch, batch_size=size) as (one, _):
         outbox = SqliteOutbox(Path(folder) / "toy.sqlite", clock)
         outbox.put(message(each) for each in range(number))
@@ -357,8 +364,16 @@ def test_whatever_is_lost_refused_or_late_each_decision_is_there_once(number, fa
     )
 
 
-def target(section, **environment):
-    return target_of("machines", "notifications", section, environment, Path())
+def target(section):
+    address, _, thing = section.to.rpartition("::")
+    return Target(
+        line="machines",
+        name="notifications",
+        address=address or thing,
+        thing=thing if address else "",
+        section=section,
+        project=Path(),
+    )
 
 
 def test_a_lines_file_names_the_sink_by_its_place(tmp_path):
@@ -366,8 +381,6 @@ def test_a_lines_file_names_the_sink_by_its_place(tmp_path):
     access = {"kind": "basic", "user": "me", "password": "env:SAP_PASSWORD"}
     section = SinkSection(to=place, key="ExternalReference", access=access, options={"query": {"sap-client": "100"}})
     assert isinstance(sink_of(target(section)), ODataSink)
-    by_environment = replace(section, to="env:SAP_URL::Notifications")
-    assert isinstance(sink_of(target(by_environment, SAP_URL=place.partition("::")[0])), ODataSink)
     for wrong, words in (
         ({"key": ""}, "key: say the property"),
         ({"to": "odata+https://host/service"}, "to: say the entity set"),

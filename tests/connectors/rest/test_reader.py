@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from factory.connectors.rest.reader import RestReader
 from factory.connectors.tables.arguments import TableAt
@@ -258,3 +258,79 @@ def test_a_new_column_reaches_the_line_and_one_left_out_does_not():
         {"id": "1", "plant": "Ulm", "at": "2026-01-01T00:00:00Z", "new": None},
         {"id": "2", "plant": "Ulm", "at": "2026-01-02T00:00:00Z", "new": "n"},
     ]
+
+
+def test_a_secret_parameter_comes_from_the_environment_and_is_shown_nowhere(monkeypatch, caplog):
+    monkeypatch.setenv("API_KEY", "word-of-mine-0815")
+    caplog.set_level("DEBUG")
+    with table(lambda _: Answer(403, b"word-of-mine-0815 may not"), query={"api_key": "env:API_KEY"}) as (reader, host):
+        with pytest.raises(SourceError, match="403") as told:
+            reader.schema()
+        assert host.asked[0].params["api_key"] == "word-of-mine-0815"
+    assert "word-of-mine" not in str(told.value) + caplog.text
+    with pytest.raises(ValidationError, match="is a secret by its name"):
+        ARGUMENTS.validate_python({"at": "rest+https://shop.example", "query": {"api_key": "word-of-mine"}})
+
+
+def test_a_service_that_is_asked_for_rows_since_a_moment_is_not_read_whole():
+    with table(Orders(orders(3)), query={"since": "{after}"}) as (reader, _):
+        assert (reader.state("at"), reader.state("")) == (None, "")
+    with table(Orders(orders(3))) as (reader, _):
+        assert reader.state("at") == ""
+
+
+def test_a_token_that_expires_between_pages_is_renewed_and_no_page_is_lost(monkeypatch):
+    monkeypatch.setenv("CLIENT_SECRET", "a-secret-of-the-client")
+    server, given = Orders(orders(10), size=2), []
+
+    def answer(asked):
+        if asked.path == "/token":
+            given.append(f"token-number-{len(given)}")
+            server.token = given[-1]
+            return Answer(200, json.dumps({"access_token": given[-1], "expires_in": 3600}).encode())
+        if server.pages and server.pages % 3 == 0:
+            server.token = f"another-{server.pages}"
+            server.pages += 1
+        return server(asked)
+
+    with serving(answer) as host:
+        access = {**TRUSTED, "kind": "oauth", "token_url": f"{host.address}/token", "client_id": "me"}
+        said = {"at": f"rest+{host.address}/orders", "access": {**access, "client_secret": "env:CLIENT_SECRET"}}
+        at = ARGUMENTS.validate_python(said)
+        reader = RestReader(place_of(at.at, Path()), at, hasty)
+        reader.schema()
+        (frame,) = reader.batches(["id"], Narrowing())
+    assert ids(frame) == list(range(10))
+    assert len(given) > 2
+
+
+@pytest.mark.parametrize(
+    "link", ["https://elsewhere.example/orders?page=2", "//elsewhere.example/x", "ftp://elsewhere/x"]
+)
+def test_a_next_page_at_another_host_is_refused(link):
+    with pytest.raises(SourceError, match="another host"):
+        rows(lambda _: Answer(200, json.dumps({"data": [{"id": 1}], "next": link}).encode()))
+
+
+def test_a_next_page_at_the_same_host_by_another_scheme_and_port_is_asked_for_at_ours():
+    def answer(asked):
+        more = "http://127.0.0.1:8080/api/orders?page=2" if not asked.params else None
+        return Answer(200, json.dumps({"data": [{"id": 2 if asked.params else 1}], "next": more}).encode())
+
+    assert ids(rows(answer)) == [1, 2]
+
+
+def test_two_pages_that_name_each_other_are_refused():
+    def answer(asked):
+        other = {"a": "b", "b": "a"}.get(asked.params.get("page", "a"))
+        return Answer(200, json.dumps({"data": [{"id": other}], "next": f"/api/orders?page={other}"}).encode())
+
+    with pytest.raises(SourceError, match="asked for before"):
+        rows(answer)
+
+
+def test_a_certificate_of_another_authority_is_a_source_error():
+    with serving(Orders(orders(1)), tls=certificates("Another CA")) as host:
+        at = ARGUMENTS.validate_python({"at": f"rest+{host.address}/orders", "access": TRUSTED})
+        with pytest.raises(SourceError, match=r"not one to trust.*certificate_authority"):
+            RestReader(place_of(at.at, Path()), at, hasty).schema()
