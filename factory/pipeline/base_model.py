@@ -19,9 +19,9 @@ from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CONTENT, Figures, Work
 from factory.storage.journal import fingerprint
 from factory.storage.lake import SITE
-from factory.training.epoch import Epoch
 
 if TYPE_CHECKING:
+    from factory.training.checkpoint import Epoch
     from factory.training.pooled import BaseModel
 
 
@@ -71,7 +71,7 @@ def _trained(run: LineRun, checkpoint: Path) -> Figures:
     recipe = run.line.recipe
     most = f"{recipe.max_steps or recipe.epochs:,}"
 
-    def report(epoch: Epoch) -> None:
+    def report(epoch: "Epoch") -> None:
         run.say(
             f"base_model: {recipe.training_length(epoch.number)} of at most {most}, "
             f"validation {run.line.task.headline.replace('_', ' ')} {epoch.validation_headline:.3f}"

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from factory.errors import ModelRefused
 from factory.model.signature import INPUT, Signature
+from factory.tasks.plain import Rows
 
-Rows = NDArray[np.float32]
 Weights = Mapping[str, float]
 """Each member's share, those of no share left out; they add up to 1."""
 _TENTHS = 10

@@ -14,7 +14,7 @@ from factory.model.candidate import Candidate
 from factory.model.reference_answers import ReferenceAnswers, Rows
 from factory.model.signature import Signature
 from factory.model.verdict import digest_of
-from factory.training.epoch import Epoch
+from factory.training.checkpoint import Epoch
 from factory.training.fine_tune import SiteModel
 from factory.training.weights import to_bytes
 
@@ -22,7 +22,7 @@ EXAMPLE_ROWS = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Made:
+class FittedModel:
     """A model as it came of training."""
 
     site: str
@@ -39,7 +39,7 @@ class Made:
 
 def candidate(
     line: Line,
-    made: Made,
+    model: FittedModel,
     train: Samples,
     validation: Samples,
     provenance: Mapping[str, str],
@@ -47,18 +47,18 @@ def candidate(
     **more: Any,
 ) -> Candidate:
     """Return a model as a candidate, with its windows; `more` are other fields of a candidate."""
-    history = made.network.history if made.network else ()
+    history = model.network.history if model.network else ()
     best = min(history, key=lambda epoch: epoch.validation_loss, default=None)
     known = _known(train)
     return Candidate(
         line=line.name,
-        site=made.site,
-        onnx=made.onnx,
-        digest=digest_of(made.onnx),
-        reference=made.reference,
+        site=model.site,
+        onnx=model.onnx,
+        digest=digest_of(model.onnx),
+        reference=model.reference,
         # By answers from before the validation rows were learnt from.
-        threshold=line.task.best_threshold(validation.labelled().label, made.on_validation, line.value),
-        safetensors=to_bytes(made.network.weights) if made.network else None,
+        threshold=line.task.best_threshold(validation.labelled().label, model.on_validation, line.value),
+        safetensors=to_bytes(model.network.weights) if model.network else None,
         signature=line.signature,
         example=latest_rows(train, validation, line.signature, EXAMPLE_ROWS),
         ranges={name: (float(values.min()), float(values.max())) for name, values in known.items()},
@@ -69,13 +69,13 @@ def candidate(
             "validation_rows": float(len(validation)),
             **({"validation_loss": best.validation_loss} if best else {}),
             **({f"validation_{line.task.headline}": best.validation_headline} if best else {}),
-            **made.metrics,
+            **model.metrics,
         },
         epochs=[_figures(epoch, line.task.headline) for epoch in history],
         provenance=provenance,
-        fine_tuned=bool(made.network and made.network.fine_tuned),
-        why=made.why,
-        rung=made.rung,
+        fine_tuned=bool(model.network and model.network.fine_tuned),
+        why=model.why,
+        rung=model.rung,
         began=began,
         ended=datetime.now(UTC),
         **more,

@@ -17,9 +17,18 @@ from torch.optim.swa_utils import AveragedModel
 from factory.features.samples import Samples
 from factory.line.recipe import Recipe
 from factory.tasks import Task
-from factory.training.epoch import Epoch
 from factory.training.network import Network
 from factory.training.weights import weights_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One epoch's figures: the members' mean loss on the training rows; loss and the task's headline on validation."""
+
+    number: int
+    training_loss: float
+    validation_loss: float
+    validation_headline: float
 
 
 @dataclass(kw_only=True)

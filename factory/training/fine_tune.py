@@ -13,7 +13,7 @@ from torch import Tensor
 from factory.features.samples import Samples
 from factory.line.recipe import Recipe
 from factory.tasks import Task
-from factory.training.epoch import Epoch
+from factory.training.checkpoint import Epoch
 from factory.training.network import rebuilt
 from factory.training.predict import joined, judgement
 from factory.training.reproducible import reproducible

@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from factory.tasks import Task
+from factory.tasks.plain import Rows
 from factory.tasks.task import Floats, Value
 from factory.training.blend import Weights, blended, mixtures
 
-Rows = NDArray[np.float32]
 Shares = tuple[tuple[str, float], ...]
 POOLED_ROWS = 1000
 """As how many rows of the site the pooled ones count: so many tell a site that is unlike the others."""

@@ -14,8 +14,7 @@ from factory.errors import TrainingError
 from factory.features.samples import Samples, trainable
 from factory.line.recipe import Recipe
 from factory.tasks import Task
-from factory.training.checkpoint import Progress, fingerprint, resume, save
-from factory.training.epoch import Epoch
+from factory.training.checkpoint import Epoch, Progress, fingerprint, resume, save
 from factory.training.network import Network, new_network, rebuilt
 from factory.training.predict import joined, judgement
 from factory.training.reproducible import on_cuda, reproducible, seed_torch

@@ -13,17 +13,15 @@ from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from factory.features.samples import Samples, trainable
 from factory.line.recipe import Recipe, SequenceRecipe
 from factory.tasks import Task
-from factory.tasks.plain import Readout
+from factory.tasks.plain import Readout, Rows
 from factory.tasks.task import Floats
-from factory.training.categories import LEAST_ROWS
-from factory.training.conditions import FAR, Conditions, fit_conditions
+from factory.training.conditions import Conditions, fit_conditions
+from factory.training.plain_features import Prepared, finite, preparation, tabular
 
-Rows = NDArray[np.float32]
 Plain = Literal["linear", "trees"]
 _PENALTIES = (100.0, 1.0)
 """Of these the validation rows choose how strongly a linear model's weights are drawn to 0."""
@@ -32,33 +30,6 @@ _TREES = {"learning_rate": 0.05, "max_features": 0.5, "l2_regularization": 1.0}
 _PATIENCE_ROUNDS = 20
 _LARGE_TABLE = 20_000_000
 """Numbers in a training table from which several threads are worth their waiting for one another."""
-_MOST_CODES = 256
-"""So many codes of categories a linear model tells apart at most, each in a column of its own: the commonest."""
-_TAILS = (0.005, 0.995)
-"""Beyond these shares of its training values a feature says no more to a linear model: one wild value tilts it all."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Prepared:
-    """Features as a linear model takes them: unknowns filled and flagged, wild values cut, all of one scale."""
-
-    fill: Rows
-    low: Rows
-    high: Rows
-    center: Rows
-    scale: Rows
-    flagged: NDArray[np.int64]
-    """The columns that are unknown in some training rows and known in others: that may say something."""
-    category: NDArray[np.int64]
-    """For each code that is told apart the column that holds it; the column's number itself says nothing."""
-    code: Rows
-
-    def of(self, features: Rows) -> Rows:
-        """Return float32 `[rows, features + flagged + codes]`."""
-        unknown = np.isnan(features)
-        filled = np.clip(np.where(unknown, self.fill, features), self.low, self.high)
-        flags = [unknown[:, self.flagged], features[:, self.category] == self.code]
-        return np.concatenate([(filled - self.center) * self.scale, *flags], axis=1, dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,7 +51,7 @@ class PlainModel:
     def raw(self, features: Rows) -> Floats:
         """Return what the readout makes answers of: class probabilities, or an estimate, `[rows, 1]`."""
         table = tabular(features, self.conditions)
-        return _raw(self.estimator, self.prepared.of(table) if self.prepared else _finite(table))
+        return _raw(self.estimator, self.prepared.of(table) if self.prepared else finite(table))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,7 +79,7 @@ def fit_plain(rung: Plain, train: Samples, validation: Samples, recipe: Recipe, 
         warnings.filterwarnings("ignore", module="sklearn")
         again, first, raw = (_first_trees if rung == "trees" else _first_linear)(rows, judged, recipe, task)
         table, label = (np.concatenate([getattr(rows, name), getattr(judged, name)]) for name in ("features", "label"))
-        prepared = _preparation(table, _categories(rows, recipe)) if rung == "linear" else None
+        prepared = preparation(table, _categories(rows, recipe)) if rung == "linear" else None
         again.fit(prepared.of(table) if prepared else _to_split(table), _target(label, task))
     if rung == "trees":
         _split_at_float32(again)
@@ -144,35 +115,9 @@ def _conditions(train: Samples, recipe: Recipe) -> Conditions | None:
     return fit_conditions(train.features, settings, recipe.max_conditions)
 
 
-def tabular(features: Rows, conditions: Conditions | None = None) -> Rows:
-    """Return features as a table, float32 `[rows, …]`; plain_export.py writes the same as a graph.
-
-    Of a sequence, `[rows, steps, features]`, it has each feature's last value, its mean, and how much its second
-    half exceeds its first: what a person would put into columns; each measured against its own operating condition
-    where there are some, for a mean over two conditions is of neither.
-    """
-    if features.ndim == 2:
-        return features
-    features = np.clip(features, -FAR, FAR)
-    features = features if conditions is None else conditions.measured(features)
-    first, second = halves(features.shape[1])
-    rise = _mean(features[:, second]) - _mean(features[:, first])
-    return np.concatenate([features[:, -1], _mean(features), rise], axis=1).astype(np.float32)
-
-
-def halves(steps: int) -> tuple[slice, slice]:
-    """Return the first and the second half of a window's moments; of a single moment both are that one."""
-    return slice(0, max(steps // 2, 1)), slice(steps // 2, steps)
-
-
-def _mean(moments: Rows) -> NDArray[np.float64]:
-    """Return the mean over what is known of `[rows, steps, features]`; NaN where nothing is.
-
-    In float64 the few moments of a window add up to the same float32 in any order, so the file splits as the trees do.
-    """
-    with np.errstate(invalid="ignore"):  # 0 / 0
-        mean: NDArray[np.float64] = np.nansum(moments, axis=1, dtype=np.float64) / (~np.isnan(moments)).sum(axis=1)
-    return mean
+def _categories(train: Samples, recipe: Recipe) -> list[int]:
+    """Return the columns that hold the number of a category."""
+    return [train.columns.index(name) for name in getattr(recipe, "category_columns", ())]
 
 
 def _first_trees(rows: Samples, judged: Samples, recipe: Recipe, task: Task) -> tuple[Any, Any, Floats]:
@@ -190,7 +135,7 @@ def _first_trees(rows: Samples, judged: Samples, recipe: Recipe, task: Task) -> 
         scoring="loss",
         **_TREES,
     )
-    table, judged_table = _to_split(rows.features), _finite(judged.features)
+    table, judged_table = _to_split(rows.features), finite(judged.features)
     if seen.any():
         first.fit(table, target, X_val=judged_table[seen], y_val=_target(judged.label[seen], task))
         rounds = max(1, int(np.argmax(first.validation_score_)))
@@ -206,7 +151,7 @@ def _first_linear(rows: Samples, judged: Samples, recipe: Recipe, task: Task) ->
     """Fit with each penalty; return a model with the best one to fit, the one that was fitted with it, and raw."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    prepared = _preparation(rows.features, _categories(rows, recipe))
+    prepared = preparation(rows.features, _categories(rows, recipe))
     features, held_out, target = prepared.of(rows.features), prepared.of(judged.features), _target(rows.label, task)
     tried = []
     for penalty in _PENALTIES:
@@ -237,7 +182,7 @@ def _target(label: Floats, task: Task) -> Any:
 
 def _to_split(table: Rows) -> Rows:
     """Return rows to fit trees on: they split on no feature of which nothing is known, and cannot do with its NaN."""
-    rows = _finite(table)
+    rows = finite(table)
     return np.where(np.isnan(rows).all(axis=0), np.float32(0.0), rows)
 
 
@@ -251,49 +196,3 @@ def _split_at_float32(estimator: Any) -> None:
             exact = tree.nodes["num_threshold"]
             nearest = exact.astype(np.float32)
             tree.nodes["num_threshold"] = np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
-
-
-def _finite(table: Rows) -> Rows:
-    """Replace infinities by the greatest float32 there are, for which trees take them; NaN stays."""
-    limit = np.finfo(np.float32).max
-    return np.clip(table, -limit, limit)
-
-
-def _categories(train: Samples, recipe: Recipe) -> list[int]:
-    """Return the columns that hold the number of a category."""
-    return [train.columns.index(name) for name in getattr(recipe, "category_columns", ())]
-
-
-def _preparation(table: Rows, categories: Sequence[int]) -> Prepared:
-    """Fit what prepares features for a linear model; a feature of which nothing is known is always 0."""
-    fill, low, high, center, spread = np.zeros((5, table.shape[1]), np.float32)
-    for number, column in enumerate(_finite(table).T):
-        known = column[~np.isnan(column)].astype(np.float64)
-        if known.size and number not in categories:
-            low[number], fill[number], high[number] = np.quantile(known, [_TAILS[0], 0.5, _TAILS[1]])
-            cut = np.clip(known, low[number], high[number])
-            center[number], spread[number] = cut.mean(), cut.std()
-    unknown = np.isnan(table)
-    category, code = _common_codes(table, categories)
-    return Prepared(
-        fill=fill,
-        low=low,
-        high=high,
-        center=center,
-        scale=np.where(spread > 0, 1 / np.where(spread > 0, spread, 1), 0).astype(np.float32),
-        flagged=np.flatnonzero(unknown.any(axis=0) & ~unknown.all(axis=0)),
-        category=category,
-        code=code,
-    )
-
-
-def _common_codes(table: Rows, categories: Sequence[int]) -> tuple[NDArray[np.int64], Rows]:
-    """Return columns and codes in pairs: of all categories together those that most rows have."""
-    counted = [
-        (int(rows), -column, -float(code))
-        for column in categories
-        for code, rows in zip(*np.unique(_finite(table)[:, column], return_counts=True), strict=True)
-        if rows >= LEAST_ROWS and not np.isnan(code)
-    ]
-    kept = sorted(counted, reverse=True)[:_MOST_CODES]
-    return np.array([-column for _, column, _ in kept], np.int64), np.array([-code for *_, code in kept], np.float32)

@@ -1,7 +1,7 @@
 """A plain model as ONNX: `features` in, the task's answers out, as of a network (factory/training/onnx_export.py).
 
-Each method of the graph writes what one function of factory/training/plain.py computes, operation by operation, so that
-the file gives the trees the very numbers that they were fitted on.
+Each method of the graph writes what one function of a plain model or of factory/training/plain_features.py computes,
+operation by operation, so that the file gives the trees the very numbers that they were fitted on.
 """
 
 import warnings
@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from factory.model.signature import INPUT, Signature
 from factory.tasks.plain import Readout
 from factory.training.conditions import FAR, Conditions
-from factory.training.plain import PlainModel, Prepared, halves
+from factory.training.plain import PlainModel
+from factory.training.plain_features import Prepared, halves
 
 OPSET = 18
 _TREES_OPSET = 3

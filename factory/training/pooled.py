@@ -16,8 +16,8 @@ from factory.line.split import Parts
 from factory.model.candidate import Candidate, PlainRung
 from factory.model.reference_answers import MAX_ROWS, ReferenceAnswers, Rows
 from factory.names import LINE_SITE
-from factory.training.candidates import Made, candidate, latest_rows
-from factory.training.epoch import Epoch
+from factory.training.candidates import FittedModel, candidate, latest_rows
+from factory.training.checkpoint import Epoch
 from factory.training.fine_tune import SiteModel
 from factory.training.ladder import NETWORK
 from factory.training.loop import train_base
@@ -67,13 +67,13 @@ def base_model(
         network = _network(line, train, validation, device, checkpoint, report)
         seconds[NETWORK] = time.process_time() - started
         on_validation[NETWORK] = answers(network.weights, line.recipe, line.task, validation.features)
-        made = _of_network(line, network, reference, on_validation[NETWORK][~np.isnan(validation.label)])
+        model = _of_network(line, network, reference, on_validation[NETWORK][~np.isnan(validation.label)])
     else:
         name = BASELINE if BASELINE in plain else "linear"
-        made = _of_plain(plain[name], name, reference, fitted[name].on_validation)
+        model = _of_plain(plain[name], name, reference, fitted[name].on_validation)
     metrics = {f"{name}_training_s": took for name, took in seconds.items()}
     return BaseModel(
-        candidate=candidate(line, replace(made, metrics=metrics), train, validation, provenance, began, plain=plain),
+        candidate=candidate(line, replace(model, metrics=metrics), train, validation, provenance, began, plain=plain),
         on_validation=on_validation,
         baseline=fitted[BASELINE].model,
     )
@@ -95,8 +95,8 @@ def _network(
     return SiteModel(site=LINE_SITE, weights=trained.weights, fine_tuned=False, why=why, history=tuple(trained.history))
 
 
-def _of_network(line: Line, network: SiteModel, reference: Rows, on_validation: Rows) -> Made:
-    return Made(
+def _of_network(line: Line, network: SiteModel, reference: Rows, on_validation: Rows) -> FittedModel:
+    return FittedModel(
         site=LINE_SITE,
         onnx=export_onnx({LINE_SITE: network.weights}, line.recipe, line.task, line.signature)[LINE_SITE],
         reference=ReferenceAnswers(rows=reference, answers=answers(network.weights, line.recipe, line.task, reference)),
@@ -107,8 +107,8 @@ def _of_network(line: Line, network: SiteModel, reference: Rows, on_validation: 
     )
 
 
-def _of_plain(rung: PlainRung, name: str, reference: Rows, on_validation: Rows) -> Made:
-    return Made(
+def _of_plain(rung: PlainRung, name: str, reference: Rows, on_validation: Rows) -> FittedModel:
+    return FittedModel(
         site=LINE_SITE,
         onnx=rung.onnx,
         reference=ReferenceAnswers(rows=reference, answers=rung.reference),

@@ -13,7 +13,7 @@ from factory.model.candidate import Candidate, PlainRung
 from factory.model.reference_answers import ReferenceAnswers, Rows
 from factory.model.session import OnnxSession
 from factory.training.blend import blend_onnx, blended
-from factory.training.candidates import Made, candidate
+from factory.training.candidates import FittedModel, candidate
 from factory.training.fine_tune import SiteModel, fine_tune
 from factory.training.ladder import MAX_ROWS, NETWORK, Choice, Cost, Judged, Ladder, Rung, Terms
 from factory.training.onnx_export import export_onnx
@@ -95,9 +95,9 @@ def site_candidates(
             names={NETWORK: TUNED} if is_tuned else {},
         )
         choice = ladder.choice([*members], blend="blend" in line.recipe.rungs)
-        made = _made(line, site, members, choice, networks.get(site), pooled.reference)
+        model = _chosen_model(line, site, members, choice, networks.get(site), pooled.reference)
         candidates[site] = candidate(
-            line, made, rows.train, rows.validation, provenance, began, rungs=_figures_of(choice)
+            line, model, rows.train, rows.validation, provenance, began, rungs=_figures_of(choice)
         )
     return candidates
 
@@ -142,17 +142,17 @@ def _members(
     return members
 
 
-def _made(
+def _chosen_model(
     line: Line,
     site: str,
     members: Mapping[str, _Member],
     choice: Choice,
     network: SiteModel | None,
     reference: Rows,
-) -> Made:
+) -> FittedModel:
     """Return the chosen rung as one model."""
     weights = choice.chosen.weights
-    return Made(
+    return FittedModel(
         site=site,
         onnx=blend_onnx([(members[name].onnx, weight) for name, weight in weights.items()], line.signature),
         reference=ReferenceAnswers(
