@@ -6,7 +6,7 @@ A source whose constructor takes `data_folder` is given the folder that data lie
 `source.data_folder`, or the environment's. A source may also keep `Inspected` and `Fetched`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -155,6 +155,18 @@ def beyond_of(values: pl.Series, cursor: pl.Series, until: datetime) -> dict[Any
     later = rows.filter(~within(at, kind, None, until))
     counted = later.group_by("value").agg(pl.len(), (~within(at, kind, None, datetime.now(UTC))).sum(), at.max())
     return {value: Beyond(*counts) for value, *counts in counted.iter_rows()}
+
+
+@runtime_checkable
+class Acknowledged(Protocol):
+    """A source that keeps each row until it is told that the row is in the lake, such as the messages of a broker."""
+
+    def acknowledge(self, table: Table, sites: Sequence[str], until: datetime) -> None:
+        """Take it that what was read of these sites, with a cursor before `until` or none, is in the lake.
+
+        What it is not told of, it gives again. Called after the lake has the rows; raises SourceError.
+        """
+        ...
 
 
 @runtime_checkable

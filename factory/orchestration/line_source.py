@@ -1,7 +1,7 @@
 """A line's source as a resource, opened when its first row is asked for: loading definitions must not read data."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +13,18 @@ import polars as pl
 
 from factory.connectors.download import Report, fetch
 from factory.connectors.made_tables import CalendarSource, sited
-from factory.connectors.source import Ahead, Beyond, Counted, Dated, Fetched, Inspected, Pooled, Source, Versioned
+from factory.connectors.source import (
+    Acknowledged,
+    Ahead,
+    Beyond,
+    Counted,
+    Dated,
+    Fetched,
+    Inspected,
+    Pooled,
+    Source,
+    Versioned,
+)
 from factory.errors import FactoryError, LineError, SourceError
 from factory.line.file import LineFile
 from factory.line.line import Line, Table
@@ -131,6 +142,13 @@ class LineSource:
         with self._withholding(table):
             source, delivered = self._of(table)
             return source.beyond(delivered, until) if isinstance(source, Ahead) else {}
+
+    def acknowledge(self, table: Table, sites: Sequence[str], until: datetime) -> None:
+        """Tell the source that the sites' rows are in the lake, where it keeps them until then."""
+        with self._withholding(table):
+            source, delivered = self._of(table)
+            if isinstance(source, Acknowledged):
+                source.acknowledge(delivered, sites, until)
 
     @contextmanager
     def _withholding(self, table: Table) -> Iterator[None]:

@@ -8,9 +8,12 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import quote
+
+import msgspec
 
 from factory.connectors.salesforce.objects import SObject
 from factory.connectors.salesforce.soql import checked_name
@@ -25,6 +28,7 @@ MOST_RECORDS = 200
 _LONGEST_QUERY = 8_000
 """Signs of a query that fits into an address."""
 _FRESH_S = 60.0
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _DATA = f"services/data/v{VERSION}"
 _LIMITS = ("REQUEST_LIMIT_EXCEEDED", "TXN_SECURITY_METERING_ERROR", "SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW")
 _REMEDIES = {
@@ -199,8 +203,16 @@ def _understood(error: ServiceRefused) -> ServiceError:
     return error
 
 
+def _value(reply: Reply) -> Any:
+    """Return an answer's value, its whole numbers as ints and all others as Decimals."""
+    try:
+        return _DECODER.decode(reply.body)
+    except msgspec.MsgspecError:
+        return reply.json()  # which says what is wrong
+
+
 def _object(reply: Reply) -> Mapping[str, Any]:
-    told = reply.json()
+    told = _value(reply)
     if not isinstance(told, dict):
         raise ServiceGarbled(f"{reply.url} answers {type(told).__name__} where an object should be")
     return told

@@ -11,6 +11,7 @@
     rest+https://host/api/orders     what a service answers in JSON, page by page
     odata+https://host/service::Orders   an entity set of an OData service, V2 or V4
     salesforce+https://my-org.my.salesforce.com::Account   an object of Salesforce
+    mqtt://host:1883::plant/+/telemetry   topics of an MQTT broker; mqtts:// over TLS
     env:SHOP_URL::orders     a table of a database or a service, whose address is in the environment variable SHOP_URL
 
 A relative path is relative to the project: the folder with `definitions.py`. An address with a password is refused
@@ -29,7 +30,7 @@ from factory.connectors.tables.files import MEMBER, PACKED, File, members
 from factory.errors import SourceError
 from factory.errors.masking import has_secret, keep_secret, masked
 
-Kind = Literal["csv", "json", "excel", "parquet", "arrow", "delta", "sql", "rest", "odata", "salesforce"]
+Kind = Literal["csv", "json", "excel", "parquet", "arrow", "delta", "sql", "rest", "odata", "salesforce", "mqtt"]
 ENVIRONMENT = "env:"
 _SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys([".csv", ".tsv", ".tab", ".psv", ".txt"], "csv"),
@@ -43,12 +44,13 @@ _SERVICES: dict[str, Kind] = {"rest": "rest", "odata": "odata", "salesforce": "s
 _NAMED_TABLES: dict[Kind, str] = {
     "odata": "an entity set of an OData service is written as odata+https://host/service::Orders",
     "salesforce": "an object of Salesforce is written as salesforce+https://my-org.my.salesforce.com::Account",
+    "mqtt": "the topics of an MQTT broker are written as mqtt://host:1883::plant/+/telemetry",
 }
 """Services of many tables, and how one of them is written."""
 _WHAT_IS_READ = (
     "a table is a file of CSV, JSON, Excel, Parquet or Arrow, packed or not, a folder of them, a folder of Delta, a "
     "SQL table written as URL::table, or what a service gives, as rest+https://…, "
-    "odata+https://…::set or salesforce+https://…::Account"
+    "odata+https://…::set salesforce+https://…::Account or mqtt://…::topic"
 )
 
 
@@ -99,6 +101,8 @@ def _require_no_secret(address: str, table: str) -> None:
 
 def _service_of(address: str) -> Kind | None:
     """Return the kind of service at an address; None where it is none."""
+    if address.startswith(("mqtt://", "mqtts://")):
+        return "mqtt"
     return _SERVICES.get(address.partition("+http")[0])
 
 
@@ -108,12 +112,12 @@ def _service(at: str, table: str) -> Place:
         at = _from_environment(at.removeprefix(ENVIRONMENT))
     else:
         _require_no_secret(at, table)
-    kind = _SERVICES[at.partition("+http")[0]]
-    if bool(table) != (kind in _NAMED_TABLES):
+    kind = _service_of(at)
+    if kind is None or bool(table) != (kind in _NAMED_TABLES):
         raise SourceError(
-            f"{masked(at)}{'::' * bool(table)}{table} names no table: {_NAMED_TABLES.get(kind, _ONE_TABLE)}"
+            f"{masked(at)}{'::' * bool(table)}{table} names no table: {_NAMED_TABLES.get(kind or 'rest', _ONE_TABLE)}"
         )
-    return Place(kind=kind, at=at.partition("+")[2], table=table)
+    return Place(kind=kind, at=at if kind == "mqtt" else at.partition("+")[2], table=table)
 
 
 _ONE_TABLE = "what a service gives at an address is one table, written as rest+https://host/api/orders"

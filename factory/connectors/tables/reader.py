@@ -1,6 +1,6 @@
 """The protocol of a table's reader: batches of bounded size, narrowed to the rows that are wanted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -49,6 +49,18 @@ class Sparse(Protocol):
     """A table whose rows each name their own columns: a batch may have some that its schema does not name."""
 
     sparse: bool
+
+
+@runtime_checkable
+class Delivering(Protocol):
+    """A table that gives each row until it is told that the row is in the lake, such as the messages of a broker."""
+
+    arrival: str
+    """The column that tells when a row came."""
+
+    def acknowledge(self, lines: Iterable[int]) -> None:
+        """Take it that the rows with these values of LINE are in the lake, and need not be given again."""
+        ...
 
 
 @runtime_checkable

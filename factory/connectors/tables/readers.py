@@ -11,6 +11,8 @@ from factory.connectors.tables.reader import Reader
 from factory.connectors.tables.spreadsheets import SheetFormat
 from factory.connectors.tables.table_files import FilesReader, Format
 
+SERVICES = ("rest", "odata", "salesforce", "mqtt")
+
 
 def reader_of(place: Place, at: TableAt, declared: Collection[str] = ()) -> Reader:
     """Return the reader for a place; `declared` are the columns, by their names there, that the line knows."""
@@ -18,6 +20,17 @@ def reader_of(place: Place, at: TableAt, declared: Collection[str] = ()) -> Read
         from factory.connectors.tables.databases.reader import DatabaseReader
 
         return DatabaseReader(place)
+    if place.kind == "delta":
+        from factory.connectors.tables.delta_tables import DeltaReader
+
+        return DeltaReader(place, at)
+    if place.kind in SERVICES:
+        return _service_reader(place, at, declared)
+    return FilesReader(place, at, format_of(place, at))
+
+
+def _service_reader(place: Place, at: TableAt, declared: Collection[str]) -> Reader:
+    """Return the reader for a table of a service."""
     if place.kind == "rest":
         from factory.connectors.rest.reader import RestReader
 
@@ -30,11 +43,9 @@ def reader_of(place: Place, at: TableAt, declared: Collection[str] = ()) -> Read
         from factory.connectors.salesforce.reader import SalesforceReader
 
         return SalesforceReader(place, at.access, declared)
-    if place.kind == "delta":
-        from factory.connectors.tables.delta_tables import DeltaReader
+    from factory.connectors.mqtt.reader import MqttReader
 
-        return DeltaReader(place, at)
-    return FilesReader(place, at, format_of(place, at))
+    return MqttReader(place, at)
 
 
 def format_of(place: Place, at: TableAt) -> Format:
