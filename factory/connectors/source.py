@@ -6,7 +6,7 @@ A source whose constructor takes `data_folder` is given the folder that data lie
 `source.data_folder`, or the environment's. A source may also keep `Inspected` and `Fetched`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -161,10 +161,10 @@ def beyond_of(values: pl.Series, cursor: pl.Series, until: datetime) -> dict[Any
 class Acknowledged(Protocol):
     """A source that keeps each row until it is told that the row is in the lake, such as the messages of a broker."""
 
-    def acknowledge(self, table: Table, sites: Sequence[str], until: datetime) -> None:
-        """Take it that what was read of these sites, with a cursor before `until` or none, is in the lake.
+    def acknowledge(self, table: Table, lines: pl.Series) -> None:
+        """Take it that the rows with these values of LINE, one for each row, are in the lake for good.
 
-        What it is not told of, it gives again. Called after the lake has the rows; raises SourceError.
+        What it is not told of, it gives again. Called after the rows were committed; raises nothing.
         """
         ...
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from factory.compute.isolation import Isolated, one_by_one, together
-from factory.connectors.source import Counted, Pooled, Source
+from factory.connectors.source import Acknowledged, Counted, Pooled, Source
 from factory.data.comparison import NO_FLAGS, Difference, Extent, differences
 from factory.data.content import COPY, IDENTITY, identified, with_surrogate_key
 from factory.data.contract.typing import typed_rows, typed_values
@@ -34,7 +34,7 @@ from factory.line.announced import FAR, Announced, aware
 from factory.line.line import Table
 from factory.line.parsing.moments import within_or_unread
 from factory.names import LINE_SITE, checked_name
-from factory.storage.columns import BOOKKEEPING, CURSOR, LOAD, ROW, UNPARSED, type_named
+from factory.storage.columns import BOOKKEEPING, CURSOR, LINE, LOAD, ROW, UNPARSED, type_named
 from factory.storage.journal import utc_now
 from factory.storage.lake import SITE, Lake
 from factory.storage.raw_values import TEXT
@@ -246,6 +246,7 @@ class _Load:
         if new:
             versions = {site: self.known[site].version for site in new}
             self.lake.append(f"raw/{self.table.name}", pl.concat(new.values()), versions, widen=True)
+        self._acknowledge(read)
         return {
             site: Ingested(
                 rows=self.known[site].rows + len(one.new),
@@ -258,6 +259,12 @@ class _Load:
             )
             for site, one in differing.items()
         }
+
+    def _acknowledge(self, read: Mapping[str, Delivered]) -> None:
+        """Tell a source that keeps its rows until they are in the lake that those are which were read."""
+        lines = [delivered.rows[LINE] for delivered in read.values() if LINE in delivered.rows.columns]
+        if lines and isinstance(self.source, Acknowledged):
+            self.source.acknowledge(self.table.delivered, pl.concat(lines))
 
     def _seen(self, site: str, extent: Extent, difference: Difference) -> Seen:
         """Return what to remember of a site that was written."""

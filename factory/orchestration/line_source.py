@@ -1,7 +1,7 @@
 """A line's source as a resource, opened when its first row is asked for: loading definitions must not read data."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
@@ -143,12 +143,10 @@ class LineSource:
             source, delivered = self._of(table)
             return source.beyond(delivered, until) if isinstance(source, Ahead) else {}
 
-    def acknowledge(self, table: Table, sites: Sequence[str], until: datetime) -> None:
-        """Tell the source that the sites' rows are in the lake, where it keeps them until then."""
-        with self._withholding(table):
-            source, delivered = self._of(table)
-            if isinstance(source, Acknowledged):
-                source.acknowledge(delivered, sites, until)
+    def acknowledge(self, table: Table, lines: pl.Series) -> None:
+        """Tell the source that rows are in the lake, where it keeps them until then."""
+        if not table.calendar and isinstance(self._source, Acknowledged):
+            self._source.acknowledge(table.delivered, lines)
 
     @contextmanager
     def _withholding(self, table: Table) -> Iterator[None]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from factory.compute.isolation import Isolated
-from factory.connectors.source import Acknowledged, Ahead, Beyond
+from factory.connectors.source import Ahead, Beyond
 from factory.data.extents import Seen
 from factory.data.ingest import ingest
 from factory.data.schema_changes import SchemaChange
@@ -46,8 +46,6 @@ def raw(run: LineRun, table: Table) -> Work:
         seen = {site: Seen(**entry.figures) for site, entry in run.journal.latest(_seen(table), sites).items()}
         again = bool(run.redo_from)
         loaded = ingest(run.lake, run.source, table, sites, run.until, from_start=again, seen=seen)
-        if isinstance(run.source, Acknowledged):
-            run.source.acknowledge(table, list(loaded.done), run.until)
         for remark in filter(None, (rows.remark for rows in loaded.done.values())):
             run.say(remark)
         stopped = {site: error for site, error in loaded.failed.items() if isinstance(error, SchemaMismatch)}

@@ -80,10 +80,10 @@ def test_the_environment_variable_binds_every_source_relative_to_the_project(tmp
 def test_only_the_composition_root_reads_the_environment():
     """But for a variable that cuBLAS reads, which is set for the time of a training and put back.
 
-    And for a table's address and the key of pseudonyms, secrets that a line's file names by their variables, and the
+    And for the addresses of tables and sinks, and secrets that a line's file names by their variables, and the
     keys of an object store: read where they are used, kept nowhere.
     """
     rooms = [place for room in ("lines", "assets", "resources", "factory") for place in (ROOT / room).rglob("*.py")]
     words = ("os.environ.get", "os.getenv", "os.environ[", "from os import environ")
     found = {place.name for place in rooms if any(word in place.read_text() for word in words)}
-    assert found == {"reproducible.py", *(f"{name}.py" for name in ("personal", "place", "reader", "remote"))}
+    assert found == {"reproducible.py", *(f"{name}.py" for name in ("access", "kinds", "personal", "place", "reader", "remote"))}

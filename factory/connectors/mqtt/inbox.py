@@ -62,6 +62,11 @@ class Inbox:
                 raise ServiceUnreachable(f"the connection to the broker {masked(self.address)} was lost")
             return list(self._held.values())[: self._options.most]
 
+    def held(self, numbers: Collection[int]) -> list[Received]:
+        """Return those of some messages that are still held."""
+        with self._changed:
+            return [self._held[number] for number in numbers if number in self._held]
+
     def acknowledge(self, numbers: Collection[int]) -> None:
         """Let the broker forget messages; it keeps those of a connection that was lost, and sends them again."""
         with self._changed:

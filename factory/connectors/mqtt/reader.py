@@ -5,6 +5,7 @@ beside them `topic` and `received_at`. What is neither stands whole in `_unparse
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -55,9 +56,11 @@ class MqttReader:
                 frame = frame.with_columns(numbers.alias(row_number))
             yield frame
 
-    def acknowledge(self, lines: Iterable[int]) -> None:
-        """Tell the broker that the messages with these numbers are in the lake."""
-        self._inbox.acknowledge(set(lines))
+    def acknowledge(self, lines: pl.Series) -> None:
+        """Tell the broker of the messages whose rows are all in the lake."""
+        there = Counter(lines)
+        records = Counter(message.number for message, _, _ in _records(self._inbox.held(there)))
+        self._inbox.acknowledge([number for number, rows in records.items() if there[number] >= rows])
 
 
 Row = tuple[Received, dict[str, Any] | None, str | None]

@@ -1,6 +1,6 @@
 """The protocol of a table's reader: batches of bounded size, narrowed to the rows that are wanted."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -58,8 +58,8 @@ class Delivering(Protocol):
     arrival: str
     """The column that tells when a row came."""
 
-    def acknowledge(self, lines: Iterable[int]) -> None:
-        """Take it that the rows with these values of LINE are in the lake, and need not be given again."""
+    def acknowledge(self, lines: pl.Series) -> None:
+        """Take it that the rows with these values of LINE, one for each row, are in the lake for good."""
         ...
 
 

@@ -4,7 +4,7 @@ Values are the table's own: nothing is typed, repaired or left out but what the 
 """
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import reduce
@@ -26,7 +26,7 @@ from factory.line.parsing.moments import within_or_unread
 from factory.line.parsing.values import exactly
 from factory.line.site_names import SiteNames
 from factory.names import LINE_SITE
-from factory.storage.columns import BOOKKEEPING, FILE, LINE, SITE
+from factory.storage.columns import BOOKKEEPING, FILE, SITE
 from factory.storage.project import project_root
 from factory.storage.raw_values import text_of
 
@@ -46,7 +46,7 @@ class TableSource:
         self.root = Path(root) if root else project_root()
         self._known_sites: dict[tuple[str, datetime], tuple[SiteNames, dict[str, list[str | None]]]] = {}
         self._known_beyond: dict[tuple[str, datetime], dict[str | None, Beyond]] = {}
-        self._given: dict[str, list[tuple[pl.DataFrame, set[int]]]] = {}
+        self._delivering: dict[str, Delivering] = {}
         self._looking = threading.Lock()
 
     def sites(self, table: Table, until: datetime) -> list[str]:
@@ -74,12 +74,10 @@ class TableSource:
         sparse = isinstance(reader, Sparse)
         for batch in reader.batches([name for name in read.values() if sparse or name in schema], only, at.row_number):
             named = {**read, **_new_columns(batch.columns, table, at)} if sparse else read
-            came = _of_line(batch, named, table, at, schema)
-            rows = in_window(came, table, after, until)
+            rows = _of_line(batch, named, table, at, schema)
+            rows = in_window(rows, table, after, until)
             if values is not None and table.site_column:
                 rows = rows.filter(pl.col(_VALUE).is_in(values, nulls_equal=True))
-            if isinstance(reader, Delivering):
-                self._given.setdefault(table.name, []).append((came, set(rows[LINE])))
             if len(rows):
                 yield rows
 
@@ -181,19 +179,10 @@ class TableSource:
         future = {} if ahead is None else dict(zip(text_of(ahead["site"]), ahead["rows"], strict=True))
         return {value: Beyond(rows[value], future.get(value, 0), one.latest) for value, one in known.items()}
 
-    def acknowledge(self, table: Table, sites: Sequence[str], until: datetime) -> None:
+    def acknowledge(self, table: Table, lines: pl.Series) -> None:
         """Let a table that gives its rows until they are in the lake go on to others; keeps `Acknowledged`."""
-        at, reader = self._at(table), self._reader(self._at(table), table)
-        if not isinstance(reader, Delivering):
-            return
-        for came, given in self._given.pop(table.name, []):
-            loaded = in_window(came, table, None, until)
-            if not at.only_site and table.site_column:
-                by_site = table.by_site(loaded[_VALUE].unique())
-                values = [value for site in sites for value in by_site.get(site, [])]
-                loaded = loaded.filter(pl.col(_VALUE).is_in(values, nulls_equal=True))
-            rows_of, loaded_of = (dict(rows[LINE].value_counts().iter_rows()) for rows in (came, loaded))
-            reader.acknowledge(line for line in given if loaded_of.get(line) == rows_of[line])  # each with all its rows
+        if reader := self._delivering.get(table.name):
+            reader.acknowledge(lines)
 
     def lacking(self) -> list[str]:
         """Return a sentence on each table that is not where it should be."""
@@ -221,6 +210,7 @@ class TableSource:
                     f"table {table.name}: messages come once, and late: declare their column {reader.arrival}, and say "
                     f"`changes: {{known_by: change_log, column: {reader.arrival}}}`"
                 )
+            self._delivering[table.name] = reader
         return reader
 
     def _values(self, table: Table, at: TableAt, site: str | None, until: datetime) -> list[str | None] | None:
