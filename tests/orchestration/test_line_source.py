@@ -86,4 +86,5 @@ def test_only_the_composition_root_reads_the_environment():
     rooms = [place for room in ("lines", "assets", "resources", "factory") for place in (ROOT / room).rglob("*.py")]
     words = ("os.environ.get", "os.getenv", "os.environ[", "from os import environ")
     found = {place.name for place in rooms if any(word in place.read_text() for word in words)}
-    assert found == {"reproducible.py", *(f"{name}.py" for name in ("access", "kinds", "personal", "place", "reader", "remote"))}
+    names = ("access", "kinds", "personal", "place", "reader", "remote", "reproducible")
+    assert found == {f"{name}.py" for name in names}
