@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from factory.connectors.salesforce import jobs, soql
 from factory.connectors.salesforce.client import MOST_RECORDS, Salesforce, Upserted, shared_session
 from factory.connectors.salesforce.jobs import Looks
@@ -56,23 +54,15 @@ class SalesforceOptions:
 
 def salesforce_sink(target: Target) -> "SalesforceSink":
     """Return the sink for a place such as `salesforce+https://my-org.my.salesforce.com::Case`; raises LineError."""
-    where = f"line {target.line}: sinks: {target.name}"
     if not target.thing:
-        raise LineError(f"{where}: say the object behind the address, as in {target.shown}::Case")
+        raise LineError(f"{target.named}: say the object behind the address, as in {target.shown}::Case")
     if not target.section.key:
-        raise LineError(f"{where}: say `key`, the external id of {target.thing} that takes the message's key")
-    try:
-        access: Access | None = (
-            TypeAdapter(Access).validate_python(dict(target.section.access)) if target.section.access else None
-        )
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
-        raise LineError(f"{where}: access: {'; '.join(wrong)}") from error
+        raise LineError(f"{target.named}: say `key`, the external id of {target.thing} that takes the message's key")
     return SalesforceSink(
         target.address.removeprefix("salesforce+"),
         target.thing,
         target.section,
-        access=access,
+        access=target.access,
         options=target.options(SalesforceOptions),
     )
 

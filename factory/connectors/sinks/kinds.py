@@ -5,6 +5,7 @@
     folder/  file:/folder                                          files of JSON lines, CSV or Parquet
     odata+https://host/service::set                                an entity set of an OData service, V2 or V4
     salesforce+https://my-org.my.salesforce.com::object            records of Salesforce, by an external id
+    mqtts://host:8883::decisions/{site}                            messages of an MQTT broker
     env:VARIABLE  env:VARIABLE::thing                              one of these, the address in the environment
 
 A kind is a function from a `Target` to a `Sink`, loaded when a line needs it.
@@ -35,6 +36,7 @@ KINDS: Mapping[str, str] = {
     "http": "factory.connectors.sinks.webhook:webhook_sink",
     **dict.fromkeys(("odata+https", "odata+http"), "factory.connectors.odata.sink:odata_sink"),
     "salesforce+https": "factory.connectors.salesforce.sink:salesforce_sink",
+    **dict.fromkeys(("mqtt", "mqtts"), "factory.connectors.mqtt.sink:mqtt_sink"),
 }
 """A scheme → `module:function` of what makes the sink from its `Target`."""
 _SQL = "factory.connectors.sinks.sql:sql_sink"

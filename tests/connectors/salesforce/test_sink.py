@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from factory.connectors.outbox.delivery import Delivery
 from factory.connectors.outbox.sqlite import SqliteOutbox
 from factory.connectors.salesforce.jobs import Looks
 from factory.connectors.salesforce.sink import SalesforceOptions, SalesforceSink
+from factory.connectors.sinks.kinds import sink_of as sink_of_target
 from factory.connectors.web.access import OAuth
 from factory.connectors.web.session import Patience
+from factory.errors import LineError
 from factory.line.sinks import SinkSection
 from tests.connectors.outbox.receiver import message
 from tests.connectors.salesforce.org import of_field
+from tests.connectors.sinks.targets import target
 
 SECTION = SinkSection(
     to="env:SALESFORCE::Alert__c",
@@ -323,3 +327,17 @@ def killed(salesforce, alerts, tmp_path, kills, job_above):
     assert len(alerts.records) == sent
     assert set(written.values()) == {1}
     box.close()
+
+
+def test_a_lines_file_names_the_object_its_external_id_and_how_we_are_known(salesforce, access, alerts, monkeypatch):
+    monkeypatch.setenv("SALESFORCE", f"salesforce+{salesforce.address}")
+    said = {key: value for key, value in asdict(access).items() if value}
+    place = target(f"salesforce+{salesforce.address}", "Alert__c", key="Key__c", access=said, options={"job_above": 5})
+    assert sink_of_target(place).check() == []
+    for wrong, words in (
+        (replace(place, thing=""), "say the object"),
+        (target(place.address, "Alert__c"), "say `key`"),
+        (target(place.address, "Alert__c", key="Key__c", options={"job_above": 0}), "job_above is 1 or more"),
+    ):
+        with pytest.raises(LineError, match=words):
+            sink_of_target(wrong)
