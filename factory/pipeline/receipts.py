@@ -95,7 +95,7 @@ class Deliveries:
         wanted = new if section.deliver == "all" else acted_on
         since = noted.get("newest")
         later = due if since is None else due.filter(pl.col(DECIDED_AT) > datetime.fromisoformat(since))
-        held = section.guard.why_held(len(wanted), len(later), int(later[ACTS].sum()), self._held(sink, site))
+        held = section.guard.why_held(len(wanted), len(later), int(later[ACTS].sum()), self._held.get((sink, site), 0))
         rows = self.run.served.rows.filter(pl.col(SITE) == site)
         put = self.outbox.put(
             messages(self.line, sink, with_features(self.line, section, wanted, rows)), held=held if len(wanted) else ""
@@ -142,9 +142,10 @@ class Deliveries:
         )
         return logged_decisions(rows, {digest: manifest.sequence for digest, manifest in released.items()})
 
-    def _held(self, sink: str, site: str) -> int:
-        held = (one.count for one in self.outbox.standing() if (one.sink, one.site, one.state) == (sink, site, "held"))
-        return sum(held)
+    @cached_property
+    def _held(self) -> Mapping[tuple[str, str], int]:
+        """How many messages a person was waited for when the run began, by sink and site."""
+        return {(one.sink, one.site): one.count for one in self.outbox.standing() if one.state == "held"}
 
     def _send(self, name: str, sites: Sequence[str]) -> str:
         """Send what is due of a sink; return why nothing could be sent, empty where it could."""

@@ -1,6 +1,5 @@
 """The outbox of one machine: an SQLite file in WAL mode, each transaction on the disk before it returns."""
 
-import json
 import os
 import sqlite3
 import threading
@@ -9,6 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from factory.connectors.outbox.outbox import Kept, Settled, Standing, State
 from factory.connectors.sinks.message import Message
@@ -42,7 +43,7 @@ CREATE TABLE IF NOT EXISTS messages (
     changed_at REAL NOT NULL,
     recorded   TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX IF NOT EXISTS due ON messages (sink, state, due) WHERE state NOT IN ('accepted', 'cancelled');
+CREATE INDEX IF NOT EXISTS due ON messages (sink, state, due);
 CREATE INDEX IF NOT EXISTS unrecorded ON messages (site)
     WHERE state IN ('accepted', 'refused', 'cancelled') AND recorded <> state;
 CREATE INDEX IF NOT EXISTS owned ON messages (owner) WHERE state IN ('sending', 'unknown');
@@ -99,15 +100,15 @@ class SqliteOutbox:
         asked = (sink, *sites, now)
         with self._writing() as connection:
             first = connection.execute(
-                f"SELECT action FROM messages WHERE {due} ORDER BY sequence LIMIT 1",  # noqa: S608  bound
+                f"SELECT action FROM messages WHERE {due} ORDER BY due, sequence LIMIT 1",  # noqa: S608  bound
                 asked,
             ).fetchone()
             if first is None:
                 return []
             rows = connection.execute(
                 f"UPDATE messages SET state = 'sending', owner = ?, due = ?, attempts = attempts + 1, changed_at = ? "  # noqa: S608  bound
-                f"WHERE sequence IN (SELECT sequence FROM messages WHERE {due} AND action = ? ORDER BY sequence "
-                f"LIMIT ?) RETURNING sequence, {_READ}",
+                f"WHERE sequence IN (SELECT sequence FROM messages WHERE {due} AND action = ? ORDER BY due, "
+                f"sequence LIMIT ?) RETURNING sequence, {_READ}",
                 (by, now + lease_s, now, *asked, first[0], limit),
             ).fetchall()
         return [_kept(row[1:]).message for row in sorted(rows)]
@@ -132,7 +133,7 @@ class SqliteOutbox:
         now = self.clock()
         rows = [
             (
-                *(one.state, one.due, masked(one.reply)[:LONGEST_REPLY], masked(one.reference)[:LONGEST_REPLY], now),
+                *(one.state, one.due, _shown(one.reply), _shown(one.reference), now),
                 *(one.state, one.state, one.id, by, one.state),
             )
             for one in settled
@@ -168,8 +169,8 @@ class SqliteOutbox:
         with self._writing() as connection:
             rows = connection.execute(
                 f"UPDATE messages SET owner = ?, due = ? WHERE sequence IN (SELECT sequence FROM messages "  # noqa: S608  bound
-                f"WHERE sink = ? AND site IN ({_places(sites)}) AND state = 'unknown' AND due <= ? ORDER BY sequence "
-                f"LIMIT ?) RETURNING sequence, {_READ}",
+                f"WHERE sink = ? AND site IN ({_places(sites)}) AND state = 'unknown' AND due <= ? ORDER BY due, "
+                f"sequence LIMIT ?) RETURNING sequence, {_READ}",
                 (by, now + lease_s, sink, *sites, now, limit),
             ).fetchall()
         return [_kept(row[1:]).message for row in sorted(rows)]
@@ -340,8 +341,13 @@ def _places(values: Collection[Any]) -> str:
     return ", ".join("?" * len(values)) or "NULL"
 
 
+def _shown(text: str) -> str:
+    """Return what a system said without secrets, and not all of it."""
+    return masked(text)[:LONGEST_REPLY] if text else ""
+
+
 def _json(values: Any) -> str:
-    return json.dumps(dict(values), ensure_ascii=False, allow_nan=False)
+    return msgspec.json.encode(dict(values)).decode()
 
 
 def _kept(row: Sequence[Any]) -> Kept:
@@ -350,8 +356,8 @@ def _kept(row: Sequence[Any]) -> Kept:
         key=key,
         sink=sink,
         site=site,
-        identity=json.loads(identity),
-        content=json.loads(content),
+        identity=msgspec.json.decode(identity),
+        content=msgspec.json.decode(content),
         action=action,
         attempts=attempts,
         job=job,
