@@ -48,6 +48,7 @@ class Inbox:
         self._changed = threading.Condition()
         self._client: Client | None = None
         self._answers: dict[str, Any] = {}
+        self._why = ""
 
     def drained(self) -> list[Received]:
         """Return what is held, after as many messages came in as are there; raises ServiceError."""
@@ -59,7 +60,11 @@ class Inbox:
                 count = self._count
                 self._changed.wait_for(lambda: self._count != count, self._options.quiet_s)  # noqa: B023  waits here
             if self._client is None:
-                raise ServiceUnreachable(f"the connection to the broker {masked(self.address)} was lost")
+                raise ServiceUnreachable(
+                    f"the connection to the broker {masked(self.address)} was lost ({self._why}), and what it had sent "
+                    f"comes again; where the session was taken over, another process reads as {self._name}: give each "
+                    "reader a `client_id` of its own"
+                )
             return list(self._held.values())[: self._options.most]
 
     def held(self, numbers: Collection[int]) -> list[Received]:
@@ -91,7 +96,7 @@ class Inbox:
         client.on_message = self._take
         client.on_connect = lambda *told: self._answered("connected", told[3])
         client.on_subscribe = lambda *told: self._answered("subscribed", told[3][0])
-        client.on_disconnect = lambda *_told: self._lost(client)
+        client.on_disconnect = lambda *told: self._lost(client, told[3])
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         session.SessionExpiryInterval = int(self._options.session_days * 86_400)
         session.ReceiveMaximum = MOST_HELD
@@ -124,11 +129,11 @@ class Inbox:
             self._answers[what] = reason
             self._changed.notify_all()
 
-    def _lost(self, client: Client) -> None:
+    def _lost(self, client: Client, why: Any) -> None:
         """Forget what is held: it cannot be acknowledged any more, and comes again in the next connection."""
         with self._changed:
             if self._client is client:
-                self._client = None
+                self._client, self._why = None, str(why)
                 self._held.clear()
             self._changed.notify_all()
 

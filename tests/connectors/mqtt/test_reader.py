@@ -140,6 +140,16 @@ def test_a_broker_that_stops_keeps_what_is_not_in_the_lake(broker, line):
     assert line.ids() == list(range(8))
 
 
+def test_another_process_takes_the_session_over_and_its_messages_with_it(broker, line):
+    broker.publish(*(reading(n) for n in range(5)))
+    assert line.source.sites(TABLE, UNTIL + timedelta(1)) == ["Ulm"]
+    (looked,) = inbox._inboxes.values()
+    inbox._inboxes.clear()  # as in a process of its own
+    assert line.load(["Ulm"]) == 5
+    assert looked.held(range(100)) == []
+    looked.close()
+
+
 def test_a_late_message_and_one_of_a_site_that_did_not_run_are_not_lost(broker, line):
     broker.publish(*(reading(n) for n in range(10, 20)))
     line.load(["Ulm"])
