@@ -93,6 +93,9 @@ class MqttSink:
         """Raise ServiceRefused: a broker does not tell what it had."""
         raise ServiceRefused(f"{self.target.named}: a broker cannot be asked for {len(messages)} messages", status=0)
 
+    def close(self) -> None:
+        """Nothing is open: each delivery has a connection of its own."""
+
     def _said(self, message: Message) -> tuple[str, bytes]:
         record = {self.target.section.key or "message_key": message.key, **message.fields}
         return self.target.thing.replace(SITE, message.site), json.dumps(record, ensure_ascii=False).encode()
