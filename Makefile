@@ -15,7 +15,7 @@ KSERVE := .kserve-venv
 ONNXRUNTIME := $(shell sed -n 's/^onnxruntime==//p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format docs triton kserve ui serve bench lock clean
+.PHONY: help setup demo connected test test-slow check format docs triton kserve ui serve bench lock clean
 
 help:          ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 14
@@ -24,6 +24,11 @@ setup: $(READY) ## a virtual environment with everything, pinned by constraints.
 
 demo: $(READY) ## run the departure_delay line on its 16 sites
 	@$(BIN)/factory demo departure_delay --site UA --home $(HOME_DIR)
+
+# Its own home each time: what an earlier demonstration left is removed.
+connected: $(READY) ## the line machine_failures between PostgreSQL, files and an ERP, all on this machine: decisions in, outcomes back
+	@rm -rf $(HOME_DIR)/connected
+	@$(BIN)/python -m demos.connected --home $(HOME_DIR)/connected
 
 # A file's tests stay together, for they share what took seconds to make; tests/conftest.py says which come first.
 test: $(READY) ## the fast tests, on up to four cores

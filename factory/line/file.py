@@ -143,19 +143,21 @@ class LineFile(YamlFile):
         """Return one of the raw tables; raises LineError when its key, cursor or site is not among its columns."""
         try:
             section = completed(name, sections)
-            self._require_columns(name, section)
-            through = section.site if isinstance(section.site, SiteThrough) else None
+        except LineError as error:
+            raise LineError(f"{self.place('tables', name, *error.at)}: {error}") from error
+        self._require_columns(name, section)
+        contract = self.contract(name, section)
+        repair = self.imported(section.repair, "tables", name, "repair")
+        try:
             return Table(
                 **{**_shared(section, TableKeys), "columns": _without_dropped(section)},
                 name=name,
                 site_column=site_column(section),
-                site_through=through,
-                contract=self.contract(name, section),
-                repair=self.imported(section.repair, "tables", name, "repair"),
+                site_through=section.site if isinstance(section.site, SiteThrough) else None,
+                contract=contract,
+                repair=repair,
             )
         except LineError as error:
-            if not error.at:
-                raise
             raise LineError(f"{self.place('tables', name, *error.at)}: {error}") from error
 
     def _require_columns(self, name: str, section: TableSection) -> None:

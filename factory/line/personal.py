@@ -201,7 +201,8 @@ def require_marks(table: "Table") -> None:
     for name, treatment in table.personal.items():
         _require_mark(table, name, treatment)
     for number, rule in enumerate(table.contract):
-        named = {text for value in rule.kwargs.values() for text in (value if isinstance(value, list) else [value])}
+        values = (text for value in rule.kwargs.values() for text in (value if isinstance(value, list) else [value]))
+        named = {value for value in values if isinstance(value, str)}
         marked = [name for name in table.personal if name in named]
         if marked and rule.type not in _FITS_PSEUDONYMS:
             done = _DONE[table.personal[marked[0]]]

@@ -43,7 +43,7 @@ DECIDED_AT_HOUR = 6
 _LIFE_DAYS = np.array([120.0, 150.0, 180.0, 240.0])
 """Days until the typical component has worn down."""
 _BASE = np.array([2.0, 55.0, 160.0, 400.0])
-_NOISE = np.array([0.5, 3.0, 4.0, 5.0])
+_NOISE = np.array([0.3, 2.0, 3.0, 4.0])
 _SIGN = np.array([1.0, 1.0, -1.0, 1.0])
 _SHOWS = np.array([4.0, 18.0, 30.0, 28.0])
 """How far a sensor is from its base at full wear."""
@@ -213,8 +213,8 @@ def _telemetry(random: np.random.Generator, machines: pl.DataFrame, history: _Hi
     days = np.arange(steps) / 4
     season = 4.0 * np.sin((days - 100) * 2 * np.pi / 365)[:, None]
     load = np.clip(random.normal(0.7, 0.12, (steps, count)), 0.2, 1.0)
-    shift = random.normal(0, 1.0, (count, len(SENSORS))) * _NOISE * 0.8
-    shown = np.clip(history.wear, 0, 1.5) ** 3 * _SHOWS * _SIGN
+    shift = random.normal(0, 1.0, (count, len(SENSORS))) * _NOISE * 0.5
+    shown = np.clip(history.wear, 0, 1.5) ** 2 * _SHOWS * _SIGN
     values = _BASE + shift + shown + random.normal(0, 1, history.wear.shape) * _NOISE
     values[:, :, 1] += season + 8 * (load - 0.7)
     values[:, :, 0] *= 0.8 + 0.3 * load
@@ -231,9 +231,11 @@ def _telemetry(random: np.random.Generator, machines: pl.DataFrame, history: _Hi
         }
     )
     twice = rows.filter(pl.Series(random.random(len(rows)) < 0.002))
-    bench = rows.head(1).with_columns(pl.lit(TEST_BENCH).alias("machine_id")).select(pl.all().repeat_by(40).explode())
-    bench = bench.with_columns(pl.Series("read_at", [BEGIN + timedelta(days=7 * number) for number in range(40)]))
-    return pl.concat([rows, twice, bench.cast(rows.schema)]).sort("read_at", maintain_order=True)
+    bench = pl.concat([rows.head(1)] * 40).with_columns(
+        pl.lit(TEST_BENCH).alias("machine_id"),
+        pl.Series("read_at", [BEGIN + timedelta(days=7 * number) for number in range(40)], rows.schema["read_at"]),
+    )
+    return pl.concat([rows, twice, bench]).sort("read_at", maintain_order=True)
 
 
 def _errors(random: np.random.Generator, names: NDArray[np.str_], history: _History) -> pl.DataFrame:
@@ -270,11 +272,11 @@ def _truth(machines: pl.DataFrame, history: _History) -> pl.DataFrame:
             wear = np.where(renewed, 0.0, wear + rate)
             rate = np.where(renewed, 0.0, rate)
         p[row] = 1.0 - kept.prod(axis=1)
-    at = pl.Series("decided_at", [BEGIN + step * STEP for step in mornings], dtype=pl.Datetime("us", "UTC"))
+    moments = pl.Series([BEGIN + step * STEP for step in mornings], dtype=pl.Datetime("us", "UTC"))
     return pl.DataFrame(
         {
             "machine_id": np.tile(machines["machine_id"].to_numpy(), len(mornings)),
-            "decided_at": at.to_frame().select(pl.all().repeat_by(count).explode()).to_series(),
+            "decided_at": moments.gather(np.repeat(np.arange(len(mornings)), count)),
             "probability": p.ravel(),
         }
     )

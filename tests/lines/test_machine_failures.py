@@ -63,18 +63,19 @@ def with_outcome(world):
     return rows.with_columns(came.cast(pl.Float64).alias("came"))
 
 
-def test_the_lines_file_builds_features_of_each_machine_in_service_each_morning(world, tmp_path):
+def test_the_lines_file_builds_features_of_each_machine_in_service_each_morning(world):
     file = LineFile(project_root() / "lines" / "machine_failures" / "defs.yaml")
     line = file.line(file.sections())
     assert line.decisions.key == ("machine_id", "due_at")
     tables = {name: rows.lazy() for name, rows in world.tables.items()}
-    machine = pl.DataFrame({"machine_id": ["GRA-001"] * 2, "plant": "Graz", "site": "Graz"})
+    old = world.tables["machines"].filter(pl.col("plant") == "Graz").sort("installed_on")["machine_id"][0]
+    machine = pl.DataFrame({"machine_id": [old] * 2, "plant": "Graz", "site": "Graz"})
     moments = [datetime(2025, 7, 1, 6, tzinfo=UTC), datetime(2025, 7, 2, 6, tzinfo=UTC)]
     mornings = machine.with_columns(pl.Series("due_at", moments, pl.Datetime("us", "UTC")))
     rows = line.features.build({**tables, "mornings": mornings.lazy()}).collect()
     assert rows.columns == ["site", "machine_id", "due_at", "decided_at", "label", *line.features.columns]
     read = world.tables["telemetry"].filter(
-        pl.col("machine_id") == "GRA-001", pl.col("read_at") < moments[0], pl.col("read_at") >= moments[0] - HORIZON
+        pl.col("machine_id") == old, pl.col("read_at") < moments[0], pl.col("read_at") >= moments[0] - HORIZON
     )
     assert rows["vibration_7d"][0] == pytest.approx(read["vibration_mm_s"].mean(), rel=1e-5)
     assert rows["label"].is_in([0.0, 1.0]).all()

@@ -456,7 +456,7 @@ def test_factory_check_tells_of_every_line(broken):
         "empty/defs.yaml",
         "presses/defs.yaml",
     ]
-    assert errors.strip() == "turbofan_rul: no mistakes"
+    assert errors.strip() == "machine_failures, turbofan_rul: no mistakes"
     assert typed(root, BIN / "factory", "check", "turbofan_rul")[0] == 0
     assert typed(root, BIN / "factory", "check", "turbofan")[0] == 2
 
