@@ -24,6 +24,7 @@ from factory.connectors.web.reading import ChangedError, HeldPages, as_source, s
 from factory.connectors.web.session import Service
 from factory.errors import ServiceRefused, SourceError
 
+_WAYS = ("auto", "keyset", "link", "offset")
 _PAGE_ROWS = 5000
 _READINGS = 3
 
@@ -167,6 +168,7 @@ class ODataReader:
     def _ways(self, entities: EntitySet, conditions: str) -> list[_Way]:
         """Return how to read a set, the best first; what a service refuses is tried in the next way."""
         said = self.at.paging.by
+        self.at.paging.require(_WAYS, "an OData service")
         if said != "auto":
             return [_Way(said, conditions)]
         keys = [entities.properties[name] for name in entities.key]

@@ -22,6 +22,7 @@ from factory.errors import SourceError
 from factory.errors.masking import masked
 
 _EXACT = json.JSONDecoder(parse_float=Literal, parse_int=Literal, parse_constant=Literal, strict=False)
+_WAYS = ("auto", "link", "next", "token", "page", "offset", "none")
 _DEEPEST = 3
 _MOST_SAME, _MOST_EMPTY = 3, 100
 _NEXT = (
@@ -94,6 +95,7 @@ class Pages:
     def __init__(self, service: Service, paging: Paging, records: str, params: Mapping[str, str]) -> None:
         self._service, self._paging, self._records = service, paging, records
         self._params = dict(params)
+        paging.require(_WAYS, "a REST service")
         if paging.size and paging.size_parameter:
             self._params[paging.size_parameter] = str(paging.size)
 

@@ -7,8 +7,11 @@ paging: {by: page, parameter: page, first: 1}              # pages are numbered
 paging: {by: offset, parameter: offset, size: 500, size_parameter: limit, total: meta.total}
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
+
+from factory.errors import SourceError
 
 _PARAMETERS = {"token": "cursor", "page": "page", "offset": "offset"}
 
@@ -41,6 +44,11 @@ class Paging:
             )
         if self.size < 0:
             raise ValueError("paging: size is a number of rows, 0 or more")
+
+    def require(self, ways: Collection[str], what: str) -> None:
+        """Raise SourceError where a kind of service has no such way."""
+        if self.by not in ways:
+            raise SourceError(f"paging: {what} has no pages by {self.by!r}; it has {', '.join(ways)}")
 
     @property
     def asks_with(self) -> str:

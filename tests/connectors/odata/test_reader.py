@@ -384,3 +384,8 @@ def test_a_service_that_heeds_neither_filter_nor_top_is_read_by_its_links(counts
     service._listed, service.refuses_filter = deaf, lambda _: False
     service.page_size = 6
     assert keys(rows(service, paging={"size": 4})) == [("1000", number) for number in range(20)]
+
+
+def test_a_way_of_paging_that_odata_does_not_have_is_refused():
+    with pytest.raises(SourceError, match=r"no pages by 'page'; it has auto, keyset"):
+        rows(v2([order(1)]), paging={"by": "page"})

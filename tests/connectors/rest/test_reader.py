@@ -334,3 +334,8 @@ def test_a_certificate_of_another_authority_is_a_source_error():
         at = ARGUMENTS.validate_python({"at": f"rest+{host.address}/orders", "access": TRUSTED})
         with pytest.raises(SourceError, match=r"not one to trust.*certificate_authority"):
             RestReader(place_of(at.at, Path()), at, hasty).schema()
+
+
+def test_a_way_of_paging_that_rest_does_not_have_is_refused():
+    with pytest.raises(SourceError, match=r"no pages by 'keyset'; it has auto, link"):
+        rows(Orders(orders(1)), paging={"by": "keyset"})
