@@ -235,7 +235,10 @@ class SalesforceSink:
         """Return the messages whose record is there, and for a withdrawal has what it sets."""
         sobject = salesforce.describe(self._table)
         names = list(dict.fromkeys(["Id", self._key, *(self._withdrawn if messages[0].action == "withdraw" else ())]))
-        keys = soql.among(sobject.fields[self._key], [message.key for message in messages])
+        key = sobject.fields.get(self._key)
+        keys = soql.among(key, [message.key for message in messages]) if key else []
+        if not keys:
+            raise ServiceRefused(f"{self._table} cannot be asked for {self._key}: it is no text to find by", status=0)
         records = [one for page in salesforce.pages(soql.select(names, self._table, keys)) for one in page]
         by_key = {str(record[self._key]): record for record in records}
         return {

@@ -219,6 +219,22 @@ def test_a_withdrawal_sets_what_the_line_says(salesforce, access, alerts, outbox
     assert len(alerts.records) == number
 
 
+@pytest.mark.parametrize("key", [None, {"type": "double"}, {"filterable": False}])
+def test_a_key_that_cannot_be_asked_for_leaves_what_is_unknown_so(salesforce, access, alerts, outbox, clock, key):
+    outbox.put([message(1)])
+    salesforce.trouble("PATCH", "after")
+    run(outbox, sink_of(salesforce, access), clock, within_s=0.1)
+    if key is None:
+        del alerts.fields["Key__c"]
+    else:
+        alerts.fields["Key__c"] |= key
+    clock.sleep(100)
+    run(outbox, sink_of(salesforce, access), clock, within_s=0.1)
+    (kept,) = outbox.find()
+    assert kept.state == "unknown"
+    assert "cannot be asked for Key__c" in kept.reply
+
+
 def test_a_value_that_a_job_would_take_for_none_goes_by_calls(salesforce, access, alerts, outbox, clock):
     section = SinkSection(
         to="env:S::Alert__c", key="Key__c", fields={"Order__c": "order"}, constants={"Note__c": "#N/A"}
