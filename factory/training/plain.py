@@ -65,10 +65,13 @@ class Fitted:
     """Processor seconds of both fits."""
 
 
-def fit_plain(rung: Plain, train: Samples, validation: Samples, recipe: Recipe, task: Task) -> Fitted:
+def fit_plain(
+    rung: Plain, train: Samples, validation: Samples, recipe: Recipe, task: Task, *, refit: bool = True
+) -> Fitted:
     """Fit a plain rung on the training rows, and again on both windows. Raises TrainingError if they cannot train one.
 
-    The same rows give the same model.
+    The same rows give the same model. Without `refit`, to measure what it does, the second fit learns from the training
+    rows alone, too.
     """
     began = time.process_time()
     rows, judged = trainable(train, task, "training"), trainable(validation, task, "validation")
@@ -78,7 +81,8 @@ def fit_plain(rung: Plain, train: Samples, validation: Samples, recipe: Recipe, 
         # A linear model that has not quite converged is judged like any other.
         warnings.filterwarnings("ignore", module="sklearn")
         again, first, raw = (_first_trees if rung == "trees" else _first_linear)(rows, judged, recipe, task)
-        table, label = (np.concatenate([getattr(rows, name), getattr(judged, name)]) for name in ("features", "label"))
+        learnt = [rows, judged] if refit else [rows]
+        table, label = (np.concatenate([getattr(some, name) for some in learnt]) for name in ("features", "label"))
         prepared = preparation(table, _categories(rows, recipe)) if rung == "linear" else None
         again.fit(prepared.of(table) if prepared else _to_split(table), _target(label, task))
     if rung == "trees":
