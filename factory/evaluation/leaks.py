@@ -32,6 +32,8 @@ STEP, LOOKS = 0.003, 4
 """Rows are copies where they lie in the same cell, so many standard deviations wide, in each of so many directions."""
 LEAST_MEANS = 4
 """With fewer different values a feature may be the mean of its rows' labels by chance."""
+SOME_GROUPS = 50
+"""So many things with labels that differ are looked into: one that a feature does not tell apart is enough."""
 CYCLES = (2, 10, 60, 100)
 """What a whole number may hide in its remainder: its parity, its last digits, its seconds."""
 MANY_COPIES, MOSTLY, BY_CHANCE = 0.05, 0.5, 0.01
@@ -121,7 +123,7 @@ def _labelled(parts: Parts) -> pl.DataFrame:
 
 def _features(line: Line, rows: pl.DataFrame, targets: Floats) -> Iterator[Finding]:
     """Yield features that are the label, or tell it almost alone; rows are in time's order."""
-    following, groups = _following(line, rows), [*_groups(line, rows)]
+    following, groups = _following(line, rows), dict(_groups(line, rows))
     for name in line.features.columns:
         if name in line.label.known_before:
             continue
@@ -130,7 +132,7 @@ def _features(line: Line, rows: pl.DataFrame, targets: Floats) -> Iterator[Findi
             yield Finding(f"the feature {name} is the label by another name: {how}", is_sure=True)
         elif (share := _told_alone(values, targets)) >= TELLS_ALONE:
             yield Finding(f"the feature {name} tells {share:.1%} of the label alone", is_sure=False)
-        elif group := next((group for group in groups if _tells_within(values, rows, group)), None):
+        elif group := next((group for group, some in groups.items() if _tells_within(name, some, group)), None):
             yield Finding(
                 f"the feature {name} tells the labels of each {group} apart: it may be made of their sum", is_sure=False
             )
@@ -194,18 +196,25 @@ def _is_next(values: pl.Series, following: Sequence[pl.Series]) -> str | None:
     return None
 
 
-def _groups(line: Line, rows: pl.DataFrame) -> Iterator[str]:
-    """Yield the columns of entity and key that have several rows to a value."""
+def _groups(line: Line, rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield the columns of entity and key that have several rows to a value, each with the rows of some values."""
     for name in dict.fromkeys([*line.features.entity, *line.features.key]):
         if name not in line.features.columns and LEAST_OF_A_LABEL <= rows[name].n_unique() <= len(rows) / 3:
-            yield name
+            several = rows.group_by(name).agg(pl.col(LABEL).n_unique().alias("labels")).filter(pl.col("labels") > 1)
+            yield name, rows.join(several.sort(name).head(SOME_GROUPS).select(name), on=name, how="semi")
 
 
-def _tells_within(values: pl.Series, rows: pl.DataFrame, group: str) -> bool:
-    """Whether a feature is one to one with the label in each group where labels differ, as a mean of the others is."""
-    frame = pl.DataFrame({"group": rows[group], "x": values.round_sig_figs(6), "y": rows[LABEL]}).drop_nulls()
-    per = frame.group_by("group").agg(
-        pl.col("x").n_unique().alias("x"), pl.col("y").n_unique().alias("y"), pl.struct("x", "y").n_unique().alias("xy")
+def _tells_within(name: str, rows: pl.DataFrame, group: str) -> bool:
+    """Whether a feature is one to one with the label in each of some groups, as a mean of the others' labels is."""
+    values = _number(name).round_sig_figs(6)
+    per = (
+        rows.filter(_number(name).is_not_null())
+        .group_by(group)
+        .agg(
+            values.n_unique().alias("x"),
+            pl.col(LABEL).n_unique().alias("y"),
+            pl.struct(values, LABEL).n_unique().alias("xy"),
+        )
     )
     mixed = per.filter(pl.col("y") > 1)
     return len(mixed) >= LEAST_OF_A_LABEL and bool(((mixed["xy"] == mixed["y"]) & (mixed["x"] == mixed["y"])).all())

@@ -78,9 +78,10 @@ def table(kind, seed, shape, signal=0.0):
     x = chance.normal(size=(ROWS, shape.features)) + 0.7 * chance.normal(size=(group.max() + 1, shape.features))[group]
     known, hidden = signal * x[:, 0] / x[:, 0].std(), np.sqrt(1 - signal**2)
     score = known + hidden * (0.6 * effect + 0.8 * chance.normal(size=ROWS))
+    unknown = hidden**2 * (0.64 if shape.structure == "rows" else 1.0)
     share = 0.06 if shape.rare else 0.35
     if kind == "regression":
-        label, best = np.exp(score) if shape.rare else score * 10 + 40, known
+        label, best = (np.exp(score), np.exp(known + unknown / 2)) if shape.rare else (score * 10 + 40, known * 10 + 40)
     else:
         cuts = np.quantile(score, [1 - share] if kind == "binary" else [share, share + 0.4])
         label, best = np.digitize(score, cuts), known
