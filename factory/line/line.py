@@ -20,6 +20,7 @@ from factory.line.freshness import Freshness
 from factory.line.gates import Gates
 from factory.line.label import Label
 from factory.line.look_back import LookBack
+from factory.line.outcomes import Outcomes
 from factory.line.parsing import Parse
 from factory.line.personal import Marking, PersonalData, Pseudonyms, Treatment, require_marks
 from factory.line.recipe import Recipe
@@ -263,6 +264,8 @@ class LineKeys:
     """How old a site's newest row may be before a check names the site."""
     sinks: Mapping[str, SinkSection] = field(default_factory=dict)
     """The business systems that get the line's decisions, by a name of one's own."""
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    """What a decision that was acted on did to its own outcome."""
     personal_data: PersonalData = field(default_factory=PersonalData)
     """What holds for the columns that tables mark as personal."""
 
@@ -296,6 +299,7 @@ class Line(LineKeys):
                 at=("features", "key"),
             )
         self._require_recipe_columns()
+        self._require_outcomes()
         if self.online_snapshot and (wrong := sorted(set(self.online_snapshot.last_of) - set(self.tables))):
             raise LineError(
                 f"online_snapshot: last_of names {wrong[0]!r}; the tables are {', '.join(self.tables)}",
@@ -338,6 +342,15 @@ class Line(LineKeys):
         """The columns from which a sink's fields are filled, and what each holds."""
         key = {name: kind_of_column(self.decisions.columns.get(name, "")) for name in self.features.key}
         return message_columns(key, self.task.answers, self.features.columns)
+
+    def _require_outcomes(self) -> None:
+        """Raise LineError where decisions are to be told apart by whether they were acted on, and all are."""
+        if self.outcomes.acted_on != "as_labelled" and not self.task.classifies:
+            raise LineError(
+                f"outcomes: every estimate is acted on, so none can be told apart: a {self.task.kind} line says "
+                "`acted_on: as_labelled`",
+                at=("outcomes", "acted_on"),
+            )
 
     def _require_gates(self) -> None:
         """Raise LineError where the gates name what the line has not."""

@@ -150,7 +150,11 @@ class Marking:
         return {name: self.value(name, value) for name, value in record.items() if self.marks.get(name) != "drop"}
 
     def _column(self, values: pl.Series) -> pl.Series:
-        return _each(values, lambda value: self.value(values.name, value)) if values.name in self.marks else values
+        if values.name not in self.marks:
+            return values
+        nulls = frozenset(self._nulls(values.name))
+        become = self.pseudonyms.of if self.marks[values.name] == "pseudonymise" else lambda _: MASK
+        return _each(values, lambda text: text if text in nulls else become(text))
 
     def _file_names(self, rows: pl.DataFrame) -> pl.Series:
         """Return the names of files without values: of folders such as `email=…`, and of files that are called so."""

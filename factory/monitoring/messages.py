@@ -11,6 +11,7 @@ from factory.line.sinks import SinkSection
 from factory.line.split import DECIDED_AT
 from factory.monitoring.predictions import (
     DIGEST,
+    HELD_OUT,
     RELEASE,
     THRESHOLD,
     VERSION,
@@ -26,15 +27,18 @@ ACTS, DECISION = "acts", "decision"
 def decided(line: Line, predictions: pl.DataFrame) -> pl.DataFrame:
     """Return predictions with `decision`, what the line does by its threshold, and `acts`, whether it does anything.
 
-    The decision is 1 or 0 of a binary line, a class's place from 1 or 0 for none, or the number that is acted on.
+    The decision is 1 or 0 of a binary line, a class's place from 1 or 0 for none, or the number that is acted on. Of
+    one that is held out nothing is done (factory/monitoring/acting.py).
     """
     answers, thresholds = answers_of(line.task, predictions), predictions[THRESHOLD].to_numpy()
     decision = np.zeros(len(predictions), np.float64)
     for threshold in np.unique(thresholds):
         mine = thresholds == threshold
         decision[mine] = line.task.decisions(answers[mine], float(threshold))
-    acts = (decision != 0) | (not line.task.classifies)
-    return predictions.with_columns(pl.Series(DECISION, decision), pl.Series(ACTS, acts))
+    acts = pl.Series(ACTS, (decision != 0) | (not line.task.classifies))
+    if HELD_OUT in predictions.columns:
+        acts &= ~predictions[HELD_OUT].fill_null(value=False)
+    return predictions.with_columns(pl.Series(DECISION, decision), acts)
 
 
 def with_keys(line: Line, sink: str, decisions: pl.DataFrame) -> pl.DataFrame:

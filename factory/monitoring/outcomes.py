@@ -11,6 +11,7 @@ import polars as pl
 
 from factory.line.line import Line
 from factory.line.split import LABEL
+from factory.monitoring.acting import is_asked, weights
 from factory.monitoring.prediction_log.rows import ANSWERED_AT, PREDICTION, ROW, SUBJECT
 from factory.monitoring.predictions import (
     DIGEST,
@@ -31,7 +32,9 @@ ROLE = "role"
 def outcomes(line: Line, predictions: pl.DataFrame, rows: pl.DataFrame, constant: Mapping[str, float]) -> pl.DataFrame:
     """Return the predictions whose outcome is known, each with its `label` (Float32) and `value_eur`.
 
-    `rows` are feature rows; `constant` says for each model's digest which constant decision it is counted above.
+    `rows` are feature rows; `constant` says for each model's digest which constant decision it is counted above. Where
+    the line's file says what becomes of decisions that were acted on, there is a `weight` too, by which the worth is
+    multiplied: a sum of worths estimates what all decisions were worth.
     """
     key = key_columns(line)
     known = rows.select(*key, LABEL).filter(pl.col(LABEL).is_not_null())
@@ -44,7 +47,8 @@ def outcomes(line: Line, predictions: pl.DataFrame, rows: pl.DataFrame, constant
         worth[mine] = values_eur(
             line, label[mine], answers_of(line.task, some), some[THRESHOLD].to_numpy(), constant[digest]
         )
-    return joined.with_columns(pl.Series(LABEL, label, dtype=pl.Float32), pl.Series(VALUE, worth, dtype=pl.Float64))
+    known = joined.with_columns(pl.Series(LABEL, label, dtype=pl.Float32), pl.Series(VALUE, worth, dtype=pl.Float64))
+    return known.with_columns(weight := weights(line, known), pl.col(VALUE) * weight) if is_asked(line) else known
 
 
 def delivered_decisions(

@@ -16,6 +16,9 @@ from factory.model.session import onnx_answer
 from factory.storage.columns import SITE
 from factory.tasks.task import Floats, Task
 
+PREDICTIONS = "predictions"
+ACTED_ON, HELD_OUT, SHARE = "acted_on", "held_out", "hold_out_share"
+"""Of a prediction: whether somebody acts on it; whether it was drawn to be left; by which share that was drawn."""
 THRESHOLD, RELEASE, VERSION, DIGEST = "threshold", "release", "version", "digest"
 
 

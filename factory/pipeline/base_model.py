@@ -61,7 +61,7 @@ def _checkpoint(run: LineRun, made_from: str) -> Path:
 def _trained(run: LineRun, checkpoint: Path) -> Figures:
     from factory.training import pooled
 
-    parts = run.line.parts(run.feature_rows(), run.until)
+    parts = run.line.parts(run.learning_rows(), run.until)
     if parts.train.is_empty() or parts.validation.is_empty():
         raise TrainingError(
             f"line {run.line.name}: {len(parts.train)} training and {len(parts.validation)} validation rows with "

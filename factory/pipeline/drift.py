@@ -17,10 +17,9 @@ from factory.monitoring.drift.alerts import WEEK, Alert, DecisionValue, SiteStat
 from factory.monitoring.drift.measure import Shift
 from factory.monitoring.drift.reference import shifts
 from factory.monitoring.outcomes import VALUE
-from factory.monitoring.predictions import answer_columns, key_columns
+from factory.monitoring.predictions import PREDICTIONS, answer_columns, key_columns
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.outcomes import OUTCOMES
-from factory.pipeline.predictions import PREDICTIONS
 from factory.pipeline.serving import Serving
 from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
 from factory.storage.lake import SITE

@@ -41,6 +41,7 @@ SECTIONS: Mapping[str, Section] = {
     "split": lambda line, _: line.split,
     "label": lambda line, _: [line.label.horizon, line.label.columns],  # an event of it is in `features: build`
     "known before": lambda line, _: line.label.known_before,
+    "outcomes": lambda line, _: line.outcomes.acted_on,
     "recipe": lambda line, _: line.recipe,
     "gates": lambda line, _: line.gates,
     "value": lambda line, _: line.value,

@@ -18,6 +18,8 @@ from factory.line.line import LEARNT_FROM, Line, Table
 from factory.line.split import DECIDED_AT, LABEL, Division, Parts
 from factory.model.candidate import Candidate
 from factory.model.provenance import CONTENT_OF, provenance
+from factory.monitoring.acting import is_asked, without_acted_on
+from factory.monitoring.predictions import PREDICTIONS
 from factory.names import model_name
 from factory.pipeline.fingerprints import LineCode
 from factory.pipeline.ports import Alerts, Compute, ContractDocs, Registered, Registry, ReleaseStore
@@ -86,7 +88,17 @@ class LineRun:
 
     def parts(self, sites: Sequence[str]) -> Parts:
         """Return the sites' rows, divided as of this run's moment."""
-        return self.division().divided(self.feature_rows(sites), self.line.told_apart_by)
+        return self.division().divided(self.learning_rows(sites), self.line.told_apart_by)
+
+    def learning_rows(self, sites: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return feature rows that models learn from and are judged on, in order.
+
+        What a decision itself may have changed has no label there, where the line's file says so.
+        """
+        rows = self.feature_rows(sites)
+        if not is_asked(self.line) or not self.lake.has(PREDICTIONS):
+            return rows
+        return without_acted_on(self.line, rows, self.lake.scan(PREDICTIONS, sites).collect())
 
     def division(self) -> Division:
         """Return how rows are divided as of this run's moment, by the rows of all sites."""

@@ -6,12 +6,11 @@ import polars as pl
 
 from factory.compute.isolation import Isolated, one_by_one, together
 from factory.line.split import decided
-from factory.monitoring.predictions import DIGEST, RELEASE, VERSION, not_predicted, predicted
+from factory.monitoring.acting import is_asked, with_acting
+from factory.monitoring.predictions import DIGEST, PREDICTIONS, RELEASE, VERSION, not_predicted, predicted
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
 from factory.storage.lake import SITE
-
-PREDICTIONS = "predictions"
 
 
 def predictions(run: LineRun) -> Work:
@@ -23,7 +22,8 @@ def predictions(run: LineRun) -> Work:
         new = {site: rows for site, rows in predicted_rows.done.items() if len(rows)}
 
         def add(some: Sequence[str]) -> Mapping[str, Figures]:
-            run.lake.append(PREDICTIONS, pl.concat([new[site] for site in some]), {site: seen[site] for site in some})
+            rows = pl.concat([new[site] for site in some])
+            run.lake.append(PREDICTIONS, rows, {site: seen[site] for site in some}, widen=is_asked(run.line))
             return {site: {ROW_COUNT: len(new[site]), "release": int(new[site][RELEASE][-1])} for site in some}
 
         written = together(list(new), add)
@@ -41,7 +41,8 @@ def _predicted(run: LineRun, site: str) -> pl.DataFrame:
     due = rows.filter(mine & (moment >= serving.since) & (moment < run.until))
     new = not_predicted(run.line, due, run.served.table(PREDICTIONS, site))
     manifest = serving.release.manifest
-    return predicted(run.line, new, rows.filter(mine), serving).with_columns(
+    answered = with_acting(run.line, predicted(run.line, new, rows.filter(mine), serving), new)
+    return answered.with_columns(
         pl.lit(manifest.sequence, dtype=pl.Int64).alias(RELEASE),
         pl.lit(manifest.version, dtype=pl.Int64).alias(VERSION),
         pl.lit(manifest.digest).alias(DIGEST),

@@ -22,11 +22,10 @@ from factory.monitoring.findings import Finding
 from factory.monitoring.messages import ACTS, decided, logged_decisions, messages, with_features, with_keys
 from factory.monitoring.outcomes import delivered_decisions
 from factory.monitoring.prediction_log.rows import PREDICTION_LOG, SUBJECT
-from factory.monitoring.predictions import DIGEST, RELEASE, VERSION
+from factory.monitoring.predictions import DIGEST, PREDICTIONS, RELEASE, VERSION
 from factory.names import model_name
 from factory.pipeline.findings import keep_and_tell
 from factory.pipeline.line_run import LineRun
-from factory.pipeline.predictions import PREDICTIONS
 from factory.pipeline.work import CHANGED, ROW_COUNT, Figures, Work
 from factory.release.history import Event
 from factory.storage.journal import fingerprint

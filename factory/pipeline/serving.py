@@ -173,6 +173,8 @@ def champion_of(run: "LineRun", site: str) -> "Released | None":
 def _same(rows: pl.DataFrame, before: pl.DataFrame | None, key: Sequence[str]) -> bool:
     if before is None:
         return rows.is_empty()
+    if not set(rows.columns) <= set(before.columns):  # the line's file asks for more than it did
+        return False
     return rows.sort(key).equals(before.select(rows.columns).sort(key))
 
 

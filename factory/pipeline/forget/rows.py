@@ -25,6 +25,8 @@ PLACE = [SITE, LOAD, ROW]
 DERIVED = ("clean", "quarantine", "announced", "announced_quarantine")
 """What is made of raw rows again by the next run, table by table."""
 REPLACED = "forgotten"
+_TOLD_IN = (SUBJECT, "about")
+"""Columns of the prediction log, and of receipts, that say which decision a row is about."""
 _SHORTEST_WORD = 4
 
 
@@ -167,7 +169,23 @@ class LakeRows:
         return rows.filter(~goes), rows.filter(goes)
 
     def _goes(self, table: str, rows: pl.DataFrame) -> pl.Series:
-        nothing = pl.repeat(False, len(rows), dtype=pl.Boolean, eager=True)
+        goes = self._of_raw_rows(table, rows)
+        if goes is not None:
+            return goes
+        goes = pl.repeat(False, len(rows), dtype=pl.Boolean, eager=True)
+        if table.startswith(("raw/", "withdrawn/")) or table == JOURNAL or SITE not in rows.columns:
+            return goes
+        for person in (person for some in self.persons.values() for person in some):
+            goes |= _matching(rows, person)
+        if table == "features":
+            return goes | self._made_anew(rows)
+        goes |= _in(rows, [self.found.decisions], self.found.decisions.columns)
+        for column in {*_TOLD_IN} & set(rows.columns):
+            goes |= self._told(rows, column)
+        return goes
+
+    def _of_raw_rows(self, table: str, rows: pl.DataFrame) -> pl.Series | None:
+        """Return which rows of a raw table, or of one made of it, go; None of others, and where none was found."""
         for name, places in self.found.places.items():
             of = self.line.tables[name]
             if table in (f"raw/{name}", withdrawn_table(of)):
@@ -176,26 +194,21 @@ class LakeRows:
                 return joined["_is"].fill_null(value=False)
             if table in {self.line.lake_table(stage, of) for stage in DERIVED}:
                 return rows[SITE].is_in(list(self.found.sites[name]))
-        if table.startswith(("raw/", "withdrawn/")) or table == JOURNAL or SITE not in rows.columns:
-            return nothing
-        goes = nothing
-        for some in self.persons.values():
-            for person in some:
-                goes |= _matching(rows, person)
-        if table == "features":
-            shared = any(self.line.tables[name].site_column is None for name in self.found.places)
-            mine = self.found.sites.get(self.line.decision_table, frozenset())
-            return pl.repeat(True, len(rows), eager=True) if shared else goes | rows[SITE].is_in(list(mine))
-        goes |= _in(rows, [self.found.decisions], self.found.decisions.columns)
-        return goes | self._subjects(rows) if SUBJECT in rows.columns else goes
+        return None
 
-    def _subjects(self, rows: pl.DataFrame) -> pl.Series:
-        """Return which rows of the prediction log are about the decisions."""
+    def _made_anew(self, rows: pl.DataFrame) -> pl.Series:
+        """Return which features are made anew: all where a table that all sites share loses rows, else the sites'."""
+        if any(self.line.tables[name].site_column is None for name in self.found.places):
+            return pl.repeat(True, len(rows), dtype=pl.Boolean, eager=True)
+        return rows[SITE].is_in(list(self.found.sites.get(self.line.decision_table, ())))
+
+    def _told(self, rows: pl.DataFrame, column: str) -> pl.Series:
+        """Return which rows are about the decisions, by a column of JSON objects with their keys."""
         about = subjects_of(self.found.decisions)
         keys = list(self.line.features.key)
         are = [
             bool(subject) and (site, *key_of(subject, keys)) in about
-            for site, subject in rows.select(SITE, SUBJECT).iter_rows()
+            for site, subject in rows.select(SITE, column).iter_rows()
         ]
         return pl.Series(are, dtype=pl.Boolean)
 
