@@ -316,18 +316,19 @@ class _Door:
 
     def _look(self, job: Job) -> None:
         """Let a job go on, as far as it has been looked at often enough."""
-        if job.told["state"] not in ("UploadComplete", "InProgress"):
-            return
-        job.looks += 1
-        job.told["state"] = "InProgress"
-        if job.looks < self.salesforce.looks_until_done:
-            return
-        if job.told["operation"] not in ("query", "queryAll"):
-            self._ingest(job)
-        elif self.salesforce.job_ends != "JobComplete":
-            job.told["errorMessage"] = "QUERY_TIMEOUT: Your query request was running for too long"
-        job.told["state"] = self.salesforce.job_ends
-        job.told["numberRecordsProcessed"] = len(job.rows) or len(job.successful) + len(job.failed)
+        with self.salesforce.org.lock:  # who looks while it works sees it at work, and does not do it again
+            if job.told["state"] not in ("UploadComplete", "InProgress"):
+                return
+            job.looks += 1
+            job.told["state"] = "InProgress"
+            if job.looks < self.salesforce.looks_until_done:
+                return
+            if job.told["operation"] not in ("query", "queryAll"):
+                self._ingest(job)
+            elif self.salesforce.job_ends != "JobComplete":
+                job.told["errorMessage"] = "QUERY_TIMEOUT: Your query request was running for too long"
+            job.told["state"] = self.salesforce.job_ends
+            job.told["numberRecordsProcessed"] = len(job.rows) or len(job.successful) + len(job.failed)
 
     def _ingest(self, job: Job) -> None:
         records, key = _records(job), job.told["externalIdFieldName"]
