@@ -12,10 +12,12 @@ TRITON := .triton-venv
 TRITON_PYTHON ?= /usr/bin/python3
 # KServe's client brings Kubernetes' client along, so it has an environment of its own.
 KSERVE := .kserve-venv
+# SAP's public client of OData V2 brings a package `tests` along, which would be taken for ours: it lies in a folder of its own.
+PYODATA := .pyodata
 ONNXRUNTIME := $(shell sed -n 's/^onnxruntime==//p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo connected test test-slow check format docs triton kserve ui serve bench lock clean
+.PHONY: help setup demo connected test test-slow check format docs triton kserve pyodata ui serve bench lock clean
 
 help:          ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 14
@@ -41,6 +43,8 @@ triton: $(READY) $(TRITON)/.ready ## a real Triton serves the gateway's reposito
 	FACTORY_TRITON_PYTHON=$(CURDIR)/$(TRITON)/bin/python $(BIN)/python -m pytest -m slow tests/gateway/test_real_triton.py
 
 kserve: $(KSERVE)/.ready ## an environment with KServe's client, which `make test` then drives
+
+pyodata: $(PYODATA)/.ready ## SAP's public client of OData V2, which `make test` then checks our service by
 
 check: $(READY) ## lint, format, types, import contracts
 	$(BIN)/ruff check .
@@ -74,7 +78,7 @@ lock: $(READY) ## write constraints.txt anew from what is installed
 	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
 clean: ## remove the environments; what the factory made stays
-	rm -rf $(VENV) $(TRITON) $(KSERVE)
+	rm -rf $(VENV) $(TRITON) $(KSERVE) $(PYODATA)
 
 # The first Python that fits; then PyTorch's CPU build where there is one and no GPU, for the default one brings CUDA along.
 $(READY): pyproject.toml constraints.txt
@@ -99,4 +103,8 @@ $(TRITON)/.ready: constraints.txt
 $(KSERVE)/.ready: $(READY)
 	@$(BIN)/python -m venv $(KSERVE)
 	@$(KSERVE)/bin/pip install --quiet "kserve==0.21.0"
+	@touch $@
+
+$(PYODATA)/.ready: $(READY)
+	@$(BIN)/pip install --quiet --no-deps --target $(PYODATA) "pyodata==1.12.1"
 	@touch $@

@@ -1,5 +1,6 @@
 """Reading an entity set of OData V2 and V4: ours against the public clients, pyodata and odatapy.
 
+    make pyodata
     python benchmarks/odata_readers.py [--rows 50000] [--rounds 3]
 
 A service over TLS on this machine gives the same pages to all: 1,000 rows of eleven properties, made before, so that
@@ -130,6 +131,7 @@ def ours(address: str) -> int:
 
 def pyodata_client(address: str) -> int:
     """Read by pyodata, following its links, each value used."""
+    sys.path.append(str(ROOT / ".pyodata"))  # `make pyodata` installs it there
     import pyodata
     import requests
 
