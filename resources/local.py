@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from factory.connectors.sinks.kinds import sends_decisions
 from factory.orchestration.resources import (
     AlertsResource,
     Calendar,
@@ -50,7 +51,7 @@ def bindings(root: Path, environment: Mapping[str, str]) -> dict[str, Any]:
         "outbox": OutboxResource(
             root=str(home.outbox),
             models=str(home.models),
-            sends=environment.get("FACTORY_DELIVERIES", "") != "dry_run",
+            sends=sends_decisions(environment),
         ),
         "docs": DataDocsResource(root=str(home.data_docs)),
         "reports": ReportsResource(root=str(home.reports)),

@@ -30,6 +30,15 @@ def figure(value: Number) -> str:
     return f"{value:,.{3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0}f}".replace("-", MINUS)
 
 
+def cents(value: Number) -> str:
+    """Return an amount to the cent: 1,234.50; of less than one that is not nothing, that it is less."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    if 0 < abs(value) < 0.01:
+        return "< 0.01" if value > 0 else f"> {MINUS}0.01"
+    return f"{value:,.2f}".replace("-", MINUS)
+
+
 def brief(value: Number) -> str:
     """Return a number for an axis: 0.25, 40, 1.5k, 2M."""
     if value is None or not math.isfinite(value):

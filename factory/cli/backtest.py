@@ -34,6 +34,7 @@ def backtest(
     from factory.cli.backtest_screen import Watched, show
     from factory.cli.interrupts import Interrupts
     from factory.cli.lines import opened_lines, require_loaded
+    from factory.connectors.sinks.kinds import DELIVERIES, DRY_RUN
     from factory.economics.backtest.picture import picture
     from factory.orchestration.backtest import Backtest
     from factory.pipeline.events import Stopped
@@ -41,9 +42,9 @@ def backtest(
     moments(begin, end, every)  # a mistake is refused before anything is done
     for name in REAL:
         os.environ.pop(name, None)
-    os.environ["FACTORY_DELIVERIES"] = "dry_run"  # what was decided years ago is nobody's order today
     there = Home.at(home_at(home).backtest(line))
-    os.environ.update(there.environment())
+    # What was decided years ago is nobody's order today.
+    os.environ.update({**there.environment(), DELIVERIES: DRY_RUN})
     require_loaded(line)
     place = emptied(there.root)
     with Interrupts() as interrupts, Watched() as watched:

@@ -83,8 +83,10 @@ def home_at(folder: Path | None) -> Home:
 
 
 def sends() -> bool:
-    """Whether decisions are sent to business systems; not where FACTORY_DELIVERIES says `dry_run`."""
-    return os.environ.get("FACTORY_DELIVERIES", "") != "dry_run"
+    """Whether decisions are sent to business systems, as the environment says; raises EnvironmentRefused."""
+    from factory.connectors.sinks.kinds import sends_decisions
+
+    return sends_decisions(os.environ)
 
 
 def listed(names: str) -> tuple[str, ...]:

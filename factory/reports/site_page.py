@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from factory.charts.numbers import FORMS, UNKNOWN, figure, percent, whole, words
+from factory.charts.numbers import FORMS, UNKNOWN, cents, figure, percent, whole, words
 from factory.charts.pictures import Picture
 from factory.reports import panels
 from factory.reports.facts import SiteFacts
@@ -163,7 +163,7 @@ def _rung(facts: SiteFacts, name: str) -> RungRow:
         value=whole(None if value is None else 1000 * value),
         training_s=figure(of("training_s")),
         serving_ms=figure(None if serving_s is None else 1000 * serving_s),
-        cost=figure(of("cost_eur")),
+        cost=cents(of("cost_eur")),
     )
 
 

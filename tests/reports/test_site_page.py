@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from factory.charts.numbers import FORMS
+from factory.charts.numbers import FORMS, MINUS, cents
 from factory.line.gates import AgainstConstant, Comparison
 from factory.reports.site_page import form, site_page
 from factory.tasks import Multiclass
@@ -198,6 +198,11 @@ def test_numbers_are_written_for_people():
     text = Page.of(facts()).text
     assert "1,234 raw rows" in text
     assert "1234.0" not in text
+
+
+def test_an_amount_is_told_to_the_cent_and_less_than_one_as_less():
+    assert [cents(value) for value in (0.0, 6.1e-05, 0.01, 1234.5)] == ["0.00", "< 0.01", "0.01", "1,234.50"]
+    assert cents(-2.0) == f"{MINUS}2.00"
 
 
 def test_equal_facts_give_equal_pages():

@@ -126,7 +126,7 @@ class Delivery:
             except KeyError as error:
                 reply = (
                     f"the message has no column {error}, from which the line's file fills a field: it was stored "
-                    "before the file said so. `replay` makes it anew"
+                    "before the file said so. Name a column that it has, and `replay` sends it"
                 )
                 unfillable.append(refused(message, reply))
         return mapped, unfillable

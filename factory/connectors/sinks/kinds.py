@@ -23,12 +23,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from factory.connectors.sinks.sink import Sink
 from factory.connectors.web.access import Access
-from factory.errors import LineError
+from factory.errors import EnvironmentRefused, LineError
 from factory.errors.masking import keep_secret, masked
 from factory.line.line import Line
 from factory.line.sinks import ColumnKind, SinkSection
 
 ENVIRONMENT = "env:"
+DELIVERIES, DRY_RUN = "FACTORY_DELIVERIES", "dry_run"
+"""The variable that keeps every sink of every line from sending, and what it says then."""
 KINDS: Mapping[str, str] = {
     "": "factory.connectors.sinks.files:files_sink",
     "file": "factory.connectors.sinks.files:files_sink",
@@ -41,6 +43,19 @@ KINDS: Mapping[str, str] = {
 """A scheme → `module:function` of what makes the sink from its `Target`."""
 _SQL = "factory.connectors.sinks.sql:sql_sink"
 _SQL_DIALECTS = ("postgresql", "postgres", "mysql", "mariadb", "sqlite")
+
+
+def sends_decisions(environment: Mapping[str, str]) -> bool:
+    """Whether decisions are sent to business systems; not where FACTORY_DELIVERIES says `dry_run`.
+
+    Raises EnvironmentRefused where it says anything else, for it was meant to keep them from being sent.
+    """
+    said = environment.get(DELIVERIES, "")
+    if said not in ("", DRY_RUN):
+        raise EnvironmentRefused(
+            f"{DELIVERIES} is {said!r}: write {DRY_RUN}, and no sink sends anything, or do not set it, and all send"
+        )
+    return not said
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,10 @@ from importlib import import_module
 
 import pytest
 
-from factory.connectors.sinks.kinds import _SQL, KINDS, sink_of
+from factory.connectors.sinks.kinds import _SQL, DELIVERIES, KINDS, sends_decisions, sink_of
 from factory.connectors.sinks.screen import ScreenSink
 from factory.connectors.sinks.sink import Sink
-from factory.errors import LineError
+from factory.errors import EnvironmentRefused, LineError
 from tests.connectors.sinks.targets import target
 
 PROMISED = {name for name in vars(Sink) if not name.startswith("_")}
@@ -34,3 +34,10 @@ def test_screens_keep_it_too():
 def test_a_place_that_is_none_is_told_with_those_there_are():
     with pytest.raises(LineError, match=r"ftp://host/x is no place that a sink writes to; there are .*https:"):
         sink_of(target("ftp://host/x"))
+
+
+def test_a_switch_that_is_misspelt_sends_nothing_and_says_what_to_write():
+    assert sends_decisions({})
+    assert not sends_decisions({DELIVERIES: "dry_run"})
+    with pytest.raises(EnvironmentRefused, match="FACTORY_DELIVERIES is 'dry-run': write dry_run"):
+        sends_decisions({DELIVERIES: "dry-run"})
