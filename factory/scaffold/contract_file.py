@@ -4,7 +4,9 @@ A rule quarantines rows, so it asks only for what the very data keep by far: ran
 seen whole, nulls only where none was met in many rows. What no row can be blamed for is judged on the table.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from factory.scaffold.plan import ONLY_SITE_COLUMN, Plan
@@ -18,15 +20,54 @@ _MOST_MEDIANS = 60
 _MEDIAN_SPAN = 0.5
 
 
+@dataclass(frozen=True, kw_only=True)
+class Contracted:
+    """A table as its contract sees it."""
+
+    table: str
+    made: date
+    rows: int
+    columns: Sequence[Column]
+    """Those that the line declares."""
+    needed: Mapping[str, str]
+    """Columns that every row must have → what they are."""
+    free: Collection[str] = ()
+    """Columns of which any value may come: the site, or what a row is about."""
+    target: str = ""
+    codes: Sequence[Any] = ()
+    """The values of the target that have a label; empty where any has."""
+    are_medians_asked: bool = False
+    """Whether middle values may be judged: the rows are of one site, and sites differ from each other."""
+
+
 def contract_file(plan: Plan) -> str:
-    """Return contracts/<table>.yaml."""
+    """Return contracts/<table>.yaml of a line of one table."""
+    profile = plan.profile
+    roles = {"part of the key": plan.key, "the time": (profile.time,), "what a row is about": (profile.entity,)}
+    return contract_of(
+        Contracted(
+            table=plan.table,
+            made=plan.made,
+            rows=profile.rows,
+            columns=[column for name, column in profile.columns.items() if name in plan.columns],
+            needed={name: role for role, names in roles.items() for name in names if name in profile.columns},
+            free=(profile.site,),
+            target=profile.target,
+            codes=list(plan.start.codes(profile)),
+            are_medians_asked=plan.site_column == ONLY_SITE_COLUMN,
+        )
+    )
+
+
+def contract_of(table: Contracted) -> str:
+    """Return a table's contract as YAML."""
     lines = [
-        f"# Contract of `{plan.table}`, fitted with margins to {plan.profile.rows:,} rows on {plan.made}.",
+        f"# Contract of `{table.table}`, fitted with margins to {table.rows:,} rows on {table.made}.",
         "# A row that breaks a rule waits in quarantine with the rule's name; the last rules judge the whole table.",
         "# Every rule is a guess from one table: tighten what you know, strike out what may change.",
         "expectations:",
     ]
-    for type_, kwargs, notes in _expectations(plan):
+    for type_, kwargs, notes in _expectations(table):
         lines += [
             f"  - type: {type_}",
             f"    kwargs: {yaml_value(kwargs)}",
@@ -38,19 +79,16 @@ def contract_file(plan: Plan) -> str:
 Expected = tuple[str, dict[str, Any], str]
 
 
-def _expectations(plan: Plan) -> Iterator[Expected]:
-    profile = plan.profile
-    roles = {"part of the key": plan.key, "the time": (profile.time,), "what a row is about": (profile.entity,)}
-    needed = {name: role for role, names in roles.items() for name in names if name in profile.columns}
-    for name, role in needed.items():
+def _expectations(table: Contracted) -> Iterator[Expected]:
+    for name, role in table.needed.items():
         yield "expect_column_values_to_not_be_null", {"column": name}, role
-    declared = [column for name, column in profile.columns.items() if name in plan.columns]
-    for column in declared:
-        if column.name not in needed and column.name not in (profile.site, profile.target):
+    for column in table.columns:
+        if column.name not in table.needed and column.name not in (*table.free, table.target):
             yield from _never_null(column)
-        if column.name != profile.site:
-            yield from _values(column, plan)
-    yield from list(_medians(plan, declared))[:_MOST_MEDIANS]
+        if column.name not in table.free:
+            yield from _values(column, table)
+    if table.are_medians_asked:
+        yield from list(_medians(table.columns))[:_MOST_MEDIANS]
     yield "expect_table_row_count_to_be_between", {"min_value": 1}, "an empty table is a source that failed in silence"
 
 
@@ -60,9 +98,9 @@ def _never_null(column: Column) -> Iterator[Expected]:
         yield "expect_column_values_to_not_be_null", {"column": column.name}, notes
 
 
-def _values(column: Column, plan: Plan) -> Iterator[Expected]:
-    if column.name == plan.profile.target and (codes := plan.start.codes(plan.profile)):
-        kwargs = {"column": column.name, "value_set": list(codes)}
+def _values(column: Column, table: Contracted) -> Iterator[Expected]:
+    if column.name == table.target and table.codes:
+        kwargs = {"column": column.name, "value_set": list(table.codes)}
         yield "expect_column_values_to_be_in_set", kwargs, "the classes that were seen; another has no label"
     elif column.kind in ("Int64", "Float64") and column.holds == "number":
         yield from _range(column)
@@ -97,11 +135,9 @@ def _set_or_length(column: Column) -> Iterator[Expected]:
     yield "expect_column_value_lengths_to_be_between", {"column": column.name, "max_value": longest}, notes
 
 
-def _medians(plan: Plan, declared: list[Column]) -> Iterator[Expected]:
+def _medians(columns: Sequence[Column]) -> Iterator[Expected]:
     """Yield that the middle value stays among the middle nine tenths: a change of unit breaks no range."""
-    if plan.site_column != ONLY_SITE_COLUMN:
-        return  # sites differ from each other
-    for column in declared:
+    for column in columns:
         shares = column.quantiles
         if column.holds == "number" and shares and column.null_share < 0.05 and shares[0.05] < shares[0.95]:
             span = _MEDIAN_SPAN * (shares[0.95] - shares[0.05])

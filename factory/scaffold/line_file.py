@@ -1,10 +1,12 @@
 """defs.yaml of a new line, with comments that teach."""
 
+from collections.abc import Collection
 from typing import Any
 
 from factory.connectors.tables.arguments import LAYOUT, SERVICE, TableAt, said_of
 from factory.line.reference import EDITOR_LINE
 from factory.scaffold.plan import ONLY_SITE, Plan, gates_of, recipe_of
+from factory.scaffold.profiling.profile import TableProfile
 from factory.scaffold.texts import said, yaml_value
 from factory.tasks import TASKS
 
@@ -107,15 +109,18 @@ def _source(plan: Plan) -> str:
 
 def source_arguments(plan: Plan) -> dict[str, Any]:
     """Return what the source must know of the table: only what differs from its defaults."""
-    profile = plan.profile
-    kept = {name: column for name, column in profile.columns.items() if name not in plan.private}
-    private = [profile.columns[name].source_name for name in plan.private]
+    return table_arguments(plan.profile, plan.private, "" if plan.profile.site else ONLY_SITE)
+
+
+def table_arguments(profile: TableProfile, private: Collection[str], only_site: str = "") -> dict[str, Any]:
+    """Return what the source must know of a table, of which some columns are left out as private."""
+    kept = {name: column for name, column in profile.columns.items() if name not in private}
     arguments: dict[str, Any] = {
         "at": profile.at.at,
         **{name: said_of(getattr(profile.at, name)) for name in SERVICE},
         "names": {name: column.source_name for name, column in kept.items() if name != column.source_name},
-        "leave_out": [*private, *profile.unused],
-        "only_site": "" if profile.site else ONLY_SITE,
+        "leave_out": [*(profile.columns[name].source_name for name in private), *profile.unused],
+        "only_site": only_site,
     }
     layout = {name: getattr(profile.at, name) for name in LAYOUT if getattr(profile.at, name) != getattr(TableAt, name)}
     return {**{name: value for name, value in arguments.items() if value}, **layout}
@@ -134,7 +139,7 @@ def _tables(plan: Plan) -> str:
             "  tables:",
             f"    {plan.table}:",
             "      columns:",
-            *(f"        {line}" for line in _wrapped(columns)),
+            *(f"        {line}" for line in wrapped(columns)),
             f"      key: {yaml_value(list(plan.key))}",
             f"      cursor: {yaml_value(plan.cursor)}",
             f"      site: {plan.site_column}",
@@ -176,7 +181,7 @@ def _look_back(plan: Plan) -> list[str]:
     ]
 
 
-def _wrapped(entries: list[str], longest: int = 108) -> list[str]:
+def wrapped(entries: list[str], longest: int = 108) -> list[str]:
     """Return a YAML mapping in braces, broken between entries into lines of bounded length."""
     lines = [""]
     for entry in entries:

@@ -1,7 +1,7 @@
 """What a new line will be: choices made from a profile, each of which a person may change in the line's file."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -127,15 +127,7 @@ class Plan:
     @property
     def parse(self) -> dict[str, Any]:
         """The section `parse`: what differs from its defaults."""
-        parse, plain = self.profile.parse, Parse()
-        said = {"decimal": parse.decimal, "thousands": parse.thousands}
-        kept: dict[str, Any] = {name: value for name, value in said.items() if value != getattr(plain, name)}
-        by_column = {"formats": parse.formats, "null_values_of": parse.null_values_of}
-        for key, columns in by_column.items():
-            named = {name: value for name, value in columns.items() if name in self.columns}
-            if named:
-                kept[key] = {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
-        return kept
+        return parse_section(self.profile.parse, self.columns)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -188,6 +180,24 @@ class Plan:
         return [one.column for one in self.profile.personal if one.column not in needed]
 
 
+def parse_section(parse: Parse, columns: Collection[str]) -> dict[str, Any]:
+    """Return the section `parse` of a table with these columns: what differs from its defaults."""
+    plain = Parse()
+    said = {"decimal": parse.decimal, "thousands": parse.thousands}
+    kept: dict[str, Any] = {name: value for name, value in said.items() if value != getattr(plain, name)}
+    by_column = {"formats": parse.formats, "null_values_of": parse.null_values_of}
+    for key, values in by_column.items():
+        if named := {name: value for name, value in values.items() if name in columns}:
+            kept[key] = {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
+    return kept
+
+
+def table_name(text: str) -> str:
+    """Return a table's name in the line, from what a person calls it."""
+    table = identifier(text).lower().strip("_") or "rows"
+    return table if table[0].isalpha() and table not in RESERVED else f"table_{table}"
+
+
 def planned(name: str, place: Place, profile: Profile, today: date) -> Plan:
     """Return the plan of a line; raises SourceError where no column is left to learn from."""
     features = features_of(profile)
@@ -199,10 +209,9 @@ def planned(name: str, place: Place, profile: Profile, today: date) -> Plan:
         )
     as_of = _as_of(profile, today)
     series = series_of(profile)
-    table = identifier(place.name).lower().strip("_") or "rows"
     return Plan(
         name=name,
-        table=table if table[0].isalpha() and table not in RESERVED else f"table_{table}",
+        table=table_name(place.name),
         profile=profile,
         is_read_whole=place.kind not in ("sql", "odata", "salesforce") or place.at.startswith("sqlite"),
         features=features + (tuple(series_features(series, profile)) if series else ()),

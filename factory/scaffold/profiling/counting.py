@@ -53,6 +53,16 @@ class Distinct:
         """Whether a value came twice, among those whose hashes were kept."""
         return bool((self.copies > 1).any())
 
+    def share_in(self, other: "Distinct") -> float:
+        """Return the share of these values, each counted as often as it came, that `other` has, too.
+
+        Exact where both are; else of the values whose hashes both would have kept.
+        """
+        coarser = self if self.halvings > other.halvings else other
+        is_judged = self.kept < coarser._threshold() if coarser.halvings else np.ones(len(self.kept), dtype=bool)
+        judged = int(self.copies[is_judged].sum())
+        return int(self.copies[is_judged & np.isin(self.kept, other.kept)].sum()) / judged if judged else 0.0
+
     def _among(self, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
         return hashes[hashes < self._threshold()] if self.halvings else hashes
 

@@ -96,13 +96,25 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
-    """What a table holds. Names are the line's; `site`, `time`, `entity` are empty where none was named."""
+class TableProfile:
+    """What any table holds, whatever it is to be used for. Names are the line's."""
 
     at: TableAt
     parse: Parse
     rows: int
     columns: Mapping[str, Column]
+    keys: Mapping[tuple[str, ...], Counts]
+    """Combinations of columns that might tell rows apart, and how often each was seen."""
+    personal: Sequence[Suspect]
+    sample: pl.DataFrame
+    unused: Mapping[str, str]
+    """Columns of the table that no line can use → why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile(TableProfile):
+    """What a table with a target holds; `site`, `time`, `entity` are empty where none was named."""
+
     target: str
     site: str
     time: str
@@ -116,10 +128,6 @@ class Profile:
     labelled: Mapping[Any, tuple[int, int]]
     """Each value of the site column → its rows, and those with a target; None stands for no value."""
     suspects: Sequence[Suspect]
-    personal: Sequence[Suspect]
-    sample: pl.DataFrame
-    unused: Mapping[str, str]
-    """Columns of the table that no line can use → why."""
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -154,7 +162,8 @@ class Counting:
             counts.nulls += len(rows) - len(rows.drop_nulls())
             counts.distinct.see(rows.hash_rows(1, 2, 3, 4).to_numpy())
         self.sample.see(batch)
-        self.neighbours.see(batch[self._target])
+        if self._target:
+            self.neighbours.see(batch[self._target])
         if self.order:
             self.order.see(batch)
         if self._site:

@@ -21,7 +21,7 @@ from factory.scaffold.profiling.counting import Counts
 from factory.scaffold.profiling.dialect import dialect_of, layout_of, sheet_of
 from factory.scaffold.profiling.naming import line_names, words_of
 from factory.scaffold.profiling.order import TimeOrder
-from factory.scaffold.profiling.profile import Column, Counting, Profile, quantiles_of
+from factory.scaffold.profiling.profile import Column, Counting, Profile, TableProfile, quantiles_of
 from factory.scaffold.profiling.shapes import Shape, shapes_of
 from factory.scaffold.profiling.suspects import Suspect, leak_of, personal_data_of
 from factory.scaffold.profiling.task import Target, Task, task_of
@@ -40,7 +40,8 @@ class Asked:
     """What a person said: where the table is, and columns by the table's own names; empty where not said."""
 
     at: str
-    target: str
+    target: str = ""
+    """The column to be told; empty of a table that is only looked at."""
     site: str = ""
     time: str = ""
     entity: str = ""
@@ -87,21 +88,7 @@ def profiled(asked: Asked, root: Path) -> Profile:
     )
     order = TimeOrder(time=time, entity=entity, target=target, site=site) if time else None
     counting = Counting(list(read.wanted), site=site, target=target, order=order, keys=_keys(site, time, entity))
-    for batch in read.batches():
-        counting.see(batch)
-    if not counting.rows:
-        raise SourceError(f"table {asked.at} is empty: it has columns and no row; a line needs rows to learn from")
-    sample = counting.sample.taken()
-    columns = {
-        name: Column(
-            name=name,
-            source_name=column.source_name,
-            shape=read.shapes[column.source_name],
-            counts=counting.counts[name],
-            quantiles=quantiles_of(sample[name]),
-        )
-        for name, column in read.wanted.items()
-    }
+    columns, sample = _counted(asked, read, counting)
     task = task_of(said, columns[target].kind, columns[target].counts)
     given = {target, site, time, entity}
     personal = _personal(columns, target, sample)
@@ -120,10 +107,58 @@ def profiled(asked: Asked, root: Path) -> Profile:
         alike=counting.neighbours.alike(columns[target].counts.values),
         labelled=counting.labelled,
         suspects=_leaks(columns, target, given, task, sample),
+        keys=counting.keys,
         personal=personal,
         sample=sample,
         unused=read.unused,
     )
+
+
+def table_profiled(asked: Asked, root: Path) -> TableProfile:
+    """Return what a table without a target holds. Raises SourceError as `profiled` does."""
+    read = _shaped(asked, root)
+    counting = Counting(list(read.wanted), site="", target="", order=None, keys=_name_and_moment(read.wanted))
+    columns, sample = _counted(asked, read, counting)
+    return TableProfile(
+        at=read.at,
+        parse=read.parse,
+        rows=counting.rows,
+        columns=columns,
+        keys=counting.keys,
+        personal=_personal(columns, "", sample),
+        sample=sample,
+        unused=read.unused,
+    )
+
+
+_MOST_PAIRS = 24
+
+
+def _name_and_moment(wanted: Mapping[str, Wanted]) -> Sequence[tuple[str, ...]]:
+    """Return pairs that tell apart what is measured of many things at many moments: a name and a moment."""
+    named = [name for name, one in wanted.items() if one.kind in ("String", "Int64")]
+    moments = [name for name, one in wanted.items() if one.kind.startswith("Date")]
+    return [(name, moment) for moment in moments for name in named][:_MOST_PAIRS]
+
+
+def _counted(asked: Asked, read: _Read, counting: Counting) -> tuple[dict[str, Column], pl.DataFrame]:
+    """Count the rows, and return the columns and a sample; raises SourceError where there is no row."""
+    for batch in read.batches():
+        counting.see(batch)
+    if not counting.rows:
+        raise SourceError(f"table {asked.at} is empty: it has columns and no row; a line needs rows to learn from")
+    sample = counting.sample.taken()
+    columns = {
+        name: Column(
+            name=name,
+            source_name=column.source_name,
+            shape=read.shapes[column.source_name],
+            counts=counting.counts[name],
+            quantiles=quantiles_of(sample[name]),
+        )
+        for name, column in read.wanted.items()
+    }
+    return columns, sample
 
 
 def _shaped(asked: Asked, root: Path) -> _Read:
