@@ -4,6 +4,7 @@ MLFLOW_TRACKING_URI     a tracking server (default: SQLite in <home>)
 FACTORY_ENGINE          auto, cpu or gpu (default: auto)
 FACTORY_ALERT_WEBHOOK   http(s) address that takes alerts as JSON (default: the log alone)
 FACTORY_ALERT_URLS      where else alerts go, as mail or chat: Apprise's addresses, space-separated
+FACTORY_OUTBOX_URL      PostgreSQL database that several machines deliver from (default: SQLite in <home>)
 FACTORY_DELIVERIES      dry_run: no sink of any line sends anything, each writes files into the home
 """
 
@@ -52,6 +53,7 @@ def bindings(root: Path, environment: Mapping[str, str]) -> dict[str, Any]:
             root=str(home.outbox),
             models=str(home.models),
             sends=sends_decisions(environment),
+            url=_secret(environment, "FACTORY_OUTBOX_URL"),
         ),
         "docs": DataDocsResource(root=str(home.data_docs)),
         "reports": ReportsResource(root=str(home.reports)),

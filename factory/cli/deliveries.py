@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from factory.cli.names import described_line
-from factory.cli.options import AsJson, By, HomeFolder, LineName, Reason, SiteName, home_at, sends, sites_to_complete
+from factory.cli.options import (
+    AsJson,
+    By,
+    HomeFolder,
+    LineName,
+    Reason,
+    SiteName,
+    home_at,
+    outboxes_of,
+    sites_to_complete,
+)
 from factory.cli.screen import Column, print_json, say, show_table
 from factory.cli.site_commands import Releases
 from factory.errors import FactoryError, LineError
@@ -43,7 +53,7 @@ WAITING = ("held", "waiting", "sending", "unknown")
 @app.command()
 def status(line: LineName, site: Site = "", sink: Sink = "", as_json: AsJson = False, home: HomeFolder = None) -> None:
     """Show how many messages are in which state, since when, and what the systems said of those that are not there."""
-    declared, store = described_line(line), _store(home_at(home))
+    declared, store = described_line(line), outboxes_of(home_at(home))
     outbox, names = store.of(line), _outbox_names(store, declared, sink)
     standing = [one for one in outbox.standing() if one.sink in names and site in ("", one.site)]
     open_ones = [
@@ -79,7 +89,7 @@ def status(line: LineName, site: Site = "", sink: Sink = "", as_json: AsJson = F
 @app.command()
 def plan(line: LineName, site: Site = "", sink: Sink = "", as_json: AsJson = False, home: HomeFolder = None) -> None:
     """Say what would be sent and changed, and whether the mapping fits the system's own metadata. Sends nothing."""
-    declared, store = described_line(line), _store(home_at(home))
+    declared, store = described_line(line), outboxes_of(home_at(home))
     plans = [_planned(store, declared, name, site) for name in _sinks(declared, sink)]
     if as_json:
         print_json(plans)
@@ -99,7 +109,7 @@ def deliver(
     home: HomeFolder = None,
 ) -> None:
     """Send now what is due, as the line's next run would."""
-    declared, store = described_line(line), _store(home_at(home))
+    declared, store = described_line(line), outboxes_of(home_at(home))
     outbox, left = store.of(line), 0
     for name in _sinks(declared, sink):
         sites = [one for one in _sites(outbox, store.name_of(declared, name)) if site in ("", one)]
@@ -120,7 +130,7 @@ def deliver(
 def replay(line: LineName, by: By, reason: Reason, site: Site = "", sink: Sink = "", home: HomeFolder = None) -> None:
     """Let refused messages wait again: after the system, or the mapping in the line's file, was mended."""
     declared, at = described_line(line), home_at(home)
-    store = _store(at)
+    store = outboxes_of(at)
     outbox = store.of(line)
     for name in _outbox_names(store, declared, sink):
         while refused := outbox.find(sink=name, site=site or None, states=["refused"]):
@@ -134,7 +144,7 @@ def replay(line: LineName, by: By, reason: Reason, site: Site = "", sink: Sink =
 def let_go(line: LineName, site: SiteName, by: By, reason: Reason, sink: ONE_SINK, home: HomeFolder = None) -> None:
     """Let messages go that the guard holds, for they are right."""
     declared, at = described_line(line), home_at(home)
-    store = _store(at)
+    store = outboxes_of(at)
     (name,) = _outbox_names(store, declared, sink)
     count = store.of(line).let_go(name, site)
     if count:
@@ -154,7 +164,7 @@ def withdraw(
 ) -> None:
     """Take a release's decisions back: cancel those that were not sent, and mark the others in the system."""
     declared, at = described_line(line), home_at(home)
-    store = _store(at)
+    store = outboxes_of(at)
     (name,) = _outbox_names(store, declared, sink)
     cancelled, put = store.of(line).withdraw(name, site, release)
     if cancelled or put:
@@ -165,10 +175,8 @@ def withdraw(
 @app.command()
 def metrics(home: HomeFolder = None) -> None:
     """Print the figures of all outboxes in Prometheus' text format, for its textfile collector."""
-    store = _store(home_at(home))
-    say(
-        "\n".join(_exposed({file.stem: store.of(file.stem).standing() for file in sorted(store.root.glob("*.sqlite"))}))
-    )
+    store = outboxes_of(home_at(home))
+    say("\n".join(_exposed({line: store.of(line).standing() for line in store.lines()})))
 
 
 def _exposed(standing: dict[str, list["Standing"]]) -> Iterator[str]:
@@ -235,12 +243,6 @@ def _show_plan(plan: dict[str, Any]) -> None:
         say(f"  what is there already cannot be told: {plan['not_asked']}")
     for fields in plan["first"]:
         say(f"  such as {', '.join(f'{name} = {value}' for name, value in fields.items())}")
-
-
-def _store(home: "Home") -> "OutboxStore":
-    from factory.connectors.outbox.store import OutboxStore
-
-    return OutboxStore(root=home.outbox, models=home.models, sends=sends())
 
 
 def _project() -> Path:

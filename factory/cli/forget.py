@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from factory.cli.options import By, HomeFolder, LineName, Reason, home_at, listed
+from factory.cli.options import By, HomeFolder, LineName, Reason, home_at, listed, outboxes_of
 from factory.cli.screen import Column, say, show_table
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def forget(  # noqa: PLR0913, PLR0917  a command's options
     declared, place = described_line(line), home_at(home)
     some = [one for text in where or () for one in conditions(text)] + (_of_file(keys) if keys else [])
     lake = LakeStore.at(place).of(line)
-    forgetting = Forgetting(place, lake, declared, some, whole_tables=listed(table))
+    forgetting = Forgetting(place, lake, outboxes_of(place).every(line), declared, some, whole_tables=listed(table))
     planned = forgetting.plan()
     _show(planned)
     if plan:

@@ -5,13 +5,16 @@ The one place where commands read the environment.
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from factory.cli.screen import hints
 from factory.errors import EnvironmentRefused
 from factory.storage.home import HOME_VARIABLE, Home
+
+if TYPE_CHECKING:
+    from factory.connectors.outbox.store import OutboxStore
 
 
 def _said(text: str) -> str:
@@ -82,11 +85,11 @@ def home_at(folder: Path | None) -> Home:
     return home
 
 
-def sends() -> bool:
-    """Whether decisions are sent to business systems, as the environment says; raises EnvironmentRefused."""
-    from factory.connectors.sinks.kinds import sends_decisions
+def outboxes_of(home: Home) -> "OutboxStore":
+    """Return the outboxes of a home, where the environment says that they are; raises EnvironmentRefused."""
+    from factory.connectors.outbox.store import OutboxStore
 
-    return sends_decisions(os.environ)
+    return OutboxStore.at(home, os.environ)
 
 
 def listed(names: str) -> tuple[str, ...]:

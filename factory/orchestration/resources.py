@@ -128,13 +128,14 @@ class ReportsResource(ConfigurableResourceFactory[Reports]):
 class OutboxResource(ConfigurableResourceFactory[OutboxStore]):
     """Where messages to business systems wait, and where their receipts are kept."""
 
-    root: str = Field(description="folder of the outboxes, a file a line; on a local disk")
+    root: str = Field(description="folder of the outboxes, a file a line, unless `url` is set; on a local disk")
     models: str = Field(description="folder of the model repository, where the feeds of screens lie")
     sends: bool = Field(default=True, description="whether anything is sent; otherwise every sink is tried dry")
+    url: str | None = Field(default=None, description="PostgreSQL database that several machines share; a secret")
 
     def create_resource(self, context: Context) -> OutboxStore:  # noqa: ARG002
         """Return the outboxes."""
-        return OutboxStore(root=Path(self.root), models=Path(self.models), sends=self.sends)
+        return OutboxStore(root=Path(self.root), models=Path(self.models), sends=self.sends, url=self.url or "")
 
 
 class FolderResource(ConfigurableResourceFactory[Path]):

@@ -3,13 +3,16 @@
 import json
 import shutil
 import time
+from types import MappingProxyType
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factory.connectors.outbox.postgres import PostgresOutbox
 from factory.connectors.outbox.sqlite import SqliteOutbox
+from factory.connectors.outbox.store import OUTBOX_URL, OutboxStore
 from factory.connectors.sinks.message import Message
 from factory.errors import EnvironmentRefused, PersonalDataRefused
 from factory.line.file import LineFile
@@ -18,6 +21,7 @@ from factory.monitoring.prediction_log.files import MAGIC, RecordedBatch, framed
 from factory.pipeline.forget import Forgetting, conditions, conditions_of_keys
 from factory.storage.home import Home
 from tests.canary import places_of
+from tests.connectors.tables import postgres
 from tests.toy.clinics.clinics import CANARY, Clinics, person, visits
 
 KEY = "0123456789abcdef" * 2
@@ -38,8 +42,10 @@ def line():
     return file.line(file.sections())
 
 
-def forgetting(clinics, some, **how):
-    return Forgetting(Home.at(clinics.home), clinics.lake, line(), some, **how)
+def forgetting(clinics, some, environment=MappingProxyType({}), **how):
+    home = Home.at(clinics.home)
+    outboxes = OutboxStore.at(home, environment).every("clinics")
+    return Forgetting(home, clinics.lake, outboxes, line(), some, **how)
 
 
 def forget(clinics, some, say=lambda _: None, *, may_return=False, **how):
@@ -90,6 +96,20 @@ def copied(clinics, folder):
     shutil.copytree(clinics.files, folder / "home-files")
     shutil.copytree(clinics.home, folder / "home", symlinks=True)
     return Clinics(folder / "home")
+
+
+@postgres.needs_postgres
+def test_messages_in_a_database_that_several_machines_share_are_forgotten_too(operated, tmp_path):
+    clinics = copied(operated, tmp_path)
+    with postgres.running() as port:
+        url = f"postgresql://boss:{postgres.PASSWORD}@127.0.0.1:{port}/postgres"
+        shared = PostgresOutbox(url, "clinics")
+        shared.put(kept.message for kept in SqliteOutbox(clinics.home / "outbox" / "clinics.sqlite").find())
+        receipt = forget(clinics, by_person(), environment={OUTBOX_URL: url})
+        assert receipt.files["messages in the outbox"] == 2
+        (kept,) = shared.find()
+        assert kept.message.key == PSEUDONYMS.of("other")
+        shared.close()
 
 
 def by_person():

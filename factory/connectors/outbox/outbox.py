@@ -8,10 +8,10 @@
     refused   → a dead letter: the system said no; it stays with the reply until a person replays it
     cancelled → withdrawn before it was sent
 
-`SqliteOutbox` keeps it on one machine; `Outbox` is what a store for several machines gives as well.
+`SqliteOutbox` keeps it on one machine, `PostgresOutbox` for several; both are `SqlOutbox`.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -78,6 +78,9 @@ class Standing:
 
 class Outbox(Protocol):
     """Messages of one line; each call is one transaction, durable when it returns. Raises OutboxError."""
+
+    clock: Callable[[], float]
+    """The clock by which messages are due and leases end, as Unix time."""
 
     def put(self, messages: Iterable[Message], *, held: str = "") -> int:
         """Store messages that are not there yet, and return how many were new; with `held` they wait for a person."""
@@ -163,4 +166,11 @@ class Outbox(Protocol):
 
     def noted(self, name: str) -> str:
         """Return the text under a name, empty for none."""
+        ...
+
+    def forget(self, is_about: Callable[[str, str], bool], scrub: Callable[[str], str]) -> int:
+        """Remove messages by their site and identity (JSON), and words from the texts of all others.
+
+        Returns how many messages were removed; nothing of them stays in the outbox's own files.
+        """
         ...

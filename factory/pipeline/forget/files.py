@@ -3,7 +3,7 @@
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from factory.connectors.outbox.outbox import Outbox
 from factory.errors import ModelRefused, PersonalDataRefused
 from factory.line.line import Line
 from factory.model.candidate import REFERENCE_FILE
@@ -37,8 +38,16 @@ _WAIT_S = 30.0
 class HomeFiles:
     """Removes from a home's files what was found of persons; each step may be done again."""
 
-    def __init__(self, home: Home, line: Line, decisions: pl.DataFrame, features: pl.DataFrame, scrub: Scrub) -> None:
-        self.home, self.line, self.scrub = home, line, scrub
+    def __init__(
+        self,
+        home: Home,
+        outboxes: Sequence[Outbox],
+        line: Line,
+        decisions: pl.DataFrame,
+        features: pl.DataFrame,
+        scrub: Scrub,
+    ) -> None:
+        self.home, self.outboxes, self.line, self.scrub = home, outboxes, line, scrub
         self._keys = list(line.features.key)
         self._about = subjects_of(decisions)
         self._is_example = is_example_of(features, line)
@@ -87,17 +96,8 @@ class HomeFiles:
         return changed, len(mine)
 
     def forget_messages(self) -> int:
-        """Remove the decisions' messages from the outbox, waiting ones too; return how many."""
-        place = self.home.outbox / f"{self.line.name}.sqlite"
-        if not place.is_file():
-            return 0
-        with closing(_connected(place)) as outbox:
-            rows = outbox.execute("SELECT id, site, identity FROM messages").fetchall()
-            mine = [(name,) for name, site, identity in rows if self._is_about(site, identity)]
-            with outbox:
-                outbox.executemany("DELETE FROM messages WHERE id = ?", mine)
-            _compacted(outbox)
-        return len(mine)
+        """Remove the decisions' messages from the line's outboxes, waiting ones too; return how many."""
+        return sum(outbox.forget(self._is_about, self.scrub) for outbox in self.outboxes)
 
     def forget_snapshot(self) -> int:
         """Remove the rows that the gateway builds features on; the next run of operations makes them anew."""

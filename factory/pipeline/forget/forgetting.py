@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from factory.connectors.outbox.outbox import Outbox
 from factory.data.forgotten import FORGOTTEN, remember
 from factory.errors import ModelRefused, PersonalDataRefused
 from factory.line.line import LEARNT_FROM, Line
@@ -71,12 +72,19 @@ class Forgetting:
     """One call: who is meant, in which line and home."""
 
     def __init__(
-        self, home: Home, lake: Lake, line: Line, some: Sequence[Condition], *, whole_tables: Sequence[str] = ()
+        self,
+        home: Home,
+        lake: Lake,
+        outboxes: Sequence[Outbox],
+        line: Line,
+        some: Sequence[Condition],
+        *,
+        whole_tables: Sequence[str] = (),
     ) -> None:
         """Raises PersonalDataRefused where nobody could be found so, EnvironmentRefused without the line's key."""
         if unknown := [name for name in whole_tables if name not in line.tables]:
             raise PersonalDataRefused(f"line {line.name} has no table {unknown[0]!r}; it has {', '.join(line.tables)}")
-        self.home, self.lake, self.line, self.whole = home, lake, line, tuple(whole_tables)
+        self.home, self.lake, self.outboxes, self.line, self.whole = home, lake, outboxes, line, tuple(whole_tables)
         self.pseudonyms = line.pseudonyms()
         self.conditions = list(some)
         self.persons = by_table(line, some)
@@ -130,7 +138,12 @@ class Forgetting:
         scrub = scrubber(self.found.words, {} if self.whole and not self.persons else self.persons)
         raw = scrubber((), _as_asked(self.conditions))
         files = HomeFiles(
-            self.home, self.line, self.found.decisions, self.found.features, lambda text: raw(scrub(text))
+            self.home,
+            self.outboxes,
+            self.line,
+            self.found.decisions,
+            self.found.features,
+            lambda text: raw(scrub(text)),
         )
         counts = dict(receipt.files)
         for name, step in self._steps(files):

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from factory.connectors.outbox.delivery import Delivery
-from factory.connectors.outbox.sqlite import SqliteOutbox
+from factory.connectors.outbox.outbox import Outbox
+from factory.connectors.outbox.store import OUTBOX_URL, OutboxStore
 from factory.connectors.sinks.files import FilesSink
 from factory.connectors.sinks.kinds import sink_of
 from factory.connectors.sinks.message import Message, Result
@@ -24,7 +25,9 @@ from factory.line.sinks import SinkSection
 from tests.connectors.outbox.receiver import Receiver, message
 from tests.connectors.sinks.targets import target
 
-LEASE_S = 0.3
+SHARED = OUTBOX_URL in os.environ
+"""Whether the outbox is in PostgreSQL; then two processes deliver at once, and both are killed."""
+LEASE_S = 3.0 if SHARED else 0.3
 SECTION: dict[str, Any] = {"key": "message_key", "fields": {"order_no": "order"}}
 
 
@@ -48,16 +51,30 @@ def system(kind: str, folder: Path, address: str) -> Any:
     return sink
 
 
+def outbox_in(folder: Path) -> Outbox:
+    """Return the outbox in a folder, or in the database that the environment names."""
+    return OutboxStore(root=folder, models=folder, url=os.environ.get(OUTBOX_URL, "")).of("toy")
+
+
 def delivers(kind: str, folder: Path, address: str, within_s: float) -> None:
     """Deliver what is due."""
     delivery = Delivery(
-        outbox=SqliteOutbox(folder / "toy.sqlite"),
+        outbox=outbox_in(folder),
         sink=system(kind, folder, address),
         name="orders",
         fields_of=SinkSection(to="x", **SECTION).fields_of,
         lease_s=LEASE_S,
     )
     delivery.run(["ulm"], within_s)
+
+
+def started(kind: str, folder: Path, address: str) -> int:
+    """Let a process of its own deliver; return its number."""
+    child = os.fork()
+    if child == 0:
+        delivers(kind, folder, address, within_s=20)
+        os._exit(0)
+    return child
 
 
 def take_away(folder: Path, taken: Counter) -> None:
@@ -84,7 +101,7 @@ def arrived(kind: str, folder: Path, address: str, taken: Counter) -> Counter:
 def main(folder: Path, kind: str, kills: int, seed: int, address: str) -> dict[str, Any]:
     """Kill so many deliveries, let one finish, and return what was put, arrived, and how it stands."""
     chance, taken = random.Random(seed), Counter[str]()  # noqa: S311
-    outbox, put, killed, usual_s = SqliteOutbox(folder / "toy.sqlite"), 0, 0, 0.0
+    outbox, put, killed, usual_s = outbox_in(folder), 0, 0, 0.0
     while killed < kills:
         outbox.put(message(put + number) for number in range(30))
         put += 30
@@ -94,14 +111,11 @@ def main(folder: Path, kind: str, kills: int, seed: int, address: str) -> dict[s
             delivers(kind, folder, address, within_s=20)
             usual_s = time.monotonic() - begun
             continue
-        child = os.fork()
-        if child == 0:
-            delivers(kind, folder, address, within_s=20)
-            os._exit(0)
-        time.sleep(chance.uniform(0.0, usual_s))
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        killed += os.WIFSIGNALED(status)
+        for child in [started(kind, folder, address) for _ in range(1 + SHARED)]:
+            time.sleep(chance.uniform(0.0, usual_s / (1 + SHARED)))
+            os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            killed += os.WIFSIGNALED(status)
         if kind == "files":
             take_away(folder, taken)
     delivers(kind, folder, address, within_s=60)

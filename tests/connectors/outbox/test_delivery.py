@@ -1,21 +1,26 @@
 """Delivery through the outbox: each decision arrives once, or is visibly waiting."""
 
+import secrets
 import sys
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factory.connectors.outbox.delivery import Delivery, delay_s
 from factory.connectors.outbox.outbox import Settled
+from factory.connectors.outbox.postgres import PostgresOutbox
 from factory.connectors.outbox.sqlite import SqliteOutbox
-from factory.errors import OutboxError
+from factory.errors import EnvironmentRefused, OutboxError
 from factory.line.sinks import SinkSection
 from tests.connectors.outbox.receiver import Receiver, message
+from tests.connectors.tables import postgres
 
 SECTION = SinkSection(to="test:", key="KEY", fields={"ORDER": "order"}, constants={"TYPE": "M1"})
 
@@ -39,9 +44,22 @@ def clock() -> Clock:
     return Clock()
 
 
+Outbox = SqliteOutbox | PostgresOutbox
+KINDS = ["sqlite", pytest.param("postgres", marks=postgres.needs_postgres)]
+
+
+@pytest.fixture(params=KINDS)
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Outbox]:
+    """Return what opens a new outbox of a kind, by a clock."""
+    if request.param == "sqlite":
+        return lambda *clock: SqliteOutbox(tmp_path_factory.mktemp("outbox") / "outbox" / "toy.sqlite", *clock)
+    url = request.getfixturevalue("postgres_url")
+    return lambda *clock: PostgresOutbox(url, f"toy-{secrets.token_hex(4)}", *clock)
+
+
 @pytest.fixture
-def outbox(tmp_path: Path, clock: Clock) -> Iterator[SqliteOutbox]:
-    box = SqliteOutbox(tmp_path / "outbox" / "toy.sqlite", clock)
+def outbox(opened: Callable[..., Outbox], clock: Clock) -> Iterator[Outbox]:
+    box = opened(clock)
     yield box
     box.close()
 
@@ -51,7 +69,7 @@ def receiver(tmp_path: Path) -> Receiver:
     return Receiver(tmp_path / "taken.jsonl")
 
 
-def delivery(outbox: SqliteOutbox, receiver: Receiver, clock: Clock, **others: object) -> Delivery:
+def delivery(outbox: Outbox, receiver: Receiver, clock: Clock, **others: object) -> Delivery:
     return Delivery(
         outbox=outbox,
         sink=receiver,
@@ -65,7 +83,7 @@ def delivery(outbox: SqliteOutbox, receiver: Receiver, clock: Clock, **others: o
     )
 
 
-def states(outbox: SqliteOutbox) -> Counter:
+def states(outbox: Outbox) -> Counter:
     return Counter(kept.state for kept in outbox.find(limit=100_000))
 
 
@@ -232,16 +250,101 @@ def test_a_reply_is_kept_without_secrets_and_in_bounds(outbox, clock):
 
 def test_an_outbox_of_a_later_version_is_refused_and_left_alone(outbox):
     outbox.put([message(1)])
-    outbox._opened().execute("PRAGMA user_version = 9")
+    if isinstance(outbox, SqliteOutbox):
+        outbox._opened().execute("PRAGMA user_version = 9")
+    else:
+        outbox.note("layout", "9")
     outbox.close()
     with pytest.raises(OutboxError, match="layout 9"):
         outbox.standing()
 
 
-def test_the_file_is_its_owners_alone(outbox):
+def test_the_file_is_its_owners_alone(tmp_path):
+    outbox = SqliteOutbox(tmp_path / "outbox" / "toy.sqlite")
     outbox.put([message(1)])
+    outbox.close()
     assert outbox.file.stat().st_mode & 0o077 == 0
     assert outbox.file.parent.stat().st_mode & 0o077 == 0
+
+
+def test_those_who_claim_at_once_never_get_the_same_message(outbox):
+    outbox.put(message(number) for number in range(200))
+    claimed: list[str] = []
+
+    def claim(other: Outbox) -> None:
+        while messages := other.claim("orders", ["ulm"], by=secrets.token_hex(4), limit=3, lease_s=60):
+            claimed.extend(one.id for one in messages)
+        other.close()
+
+    threads = [threading.Thread(target=claim, args=(again(outbox),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # One that finds every message taken may give up while another holds a claim; nothing is left for long.
+    claim(again(outbox))
+    assert sorted(claimed) == sorted(message(number).id for number in range(200))
+
+
+def test_those_who_put_the_same_at_once_put_it_once(outbox):
+    counts: list[int] = []
+
+    def put(other: Outbox, numbers: range) -> None:
+        counts.append(other.put(message(number) for number in numbers))
+        other.close()
+
+    every = range(300)
+    threads = [threading.Thread(target=put, args=(again(outbox), order)) for order in (every, every[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(counts) == len(outbox.find()) == 300
+
+
+def test_messages_about_somebody_go_and_words_of_others_texts(outbox):
+    outbox.put([message(1), message(2)])
+    outbox.claim("orders", ["ulm"], by="me", limit=2, lease_s=10)
+    outbox.settle("me", [Settled(id=message(2).id, state="refused", reply="asked by Jane\0 Doe")])
+    gone = outbox.forget(lambda site, identity: site == "ulm" and '"order":1,' in identity, _without_jane)
+    assert gone == 1
+    (kept,) = outbox.find()
+    assert (kept.message.id, kept.reply) == (message(2).id, "asked by X Doe")
+
+
+def _without_jane(text: str) -> str:
+    return text.replace("Jane", "X")
+
+
+def again(outbox: Outbox) -> Outbox:
+    """Return the same outbox, opened by another process."""
+    if isinstance(outbox, SqliteOutbox):
+        return SqliteOutbox(outbox.file, outbox.clock)
+    return PostgresOutbox(outbox.url, outbox.schema, outbox._own_clock)
+
+
+@postgres.needs_postgres
+def test_an_outbox_in_postgresql_goes_by_the_servers_clock_and_survives_a_lost_connection(postgres_url):
+    outbox = PostgresOutbox(postgres_url, "skewed")
+    outbox.put([message(1)])
+    (now,) = outbox._opened().execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+    assert abs(outbox.clock() - now) < 60
+    outbox._ahead = 5000.0  # as of a machine whose clock is far behind; the next transaction finds how it is
+    assert outbox.claim("orders", ["ulm"], by="me", limit=1, lease_s=60)
+    assert abs(outbox.clock() - time.time()) < 60
+    with pytest.raises(OutboxError, match="FACTORY_OUTBOX_URL"):
+        outbox._rows("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert [kept.state for kept in outbox.find()] == ["sending"]
+    outbox.close()
+
+
+def test_a_database_that_is_away_is_named_without_its_password():
+    away = PostgresOutbox("postgresql://boss:horse-battery@127.0.0.1:9/x", "toy")
+    with pytest.raises(OutboxError, match="what it holds is kept") as refusal:
+        away.standing()
+    assert "horse-battery" not in str(refusal.value)
+    with pytest.raises(EnvironmentRefused, match="no URL of a PostgreSQL"):
+        PostgresOutbox("mysql://boss:horse-battery@127.0.0.1/x", "toy")
 
 
 def test_waits_double_and_a_system_that_names_its_own_is_obeyed_up_to_a_day():
@@ -270,13 +373,13 @@ class Mortal(Receiver):
             yield from super()._each([one])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=st.lists(FATES, max_size=25), repeatable=st.booleans(), rounds=st.integers(1, 4))
 def test_whatever_fails_or_dies_each_decision_arrives_once_or_is_visibly_waiting(
-    tmp_path_factory, plan, repeatable, rounds
+    tmp_path_factory, opened, plan, repeatable, rounds
 ):
-    folder, clock = tmp_path_factory.mktemp("outbox"), Clock()
-    outbox = SqliteOutbox(folder / "toy.sqlite", clock)
+    folder, clock = tmp_path_factory.mktemp("receiver"), Clock()
+    outbox = opened(clock)
     # One that is sent again knows keys, one that is asked need not.
     receiver = Mortal(folder / "taken.jsonl", plan=list(plan), repeatable=repeatable, knows_keys=repeatable)
     outbox.put(message(number) for number in range(7))
