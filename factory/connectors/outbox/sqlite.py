@@ -57,8 +57,8 @@ class SqliteOutbox(SqlOutbox):
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(self.file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)  # what it holds may be personal
-            os.close(handle)
+            if not self.file.exists():  # what it holds may be personal; to close a file ends this process's locks on it
+                os.close(os.open(self.file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             connection = sqlite3.connect(self.file, timeout=60, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")

@@ -288,6 +288,7 @@ def test_those_who_claim_at_once_never_get_the_same_message(outbox):
 
 def test_those_who_put_the_same_at_once_put_it_once(outbox):
     counts: list[int] = []
+    assert outbox.standing() == []
 
     def put(other: Outbox, numbers: range) -> None:
         counts.append(other.put(message(number) for number in numbers))
