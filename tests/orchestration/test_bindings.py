@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 from dagster._serdes import serialize_value
 
+from factory.connectors.outbox.store import OutboxStore
 from factory.errors import EnvironmentRefused, FactoryError
 from factory.monitoring.alerts import Alerts
 from factory.orchestration.line_parts import RESOURCES
@@ -17,6 +18,7 @@ SECRETS = {
     "FACTORY_ALERT_WEBHOOK": "http://127.0.0.1:1/secret-path",
     "FACTORY_ALERT_URLS": "slack://secret-a/secret-b/secret-c json://127.0.0.1:1/secret-path",
     "FACTORY_LAKE_OPTIONS": '{"aws_secret_access_key": "secret-key"}',
+    "FACTORY_OUTBOX_URL": "postgresql://factory:secret-word@db.example.com/outbox",
     "MLFLOW_TRACKING_URI": "postgresql://mlflow:secret-word@db.example.com/mlflow",
 }
 SHARED = {"MLFLOW_TRACKING_URI": "https://mlflow.example.com", "FACTORY_LAKE": "s3://bucket/lake"}
@@ -66,12 +68,16 @@ def test_the_orchestrator_stores_the_variables_names_and_not_what_they_say(tmp_p
 
     @dg.op
     def using(
-        alerts: dg.ResourceParam[Alerts], lake: dg.ResourceParam[LakeStore], registry: dg.ResourceParam[Registry]
+        alerts: dg.ResourceParam[Alerts],
+        lake: dg.ResourceParam[LakeStore],
+        outbox: dg.ResourceParam[OutboxStore],
+        registry: dg.ResourceParam[Registry],
     ):
         seen.update(
             FACTORY_ALERT_WEBHOOK=alerts.webhook,
             FACTORY_ALERT_URLS=alerts.addresses,
             FACTORY_LAKE_OPTIONS=lake.storage_options["aws_secret_access_key"],
+            FACTORY_OUTBOX_URL=outbox.url,
             MLFLOW_TRACKING_URI=registry.tracking_uri,
         )
 
