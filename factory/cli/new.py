@@ -156,6 +156,8 @@ def _line_of_tables(
         say(f"  {sentence}")
     for table, why in plan.left_out.items():
         say(f"  left out: {table}, for {why}")
+    for guess in plan.guesses:
+        say(f"  NOT SURE: {guess}")
     say(f"Read lines/{name}/README.md: what was found, and what you must decide. Then:")
     say(f"  factory run {name}")
     say("  factory status")

@@ -1,12 +1,18 @@
 """A line is made of several tables: how they are joined is found, what cannot be known is refused, the file loads."""
 
-from datetime import UTC, datetime, timedelta
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from factory.cli.new import app
 from factory.data.contract.compiler import compile_contract
 from factory.errors import LineError
 from factory.line.file import LineFile
@@ -115,16 +121,72 @@ def test_other_names_of_the_key_are_found_by_values_and_said_as_not_sure(tmp_pat
     root = project(tmp_path)
     ids = [f"K{number:03d}" for number in range(40)]
     pl.DataFrame({"customer": ids, "region": ["n", "s"] * 20}).write_csv(root / "customers.csv")
-    days = [datetime(2025, 1, 1) + timedelta(days=number) for number in range(200)]
+    days = [date(2025, 1, 1) + timedelta(days=number) for number in range(200)]
     calls = pl.DataFrame({"who": (ids * 5), "called_at": days})
     calls.write_csv(root / "calls.csv")
     pl.DataFrame({"word": ["a", "b", "c"]}).write_csv(root / "words.csv")
     places = {name: str(root / f"{name}.csv") for name in ("customers", "calls", "words")}
     written = new_line_of_tables("calls_ahead", AskedOfTables(tables=places, horizon="7d"), root, TODAY)
     assert list(written.plan.left_out) == ["words"]
-    assert "NOT SURE" in (written.folder / "README.md").read_text()
+    readme = (written.folder / "README.md").read_text()
+    assert "NOT SURE: calls.who is customers.customer" in readme
+    assert "calls.called_at tells days without a time" in readme
     line = line_of(written)
     assert line.label.by == {"customer": "who"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--target", "plant"], "--target is not said of several tables"),
+        (["--time", "failed_at"], "TABLE.COLUMN"),
+        (["--time", "failure.failed_at"], "no table 'failure'"),
+        (["--from", "other/machines.csv"], "two tables are called machines"),
+    ],
+)
+def test_a_flag_that_says_nothing_is_refused(words, said, plant, monkeypatch):
+    monkeypatch.chdir(plant)
+    (plant / "other").mkdir(exist_ok=True)
+    (plant / "other" / "machines.csv").write_bytes((plant / "machines.csv").read_bytes())
+    tables = ["--from", "machines.csv", "--from", "failures.csv", "--horizon", "7d"]
+    answer = CliRunner().invoke(app, ["line", "flags", *tables, *words], env={"COLUMNS": "300"})
+    assert answer.exit_code == 2
+    assert said in answer.output
+    assert not (plant / "lines" / "flags").exists()
+
+
+def test_a_table_is_called_as_it_is_said(plant, monkeypatch):
+    monkeypatch.chdir(plant)
+    tables = ["--from", "machines.csv", "--from", "breakdowns=failures.csv", "--horizon", "7d"]
+    answer = CliRunner().invoke(app, ["line", "called", *tables, "--every", "8h", "--at", "06:00"])
+    assert answer.exit_code == 0, answer.output
+    file = LineFile(plant / "lines" / "called" / "defs.yaml")
+    line = file.line(file.sections())
+    assert line.label.event == "breakdowns"
+    assert line.decisions.calendar.every == "8h"
+
+
+@pytest.mark.slow
+def test_such_a_line_runs_to_its_models(plant, tmp_path):
+    run("new", "project", "own", cwd=tmp_path)
+    own = tmp_path / "own"
+    tables = [option for name in TABLES for option in ("--from", str(plant / f"{name}.parquet"))]
+    told = run("new", "line", "ahead", *tables, "--event", "failures", "--horizon", "7d", cwd=own)
+    assert "telemetry.machine_id is machines.machine_id" in told
+    ran = run("run", "ahead", "--home", str(tmp_path / "home"), cwd=own)
+    assert "maybe a leak" not in ran
+    assert "base_model: 1 done" in ran
+
+
+def run(*words, cwd):
+    """Run a command as a person does, with nobody at a terminal; return what it prints."""
+    command = [str(Path(sys.executable).with_name("factory")), *words]
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, "COLUMNS": "200"}, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=500, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 VALUES = st.lists(st.integers(0, 30), min_size=1, max_size=80)

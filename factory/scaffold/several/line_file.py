@@ -146,8 +146,8 @@ def _features(plan: TablesPlan) -> str:
 
 def window_section(window: Window) -> dict[str, Any]:
     """Return a window as a line's file writes it."""
-    kept = {name: getattr(window, name) for name in (*KINDS, "within", "where", "by", "equals")}
-    return {name: value for name, value in kept.items() if value not in ("", None, {})}
+    section = {name: value for name in (*KINDS, "within", "where", "by") if (value := getattr(window, name))}
+    return section if window.equals is None else {**section, "equals": window.equals}
 
 
 def tables_readme(plan: TablesPlan) -> str:
@@ -175,7 +175,9 @@ def joins_in(plan: TablesPlan) -> Iterator[str]:
 
 
 def _decisions(plan: TablesPlan) -> Iterator[str]:
-    yield from (f"NOT SURE: {said(guess, 300)}." for guess in plan.guesses)
+    joins = [table.join for table in plan.tables.values() if table.join]
+    unsure = [*(join.sentence for join in joins if not join.is_sure), *plan.guesses]
+    yield from (f"NOT SURE: {said(guess, 300)}." for guess in unsure)
     yield "The money: the amounts under `value` in `defs.yaml` are examples. Put in what a decision is worth to you."
     yield f"The time of day of the decision (`at`), its clock (`time_zone`), and whether {plan.horizon} is time enough."
     if not {"since", "until"} <= set(plan.calendar):

@@ -119,7 +119,7 @@ class TablesPlan:
     left_out: Mapping[str, str]
     """Tables that say nothing of the things → why."""
     guesses: tuple[str, ...]
-    """What was chosen where another choice was possible, as sentences."""
+    """What of the moments may not be as it was read, as sentences."""
     as_of: date
     made: date
     windows: Mapping[str, Window] = field(default_factory=dict)
@@ -193,7 +193,7 @@ def planned_of_tables(
         calendar=calendar,
         tables=tables,
         left_out=left_out,
-        guesses=tuple(join.sentence for join in joins.values() if not join.is_sure),
+        guesses=tuple(_days_only(tables)),
         as_of=as_of,
         made=today,
     )
@@ -223,7 +223,9 @@ def _things(
         )
     most = max(len(joins) for _, joins in found.values())
     best = [name for name, (_, joins) in found.items() if len(joins) == most]
-    text = f"the key of {' and that of '.join(best)} are both found in {most} other tables: which has the things?"
+    text = (
+        f"{' and '.join(best)}: each has a key that is found in {most} other tables; which lists the things is unclear"
+    )
     of = best[0] if len(best) == 1 else ask(Question(flag="of", text=text, candidates=best))
     return (of, *found[of])
 
@@ -277,6 +279,16 @@ def _is_later(profile: TableProfile, entered: str, happened: str) -> bool:
     """Whether what a column tells never comes before another, in a sample."""
     is_later = (profile.sample[entered] >= profile.sample[happened]).drop_nulls()
     return bool(len(is_later)) and bool(is_later.all())
+
+
+def _days_only(tables: Mapping[str, TablePlan]) -> Iterator[str]:
+    """Yield which tables tell only the day: a decision later that day would know what was still to come."""
+    for name, table in tables.items():
+        if table.cursor and table.profile.columns[table.cursor].kind == "Date":
+            yield (
+                f"{name}.{table.cursor} tells days without a time, read as 00:00: a decision later on a day than that "
+                "knows all of the day's rows; keep `at` at 00:00, or give moments"
+            )
 
 
 def _require_times(asked: AskedOfTables, tables: Mapping[str, TablePlan]) -> None:

@@ -1,10 +1,10 @@
 """A plan of several tables in, the windows out: how many rows, how long ago, means of numbers, what the thing is."""
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 
 from factory.line.windows import Window
+from factory.scaffold.profiling.naming import identifier_words
 from factory.scaffold.profiling.profile import Column
 from factory.scaffold.several.plan import TablePlan, TablesPlan
 
@@ -90,4 +90,4 @@ def _told(table: TablePlan, but: set[str]) -> list[Column]:
 
 
 def _plain(text: object) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", str(text).lower()).strip("_")[:40] or "other"
+    return identifier_words(str(text)).lower()[:40].rstrip("_") or "other"
