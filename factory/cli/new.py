@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 from factory.cli.screen import say
@@ -183,8 +182,9 @@ def _places_of(tables: list[str], root: Path) -> dict[str, str]:
 
 def _answer_of(question: "Question") -> str:
     """Return a person's answer at a terminal."""
-    choices = click.Choice(list(question.candidates)) if question.candidates else None
-    return str(typer.prompt(f"{question.text[0].upper()}{question.text[1:]}. --{question.flag}", type=choices))
+    say(f"{question.text[0].upper()}{question.text[1:]}.")
+    which = f" ({', '.join(question.candidates)})" if question.candidates else ""
+    return str(typer.prompt(f"--{question.flag}{which}"))
 
 
 def _mapping_of(text: str) -> dict[str, Any]:

@@ -7,5 +7,7 @@ python_files.py   clean.py and features.py
 contract_file.py  the Great Expectations suite, fitted with margins
 line_file.py      defs.yaml
 readme_file.py    README.md: what was found, and what a person must decide
-new_line.py       `new_line`: all of it, whole or not at all
+line_folder.py    the new folder, written whole or not at all
+new_line.py       `new_line`: a line of one table
+several/          a line of several tables: their joins, a calendar of decisions, windows
 """

@@ -120,7 +120,9 @@ def test_it_is_asked_where_there_is_somebody(plant):
 def test_other_names_of_the_key_are_found_by_values_and_said_as_not_sure(tmp_path):
     root = project(tmp_path)
     ids = [f"K{number:03d}" for number in range(40)]
-    pl.DataFrame({"customer": ids, "region": ["n", "s"] * 20}).write_csv(root / "customers.csv")
+    pl.DataFrame(
+        {"customer": ids, "region": ["n", "s"] * 20, "signed up": [date(2024, 1, 1), date(2024, 5, 1)] * 20}
+    ).write_csv(root / "customers.csv")
     days = [date(2025, 1, 1) + timedelta(days=number) for number in range(200)]
     calls = pl.DataFrame({"who": (ids * 5), "called_at": days})
     calls.write_csv(root / "calls.csv")
@@ -131,6 +133,7 @@ def test_other_names_of_the_key_are_found_by_values_and_said_as_not_sure(tmp_pat
     readme = (written.folder / "README.md").read_text()
     assert "NOT SURE: calls.who is customers.customer" in readme
     assert "calls.called_at tells days without a time" in readme
+    assert written.plan.calendar["since"] == "signed_up"
     line = line_of(written)
     assert line.label.by == {"customer": "who"}
 
@@ -164,6 +167,22 @@ def test_a_table_is_called_as_it_is_said(plant, monkeypatch):
     line = file.line(file.sections())
     assert line.label.event == "breakdowns"
     assert line.decisions.calendar.every == "8h"
+
+
+def test_a_person_at_a_terminal_is_asked(plant):
+    person, terminal = os.openpty()
+    os.write(person, b"failures\n5d\n")
+    words = ["--from", "machines.csv", "--from", "errors.parquet", "--from", "failures.csv"]
+    command = [str(Path(sys.executable).with_name("factory")), "new", "line", "terminal", *words]
+    done = subprocess.run(
+        command, cwd=plant, stdin=terminal, capture_output=True, text=True, timeout=120, check=False
+    )  # fmt: skip
+    os.close(person)
+    os.close(terminal)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "(errors, failures)" in done.stdout
+    file = LineFile(plant / "lines" / "terminal" / "defs.yaml")
+    assert file.line(file.sections()).label.horizon == "5d"
 
 
 @pytest.mark.slow

@@ -28,6 +28,8 @@ _ENTERED = frozenset(
 _SINCE = frozenset(
     [
         "since",
+        "signed",
+        "hired",
         "installed",
         "start",
         "started",
@@ -226,7 +228,8 @@ def _things(
     text = (
         f"{' and '.join(best)}: each has a key that is found in {most} other tables; which lists the things is unclear"
     )
-    of = best[0] if len(best) == 1 else ask(Question(flag="of", text=text, candidates=best))
+    question = Question(flag="of", text=text, candidates=best)
+    of = best[0] if len(best) == 1 else question.checked(ask(question))
     return (of, *found[of])
 
 
