@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from factory.cli.names import chosen
-from factory.cli.options import AsJson, By, HomeFolder, Line, Reason, SiteName, home_at, sites_to_complete
+from factory.cli.options import AsJson, By, HomeFolder, Line, Reason, SiteName, home_at, outboxes_of, sites_to_complete
 from factory.cli.screen import print_json, say
 from factory.names import model_parts
 from factory.storage.home import Home
@@ -55,6 +55,16 @@ class Releases:
         from factory.release.signing import public_key
 
         return public_key(self.home.public_key)
+
+    def served(self, model: str) -> int | None:
+        """Return the number of the release that a site serves; None for none that can be read."""
+        from factory.errors import FactoryError
+
+        try:
+            current = self.repository.current(model)
+        except FactoryError:
+            return None
+        return current.sequence if current else None
 
     def models(self) -> list[str]:
         """Return the models that have a release or a history, sorted."""
@@ -108,11 +118,34 @@ def rollback(
 
     releases = Releases(home=home_at(home))
     model = chosen(site, line, releases.models())
+    before = releases.served(model)
     served = roll_back(releases.repository, model, to=to, by=by, reason=reason, key=releases.key())
     say(
         f"{model} serves release {served.sequence}, version {served.version}, again, and is held there. "
         f"The next release is let through with: factory allow {site} --by NAME --reason …"
     )
+    if before is not None and before != served.sequence:
+        _tell_withdrawable(releases.home, model, before)
+
+
+def _tell_withdrawable(home: Home, model: str, release: int) -> None:
+    """Say which messages of a release business systems have or may get, and how they are withdrawn."""
+    from factory.connectors.outbox.store import DRY_RUN
+    from factory.errors import FactoryError
+
+    line, site = model_parts(model)
+    try:
+        store = outboxes_of(home)
+        standing = store.of(line).withdrawable(site, release) if line in store.lines() else []
+    except FactoryError as error:  # the rollback is done all the same
+        say(f"Whether business systems got messages of release {release} could not be read: {error}")
+        return
+    for sink in sorted({one.sink for one in standing if not one.sink.endswith(DRY_RUN)}):
+        counts = ", ".join(f"{one.count} {one.state}" for one in standing if one.sink == sink)
+        say(
+            f"Decisions of release {release} stay at {sink} ({counts}), and what waits is still sent. Withdraw them "
+            f"with: factory deliveries withdraw {line} {site} --sink {sink} --release {release} --by NAME --reason …"
+        )
 
 
 def allow(site: SiteName, by: By, reason: Reason, line: Line = "", home: HomeFolder = None) -> None:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from factory.connectors.outbox.outbox import Settled
+from factory.connectors.outbox.store import OutboxStore
 from factory.errors import ReleaseRefused
 from factory.names import line_and_site
 from factory.pipeline.rollout.sites import LinePlace
 from factory.storage.home import Home
 from factory.storage.journal import Journal
 from factory.storage.lake import Lake
+from tests.connectors.outbox.receiver import message
 from tests.gateway.builders import Shop, onnx_model, verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,6 +135,21 @@ def test_rollback_and_allow_change_what_serves_and_say_what_comes_next(shop):
     assert shop.repository.current("toy.UA").version == 2
     assert typed(shop, "allow", "UA", "--line", "toy", *DECIDED)[0] == 0
     assert shop.release(onnx_model(bias=3.0), version=3).sequence == 3
+
+
+def test_a_rollback_tells_which_messages_can_be_withdrawn_and_how(shop):
+    outbox = OutboxStore.at(Home.at(shop.home), {}).of("toy")
+    outbox.put(message(number, site="UA", release=2) for number in range(3))
+    outbox.put([message(7, site="UA", release=1), message(8, site="UA", sink="orders.dry_run", release=2)])
+    (sent,) = outbox.claim("orders", ["UA"], by="me", limit=1, lease_s=60)
+    outbox.settle("me", [Settled(id=sent.id, state="accepted")])
+    code, out, _ = typed(shop, "rollback", "UA", "--line", "toy", *DECIDED)
+    assert code == 0
+    assert "Decisions of release 2 stay at orders (1 accepted, 2 waiting)" in out
+    assert "factory deliveries withdraw toy UA --sink orders --release 2" in out
+    assert "dry_run" not in out
+    assert outbox.withdraw("orders", "UA", 2) == (2, 1)
+    assert [one.sink for one in outbox.withdrawable("UA", 2)] == ["orders.dry_run"]
 
 
 def test_a_site_that_waits_for_its_turn_in_a_rollout_says_so_and_no_allowance_ends_that(shop):

@@ -152,6 +152,10 @@ class Outbox(Protocol):
         """
         ...
 
+    def withdrawable(self, site: str, release: int) -> list[Standing]:
+        """Return how many of a release's messages `withdraw` would cancel or take back, by sink and state."""
+        ...
+
     def receipts(self, sites: Collection[str], limit: int) -> list[Kept]:
         """Return messages that came to an end and are not marked as recorded elsewhere, oldest first."""
         ...

@@ -303,6 +303,16 @@ class SqlOutbox(ABC):
             )
         return cancelled, put
 
+    def withdrawable(self, site: str, release: int) -> list[Standing]:
+        """Return how many of a release's messages `withdraw` would cancel or take back, by sink and state."""
+        rows = self._rows(
+            "SELECT sink, site, state, count(*), min(put_at) FROM messages WHERE site = ? AND release = ? "
+            "AND action = 'upsert' AND state <> 'cancelled' AND NOT EXISTS (SELECT 1 FROM messages AS back "
+            "WHERE back.id = messages.key || '.withdraw') GROUP BY sink, site, state ORDER BY 1, 2, 3",
+            (site, release),
+        )
+        return [Standing(sink=row[0], site=row[1], state=row[2], count=row[3], oldest=row[4]) for row in rows]
+
     def receipts(self, sites: Collection[str], limit: int) -> list[Kept]:
         """Return messages that came to an end and are not marked as recorded elsewhere, oldest first."""
         rows = self._rows(

@@ -3,6 +3,9 @@
 The table has a column for the message's key with a unique index on it. A row whose key is there already is left as it
 is, so that a retry neither doubles it nor overwrites what people have done with it since. A batch is one transaction;
 where a row is refused the batch is halved until the others are in.
+
+With `options: {current_by: [machine_id]}` the table has one row for each machine instead: the newest decision about it,
+whatever order the messages come in.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +26,11 @@ from factory.line.sinks import ColumnKind
 
 BATCH_ROWS = 1000
 KEY_LENGTH = 32
+DECIDED_AT = "decided_at"
+_ORDER = (DECIDED_AT, "release")
+"""The message's columns by which one decision about a thing is newer than another."""
+_BOUND = "new_"
+"""What a bound value's name begins with, beside the columns' own."""
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 _DRIVERS["mariadb"] = "mariadb+pymysql"
 _OF_ROWS = (sa.exc.IntegrityError, sa.exc.DataError)
@@ -32,14 +40,16 @@ _CODES_OF_ROWS = ("P0001", 4025, 3819, 1364, 1366, 1292, 1406, 1264, 1644)
 
 @dataclass(frozen=True, kw_only=True)
 class SqlOptions:
-    """What a SQL sink asks for beside its place: nothing."""
+    """What a SQL sink asks for beside its place."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    current_by: tuple[str, ...] = ()
+    """The columns that name a thing, unique together: its row holds the newest decision. None for a row a decision."""
 
 
 def sql_sink(target: Target) -> "SqlSink":
     """Return the sink of a SQL table; raises LineError where table or key are not said."""
-    target.options(SqlOptions)
+    options: SqlOptions = target.options(SqlOptions)
     if not target.thing:
         raise LineError(f"{target.named}: to: name the table, as in {target.shown}::decisions")
     if not target.section.key:
@@ -47,7 +57,15 @@ def sql_sink(target: Target) -> "SqlSink":
             f"{target.named}: key: name the column that takes the message's key; it must have a unique index, by which "
             "a decision that is sent again is known"
         )
-    return SqlSink(target)
+    for name in options.current_by:
+        if name not in target.section.fields:
+            raise LineError(f"{target.named}: options: current_by: no message fills {name!r}: name it in `fields`")
+    if options.current_by and DECIDED_AT not in target.section.fields.values():
+        raise LineError(
+            f"{target.named}: options: current_by: name in `fields` which column takes `{DECIDED_AT}`, by which newer "
+            "decisions are told from older ones"
+        )
+    return SqlSink(target, options.current_by)
 
 
 class SqlSink:
@@ -56,9 +74,12 @@ class SqlSink:
     batch_size = BATCH_ROWS
     repeatable = True
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, current_by: Sequence[str] = ()) -> None:
         self.target = target
         self.key = target.section.key
+        self.current_by = list(current_by)
+        self.unique = self.current_by or [self.key]
+        """The columns by which a row is known again."""
 
     def check(self) -> list[str]:
         """Return how the mapping does not fit the table's columns and unique index."""
@@ -72,7 +93,11 @@ class SqlSink:
             return found
 
     def deliver(self, messages: Sequence[Message], job: Job) -> Iterable[Result]:  # noqa: ARG002  a transaction is enough
-        """Insert the rows that are not there, or set `withdrawn` in those that are taken back."""
+        """Insert the rows that are not there, or set `withdrawn` in those that are taken back.
+
+        With `current_by` a thing's row is brought up to date where the decision in it is older; one that shows another
+        decision by now is not taken back.
+        """
         if messages[0].action == "withdraw":
             return self._in_halves(messages, self._withdraw)
         return self._in_halves(messages, self._insert)
@@ -122,6 +147,8 @@ class SqlSink:
             {name: for_column(value, types[name]) for name, value in message.fields.items()} for message in messages
         ]
         connection.execute(self._insert_statement, rows)
+        if self.current_by:
+            connection.execute(self._update_statement, [_bound(row) for row in rows])
 
     def _withdraw(self, connection: sa.Connection, messages: Sequence[Message]) -> None:
         section, columns = self.target.section, self._table.columns
@@ -139,11 +166,28 @@ class SqlSink:
             from sqlalchemy.dialects import mysql
 
             insert = mysql.insert(self._table)
-            return insert.on_duplicate_key_update({self.key: self._table.columns[self.key]})
+            return insert.on_duplicate_key_update({self.key: self._table.columns[self.key]})  # changes nothing
         from sqlalchemy.dialects import postgresql, sqlite
 
         some = postgresql.insert(self._table) if name == "postgresql" else sqlite.insert(self._table)
-        return some.on_conflict_do_nothing(index_elements=[self.key])
+        return some.on_conflict_do_nothing(index_elements=self.unique)
+
+    @cached_property
+    def _update_statement(self) -> Any:
+        """What brings a thing's row up to date unless its decision is as new: by moment, then release, where told."""
+        columns, section = self._table.columns, self.target.section
+        order = [name for source in _ORDER for name, column in section.fields.items() if column == source]
+        newer: Any = sa.false()
+        for name in reversed(order):
+            told = sa.bindparam(f"{_BOUND}{name}", type_=columns[name].type)
+            here = columns[name]
+            newer = sa.or_(here.is_(None), here < told, sa.and_(here == told, newer))
+        changed = [self.key, *section.fields, *section.constants]
+        values: dict[str, Any] = {
+            name: sa.bindparam(f"{_BOUND}{name}") for name in changed if name not in self.current_by
+        }
+        same = [columns[name] == sa.bindparam(f"{_BOUND}{name}") for name in self.current_by]
+        return sa.update(self._table).where(*same, newer).values(values)
 
     @cached_property
     def _engine(self) -> sa.Engine:
@@ -188,14 +232,18 @@ class SqlSink:
     def _key_misfits(self) -> Iterator[str]:
         inspector = sa.inspect(self._engine)
         name, schema = self._table.name, self._table.schema
-        indexes = [index["column_names"] for index in inspector.get_indexes(name, schema) if index["unique"]]
+        indexes: list[Any] = [index["column_names"] for index in inspector.get_indexes(name, schema) if index["unique"]]
         constraints = [one["column_names"] for one in inspector.get_unique_constraints(name, schema)]
         primary = inspector.get_pk_constraint(name, schema)["constrained_columns"]
-        if [self.key] not in (*indexes, *constraints, primary):
+        if set(self.unique) not in [set(columns) for columns in (*indexes, *constraints, primary)]:
+            named = ", ".join(self.unique)
             yield (
-                f"the column {self.key!r} of {self._table} has no unique index, so a decision that is sent again would "
-                f"be there twice: CREATE UNIQUE INDEX ON {self._table} ({self.key})"
+                f"{self._table} has no unique index on {named!r}, so a decision that is sent again would be there "
+                f"twice: CREATE UNIQUE INDEX ON {self._table} ({named})"
             )
+        for name in self.current_by:
+            if self._table.columns[name].nullable and not self._table.columns[name].primary_key:
+                yield f"the column {name!r} of current_by may be empty, and empty ones are not unique: make it NOT NULL"
         length = getattr(self._table.columns[self.key].type, "length", None)
         if not isinstance(self._table.columns[self.key].type, sa.String) or (length and length < KEY_LENGTH):
             yield f"the column {self.key!r} takes no text of {KEY_LENGTH} signs: {self._table.columns[self.key].type}"
@@ -214,6 +262,11 @@ class SqlSink:
             kind, wanted = self.target.columns.get(source, "anything"), self._table.columns[name].type
             if not fits(kind, wanted):
                 yield f"the column {name!r} is {wanted}, and {source!r} is a {kind}"
+            if self.current_by and source == DECIDED_AT:
+                if not isinstance(wanted, sa.DateTime):
+                    yield f"the column {name!r} is {wanted}, and to tell newer decisions from older it must be a moment"
+                elif getattr(wanted, "fsp", None) != 6 and self._engine.dialect.name in ("mysql", "mariadb"):
+                    yield f"the column {name!r} is {wanted} and rounds moments, which mixes up their order: DATETIME(6)"
 
 
 def fits(kind: ColumnKind, wanted: sa.types.TypeEngine[Any]) -> bool:
@@ -246,6 +299,10 @@ def for_column(value: Value, wanted: sa.types.TypeEngine[Any]) -> Any:
     if isinstance(wanted, sa.String):
         return value if isinstance(value, str) else str(value)
     return value
+
+
+def _bound(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{_BOUND}{name}": value for name, value in row.items()}
 
 
 def _is_of_a_row(error: sa.exc.DBAPIError) -> bool:

@@ -1,6 +1,8 @@
 """Decisions into tables of real databases: each row once, bad ones alone refused, a wrong mapping told beforehand."""
 
+import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from factory.connectors.sinks.kinds import sink_of
+from factory.connectors.sinks.message import Message
 from factory.errors import LineError, ServiceUnreachable
 from tests.connectors.sinks.targets import NoJob, filled, target
 from tests.connectors.tables import mariadb, postgres
@@ -101,6 +104,92 @@ def test_a_decision_taken_back_is_marked_as_the_file_says(sink):
     list(sink.deliver([filled(sink, 1), filled(sink, 2)], NoJob()))
     assert states(sink.deliver([filled(sink, 2, action="withdraw")], NoJob())) == ["accepted"]
     assert [row["status"] for row in rows(sink)] == ["new", "withdrawn"]
+
+
+CURRENT: dict[str, Any] = {
+    **SECTION,
+    "fields": {**FIELDS, "released": "release"},
+    "options": {"current_by": ["order_no"]},
+}
+
+
+@pytest.fixture
+def current(sink):
+    """A sink whose table has one row for each order."""
+    moment = {"postgresql": "TIMESTAMPTZ", "mysql": "DATETIME(6)", "sqlite": "DATETIME"}[sink._engine.dialect.name]
+    with sink._engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE decisions"))
+        connection.execute(
+            sa.text(
+                "CREATE TABLE decisions (order_no INTEGER PRIMARY KEY, message_key VARCHAR(32), chance DOUBLE "
+                f"PRECISION, decided {moment}, acts BOOLEAN, status VARCHAR(20), released INTEGER)"
+            )
+        )
+    made = sink_of(target(sink.target.address, "decisions", **CURRENT))
+    yield made
+    made.close()
+
+
+def about(sink: Any, day: int, release: int = 1, order: int = 5) -> Message:
+    """Return a decision about an order, whose chance says which it is."""
+    moment = f"2026-03-{day:02}T06:00:00.25Z"
+    made = filled(sink, order, decided_at=moment, release=release, predicted_probability=day + release / 10)
+    return replace(
+        made,
+        key=f"{order:04}{day:04}{release:024}",
+        fields={**made.fields, "message_key": f"{order:04}{day:04}{release:024}"},
+    )
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_things_row_is_its_newest_decision_in_whatever_order_they_come_and_however_often(current, together):
+    assert current.check() == []
+    chance = random.Random(7)  # noqa: S311
+    decisions = [about(current, day, release, order) for order in (5, 6) for day in (3, 4, 5) for release in (1, 2)]
+    for _ in range(4):
+        some = [*decisions, *chance.sample(decisions, 5)]
+        chance.shuffle(some)
+        for part in [some] if together else [[one] for one in some]:
+            assert set(states(current.deliver(part, NoJob()))) == {"accepted"}
+        assert [(row["order_no"], float(row["chance"])) for row in rows(current)] == [(5, 5.2), (6, 5.2)]
+        with current._engine.begin() as connection:
+            connection.execute(sa.text("DELETE FROM decisions WHERE order_no = 5"))
+
+
+def test_an_older_decision_neither_overwrites_nor_takes_back_what_people_see(current):
+    older, newer = about(current, 3), about(current, 4)
+    list(current.deliver([newer], NoJob()))
+    with current._engine.begin() as connection:
+        connection.execute(sa.text("UPDATE decisions SET status = 'closed'"))
+    for again in (older, newer):
+        assert states(current.deliver([again], NoJob())) == ["accepted"]
+    taken_back = {"action": "withdraw", "fields": {"status": "withdrawn"}}
+    list(current.deliver([replace(older, **taken_back)], NoJob()))
+    assert [(float(row["chance"]), row["status"]) for row in rows(current)] == [(4.1, "closed")]
+    list(current.deliver([replace(newer, **taken_back)], NoJob()))
+    assert rows(current)[0]["status"] == "withdrawn"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"options": {"current_by": ["acts"]}}, "no unique index on 'acts'"),
+        ({"options": {"current_by": ["acts"]}}, "'acts' of current_by may be empty"),
+        ({"fields": {"order_no": "order", "status": "decided_at"}, "constants": {}}, "must be a moment"),
+    ],
+)
+def test_a_mapping_that_could_mix_up_newest_and_older_is_told(current, change, sentence):
+    other = sink_of(target(current.target.address, "decisions", **{**CURRENT, **change}))
+    misfits = other.check()
+    other.close()
+    assert any(sentence in text for text in misfits), misfits
+
+
+def test_newest_by_what_no_message_fills_is_refused():
+    with pytest.raises(LineError, match="no message fills 'machine'"):
+        sink_of(target("sqlite:///x.db", "decisions", **{**CURRENT, "options": {"current_by": ["machine"]}}))
+    with pytest.raises(LineError, match="which column takes `decided_at`"):
+        sink_of(target("sqlite:///x.db", "decisions", **{**CURRENT, "fields": {"order_no": "order"}}))
 
 
 def test_a_mapping_that_fits_is_found_to_fit(sink):
