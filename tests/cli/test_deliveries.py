@@ -1,6 +1,7 @@
 """`factory deliveries` as a person types it: what waits, what would be sent, sent now, again, let go, taken back."""
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,9 @@ from factory.cli.app import app
 from factory.connectors.outbox.store import OutboxStore
 from factory.errors import LineError
 from factory.release.history import History
+from factory.storage.home import Home
 from tests.connectors.outbox.receiver import message
+from tests.connectors.tables import postgres
 
 TOY = Path(__file__).parents[1] / "toy" / "press_faults" / "defs.yaml"
 SINKS = """
@@ -135,3 +138,16 @@ def test_figures_are_told_as_prometheus_reads_them(typed, outbox):
 def test_a_sink_that_the_line_has_not_is_told_by_those_it_has(typed):
     with pytest.raises(LineError, match="no sink 'order'; it has orders"):
         typed("status", "press_faults", "--sink", "order")
+
+
+@postgres.needs_postgres
+def test_the_commands_go_to_the_outbox_that_machines_share(typed, tmp_path, monkeypatch):
+    with postgres.running() as port:
+        monkeypatch.setenv("FACTORY_OUTBOX_URL", f"postgresql://boss:{postgres.PASSWORD}@127.0.0.1:{port}/postgres")
+        with closing(OutboxStore.at(Home.at(tmp_path / "home"), os.environ).of("press_faults")) as shared:
+            shared.put([message(1)])
+            assert 'line="press_faults",site="ulm",sink="orders",state="waiting"} 1' in typed("metrics")[1]
+            assert typed("deliver", "press_faults")[0] == 0
+            assert [kept.state for kept in shared.find()] == ["accepted"]
+    assert len(rows()) == 1
+    assert not list((tmp_path / "home").glob("outbox/*.sqlite"))
