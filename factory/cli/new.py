@@ -18,7 +18,7 @@ app = typer.Typer(name="new", no_args_is_help=True, help="A new project, and new
 
 _FROM = (
     "A file of CSV, JSON, Excel, Parquet or Arrow, packed or not, here or at https://, s3://, gs:// or az://; a folder "
-    "of them, or of Delta; a SQL table as URL::table; or what a service gives, as rest+https://… or odata+https://…::set."
+    "of them, or of Delta; a SQL table as URL::table; or what a service gives, as rest+https://host/path or odata+https://host::set."
 )
 
 

@@ -233,7 +233,7 @@ def test_a_stage_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     assert code == 2
     assert errors == (
         "LineError: there is no stage 'cleaning'; a line's stages are "
-        "raw, clean, announced, features, online_snapshot, predictions, outcomes, drift, prediction_log, "
+        "raw, clean, announced, features, online_snapshot, predictions, outcomes, drift, prediction_log, receipts, "
         "logged_outcomes, base_model, site_model, verdict, release, report\n"
     )
     assert not (tmp_path / "home").exists()
