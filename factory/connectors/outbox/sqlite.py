@@ -12,6 +12,7 @@ from factory.connectors.outbox.sql import LAYOUT, TABLES, SqlOutbox, Transaction
 from factory.errors import OutboxError
 from factory.errors.masking import masked_cause
 from factory.storage.faults import storage_faults
+from factory.storage.locks import FileLocks
 
 
 class SqliteOutbox(SqlOutbox):
@@ -57,24 +58,29 @@ class SqliteOutbox(SqlOutbox):
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not self.file.exists():  # what it holds may be personal; to close a file ends this process's locks on it
-                os.close(os.open(self.file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(self.file, timeout=60, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA secure_delete = ON")
-            layout = connection.execute("PRAGMA user_version").fetchone()[0]
-            if layout not in (0, LAYOUT):
-                connection.close()
-                raise OutboxError(
-                    f"the outbox {self.file} has layout {layout}, and this version of the library knows {LAYOUT}; use "
-                    "the version that wrote it"
-                )
-            if layout == 0:
-                tables = TABLES.format(sequence="INTEGER PRIMARY KEY")
-                connection.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {LAYOUT}; COMMIT")
-            self._connection = connection
+            # SQLite waits for nobody while a new file becomes WAL.
+            with FileLocks(self.file.parent / ".locks").hold(self.file.stem):
+                self._connection = self._made_if_missing()
         return self._connection
+
+    def _made_if_missing(self) -> sqlite3.Connection:
+        if not self.file.exists():  # what it holds may be personal; to close a file ends this process's locks on it
+            os.close(os.open(self.file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(self.file, timeout=60, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        layout = connection.execute("PRAGMA user_version").fetchone()[0]
+        if layout not in (0, LAYOUT):
+            connection.close()
+            raise OutboxError(
+                f"the outbox {self.file} has layout {layout}, and this version of the library knows {LAYOUT}; use "
+                "the version that wrote it"
+            )
+        if layout == 0:
+            tables = TABLES.format(sequence="INTEGER PRIMARY KEY")
+            connection.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {LAYOUT}; COMMIT")
+        return connection
 
     @contextmanager
     def _faults(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Delivery through the outbox: each decision arrives once, or is visibly waiting."""
 
 import secrets
+import subprocess
 import sys
 import threading
 import time
@@ -267,6 +268,24 @@ def test_the_file_is_its_owners_alone(tmp_path):
     assert outbox.file.parent.stat().st_mode & 0o077 == 0
 
 
+OPENS_NEW_FILES = """
+import sys, time
+from pathlib import Path
+from factory.connectors.outbox.sqlite import SqliteOutbox
+
+begin = float(sys.argv[2])
+for number in range(100):
+    time.sleep(max(0.0, begin + number / 50 - time.time()))
+    SqliteOutbox(Path(sys.argv[1]) / f"{number}.sqlite").standing()
+"""
+
+
+def test_processes_that_open_a_new_file_at_once_all_have_it(tmp_path):
+    words = [sys.executable, "-c", OPENS_NEW_FILES, str(tmp_path), str(time.time() + 3)]
+    at_once = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate(timeout=60)[1] for process in at_once] == [""] * 3
+
+
 def test_those_who_claim_at_once_never_get_the_same_message(outbox):
     outbox.put(message(number) for number in range(200))
     claimed: list[str] = []
@@ -276,7 +295,7 @@ def test_those_who_claim_at_once_never_get_the_same_message(outbox):
             claimed.extend(one.id for one in messages)
         other.close()
 
-    threads = [threading.Thread(target=claim, args=(again(outbox),)) for _ in range(4)]
+    threads = [threading.Thread(target=claim, args=(again(outbox),)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
