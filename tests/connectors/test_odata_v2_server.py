@@ -16,8 +16,11 @@ from tests.connectors.https import certificates, serving
 from tests.connectors.odata_v2_server import ROOT, Entities, Field, V2Service
 
 CLIENT = Path(__file__).resolve().parents[2] / ".pyodata"
-sys.path.append(str(CLIENT))  # after all else: it has a package `tests` beside the client
-pyodata = pytest.importorskip("pyodata", reason="SAP's public client is not here: `make pyodata` installs it")
+sys.path.append(str(CLIENT))
+try:
+    pyodata = pytest.importorskip("pyodata", reason="SAP's public client is not here: `make pyodata` installs it")
+finally:
+    sys.path.remove(str(CLIENT))  # it has a package `tests` beside the client, which processes would take for ours
 
 FIELDS = {
     "Number": Field("Edm.String", {"MaxLength": "12"}, {"creatable": "false", "updatable": "false"}),

@@ -10,8 +10,9 @@ from factory.scaffold.plan import ROW_ID, parse_section, schedule_of
 from factory.scaffold.several.plan import TablePlan, TablesPlan
 from factory.scaffold.starting_points import STARTING_POINTS
 from factory.scaffold.texts import code_span, escaped, said, yaml_value
+from factory.tasks import Binary
 
-_KIND = "binary"
+_KIND = Binary.kind
 _LEARNT_SHARE = 0.64
 
 
