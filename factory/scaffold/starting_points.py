@@ -155,3 +155,7 @@ def _spread(profile: Profile) -> float:
     """Return the standard deviation of the target: what always answering the mean would be wrong by."""
     known = profile.sample[profile.target].drop_nulls()
     return float(known.cast(float).std() or 0.0) or 1.0  # type: ignore[arg-type]  # a number's is one
+
+
+EVENT_TASK = "binary"
+"""The task of a line that asks whether an event will come."""

@@ -8,11 +8,9 @@ from factory.line.windows import KINDS, Window
 from factory.scaffold.line_file import table_arguments, wrapped
 from factory.scaffold.plan import ROW_ID, parse_section, schedule_of
 from factory.scaffold.several.plan import TablePlan, TablesPlan
-from factory.scaffold.starting_points import STARTING_POINTS
+from factory.scaffold.starting_points import EVENT_TASK, STARTING_POINTS
 from factory.scaffold.texts import code_span, escaped, said, yaml_value
-from factory.tasks import Binary
 
-_KIND = Binary.kind
 _LEARNT_SHARE = 0.64
 
 
@@ -38,18 +36,14 @@ def _head(plan: TablesPlan) -> str:
         "  # The line looks at the world as it was known before this day (UTC). Where rows keep coming: `today`.",
         f'  as_of: "{plan.as_of}"',
         "",
-        f"  task: {{kind: {_KIND}}}",
+        f"  task: {{kind: {EVENT_TASK}}}",
         "",
         "  # What one decision is worth, in EUR. EXAMPLE FIGURES: put in your own. An event is announced by several",
         "  # decisions, so each carries its part of it.",
         "  value:",
     ]
-    return "\n".join(
-        [
-            *lines,
-            *(f"    {name}: {amount:g}  # {what}" for name, (amount, what) in STARTING_POINTS[_KIND].money.items()),
-        ]
-    )
+    money = STARTING_POINTS[EVENT_TASK].money
+    return "\n".join([*lines, *(f"    {name}: {amount:g}  # {what}" for name, (amount, what) in money.items())])
 
 
 def _judging(plan: TablesPlan) -> str:
