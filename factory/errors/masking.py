@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 MASK = "***"
+ENVIRONMENT = "env:"
+"""What stands, where a line's file needs a secret, before the name of the variable that holds it."""
 _URL = re.compile(r"([A-Za-z][\w+.-]{0,40})://([^\s'\"<>`]*)")
 _QUERY = re.compile(r"\?(?=[\w.%-]+=)")
 _PORT = re.compile(r":\d*\Z")

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import polars as pl
 
 from factory.errors import EnvironmentRefused, LineError
-from factory.errors.masking import MASK, keep_secret
+from factory.errors.masking import ENVIRONMENT, MASK, keep_secret
 from factory.storage.columns import FILE, MENDED, UNPARSED
 from factory.storage.raw_values import text_of
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from factory.line.line import Table
 
 Treatment = Literal["drop", "mask", "pseudonymise"]
-ENVIRONMENT = "env:"
 KEY_VARIABLE = "FACTORY_PERSONAL_KEY"
 SHORTEST_KEY = 32
 """Signs of a key: 16 random bytes as hexadecimal digits, at least."""

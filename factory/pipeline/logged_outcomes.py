@@ -6,9 +6,8 @@ import polars as pl
 
 from factory.compute.isolation import Isolated
 from factory.monitoring.outcomes import LOGGED_OUTCOMES, delivered_decisions, outcomes
-from factory.monitoring.prediction_log.rows import PREDICTION, PREDICTION_LOG, ROW, SUBJECT
+from factory.monitoring.prediction_log.rows import PREDICTION, PREDICTION_LOG, ROW
 from factory.monitoring.predictions import DIGEST, key_columns
-from factory.names import model_name
 from factory.pipeline.line_run import LineRun
 from factory.pipeline.work import Figures, Work
 from factory.storage.lake import SITE
@@ -43,7 +42,4 @@ class LoggedOutcomes:
 
     def _thresholds(self, site: str, served: pl.LazyFrame) -> dict[str, float]:
         """Return by which threshold each model decides that answered about rows with a known subject."""
-        asked = served.filter("told", pl.col(SUBJECT).is_not_null()).select(pl.col(DIGEST).unique()).collect()
-        repository, model = self.run.store.repository(), model_name(self.line.name, site)
-        manifests = {digest: repository.manifest_of(model, digest) for digest in asked[DIGEST].to_list()}
-        return {digest: manifest.threshold for digest, manifest in manifests.items() if manifest}
+        return {digest: manifest.threshold for digest, manifest in self.served.asked(site, served).items()}

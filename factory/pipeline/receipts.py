@@ -14,14 +14,14 @@ import msgspec
 import polars as pl
 
 from factory.compute.isolation import Isolated, one_by_one, together
-from factory.connectors.outbox.outbox import Kept, Standing, State
+from factory.connectors.outbox.outbox import OPEN, Kept, Standing, State
 from factory.errors import FactoryError, OutboxError
 from factory.line.sinks import SinkSection
 from factory.line.split import DECIDED_AT
 from factory.monitoring.findings import Finding
 from factory.monitoring.messages import ACTS, decided, logged_decisions, messages, with_features, with_keys
 from factory.monitoring.outcomes import delivered_decisions
-from factory.monitoring.prediction_log.rows import PREDICTION_LOG, SUBJECT
+from factory.monitoring.prediction_log.rows import PREDICTION_LOG
 from factory.monitoring.predictions import DIGEST, PREDICTIONS, RELEASE, VERSION
 from factory.names import model_name
 from factory.pipeline.findings import keep_and_tell
@@ -129,10 +129,7 @@ class Deliveries:
         if not self.lake.has(PREDICTION_LOG) or not self.run.served.tells_time:
             return None
         served = self.lake.scan(PREDICTION_LOG, [site])
-        asked = served.filter("told", pl.col(SUBJECT).is_not_null()).select(pl.col(DIGEST).unique()).collect()
-        repository, model = self.run.store.repository(), model_name(self.line.name, site)
-        manifests = {digest: repository.manifest_of(model, digest) for digest in asked[DIGEST].to_list()}
-        released = {digest: manifest for digest, manifest in manifests.items() if manifest}
+        released = self.run.served.asked(site, served)
         rows = delivered_decisions(
             self.line,
             served,
@@ -213,13 +210,12 @@ class Deliveries:
             repository.site_history.append(model_name(self.line.name, site), event, key, once=True)
 
     def _findings(self, sites: Sequence[str], failing: Mapping[str, str]) -> dict[str, list[Finding]]:
-        standing = self.outbox.standing()
         found: dict[str, list[Finding]] = {site: [] for site in sites}
         for site in sites:
             for name, section in self.line.sinks.items():
                 if section.takes(site):
                     sink = self.run.outbox.name_of(self.line, name)
-                    mine = {one.state: one for one in standing if (one.sink, one.site) == (sink, site)}
+                    mine = {one.state: one for one in self._standing if (one.sink, one.site) == (sink, site)}
                     found[site] += self._findings_of(name, section, site, mine, failing[name])
         return found
 
@@ -257,13 +253,14 @@ class Deliveries:
         """Return the counts of a site's messages over all its sinks, and how long the oldest waits."""
         mine = [one for one in self._standing if one.site == site]
         counts = {str(state): sum(one.count for one in mine if one.state == state) for state in _COUNTED}
-        waiting = [one.oldest for one in mine if one.state in ("held", "waiting", "sending", "unknown")]
+        waiting = [one.oldest for one in mine if one.state in OPEN]
         oldest = round(max(0.0, self._now() - min(waiting)), 1) if waiting else 0.0
         changed = bool(put or recorded)
         return {ROW_COUNT: recorded, "put": put, **counts, "oldest_waiting_s": oldest, CHANGED: changed}
 
     @cached_property
     def _standing(self) -> list[Standing]:
+        """How the messages stand once all is sent and recorded."""
         return self.outbox.standing()
 
     @staticmethod
@@ -272,7 +269,7 @@ class Deliveries:
 
 
 _COUNTED: tuple[State, ...] = ("waiting", "unknown", "held", "refused", "accepted")
-_LATE: tuple[State, ...] = ("waiting", "unknown", "sending")
+_LATE: tuple[State, ...] = tuple(state for state in OPEN if state != "held")
 
 
 def _rows(some: Sequence[Kept]) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from factory.compute.isolation import Isolated, one_by_one, together
 from factory.errors import ModelRefused
 from factory.line.split import DECIDED_AT, PLACE, Parts
 from factory.monitoring.outcomes import VALUE
+from factory.monitoring.prediction_log.rows import SUBJECT
 from factory.monitoring.predictions import DIGEST
 from factory.names import model_name
 from factory.pipeline.work import CHANGED, ROW_COUNT, Figures
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from factory.monitoring.drift.reference import Reference
     from factory.pipeline.line_run import LineRun
     from factory.release import Released
+    from factory.release.manifest import Manifest
 
 REFERENCES = "references"
 NOTHING_SERVED, NO_TIME = "nothing is served", "its decisions have no time, so none can be said to come after a release"
@@ -103,6 +105,13 @@ class ServedSites:
             return None
         first = repository.history(model)[0]
         return Serving(release=release, since=datetime.fromisoformat(first.provenance["as_of"]))
+
+    def asked(self, site: str, log: pl.LazyFrame) -> dict[str, "Manifest"]:
+        """Return the releases, by digest, that told somebody about a known subject; `log` is a prediction log."""
+        told = log.filter("told", pl.col(SUBJECT).is_not_null()).select(pl.col(DIGEST).unique()).collect()
+        repository, model = self.run.store.repository(), model_name(self.line.name, site)
+        manifests = {digest: repository.manifest_of(model, digest) for digest in told[DIGEST].to_list()}
+        return {digest: manifest for digest, manifest in manifests.items() if manifest}
 
     def reference(self, site: str, digest: str) -> "Reference":
         """Return what a model is compared with; made once, when it is first asked for, and kept in the lake."""

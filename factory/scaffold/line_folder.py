@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from factory.connectors.tables.files import MEMBER
-from factory.connectors.tables.place import ENVIRONMENT
 from factory.errors import LineError, NameRefused
+from factory.errors.masking import ENVIRONMENT
 from factory.line.reference import write_schema
 from factory.names import checked_name
 from factory.storage.atomic_files import temporary_name

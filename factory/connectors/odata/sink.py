@@ -30,7 +30,7 @@ from factory.connectors.odata.queries import any_of
 from factory.connectors.odata.service import EXACT, ODataService
 from factory.connectors.odata.values import literal_of, text_of_value
 from factory.connectors.sinks.kinds import Target
-from factory.connectors.sinks.message import Message, Result, accepted, busy, refused, unknown
+from factory.connectors.sinks.message import Message, Result, accepted, busy, not_taken, refused, unknown
 from factory.connectors.sinks.sink import Job
 from factory.connectors.web.reading import split_query
 from factory.connectors.web.session import Patience, Reply, Service
@@ -174,7 +174,7 @@ class ODataSink:
         try:
             entities, existing = self._entities, self._existing([message.key for message in messages])
         except ServiceError as error:  # nothing was sent yet
-            yield busy(messages[0], str(error), getattr(error, "retry_after_s", None))
+            yield not_taken(messages[0], error)
             return
         changes: list[tuple[Message, Change]] = []
         for message in messages:
@@ -231,7 +231,7 @@ class ODataSink:
         try:
             replies = self._replies([change for _, change in changes])
         except (ServiceBusy, ServiceUnreachable) as error:
-            yield busy(messages[0], str(error), getattr(error, "retry_after_s", None))
+            yield not_taken(messages[0], error)
             return
         except ServiceError as error:
             yield from (replace(unknown(message, str(error)), retry_after_s=_GRACE_S) for message in messages)

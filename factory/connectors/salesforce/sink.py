@@ -18,7 +18,7 @@ from factory.connectors.salesforce.jobs import Looks
 from factory.connectors.salesforce.objects import Field, SObject
 from factory.connectors.salesforce.values import value_of
 from factory.connectors.sinks.kinds import Target
-from factory.connectors.sinks.message import Message, Result, accepted, busy, refused, unknown
+from factory.connectors.sinks.message import Message, Result, accepted, busy, not_taken, refused, unknown
 from factory.connectors.sinks.sink import Job
 from factory.connectors.web.access import Access
 from factory.errors import (
@@ -153,7 +153,7 @@ class SalesforceSink:
                 yield from (unknown(message, str(error)) for message in some)
                 continue
             except (ServiceBusy, ServiceUnreachable, ServiceRefused) as error:
-                yield from (_not_taken(message, error) for message in some)
+                yield from (not_taken(message, error) for message in some)
                 return
             for message, upserted in zip(some, results, strict=True):
                 yield _result(message, upserted)
@@ -171,7 +171,7 @@ class SalesforceSink:
             job_id = jobs.create_upsert(salesforce, self._table, self._key)
             job.keep(job_id, messages)
         except (ServiceBusy, ServiceUnreachable, ServiceRefused) as error:
-            yield from (_not_taken(message, error) for message in messages)
+            yield from (not_taken(message, error) for message in messages)
             return
         try:
             jobs.upload(salesforce, job_id, self._csv(messages))
@@ -285,11 +285,6 @@ def _result(message: Message, upserted: Upserted) -> Result:
     if upserted.record_id:
         return accepted(message, upserted.record_id)
     return busy(message, upserted.refusal) if upserted.is_busy else refused(message, upserted.refusal)
-
-
-def _not_taken(message: Message, error: ServiceError) -> Result:
-    """Return that a call as a whole was not taken: the message waits, and shows why."""
-    return busy(message, str(error), error.retry_after_s if isinstance(error, ServiceBusy) else None)
 
 
 def _by_key(records: Any, key: str, column: str) -> dict[str, str]:

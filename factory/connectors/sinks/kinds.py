@@ -24,11 +24,10 @@ from pydantic import TypeAdapter, ValidationError
 from factory.connectors.sinks.sink import Sink
 from factory.connectors.web.access import Access
 from factory.errors import EnvironmentRefused, LineError
-from factory.errors.masking import keep_secret, masked
+from factory.errors.masking import ENVIRONMENT, keep_secret, masked
 from factory.line.line import Line
 from factory.line.sinks import ColumnKind, SinkSection
 
-ENVIRONMENT = "env:"
 DELIVERIES, DRY_RUN = "FACTORY_DELIVERIES", "dry_run"
 """The variable that keeps every sink of every line from sending, and what it says then."""
 KINDS: Mapping[str, str] = {

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
+from factory.errors import ServiceBusy, ServiceError
+
 Value = str | int | float | bool | None
 Action = Literal["upsert", "withdraw"]
 State = Literal["accepted", "refused", "busy", "unknown"]
@@ -75,6 +77,11 @@ def refused(message: Message, reply: str) -> Result:
 def busy(message: Message, reply: str, retry_after_s: float | None = None) -> Result:
     """The system surely did not take it, and may later."""
     return Result(message=message, state="busy", reply=reply, retry_after_s=retry_after_s)
+
+
+def not_taken(message: Message, error: ServiceError) -> Result:
+    """A call as a whole was not taken: the message waits as long as the system asks, and shows why."""
+    return busy(message, str(error), error.retry_after_s if isinstance(error, ServiceBusy) else None)
 
 
 def unknown(message: Message, why: str) -> Result:

@@ -22,10 +22,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar
 
-from factory.connectors.sinks.kinds import ENVIRONMENT, Target
-from factory.connectors.sinks.message import Message, Result, accepted, busy, refused, unknown
+from factory.connectors.sinks.kinds import Target
+from factory.connectors.sinks.message import Message, Result, accepted, busy, not_taken, refused, unknown
 from factory.connectors.sinks.sink import Job
-from factory.connectors.web.access import secret_of
+from factory.connectors.web.access import LOOPBACK, secret_of
 from factory.errors import (
     LineError,
     ServiceBusy,
@@ -33,7 +33,7 @@ from factory.errors import (
     ServiceRefused,
     ServiceUnreachable,
 )
-from factory.errors.masking import keep_secret
+from factory.errors.masking import ENVIRONMENT, keep_secret
 
 _OF_THE_MESSAGE = (400, 406, 410, 413, 415, 422)
 """What is answered to a message that will not do; any other refusal is about the address, the access or the moment."""
@@ -123,10 +123,8 @@ class WebhookSink:
         }
         try:
             reply = self._service.call("POST", content=body, headers=headers, repeatable=False)
-        except ServiceBusy as error:
-            return busy(message, str(error), error.retry_after_s)
-        except ServiceUnreachable as error:
-            return busy(message, str(error))
+        except (ServiceBusy, ServiceUnreachable) as error:
+            return not_taken(message, error)
         except ServiceRefused as error:
             return refused(message, str(error)) if error.status in _OF_THE_MESSAGE else busy(message, str(error))
         except ServiceError as error:
@@ -154,14 +152,11 @@ class WebhookSink:
         from factory.connectors.web.session import Patience, Service
 
         patience = Patience(tries=1, read_s=self.options.timeout_s, total_s=self.options.timeout_s)
-        if not self.target.address.startswith("https://") and not self.target.address.startswith(_LOOPBACK):
+        if not self.target.address.startswith("https://") and not self.target.address.startswith(LOOPBACK):
             raise LineError(
                 f"{self.target.named}: to: {self.target.shown} is not https://: decisions would be sent openly"
             )
         return Service(self.target.address, self.target.access, patience=patience)
-
-
-_LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 
 
 def _reference(headers: Mapping[str, str], text: str) -> str:

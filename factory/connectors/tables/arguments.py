@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from factory.connectors.web.access import ENVIRONMENT, Access
+from factory.connectors.web.access import Access
 from factory.connectors.web.paging import Paging
 from factory.errors import LineError
-from factory.errors.masking import is_secret_name
+from factory.errors.masking import ENVIRONMENT, is_secret_name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,10 +28,9 @@ from urllib.parse import unquote, urlsplit
 from factory.connectors.tables import remote
 from factory.connectors.tables.files import MEMBER, PACKED, File, members
 from factory.errors import SourceError
-from factory.errors.masking import has_secret, keep_secret, masked
+from factory.errors.masking import ENVIRONMENT, has_secret, keep_secret, masked
 
 Kind = Literal["csv", "json", "excel", "parquet", "arrow", "delta", "sql", "rest", "odata", "salesforce", "mqtt"]
-ENVIRONMENT = "env:"
 _SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys([".csv", ".tsv", ".tab", ".psv", ".txt"], "csv"),
     **dict.fromkeys([".json", ".jsonl", ".ndjson"], "json"),

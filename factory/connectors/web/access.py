@@ -19,9 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from factory.errors import EnvironmentRefused, LineError
-from factory.errors.masking import keep_secret
-
-ENVIRONMENT = "env:"
+from factory.errors.masking import ENVIRONMENT, keep_secret
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +93,12 @@ class OAuth(_Known):
     def __post_init__(self) -> None:
         """Refuse a secret that is written into the file, and an address to which it would go in plain text."""
         _require_variable("client_secret", self.client_secret)
-        if not self.token_url.startswith((ENVIRONMENT, "https://", *_LOOPBACK)):
+        if not self.token_url.startswith((ENVIRONMENT, "https://", *LOOPBACK)):
             raise LineError(f"token_url {self.token_url!r} is not https://: the client's secret would be sent openly")
 
 
 Access = Annotated[NoAccess | Bearer | Basic | Header | OAuth, Field(discriminator="kind")]
-_LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 
 
 def secret_of(text: str) -> str:

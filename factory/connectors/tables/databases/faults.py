@@ -5,8 +5,9 @@ import sys
 
 import sqlalchemy as sa
 
-from factory.connectors.tables.place import ENVIRONMENT, Place
+from factory.connectors.tables.place import Place
 from factory.errors import SourceError
+from factory.errors.masking import ENVIRONMENT
 
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "mssql": "mssql"}
 """The extra of this library that brings the driver of a dialect."""

@@ -25,10 +25,10 @@ from factory.connectors.tables.databases.queries import (
     rows_query,
 )
 from factory.connectors.tables.files import state_of
-from factory.connectors.tables.place import ENVIRONMENT, Place
+from factory.connectors.tables.place import Place
 from factory.connectors.tables.reader import Narrowing
 from factory.errors import SourceError
-from factory.errors.masking import keep_secret, masked_cause
+from factory.errors.masking import ENVIRONMENT, keep_secret, masked_cause
 
 
 class DatabaseReader:
